@@ -1,0 +1,177 @@
+//! Probability laws of durations and sizes, as a scenario states them.
+//!
+//! A law is unitless here: durations are in nanoseconds, sizes in bytes. [`DurationLaw`] and [`SizeLaw`] keep the two apart.
+
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::rng::Stream;
+use crate::units::SimTime;
+
+/// A law of non-negative quantities.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Law {
+    /// Always this value.
+    Constant(f64),
+    /// Exponential with this mean.
+    Exponential {
+        /// The mean.
+        mean: f64,
+    },
+    /// Log-normal: the logarithm is normal with mean ln(`median`) and standard deviation `sigma`.
+    Lognormal {
+        /// The median, e^mu.
+        median: f64,
+        /// The standard deviation of the logarithm.
+        sigma: f64,
+    },
+    /// Uniform between two values.
+    Uniform {
+        /// The least value.
+        low: f64,
+        /// The greatest value.
+        high: f64,
+    },
+}
+
+/// The standard normal law's 99% quantile.
+const NORMAL_P99: f64 = 2.326_347_874_040_841;
+
+impl Law {
+    /// The log-normal law with this median and 99th percentile.
+    pub fn lognormal_from_p99(median: f64, p99: f64) -> Self {
+        Self::Lognormal { median, sigma: (p99 / median).ln() / NORMAL_P99 }
+    }
+
+    /// The log-normal law with this mean and coefficient of variation (standard deviation over mean).
+    pub fn lognormal_from_cv(mean: f64, cv: f64) -> Self {
+        let variance = (cv * cv).ln_1p();
+        Self::Lognormal { median: mean * (-variance / 2.0).exp(), sigma: variance.sqrt() }
+    }
+
+    /// The expected value.
+    pub fn mean(&self) -> f64 {
+        match *self {
+            Self::Constant(value) => value,
+            Self::Exponential { mean } => mean,
+            Self::Lognormal { median, sigma } => median * (sigma * sigma / 2.0).exp(),
+            Self::Uniform { low, high } => f64::midpoint(low, high),
+        }
+    }
+
+    /// Draws a value.
+    #[inline]
+    pub fn sample(&self, stream: &mut Stream) -> f64 {
+        match *self {
+            Self::Constant(value) => value,
+            Self::Exponential { mean } => -mean * stream.unit_open().ln(),
+            Self::Lognormal { median, sigma } => {
+                let normal: f64 = StandardNormal.sample(stream);
+                median * (sigma * normal).exp()
+            }
+            Self::Uniform { low, high } => low + (high - low) * stream.unit(),
+        }
+    }
+
+    /// The same law of a quantity `factor` times as large.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        match *self {
+            Self::Constant(value) => Self::Constant(value * factor),
+            Self::Exponential { mean } => Self::Exponential { mean: mean * factor },
+            Self::Lognormal { median, sigma } => Self::Lognormal { median: median * factor, sigma },
+            Self::Uniform { low, high } => Self::Uniform { low: low * factor, high: high * factor },
+        }
+    }
+}
+
+/// A law of durations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DurationLaw(pub(crate) Law);
+
+impl DurationLaw {
+    /// From a law in nanoseconds.
+    pub const fn from_nanos(law: Law) -> Self {
+        Self(law)
+    }
+
+    /// The underlying law, in nanoseconds.
+    pub const fn law(&self) -> &Law {
+        &self.0
+    }
+
+    /// The expected duration.
+    pub fn mean(&self) -> SimTime {
+        SimTime::from_nanos(self.0.mean().round() as u64)
+    }
+
+    /// Draws a duration, rounded to the nearest nanosecond.
+    #[inline]
+    pub fn sample(&self, stream: &mut Stream) -> SimTime {
+        // A float-to-integer cast saturates, and adding a half rounds what is never negative.
+        SimTime::from_nanos((self.0.sample(stream) + 0.5) as u64)
+    }
+}
+
+/// A law of sizes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SizeLaw(pub(crate) Law);
+
+impl SizeLaw {
+    /// From a law in bytes.
+    pub const fn from_bytes(law: Law) -> Self {
+        Self(law)
+    }
+
+    /// The underlying law, in bytes.
+    pub const fn law(&self) -> &Law {
+        &self.0
+    }
+
+    /// The expected size in bytes.
+    pub fn mean(&self) -> f64 {
+        self.0.mean()
+    }
+
+    /// Draws a size in bytes, at least 1 and at most `limit`.
+    #[inline]
+    pub fn sample(&self, stream: &mut Stream, limit: u64) -> u64 {
+        ((self.0.sample(stream) + 0.5) as u64).clamp(1, limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Purpose;
+    use crate::units::Seed;
+
+    #[test]
+    fn sampled_means_agree_with_the_stated_ones() {
+        let laws = [
+            Law::Constant(4.0),
+            Law::Exponential { mean: 3.0 },
+            Law::lognormal_from_p99(3.0, 15.0),
+            Law::lognormal_from_cv(2.0, 2.0),
+            Law::Uniform { low: 1.0, high: 2.0 },
+        ];
+        for (i, law) in laws.iter().enumerate() {
+            let mut stream = Stream::new(Seed(1), Purpose::named("law-test"), i as u64);
+            let n = 400_000;
+            let draws: Vec<f64> = (0..n).map(|_| law.sample(&mut stream)).collect();
+            let mean = draws.iter().sum::<f64>() / f64::from(n);
+            let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
+            let error = 5.0 * (variance / f64::from(n)).sqrt() + 1e-9;
+            assert!((mean - law.mean()).abs() < error, "{law:?}: mean {mean}, expected {} ± {error}", law.mean());
+        }
+    }
+
+    #[test]
+    fn the_p99_given_is_the_p99_drawn() {
+        let law = Law::lognormal_from_p99(3.0, 15.0);
+        let mut stream = Stream::new(Seed(5), Purpose::named("law-test"), 0);
+        let n = 200_000;
+        let above = (0..n).filter(|_| law.sample(&mut stream) > 15.0).count() as f64;
+        let expected = 0.01 * f64::from(n);
+        assert!((above - expected).abs() < 5.0 * expected.sqrt(), "{above} draws above the p99");
+    }
+}

@@ -1,0 +1,117 @@
+//! What a single request draws: keys, sizes, durations. Each comes from (seed, purpose, request id), never from the
+//! order of events, so two configurations and two worlds see the same randomness.
+
+use super::RequestId;
+use super::zipf::Zipf;
+use crate::law::DurationLaw;
+use crate::rng::{Purpose, Stream};
+use crate::scenario::{Keyspace, KeyspaceId, Popularity, Scenario};
+use crate::units::{Seed, SimTime};
+
+/// The greatest size of a value or an answer, whatever its law draws.
+const SIZE_LIMIT: u64 = 64 << 20;
+
+/// Draws for the requests of one scenario. Cheap to copy about: holds the seed and each keyspace's sampler.
+#[derive(Clone, Debug)]
+pub struct Draws {
+    seed: Seed,
+    keyspaces: Vec<Keys>,
+}
+
+#[derive(Clone, Debug)]
+struct Keys {
+    keys: u64,
+    zipf: Option<Zipf>,
+    purpose: Purpose,
+}
+
+const KEYS: Purpose = Purpose::named("keys");
+const VALUE: Purpose = Purpose::named("value");
+const TTL: Purpose = Purpose::named("ttl");
+const PREFILL: Purpose = Purpose::named("prefill");
+const STEP: Purpose = Purpose::named("step");
+const RESPONSE: Purpose = Purpose::named("response");
+const STATEMENT: Purpose = Purpose::named("statement");
+
+impl Draws {
+    /// The draws of a scenario.
+    pub fn new(scenario: &Scenario) -> Self {
+        let keys = |(i, k): (usize, &Keyspace)| Keys {
+            keys: k.keys,
+            zipf: match k.popularity {
+                Popularity::Uniform => None,
+                Popularity::Zipf { exponent } => Some(Zipf::new(k.keys, exponent)),
+            },
+            purpose: KEYS.of(i as u64),
+        };
+        Self { seed: scenario.run.seed, keyspaces: scenario.keyspaces.iter().enumerate().map(keys).collect() }
+    }
+
+    /// The request's keys of a keyspace, without end: the first is the one in its path, and every step of the request
+    /// that names the keyspace starts with the first again. Numbers in `0..keys`, the most popular first; a wide read may
+    /// name a key twice.
+    #[inline]
+    pub fn keys(&self, id: RequestId, keyspace: KeyspaceId) -> RequestKeys<'_> {
+        let keys = &self.keyspaces[keyspace.index()];
+        RequestKeys { stream: Stream::new(self.seed, keys.purpose, id.0), keys }
+    }
+
+    /// The duration of the request's step number `step` (counted from zero in its class).
+    #[inline]
+    pub fn step(&self, id: RequestId, step: usize, law: &DurationLaw) -> SimTime {
+        law.sample(&mut Stream::new(self.seed, STEP.of(step as u64), id.0))
+    }
+
+    /// The processor time of the SQL statement that step number `step` sends, itself or for what it missed.
+    #[inline]
+    pub fn statement(&self, id: RequestId, step: usize, law: &DurationLaw) -> SimTime {
+        law.sample(&mut Stream::new(self.seed, STATEMENT.of(step as u64), id.0))
+    }
+
+    /// The size of the answer's body, in bytes.
+    #[inline]
+    pub fn response_size(&self, id: RequestId, law: &crate::law::SizeLaw) -> u64 {
+        law.sample(&mut Stream::new(self.seed, RESPONSE, id.0), SIZE_LIMIT)
+    }
+
+    /// The size of a key's value, in bytes: the same whenever it is asked for.
+    #[inline]
+    pub fn value_size(&self, keyspace: KeyspaceId, key: u64, law: &crate::law::SizeLaw) -> u64 {
+        law.sample(&mut Stream::new(self.seed, VALUE.of(keyspace.index() as u64), key), SIZE_LIMIT)
+    }
+
+    /// The lifetime given to a key that this request writes; none for a keyspace without a TTL.
+    #[inline]
+    pub fn ttl(&self, id: RequestId, keyspace: &Keyspace, key: u64) -> Option<SimTime> {
+        let ttl = keyspace.ttl?;
+        let unit = Stream::new(self.seed, TTL.of(key), id.0).unit();
+        let factor = 1.0 + ttl.jitter.get() * (2.0 * unit - 1.0);
+        Some(SimTime::from_nanos((ttl.base.as_nanos() as f64 * factor) as u64))
+    }
+
+    /// The lifetime that a prefilled key has left at the run's start: uniform over its TTL; none without one.
+    pub fn prefill_ttl(&self, id: KeyspaceId, keyspace: &Keyspace, key: u64) -> Option<SimTime> {
+        let ttl = keyspace.ttl?;
+        let unit = Stream::new(self.seed, PREFILL.of(id.index() as u64), key).unit_open();
+        Some(SimTime::from_nanos((ttl.base.as_nanos() as f64 * unit) as u64))
+    }
+}
+
+/// The keys of one request in one keyspace; see [`Draws::keys`].
+#[derive(Clone, Debug)]
+pub struct RequestKeys<'a> {
+    stream: Stream,
+    keys: &'a Keys,
+}
+
+impl Iterator for RequestKeys<'_> {
+    type Item = u64;
+
+    #[inline]
+    fn next(&mut self) -> Option<u64> {
+        Some(match &self.keys.zipf {
+            Some(zipf) => zipf.sample(&mut self.stream),
+            None => self.stream.below(self.keys.keys),
+        })
+    }
+}

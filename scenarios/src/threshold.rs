@@ -1,0 +1,118 @@
+//! Thresholds in k6's syntax, parsed: what is judged, over which requests, by which limit.
+//!
+//! `response_time = ["p(99)<250ms"]`, `"response_time{during:fault}" = [...]`, `failed = ["rate<0.1%"]`. Parsing from
+//! text lives here; evaluating against a run is the `results` crate's.
+
+use crate::scenario::ClassId;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Metric {
+    /// From the due time to the last byte; failures count with their time, dropped requests as infinitely late. Seconds.
+    ResponseTime,
+    /// From sending to the last byte. Seconds.
+    ServiceTime,
+    /// The share of due requests that failed or were dropped.
+    Failed,
+    /// Good answers per second.
+    Rate,
+}
+
+impl Metric {
+    /// The name in files and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ResponseTime => "response_time",
+            Self::ServiceTime => "service_time",
+            Self::Failed => "failed",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+/// Which part of the run is looked at; the warm-up never is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum During {
+    /// All that is measured.
+    #[default]
+    Run,
+    /// The time while any fault lasts.
+    Fault,
+    /// The time while no fault lasts.
+    NoFault,
+}
+
+/// How a metric becomes one number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Aggregate {
+    /// The mean.
+    Average,
+    /// The least value.
+    Minimum,
+    /// The greatest value.
+    Maximum,
+    /// The percentile, from 0 to 100: `p(99.9)`; `med` is `p(50)`.
+    Percentile(f64),
+    /// A share or a rate.
+    Rate,
+    /// A count.
+    Count,
+}
+
+/// One number of a run: a metric, over some of its requests, aggregated.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Figure {
+    /// What is measured.
+    pub metric: Metric,
+    /// Only requests of this class.
+    pub class: Option<ClassId>,
+    /// Only requests due in this part of the run.
+    pub during: During,
+    /// How it becomes one number.
+    pub aggregate: Aggregate,
+}
+
+/// How a figure is compared to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    /// Whether `value` stands in this relation to `limit`.
+    pub fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Less => value < limit,
+            Self::LessOrEqual => value <= limit,
+            Self::Greater => value > limit,
+            Self::GreaterOrEqual => value >= limit,
+        }
+    }
+}
+
+/// A condition that a run must meet.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Threshold {
+    /// What is judged.
+    pub figure: Figure,
+    /// How.
+    pub comparison: Comparison,
+    /// Against which limit: in seconds, per second, or as a fraction.
+    pub limit: f64,
+    /// The metric as written, with its filter.
+    pub selector: String,
+    /// The condition as written.
+    pub condition: String,
+}
