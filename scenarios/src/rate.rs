@@ -63,9 +63,12 @@ impl RateCurve {
         left.1 + (right.1 - left.1) * (t - left.0) / (right.0 - left.0)
     }
 
-    /// Whether the rate is the same all through `from..=to`, with no corner inside.
-    pub fn is_flat(&self, from: f64, to: f64) -> bool {
-        self.next_corner(from) >= to && self.at(from) == self.before(to)
+    /// The straight line that the rate follows all through `from..to`; none where a corner lies between.
+    pub fn straight(&self, from: f64, to: f64) -> Option<Straight> {
+        (self.next_corner(from) >= to).then(|| {
+            let (start, end) = (self.at(from), self.before(to));
+            Straight { start, slope: (end - start) / (to - from) }
+        })
     }
 
     /// The greatest rate anywhere.
@@ -111,7 +114,8 @@ impl RateCurve {
             let (start, end) = (self.at(left), self.before(right));
             let area = (right - left) * f64::midpoint(start, end);
             if remaining <= area || right >= to {
-                return (left + root(start, (end - start) / (right - left), remaining)).clamp(left, right);
+                let line = Straight { start, slope: (end - start) / (right - left) };
+                return (left + line.span(remaining)).clamp(left, right);
             }
             remaining -= area;
             left = right;
@@ -145,11 +149,24 @@ impl RateCurve {
     }
 }
 
-/// The least x >= 0 with `rate`·x + `slope`·x²/2 = `area`, in the form that does not cancel.
-fn root(rate: f64, slope: f64, area: f64) -> f64 {
-    let discriminant = (rate * rate + 2.0 * slope * area).max(0.0);
-    let denominator = rate + discriminant.sqrt();
-    if denominator > 0.0 { 2.0 * area / denominator } else { 0.0 }
+/// A rate that changes linearly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Straight {
+    /// Arrivals per second at the start.
+    start: f64,
+    /// Its change per second.
+    slope: f64,
+}
+
+impl Straight {
+    /// The seconds from the start until this many arrivals are expected: the least x >= 0 with
+    /// start·x + slope·x²/2 = arrivals, in the form of the quadratic's root that does not cancel.
+    #[inline]
+    pub fn span(&self, arrivals: f64) -> f64 {
+        let discriminant = (self.start * self.start + 2.0 * self.slope * arrivals).max(0.0);
+        let denominator = self.start + discriminant.sqrt();
+        if denominator > 0.0 { 2.0 * arrivals / denominator } else { 0.0 }
+    }
 }
 
 #[cfg(test)]
@@ -167,9 +184,13 @@ mod tests {
     #[test]
     fn the_integral_is_the_sum_of_its_parts() {
         for curve in curves() {
-            let parts: f64 = (-70..200).map(|i| f64::from(i) * 0.13).map(|t| curve.expected(t, t + 0.13)).sum();
+            let parts: f64 =
+                (-70..200).map(|i| f64::from(i) * 0.13).map(|t| curve.expected(t, t + 0.13)).sum();
             let whole = curve.expected(-70.0 * 0.13, 200.0 * 0.13);
-            assert!((parts - whole).abs() < 1e-9 * whole.abs().max(1.0), "{curve:?}: {parts} against {whole}");
+            assert!(
+                (parts - whole).abs() < 1e-9 * whole.abs().max(1.0),
+                "{curve:?}: {parts} against {whole}"
+            );
         }
     }
 
@@ -182,7 +203,10 @@ mod tests {
                     let wanted = all * f64::from(i) / 20.0;
                     let t = curve.moment(from, to, wanted);
                     let got = curve.expected(from, t);
-                    assert!((got - wanted).abs() < 1e-6 * all.max(1.0), "{curve:?} {from}..{to}: {got} != {wanted}");
+                    assert!(
+                        (got - wanted).abs() < 1e-6 * all.max(1.0),
+                        "{curve:?} {from}..{to}: {got} != {wanted}"
+                    );
                 }
             }
         }

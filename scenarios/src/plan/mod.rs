@@ -74,7 +74,10 @@ impl Plan {
     /// # Panics
     /// As [`Plan::segment`].
     pub fn window(&self, from: SimTime, to: SimTime, index: u32, of: u32) -> Segment<'_> {
-        assert!(index < of && of <= SUBSTREAMS, "segment {index} of {of}: at most {SUBSTREAMS}, counted from zero");
+        assert!(
+            index < of && of <= SUBSTREAMS,
+            "segment {index} of {of}: at most {SUBSTREAMS}, counted from zero"
+        );
         Segment::new(self, from, to.min(self.run.total()), index, of)
     }
 

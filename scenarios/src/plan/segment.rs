@@ -84,19 +84,17 @@ impl Source {
     ) {
         let expected = self.rate.expected(from, to);
         let Ok(law) = Poisson::new(expected / f64::from(SUBSTREAMS)) else { return };
-        let flat = self.rate.is_flat(from, to);
+        let line = self.rate.straight(from, to);
         let start = slice * self.slice_nanos;
         for substream in (index..SUBSTREAMS).step_by(of as usize) {
             let cell = CELL.of(u64::from(self.id.0) << 6 | u64::from(substream));
             let mut stream = Stream::new(seed, cell, slice as u64);
             let count: f64 = law.sample(&mut stream);
             for place in 0..count as u64 {
-                let unit = stream.unit();
-                let at = if flat {
-                    start + (unit * self.slice_nanos as f64) as i64
-                } else {
-                    self.nanos(self.rate.moment(from, to, unit * expected), start)
-                };
+                let arrivals = stream.unit() * expected;
+                let moment = line
+                    .map_or_else(|| self.rate.moment(from, to, arrivals) - from, |line| line.span(arrivals));
+                let at = start + ((moment * 1e9) as i64).clamp(0, self.slice_nanos - 1);
                 buffer.push((at, self.request_id(slice, substream, place)));
             }
         }
@@ -116,19 +114,12 @@ impl Source {
         for j in first..end {
             let substream = j.rem_euclid(i64::from(SUBSTREAMS)) as u32;
             if substream % of == index {
-                let at = self.nanos(
-                    self.rate.moment(from, to, j as f64 + 0.5 - before),
-                    slice * self.slice_nanos,
-                );
+                let moment = self.rate.moment(from, to, j as f64 + 0.5 - before) - from;
+                let at = slice * self.slice_nanos + ((moment * 1e9) as i64).clamp(0, self.slice_nanos - 1);
                 let place = ((j - first) / i64::from(SUBSTREAMS)) as u64;
                 buffer.push((at, self.request_id(slice, substream, place)));
             }
         }
-    }
-
-    /// Seconds to nanoseconds, held inside the slice against rounding.
-    fn nanos(&self, seconds: f64, start: i64) -> i64 {
-        ((seconds * 1e9) as i64).clamp(start, start + self.slice_nanos - 1)
     }
 }
 

@@ -104,7 +104,10 @@ mod tests {
                 })
                 .sum();
             let freedom = n as f64 - 1.0;
-            assert!(chi <= freedom + 5.0 * (2.0 * freedom).sqrt() + 1e-9, "n {n}, exponent {exponent}: chi² {chi}");
+            assert!(
+                chi <= freedom + 5.0 * (2.0 * freedom).sqrt() + 1e-9,
+                "n {n}, exponent {exponent}: chi² {chi}"
+            );
         }
     }
 
