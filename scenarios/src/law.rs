@@ -161,7 +161,11 @@ mod tests {
             let mean = draws.iter().sum::<f64>() / f64::from(n);
             let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
             let error = 5.0 * (variance / f64::from(n)).sqrt() + 1e-9;
-            assert!((mean - law.mean()).abs() < error, "{law:?}: mean {mean}, expected {} ± {error}", law.mean());
+            assert!(
+                (mean - law.mean()).abs() < error,
+                "{law:?}: mean {mean}, expected {} ± {error}",
+                law.mean()
+            );
         }
     }
 

@@ -2,17 +2,30 @@
 //!
 //! Start at [`scenario::Scenario`], the file as meant, and [`plan::Plan`], the requests that it stands for.
 //!
-//! - [`units`], [`law`], [`rate`]: quantities, probability laws, rates over time
+//! - [`units`], [`law`], [`rate`], [`curve`]: quantities, probability laws, rates over time
+//! - [`quantity`]: all of these as text, both ways
 //! - [`rng`]: named random streams from one seed
+//! - `wire`: the file as written; `validate`: from there to the file as meant; [`diagnostic`]: what is wrong with it
 //! - [`scenario`], [`threshold`]: the file as meant
 //! - [`plan`]: requests with due times, keys and sizes, the same for every world
+//! - [`derive`]: a window of a scenario at a reduced rate, as a scenario of its own
+//! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
+//! - [`library`]: scenarios that are compiled in
 
+pub mod curve;
+pub mod diagnostic;
 pub mod law;
+pub mod library;
 pub mod plan;
+pub mod quantity;
 pub mod rate;
 pub mod rng;
 pub mod scenario;
+pub mod schema;
 pub mod threshold;
 pub mod units;
+mod validate;
+mod wire;
 
+pub use diagnostic::{Diagnostic, Diagnostics};
 pub use scenario::Scenario;

@@ -138,7 +138,10 @@ mod tests {
         let variance = squares / f64::from(n) - mean * mean;
         // Five standard errors of each.
         assert!((mean - 0.5).abs() < 5.0 * (1.0_f64 / 12.0 / f64::from(n)).sqrt(), "mean {mean}");
-        assert!((variance - 1.0 / 12.0).abs() < 5.0 * (1.0 / 180.0 / f64::from(n)).sqrt(), "variance {variance}");
+        assert!(
+            (variance - 1.0 / 12.0).abs() < 5.0 * (1.0 / 180.0 / f64::from(n)).sqrt(),
+            "variance {variance}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::law::{DurationLaw, SizeLaw};
 use crate::rate::RateCurve;
 use crate::threshold::Threshold;
@@ -77,6 +78,8 @@ pub struct Scenario {
     pub published: Vec<Published>,
     /// What the real stack's fixed costs were measured to be, for the simulator alone.
     pub calibration: Calibration,
+    /// Where everything stands in the file, for those who must refuse something.
+    pub locations: crate::diagnostic::Locations,
 }
 
 /// Where a scenario came from.
@@ -479,6 +482,8 @@ pub enum Arrivals {
 pub struct Fault {
     /// A name for reports, such as `kill host:app[1]`.
     pub name: String,
+    /// Its path in the file, such as `faults[2]`.
+    pub place: String,
     /// When it starts.
     pub from: SimTime,
     /// When it is mended; a killed process starts again then.
@@ -563,6 +568,58 @@ pub struct ComponentCalibration {
 }
 
 impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// With every problem of the file.
+    pub fn load(path: &std::path::Path) -> Result<Self, Diagnostics> {
+        let bytes = std::fs::read(path)
+            .map_err(|error| Diagnostic::of_file(path, error.to_string(), "a readable scenario file"))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Diagnostic::of_file(path, error.utf8_error().to_string(), "text in UTF-8"))?;
+        Self::parse(path, text)
+    }
+
+    /// Reads a scenario from a text; `path` is what messages and records call it.
+    ///
+    /// # Errors
+    /// With every problem of the text.
+    ///
+    /// ```
+    /// let scenario = scenarios::Scenario::parse("quickstart.toml", scenarios::library::QUICKSTART).expect("it is tested");
+    /// assert!(!scenario.traffic.is_empty());
+    /// ```
+    pub fn parse(path: impl AsRef<std::path::Path>, text: impl Into<String>) -> Result<Self, Diagnostics> {
+        crate::validate::scenario(path.as_ref(), text.into())
+    }
+
+    /// A problem with the value at a path of the file (`components.shop.worker_holds`), or, where the file leaves it
+    /// out, with the nearest table around it.
+    pub fn problem_at(
+        &self,
+        where_: &str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        hint: Option<&str>,
+    ) -> Diagnostic {
+        let (line, column) = self.locations.position(where_);
+        Diagnostic {
+            path: self.source.path.clone(),
+            line,
+            column,
+            where_: where_.to_owned(),
+            found: found.into(),
+            expected: expected.into(),
+            hint: hint.map(str::to_owned),
+        }
+    }
+
+    /// The problem that a world (`sim`, `reference`, `loadgen`) does not implement what stands at a path of the file.
+    pub fn unsupported(&self, where_: &str, world: &str, hint: &str) -> Diagnostic {
+        let found = self.locations.get(where_).map_or("the default", |l| l.found.as_str()).to_owned();
+        self.problem_at(where_, found, format!("something that {world} supports"), Some(hint))
+    }
+
     /// The host of this id.
     pub fn host(&self, id: HostId) -> &Host {
         &self.hosts[id.index()]
@@ -596,6 +653,16 @@ impl Scenario {
     /// All keyspace ids, in the file's order.
     pub fn keyspace_ids(&self) -> impl Iterator<Item = KeyspaceId> + use<> {
         (0..self.keyspaces.len() as u16).map(KeyspaceId)
+    }
+
+    /// All request classes' ids, in the file's order.
+    pub fn class_ids(&self) -> impl Iterator<Item = ClassId> + use<> {
+        (0..self.requests.len() as u16).map(ClassId)
+    }
+
+    /// The traffic of this id.
+    pub fn traffic_of(&self, id: TrafficId) -> &Traffic {
+        &self.traffic[id.index()]
     }
 
     /// All host ids, in the file's order.

@@ -1,0 +1,300 @@
+//! Texts that name something: metrics with filters, conditions, fault targets, places in a path.
+
+use std::fmt;
+
+use super::{Misread, plain_number};
+use crate::threshold::{Aggregate, Comparison, During, Metric};
+use crate::units::{Rate, Ratio, SimTime};
+
+/// A metric with its filters, as written: `response_time{class:product,during:fault}`, with an aggregate in a published
+/// figure: `response_time{avg}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selector {
+    /// What is measured.
+    pub metric: Metric,
+    /// Only this class.
+    pub class: Option<String>,
+    /// Only this part of the run.
+    pub during: During,
+    /// How it becomes one number, where the selector says so.
+    pub aggregate: Option<Aggregate>,
+}
+
+/// All metrics.
+pub(crate) const METRICS: [Metric; 4] =
+    [Metric::ResponseTime, Metric::ServiceTime, Metric::Failed, Metric::Rate];
+
+impl Selector {
+    /// Reads a selector.
+    ///
+    /// # Errors
+    /// Where the text is none.
+    pub fn read(text: &str) -> Result<Self, Misread> {
+        let form = || {
+            Misread::new("a metric, with filters if need be (class:NAME, during:fault, during:no_fault)")
+                .hint("write \"response_time{class:product,during:fault}\"")
+        };
+        let (name, filters) = match text.split_once('{') {
+            Some((name, rest)) => (name, Some(rest.strip_suffix('}').ok_or_else(form)?)),
+            None => (text, None),
+        };
+        let metric = METRICS.into_iter().find(|m| m.name() == name.trim()).ok_or_else(|| {
+            let misread =
+                Misread::new(format!("a metric: {}", crate::diagnostic::one_of(METRICS.map(Metric::name))));
+            match crate::diagnostic::nearest(name.trim(), METRICS.map(Metric::name)) {
+                Some(near) => misread.hint(format!("write \"{near}\"")),
+                None => misread,
+            }
+        })?;
+        let mut selector = Self { metric, class: None, during: During::Run, aggregate: None };
+        for filter in filters.into_iter().flat_map(|f| f.split(',')) {
+            match filter.split_once(':').map(|(k, v)| (k.trim(), v.trim())) {
+                Some(("class", class)) if !class.is_empty() && selector.class.is_none() => {
+                    selector.class = Some(class.to_owned());
+                }
+                Some(("during", "fault")) if selector.during == During::Run => {
+                    selector.during = During::Fault
+                }
+                Some(("during", "no_fault")) if selector.during == During::Run => {
+                    selector.during = During::NoFault
+                }
+                None if selector.aggregate.is_none() => {
+                    selector.aggregate = Some(aggregate(metric, filter.trim())?)
+                }
+                _ => return Err(form()),
+            }
+        }
+        Ok(selector)
+    }
+}
+
+/// Reads an aggregate that fits the metric.
+fn aggregate(metric: Metric, text: &str) -> Result<Aggregate, Misread> {
+    let misread = || {
+        Misread::new(match metric {
+            Metric::ResponseTime | Metric::ServiceTime => "avg, min, med, max or p(N) with N from 0 to 100",
+            Metric::Failed => "rate or count",
+            Metric::Rate => "rate, avg or count",
+        })
+        .hint(match metric {
+            Metric::ResponseTime | Metric::ServiceTime => "write \"p(99)<250ms\"",
+            Metric::Failed => "write \"rate<0.1%\"",
+            Metric::Rate => "write \"rate>290/s\"",
+        })
+    };
+    let percentile = || {
+        let number = plain_number(text.strip_prefix("p(")?.strip_suffix(')')?)?;
+        (number <= 100.0).then_some(Aggregate::Percentile(number))
+    };
+    let times = matches!(metric, Metric::ResponseTime | Metric::ServiceTime);
+    match text {
+        "avg" if times => Ok(Aggregate::Average),
+        "min" if times => Ok(Aggregate::Minimum),
+        "max" if times => Ok(Aggregate::Maximum),
+        "med" if times => Ok(Aggregate::Percentile(50.0)),
+        "rate" if !times => Ok(Aggregate::Rate),
+        "avg" if metric == Metric::Rate => Ok(Aggregate::Rate),
+        "count" if !times => Ok(Aggregate::Count),
+        _ if times => percentile().ok_or_else(misread),
+        _ => Err(misread()),
+    }
+}
+
+/// A threshold's condition: `p(99)<250ms`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Condition {
+    /// How the metric becomes one number.
+    pub aggregate: Aggregate,
+    /// How that is compared.
+    pub comparison: Comparison,
+    /// To what: in seconds, per second, or as a fraction.
+    pub limit: f64,
+}
+
+impl Condition {
+    /// Reads a condition on a metric, the limit in the metric's unit.
+    ///
+    /// # Errors
+    /// Where the text is none, or the aggregate or the unit does not fit the metric.
+    pub fn read(metric: Metric, text: &str) -> Result<Self, Misread> {
+        let signs = [
+            ("<=", Comparison::LessOrEqual),
+            (">=", Comparison::GreaterOrEqual),
+            ("<", Comparison::Less),
+            (">", Comparison::Greater),
+        ];
+        let found = signs
+            .iter()
+            .find_map(|(sign, comparison)| text.split_once(sign).map(|parts| (parts, *comparison)));
+        let ((left, right), comparison) = found.ok_or_else(|| {
+            Misread::new("a condition with <, <=, > or >=").hint("write \"p(99)<250ms\" or \"rate<0.1%\"")
+        })?;
+        let aggregate = aggregate(metric, left.trim())?;
+        Ok(Self { aggregate, comparison, limit: limit(metric, aggregate, right)? })
+    }
+}
+
+/// Reads a value in the unit of an aggregated metric: seconds, per second, a fraction, or a count.
+///
+/// # Errors
+/// Where the text is none.
+pub fn limit(metric: Metric, aggregate: Aggregate, text: &str) -> Result<f64, Misread> {
+    match (metric, aggregate) {
+        (_, Aggregate::Count) => plain_number(text)
+            .filter(|n| *n <= 1e15)
+            .ok_or_else(|| Misread::new("a count").hint("write \"count<100\"")),
+        (Metric::ResponseTime | Metric::ServiceTime, _) => text.parse::<SimTime>().map(SimTime::as_secs_f64),
+        (Metric::Failed, _) => text.parse::<Ratio>().map(Ratio::get),
+        (Metric::Rate, _) => text.parse::<Rate>().map(Rate::as_per_second),
+    }
+}
+
+/// What a fault hits, as written: `host:app[1]`, `component:shop[2]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Whether a component is meant; else a host.
+    pub component: bool,
+    /// Its name.
+    pub name: String,
+    /// Which one, from 1; none where the text does not say.
+    pub instance: Option<u32>,
+}
+
+impl Target {
+    /// Reads a target.
+    ///
+    /// # Errors
+    /// Where the text is none.
+    pub fn read(text: &str) -> Result<Self, Misread> {
+        let misread = || {
+            Misread::new("\"host:NAME[N]\" or \"component:NAME[N]\", counted from 1")
+                .hint("write \"host:app[1]\"")
+        };
+        let (kind, rest) = text.trim().split_once(':').ok_or_else(misread)?;
+        let component = match kind {
+            "host" => false,
+            "component" => true,
+            _ => return Err(misread()),
+        };
+        let (name, instance) = match rest.split_once('[') {
+            Some((name, number)) => {
+                let number = number.strip_suffix(']').and_then(|n| n.parse::<u32>().ok()).filter(|n| *n >= 1);
+                (name, Some(number.ok_or_else(misread)?))
+            }
+            None => (rest, None),
+        };
+        if name.is_empty() {
+            return Err(misread());
+        }
+        Ok(Self { component, name: name.to_owned(), instance })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", if self.component { "component" } else { "host" }, self.name)?;
+        self.instance.map_or(Ok(()), |n| write!(f, "[{n}]"))
+    }
+}
+
+/// A piece of a path as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Text.
+    Text(String),
+    /// A place for a key of the keyspace with this name.
+    Key(String),
+}
+
+/// Reads a path with `{keyspace}` places.
+///
+/// # Errors
+/// Where the text is no absolute path, or its braces do not pair.
+pub fn path(text: &str) -> Result<Vec<Piece>, Misread> {
+    let misread = |hint: &str| {
+        Misread::new("an absolute path of printable ASCII without spaces, keys in braces")
+            .hint(hint.to_owned())
+    };
+    if !text.starts_with('/') {
+        return Err(misread(&format!("write \"/{}\"", text.trim_start())));
+    }
+    if text.len() > 1024
+        || !text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '#' | '<' | '>' | '\\'))
+    {
+        return Err(misread("percent-encode other characters, at most 1024 in all"));
+    }
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(['{', '}']).unwrap_or(rest.len());
+        if end > 0 {
+            pieces.push(Piece::Text(rest[..end].to_owned()));
+        }
+        rest = &rest[end..];
+        if let Some(inside) = rest.strip_prefix('{') {
+            let (name, after) = inside.split_once('}').ok_or_else(|| misread("close the brace"))?;
+            if name.is_empty() || name.contains('{') {
+                return Err(misread("put a keyspace's name between the braces"));
+            }
+            pieces.push(Piece::Key(name.to_owned()));
+            rest = after;
+        } else if rest.starts_with('}') {
+            return Err(misread("open the brace"));
+        }
+    }
+    Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_read_their_filters() {
+        let selector = Selector::read("response_time{class:product,during:fault}").expect("both filters");
+        assert_eq!((selector.class.as_deref(), selector.during), (Some("product"), During::Fault));
+        let published = Selector::read("response_time{avg}").expect("an aggregate");
+        assert_eq!(published.aggregate, Some(Aggregate::Average));
+        for text in ["responsetime", "response_time{", "response_time{during:never}", "failed{p(99)}"] {
+            assert!(Selector::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn conditions_take_limits_in_the_metrics_unit() {
+        let condition = Condition::read(Metric::ResponseTime, "p(99.9) <= 250ms").expect("a percentile");
+        assert_eq!((condition.aggregate, condition.limit), (Aggregate::Percentile(99.9), 0.25));
+        assert_eq!(Condition::read(Metric::Failed, "rate<0.1%").expect("a share").limit, 0.001);
+        assert_eq!(Condition::read(Metric::Rate, "rate>290/s").expect("a rate").limit, 290.0);
+        for (metric, text) in [
+            (Metric::ResponseTime, "p(99)<250"),
+            (Metric::ResponseTime, "p(101)<1s"),
+            (Metric::Failed, "p(99)<1%"),
+            (Metric::Failed, "rate=1%"),
+        ] {
+            assert!(Condition::read(metric, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn targets_count_from_one() {
+        let target = Target::read("host:app[1]").expect("a host");
+        assert_eq!((target.name.as_str(), target.instance, target.component), ("app", Some(1), false));
+        assert_eq!(target.to_string(), "host:app[1]");
+        for text in ["app[1]", "host:app[0]", "host:app[x]", "host:"] {
+            assert!(Target::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_split_at_their_braces() {
+        let pieces = path("/a/{products}.json").expect("a path");
+        assert_eq!(
+            pieces,
+            [Piece::Text("/a/".into()), Piece::Key("products".into()), Piece::Text(".json".into())]
+        );
+        for text in ["a", "/{a", "/a}", "/{}", "/a b"] {
+            assert!(path(text).is_err(), "{text}");
+        }
+    }
+}

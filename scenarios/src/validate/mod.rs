@@ -1,0 +1,161 @@
+//! From the file as written to the file as meant: names become indices, defaults are filled in, cross-field rules hold.
+//!
+//! Every problem is reported in one pass: where a part is broken, a stand-in takes its place so that the rest is still
+//! checked; a scenario comes out only where there was no problem at all.
+
+mod names;
+mod requests;
+mod stack;
+mod traffic;
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use toml::de::DeTable;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::scenario::{Run, Scenario, Source};
+use crate::units::{Seed, SimTime};
+use crate::wire::decode::{Decode, Decoder};
+use crate::wire::{self, File};
+use names::Names;
+
+/// No file is longer.
+const TEXT_LIMIT: usize = 4 << 20;
+/// Nothing lasts less.
+const SHORTEST: SimTime = SimTime::from_millis(1);
+
+/// Reads a text; see [`Scenario::parse`].
+pub(crate) fn scenario(path: &Path, text: String) -> Result<Scenario, Diagnostics> {
+    if text.len() > TEXT_LIMIT {
+        return Err(Diagnostic::of_file(path, format!("{} bytes", text.len()), "at most 4MiB").into());
+    }
+    let mut d = Decoder::new(path, &text);
+    let (tree, errors) = DeTable::parse_recoverable(&text);
+    let node = toml::Spanned::new(tree.span(), toml::de::DeValue::Table(tree.into_inner()));
+    d.enter("", 0, &node);
+    let file = File::decode(&node, "", &mut d);
+    if !errors.is_empty() {
+        return Err(syntax_problems(d, &errors));
+    }
+    let file = file.expect("a document is a table");
+    let scenario = Validator::new(file, d).run();
+    let (mut scenario, problems) = scenario;
+    if !problems.is_empty() {
+        return Err(Diagnostics::new(problems));
+    }
+    scenario.source.hash = hash(&text);
+    scenario.source.path = path.to_owned();
+    scenario.source.text = text;
+    Ok(scenario)
+}
+
+/// SHA-256 in lower-case hexadecimal.
+fn hash(text: &str) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a string does not fail");
+        hex
+    })
+}
+
+/// What the TOML parser objects to, and of what decoding found all that its recovery cannot have caused.
+fn syntax_problems(mut d: Decoder<'_>, errors: &[toml::de::Error]) -> Diagnostics {
+    let lines: Vec<u32> =
+        errors.iter().filter_map(toml::de::Error::span).map(|span| d.position(span.start).0).collect();
+    d.problems.retain(|p| p.found != "nothing" && !lines.contains(&p.line));
+    for error in errors {
+        let (found, expected) = match error.message().split_once(", expected ") {
+            Some((found, expected)) => (found, expected),
+            None => (error.message(), "valid TOML"),
+        };
+        let offset = error.span().map_or(0, |span| span.start);
+        d.problem_at_offset(offset, "TOML", found.to_owned(), expected.to_owned(), None);
+    }
+    Diagnostics::new(d.problems)
+}
+
+/// The state of one pass.
+struct Validator<'t> {
+    file: File,
+    d: Decoder<'t>,
+    hosts: Names,
+    components: Names,
+    keyspaces: Names,
+    classes: Names,
+}
+
+impl<'t> Validator<'t> {
+    fn new(file: File, d: Decoder<'t>) -> Self {
+        let hosts = Names::new("host", "hosts", file.hosts.iter().flat_map(|n| &n.0).map(|(n, _)| n));
+        let components =
+            Names::new("component", "components", file.components.iter().flat_map(|n| &n.0).map(|(n, _)| n));
+        let keyspaces = Names::new("keyspace", "keyspaces", file.keyspaces.0.iter().map(|(n, _)| n));
+        let classes =
+            Names::new("request class", "requests", file.requests.iter().flat_map(|n| &n.0).map(|(n, _)| n));
+        Self { file, d, hosts, components, keyspaces, classes }
+    }
+
+    /// Records a problem with what stands at a path, quoting it.
+    fn problem(&mut self, at: &str, expected: impl Into<String>, hint: impl Into<Option<String>>) {
+        let found = self.d.locations.get(at).map_or_else(|| "nothing".to_owned(), |l| l.found.clone());
+        self.d.problem(at, found, expected, hint.into());
+    }
+
+    /// A duration that must not be zero.
+    fn positive(&mut self, at: &str, span: SimTime) -> SimTime {
+        if span < SHORTEST {
+            self.problem(at, "a duration of at least 1ms", None);
+        }
+        span
+    }
+
+    fn run(mut self) -> (Scenario, Vec<Diagnostic>) {
+        if self.file.title.as_ref().is_some_and(|t| t.trim().is_empty() || t.contains('\n')) {
+            self.problem("title", "a title in one line", None);
+        }
+        let run = self.run_frame();
+        let hosts = self.hosts();
+        let components = self.components(&hosts);
+        let keyspaces = self.keyspaces(&components);
+        self.memory(&hosts, &components, &keyspaces);
+        let requests = self.requests(&components);
+        let traffic = self.traffic(&run, &components, &requests);
+        let faults = self.faults(&run, &hosts, &components);
+        let thresholds = self.thresholds();
+        let published = self.published();
+        let calibration = self.calibration(&components);
+        let scenario = Scenario {
+            source: Source { path: Default::default(), text: String::new(), hash: String::new() },
+            title: self.file.title.take().unwrap_or_default(),
+            question: self.file.question.take(),
+            run,
+            hosts,
+            components,
+            keyspaces,
+            requests,
+            traffic,
+            faults,
+            thresholds,
+            published,
+            calibration,
+            locations: std::mem::take(&mut self.d.locations),
+        };
+        (scenario, self.d.problems)
+    }
+
+    fn run_frame(&mut self) -> Run {
+        let Some(run) = self.file.run.clone() else {
+            return Run {
+                duration: SimTime::from_secs(1),
+                warmup: SimTime::ZERO,
+                from: SimTime::ZERO,
+                seed: Seed(1),
+            };
+        };
+        let duration = run.duration.unwrap_or(SimTime::from_secs(1));
+        self.positive("run.duration", duration);
+        let wire::decode::Count(seed) = run.seed;
+        Run { duration, warmup: run.warmup, from: run.from, seed: Seed(seed) }
+    }
+}

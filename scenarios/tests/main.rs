@@ -1,0 +1,3 @@
+//! The scenario crate from outside, a file per behaviour.
+
+mod messages;
