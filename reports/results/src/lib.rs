@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The run record: what a run in either world leaves behind, and every figure that is computed from it.
+//!
+//! Producers make a [`Frame`] and a [`Recorder`], hand [`Outcome`]s to it, and append what it took to a [`RunWriter`];
+//! readers start at [`RunRecord`] and [`figure`]. Nothing here draws.
+//!
+//! - [`outcome`], [`sample`]: what producers report
+//! - [`frame`]: how a run's time is cut into intervals and windows
+//! - [`buckets`], [`tally`], [`recorder`]: counting, the hot path
+//! - [`facts`], [`provenance`], [`record`]: what a record holds
+//! - [`journal`], [`writer`], [`directory`]: how it reaches the disk
+//! - [`noise`], [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
+
+pub mod buckets;
+pub mod directory;
+mod error;
+pub mod facts;
+pub mod figure;
+pub mod frame;
+pub mod journal;
+pub mod noise;
+pub mod outcome;
+pub mod provenance;
+pub mod record;
+pub mod recorder;
+pub mod sample;
+pub mod tally;
+pub mod verdict;
+mod wire;
+pub mod writer;
+
+pub use directory::run_directory;
+pub use error::Error;
+pub use figure::{Estimate, Scope, Selection, figure};
+pub use frame::{Frame, Window, WindowKind};
+pub use outcome::{Failure, Outcome, World};
+pub use provenance::Provenance;
+pub use record::{RunRecord, Status, Validity};
+pub use recorder::{Delta, Recorder};
+pub use sample::Sample;
+pub use writer::RunWriter;

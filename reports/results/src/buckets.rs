@@ -1,0 +1,246 @@
+//! Log-linear histograms in HdrHistogram's bucket layout, made for a hot `add` and a small footprint.
+//!
+//! The layout (Gil Tene's HdrHistogram) is linear up to 2^(BITS+1) units and then has 2^BITS buckets per doubling, so
+//! every bucket of a coarse histogram is a union of buckets of a finer one. What differs from the `hdrhistogram` crate
+//! is storage: only the touched octaves are allocated. Encoding and decoding go through that crate, so that its tools
+//! read what is written here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+
+/// The unit of values is 2^6 = 64 ns: three digits hold from 65 µs up, and 64 ns below.
+const UNIT_SHIFT: u32 = 6;
+/// The greatest value that is told apart, about 9.8 hours; later ones count as this.
+pub const GREATEST_NANOS: u64 = (1 << 45) - 1;
+
+/// A counter of buckets.
+pub trait Counter: Copy + Default + PartialEq + std::fmt::Debug {
+    /// One more, held at the greatest.
+    fn increment(&mut self);
+    /// `n` more, held at the greatest.
+    fn raise(&mut self, n: u64);
+    /// The count.
+    fn get(self) -> u64;
+}
+
+macro_rules! counter {
+    ($type:ty) => {
+        impl Counter for $type {
+            #[inline]
+            fn increment(&mut self) {
+                *self = self.saturating_add(1);
+            }
+            #[inline]
+            fn raise(&mut self, n: u64) {
+                *self = self.saturating_add(<$type>::try_from(n).unwrap_or(<$type>::MAX));
+            }
+            #[inline]
+            fn get(self) -> u64 {
+                u64::from(self)
+            }
+        }
+    };
+}
+counter!(u32);
+counter!(u64);
+
+/// A histogram of durations with 2^`BITS` buckets per doubling.
+#[derive(Clone, Debug)]
+pub struct Buckets<C, const BITS: u32> {
+    /// The index of the first bucket held; a multiple of an octave.
+    base: usize,
+    counts: Vec<C>,
+}
+
+/// Two significant digits, for one interval.
+pub type Coarse = Buckets<u32, 7>;
+/// Three significant digits, for one window.
+pub type Fine = Buckets<u64, 10>;
+
+impl<C, const BITS: u32> Default for Buckets<C, BITS> {
+    fn default() -> Self {
+        Self { base: 0, counts: Vec::new() }
+    }
+}
+
+#[inline]
+fn index<const BITS: u32>(nanos: u64) -> usize {
+    let units = nanos.min(GREATEST_NANOS) >> UNIT_SHIFT;
+    // The lower bits set cannot raise the bucket number above zero, so small values need no branch.
+    let octave = 63 - BITS - (units | (1 << BITS)).leading_zeros();
+    ((octave as usize) << BITS) + (units >> octave) as usize
+}
+
+/// The least and the greatest value of a bucket, in nanoseconds.
+fn bounds<const BITS: u32>(index: usize) -> (u64, u64) {
+    let octave = (index >> BITS).saturating_sub(1);
+    let low = ((index - (octave << BITS)) as u64) << octave;
+    (low << UNIT_SHIFT, ((low + (1 << octave)) << UNIT_SHIFT) - 1)
+}
+
+impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
+    const OCTAVE: usize = 1 << BITS;
+
+    /// Counts a value.
+    #[inline]
+    pub fn add(&mut self, nanos: u64) {
+        let index = index::<BITS>(nanos);
+        match self.counts.get_mut(index.wrapping_sub(self.base)) {
+            Some(count) => count.increment(),
+            None => self.grow(index).increment(),
+        }
+    }
+
+    /// Counts a value `n` times.
+    pub fn add_n(&mut self, nanos: u64, n: u64) {
+        if n > 0 {
+            self.grow(index::<BITS>(nanos)).raise(n);
+        }
+    }
+
+    /// The counter at an index, allocated where it is missing.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, index: usize) -> &mut C {
+        let octave = index / Self::OCTAVE * Self::OCTAVE;
+        if self.counts.is_empty() {
+            self.base = octave;
+        }
+        if octave < self.base {
+            let more = self.base - octave;
+            self.counts.splice(0..0, std::iter::repeat_n(C::default(), more));
+            self.base = octave;
+        }
+        let needed = octave + Self::OCTAVE - self.base;
+        if self.counts.len() < needed {
+            self.counts.reserve_exact(needed - self.counts.len());
+            self.counts.resize(needed, C::default());
+        }
+        &mut self.counts[index - self.base]
+    }
+
+    /// Adds another histogram's counts.
+    pub fn merge(&mut self, other: &Self) {
+        if self.counts.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        for (index, n) in other.occupied() {
+            self.grow(index).raise(n);
+        }
+    }
+
+    fn occupied(&self) -> impl DoubleEndedIterator<Item = (usize, u64)> + '_ {
+        let counted = self.counts.iter().enumerate();
+        counted.filter(|(_, c)| c.get() > 0).map(|(i, c)| (self.base + i, c.get()))
+    }
+
+    /// The occupied buckets in ascending order: their least and greatest value in nanoseconds, and their count.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, u64, u64)> + '_ {
+        self.occupied().map(|(index, n)| {
+            let (low, high) = bounds::<BITS>(index);
+            (low, high, n)
+        })
+    }
+
+    /// How many values were counted.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|c| c.get()).sum()
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.counts.iter().all(|c| c.get() == 0)
+    }
+
+    /// The same counts in the `hdrhistogram` crate's type, in nanoseconds.
+    pub fn to_hdr(&self) -> Histogram<u64> {
+        let digits = if BITS >= 10 { 3 } else { 2 };
+        let mut hdr = Histogram::new_with_bounds(1 << UNIT_SHIFT, GREATEST_NANOS, digits)
+            .expect("the bounds are constants in range");
+        for (low, _, n) in self.iter() {
+            hdr.record_n(low, n).expect("every bucket lies below the greatest value");
+        }
+        hdr
+    }
+
+    /// HdrHistogram's compressed V2 encoding in base64; empty for an empty histogram.
+    pub fn encode(&self) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.to_hdr(), &mut bytes)
+            .expect("writing to memory does not fail, and every count fits");
+        STANDARD.encode(bytes)
+    }
+
+    /// Reads what [`Buckets::encode`] wrote.
+    ///
+    /// # Errors
+    /// The problem, where the text is not that encoding.
+    pub fn decode(text: &str) -> Result<Self, String> {
+        let mut buckets = Self::default();
+        if text.is_empty() {
+            return Ok(buckets);
+        }
+        let bytes = STANDARD.decode(text).map_err(|e| format!("histogram is not base64: {e}"))?;
+        let hdr: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|e| format!("histogram is not HdrHistogram V2: {e}"))?;
+        for bucket in hdr.iter_recorded() {
+            buckets.add_n(bucket.value_iterated_to(), bucket.count_at_value());
+        }
+        Ok(buckets)
+    }
+}
+
+/// Two histograms are equal where their counts are, however they are stored.
+impl<C: Counter, const BITS: u32> PartialEq for Buckets<C, BITS> {
+    fn eq(&self, other: &Self) -> bool {
+        self.occupied().eq(other.occupied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bounds_tile_the_axis_and_agree_with_index() {
+        let mut next = 0;
+        for i in 0..4000 {
+            let (low, high) = bounds::<7>(i);
+            assert_eq!(low, next, "bucket {i}");
+            assert_eq!(index::<7>(low), i);
+            assert_eq!(index::<7>(high), i);
+            next = high + 1;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_keeps_every_bucket(values in proptest::collection::vec(0u64..GREATEST_NANOS, 0..200)) {
+            let mut fine = Fine::default();
+            let mut coarse = Coarse::default();
+            for &value in &values {
+                fine.add(value);
+                coarse.add(value);
+            }
+            prop_assert_eq!(&Fine::decode(&fine.encode()).expect("own encoding"), &fine);
+            prop_assert_eq!(&Coarse::decode(&coarse.encode()).expect("own encoding"), &coarse);
+            prop_assert_eq!(fine.total(), values.len() as u64);
+        }
+
+        #[test]
+        fn buckets_are_those_of_hdrhistogram(value in 0u64..GREATEST_NANOS) {
+            let (low, high) = bounds::<10>(index::<10>(value));
+            let hdr = Histogram::<u64>::new_with_bounds(64, GREATEST_NANOS, 3).expect("constants");
+            prop_assert_eq!((low, high), (hdr.lowest_equivalent(value), hdr.highest_equivalent(value)));
+        }
+    }
+}

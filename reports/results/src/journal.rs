@@ -1,0 +1,121 @@
+//! The journal: what a run has recorded so far, as JSON lines, so that a killed run leaves what it had.
+//!
+//! The first line says what is run; each other line what was recorded since the one before. A line counts only if it is
+//! whole: the last one may have been cut off.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::facts::ScenarioFacts;
+use crate::frame::Frame;
+use crate::outcome::World;
+use crate::provenance::Provenance;
+use crate::record::{Gathered, RunRecord, Status, Validity};
+use crate::recorder::Delta;
+use crate::sample::Sample;
+use crate::tally::Tallies;
+use crate::wire::duration;
+use crate::writer::document::{self, FrameDocument, TalliesDocument};
+
+/// What the file calls itself.
+pub(crate) const FORMAT: &str = "rehearsal run journal";
+/// The version that is written and read.
+const VERSION: u64 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: String,
+    version: u64,
+    world: World,
+    scenario: ScenarioFacts,
+    frame: FrameDocument,
+    provenance: Provenance,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(rename = "elapsed_s", with = "duration")]
+    elapsed: Duration,
+    #[serde(flatten)]
+    tallies: TalliesDocument,
+    samples: Vec<Sample>,
+}
+
+/// A journal being written.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    pub(crate) fn create(
+        path: &Path,
+        world: World,
+        scenario: &ScenarioFacts,
+        frame: &Frame,
+        provenance: &Provenance,
+    ) -> Result<Self, Error> {
+        let file = File::create(path).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        let mut journal = Self { path: path.to_owned(), file };
+        journal.line(&Header {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            world,
+            scenario: scenario.clone(),
+            frame: frame.into(),
+            provenance: provenance.clone(),
+        })?;
+        Ok(journal)
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        scenario: &ScenarioFacts,
+        delta: &Delta,
+        samples: &[Sample],
+        elapsed: Duration,
+    ) -> Result<(), Error> {
+        let tallies = TalliesDocument::new(&delta.tallies, &scenario.classes);
+        self.line(&Line { elapsed, tallies, samples: samples.to_vec() })
+    }
+
+    /// Writes a line with one call, so that only the last can be incomplete.
+    fn line(&mut self, line: &impl Serialize) -> Result<(), Error> {
+        let failed = |source| Error::Write { path: self.path.clone(), source };
+        let mut bytes = serde_json::to_vec(line).map_err(|e| failed(e.into()))?;
+        bytes.push(b'\n');
+        self.file.write_all(&bytes).and_then(|()| self.file.flush()).map_err(failed)
+    }
+}
+
+/// Reads the record of a run that did not come to its end.
+pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
+    let malformed =
+        |line: usize, problem| Error::Malformed { path: path.to_owned(), line: line + 1, problem };
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let mut lines = whole.lines().enumerate();
+    let first = lines.next().map_or("", |(_, line)| line);
+    document::check(path, first, FORMAT, VERSION)?;
+    let header: Header = serde_json::from_str(first).map_err(|e| malformed(0, e.to_string()))?;
+    let (scenario, mut provenance) = (header.scenario, header.provenance);
+    let frame = header.frame.into_frame(scenario.classes.len()).map_err(|p| malformed(0, p))?;
+    let mut tallies = Tallies::new(&frame);
+    let mut gathered = Gathered::default();
+    for (i, line) in lines {
+        let line: Line = serde_json::from_str(line).map_err(|e| malformed(i, e.to_string()))?;
+        let delta = line.tallies.into_tallies(&frame, &scenario.classes).map_err(|p| malformed(i, p))?;
+        tallies.merge(&delta);
+        for sample in &line.samples {
+            gathered.add(sample, frame.intervals());
+        }
+        provenance.took = line.elapsed;
+    }
+    let record = RunRecord::new(header.world, scenario, frame, tallies, gathered.into_series(), provenance);
+    Ok(record.judged(Status::Killed, Validity::default()))
+}

@@ -1,0 +1,230 @@
+//! The run record as its readers see it.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::buckets::Fine;
+use crate::error::Error;
+use crate::facts::ScenarioFacts;
+use crate::figure::Scope;
+use crate::frame::Frame;
+use crate::journal;
+use crate::outcome::World;
+use crate::provenance::Provenance;
+use crate::sample::Sample;
+use crate::tally::{Tallies, Tally};
+use crate::verdict::{Reproduction, Verdict};
+use crate::writer::document;
+use scenarios::units::SimTime;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It went to its end.
+    Complete,
+    /// It was asked to stop before.
+    Interrupted,
+    /// It ended without a word; the record comes from its journal.
+    Killed,
+}
+
+impl Status {
+    /// The name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Interrupted => "interrupted",
+            Self::Killed => "killed",
+        }
+    }
+}
+
+/// Why a run's figures must not be believed; without a reason they may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validity {
+    /// The reasons against, as sentences.
+    pub reasons: Vec<String>,
+}
+
+impl Validity {
+    /// Whether nothing speaks against the figures.
+    pub fn is_valid(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}
+
+/// The values of one instance's metric, by interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The component's name in the file, or [`crate::sample::GENERATOR`].
+    pub component: String,
+    /// Which instance, from 0.
+    pub instance: u32,
+    /// What; a name of [`crate::sample`].
+    pub metric: String,
+    /// One value per interval, where there was one.
+    pub values: Vec<Option<f64>>,
+}
+
+/// What a run left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRecord {
+    /// Where it took place.
+    pub world: World,
+    /// How it ended.
+    pub status: Status,
+    /// Whether it may be believed.
+    pub validity: Validity,
+    /// What was run.
+    pub scenario: ScenarioFacts,
+    /// How its time is cut.
+    pub frame: Frame,
+    /// All counts.
+    pub tallies: Tallies,
+    /// What was observed of components, ordered by component, metric and instance.
+    pub series: Vec<Series>,
+    /// What became of the thresholds.
+    pub thresholds: Vec<Verdict>,
+    /// What became of the published figures.
+    pub published: Vec<Reproduction>,
+    /// Where the record comes from.
+    pub provenance: Provenance,
+}
+
+/// The end of a good run.
+pub const EXIT_GOOD: u8 = 0;
+/// A threshold does not hold.
+pub const EXIT_THRESHOLDS: u8 = 99;
+/// The run was interrupted.
+pub const EXIT_INTERRUPTED: u8 = 105;
+/// The run's figures must not be believed.
+pub const EXIT_INVALID: u8 = 111;
+
+impl RunRecord {
+    /// Everything but the counts' consequences; verdicts follow with [`RunRecord::judged`].
+    pub(crate) fn new(
+        world: World,
+        scenario: ScenarioFacts,
+        frame: Frame,
+        tallies: Tallies,
+        series: Vec<Series>,
+        provenance: Provenance,
+    ) -> Self {
+        Self {
+            world,
+            status: Status::Complete,
+            validity: Validity::default(),
+            scenario,
+            frame,
+            tallies,
+            series,
+            thresholds: Vec::new(),
+            published: Vec::new(),
+            provenance,
+        }
+    }
+
+    /// The record with its end stated and everything judged.
+    pub(crate) fn judged(mut self, status: Status, validity: Validity) -> Self {
+        (self.status, self.validity) = (status, validity);
+        self.thresholds = self.scenario.thresholds.iter().map(|t| Verdict::new(&self, t)).collect();
+        self.published = self.scenario.published.iter().map(|p| Reproduction::new(&self, p)).collect();
+        self
+    }
+
+    /// Reads a `run.json`, a run's directory, or the journal of a run that was killed.
+    ///
+    /// # Errors
+    /// If there is no such file, it is no run record, or of another version.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        if path.is_dir() {
+            let (record, journal) = (path.join(crate::writer::RECORD), path.join(crate::writer::JOURNAL));
+            if record.is_file() {
+                return Self::read(record);
+            }
+            if journal.is_file() {
+                return Self::read(journal);
+            }
+            return Err(Error::NotARun { path: path.to_owned() });
+        }
+        let text =
+            fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let first = text.lines().next().unwrap_or_default();
+        if first.contains(journal::FORMAT) { journal::read(path, &text) } else { document::read(path, &text) }
+    }
+
+    /// What was due in a part of the run: of one class, or of all.
+    pub fn tally(&self, scope: Scope, class: Option<usize>) -> Tally<Fine> {
+        let mut total = Tally::default();
+        for (i, window) in self.frame.windows.iter().enumerate() {
+            if scope.includes(i, window) {
+                total.merge(&self.tallies.window(i, class));
+            }
+        }
+        total
+    }
+
+    /// How long a part of the run lasted, in seconds; of a run that did not go to its end, only what there was of it.
+    pub fn seconds(&self, scope: Scope) -> f64 {
+        let end = self.covered();
+        let windows = self.frame.windows.iter().enumerate().filter(|(i, w)| scope.includes(*i, w));
+        windows.map(|(_, w)| w.until.min(end).saturating_sub(w.from).as_secs_f64()).sum()
+    }
+
+    /// How far the run came.
+    pub fn covered(&self) -> SimTime {
+        match self.status {
+            Status::Complete => self.frame.total,
+            _ => self.tallies.latest().min(self.frame.total),
+        }
+    }
+
+    /// The process's exit code: interrupted, invalid and failed thresholds, in this order of precedence.
+    pub fn exit_code(&self) -> u8 {
+        if self.status != Status::Complete {
+            EXIT_INTERRUPTED
+        } else if !self.validity.is_valid() {
+            EXIT_INVALID
+        } else if self.thresholds.iter().any(|v| v.passed == Some(false)) {
+            EXIT_THRESHOLDS
+        } else {
+            EXIT_GOOD
+        }
+    }
+
+    /// The values of a component's metric, an instance each.
+    pub fn series<'a>(
+        &'a self,
+        component: &'a str,
+        metric: &'a str,
+    ) -> impl Iterator<Item = &'a Series> + 'a {
+        self.series.iter().filter(move |s| s.component == component && s.metric == metric)
+    }
+}
+
+/// Samples as they gather into series.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gathered(std::collections::BTreeMap<(String, String, u32), Vec<Option<f64>>>);
+
+impl Gathered {
+    /// Adds a sample; one of an interval past the end is left out.
+    pub(crate) fn add(&mut self, sample: &Sample, intervals: usize) {
+        let key = (sample.component.clone(), sample.metric.to_string(), sample.instance);
+        let values = self.0.entry(key).or_insert_with(|| vec![None; intervals]);
+        if let Some(value) = values.get_mut(sample.interval) {
+            *value = Some(sample.value).filter(|v| v.is_finite());
+        }
+    }
+
+    /// The series, ordered.
+    pub(crate) fn into_series(self) -> Vec<Series> {
+        let series = self.0.into_iter();
+        series
+            .map(|((component, metric, instance), values)| Series { component, instance, metric, values })
+            .collect()
+    }
+}

@@ -1,0 +1,167 @@
+//! Counting outcomes as they come, at the least cost: the simulator records millions a second.
+//!
+//! The interval and window of the last due time are remembered, since due times come almost in order. A cell's
+//! histograms are allocated when first touched and grow by octaves, so that what is hot fits the cache.
+
+use scenarios::units::SimTime;
+
+use crate::buckets::{Coarse, Fine};
+use crate::frame::Frame;
+use crate::outcome::{Failure, Outcome};
+use crate::tally::{Tallies, Tally};
+
+/// Counts the outcomes of a run, or of one thread's share of it.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    frame: Frame,
+    tallies: Tallies,
+    due: Cursor,
+    done: Cursor,
+}
+
+/// The part of the axis in which the last time lay: inside both an interval and a window.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    from: u64,
+    length: u64,
+    interval: usize,
+    window: usize,
+}
+
+impl Cursor {
+    #[inline]
+    fn holds(&self, nanos: u64) -> bool {
+        nanos.wrapping_sub(self.from) < self.length
+    }
+
+    /// Moves to where `at` lies; the last interval and window extend past the run's end.
+    #[cold]
+    fn seek(&mut self, frame: &Frame, at: SimTime) {
+        self.interval = frame.interval_of(at);
+        self.window = frame.window_of(at);
+        let interval_from = frame.bounds(self.interval).0;
+        let last = self.interval + 1 == frame.intervals();
+        let until = if last { SimTime::MAX } else { interval_from + frame.interval };
+        let (from, until) = match frame.windows.get(self.window) {
+            None => (interval_from, until),
+            Some(w) => {
+                let end = if self.window + 1 == frame.windows.len() { SimTime::MAX } else { w.until };
+                (interval_from.max(w.from), until.min(end))
+            }
+        };
+        self.from = from.as_nanos();
+        self.length = until.saturating_sub(from).as_nanos();
+    }
+}
+
+/// What was recorded between two [`Recorder::take`]s.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delta {
+    pub(crate) tallies: Tallies,
+}
+
+impl Delta {
+    /// Adds what another recorder of the same run counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.tallies.merge(&other.tallies);
+    }
+
+    /// The counts.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+}
+
+impl Recorder {
+    /// A recorder that has seen nothing.
+    pub fn new(frame: &Frame) -> Self {
+        let nowhere = Cursor { from: 0, length: 0, interval: 0, window: 0 };
+        Self { frame: frame.clone(), tallies: Tallies::new(frame), due: nowhere, done: nowhere }
+    }
+
+    /// Counts one outcome, where the request was due.
+    #[inline]
+    pub fn record(&mut self, outcome: &Outcome) {
+        self.count(
+            outcome.class.index(),
+            outcome.due,
+            outcome.sent,
+            outcome.done,
+            outcome.lag,
+            outcome.result,
+        );
+    }
+
+    #[inline]
+    pub(crate) fn count(
+        &mut self,
+        class: usize,
+        due: SimTime,
+        sent: Option<SimTime>,
+        done: SimTime,
+        lag: SimTime,
+        result: Result<(), Failure>,
+    ) {
+        if !self.due.holds(due.as_nanos()) {
+            self.due.seek(&self.frame, due);
+        }
+        let at = self.due;
+        let cell = self.tallies.cells[at.interval * self.tallies.classes + class].get_or_insert_default();
+        let window = self.tallies.windows[at.window * self.tallies.classes + class].get_or_insert_default();
+        self.tallies.latest = self.tallies.latest.max(done);
+        let response = done.saturating_sub(due).as_nanos();
+        if let Some(sent) = sent {
+            let service = done.saturating_sub(sent).as_nanos();
+            cell.sent += 1;
+            cell.service.add(service);
+            window.sent += 1;
+            window.service.add(service);
+            cell.service_sum_nanos = cell.service_sum_nanos.saturating_add(service);
+            window.service_sum_nanos = window.service_sum_nanos.saturating_add(service);
+            if lag > SimTime::ZERO {
+                self.tallies.interval_lags[at.interval].add(lag.as_nanos());
+                self.tallies.window_lags[at.window].add(lag.as_nanos());
+            }
+        }
+        match result {
+            Ok(()) => {
+                cell.ok += 1;
+                cell.response.add(response);
+                window.ok += 1;
+                window.response.add(response);
+                cell.response_sum_nanos = cell.response_sum_nanos.saturating_add(response);
+                window.response_sum_nanos = window.response_sum_nanos.saturating_add(response);
+                if !self.done.holds(done.as_nanos()) {
+                    self.done.seek(&self.frame, done);
+                }
+                // What is answered after the run's end belongs to no interval.
+                if done < self.frame.total {
+                    self.tallies.answered[self.done.interval] += 1;
+                }
+            }
+            Err(failure) => fail(cell, window, failure, response),
+        }
+    }
+
+    /// Adds what another recorder of the same frame counted.
+    pub fn merge(&mut self, other: Self) {
+        self.tallies.merge(&other.tallies);
+    }
+
+    /// What was recorded since the last call.
+    pub fn take(&mut self) -> Delta {
+        Delta { tallies: std::mem::replace(&mut self.tallies, Tallies::new(&self.frame)) }
+    }
+}
+
+#[inline(never)]
+fn fail(cell: &mut Tally<Coarse>, window: &mut Tally<Fine>, failure: Failure, response: u64) {
+    cell.failures[failure.index()] += 1;
+    window.failures[failure.index()] += 1;
+    if failure != Failure::Dropped {
+        cell.failed_response.add(response);
+        window.failed_response.add(response);
+        cell.response_sum_nanos = cell.response_sum_nanos.saturating_add(response);
+        window.response_sum_nanos = window.response_sum_nanos.saturating_add(response);
+    }
+}

@@ -1,0 +1,60 @@
+//! What producers observe of components over time.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// One value of one instance's metric in one interval. A later value for the same place replaces an earlier one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// The interval of the frame.
+    pub interval: usize,
+    /// The component's name in the file, or [`GENERATOR`].
+    pub component: String,
+    /// Which instance, from 0.
+    pub instance: u32,
+    /// What, by one of the names below.
+    pub metric: Cow<'static, str>,
+    /// How much: the mean over the interval, the count in it, or the state at its end, as the metric says.
+    pub value: f64,
+}
+
+/// The component name of the load generator itself.
+pub const GENERATOR: &str = "generator";
+
+/// The busy share of the component's cores or workers, 0 to 1; a mean.
+pub const UTILISATION: &str = "utilisation";
+/// How many wait; a mean.
+pub const QUEUE: &str = "queue";
+/// How many are being served; a mean.
+pub const IN_SERVICE: &str = "in_service";
+/// Keys asked for and found; a count.
+pub const HITS: &str = "hits";
+/// Keys asked for and not found; a count.
+pub const MISSES: &str = "misses";
+/// Keys evicted to make room; a count.
+pub const EVICTIONS: &str = "evictions";
+/// Keys removed at the end of their lifetime; a count.
+pub const EXPIRED: &str = "expired";
+/// Keys held; a state.
+pub const KEYS: &str = "keys";
+/// Keys held that have a lifetime; a state.
+pub const KEYS_WITH_TTL: &str = "keys_with_ttl";
+/// Memory of the records held, in bytes; a state.
+pub const MEMORY_BYTES: &str = "memory_bytes";
+/// Connections open; a state.
+pub const CONNECTIONS: &str = "connections";
+/// Whether the instance is up, as whoever sends to it sees it: 1 or 0; a mean.
+pub const UP: &str = "up";
+/// Cores used by the generator's process; a mean.
+pub const CPU: &str = "cpu";
+/// Cores taken away by the hypervisor; a mean.
+pub const STEAL: &str = "steal";
+/// The longest delay with which the generator's timer woke, in seconds.
+pub const WAKEUP_LAG_MAX_S: &str = "wakeup_lag_max_s";
+
+/// Whether a metric counts events in the interval, so that values of several instances add up.
+pub fn is_count(metric: &str) -> bool {
+    [HITS, MISSES, EVICTIONS, EXPIRED].contains(&metric)
+}

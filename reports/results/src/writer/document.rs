@@ -1,0 +1,479 @@
+//! The record as JSON: `run.json`, described by `run-record.schema.json`.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use scenarios::threshold::{Aggregate, Metric};
+use serde::{Deserialize, Serialize};
+
+use crate::buckets::{Buckets, Counter};
+use crate::error::Error;
+use crate::facts::ScenarioFacts;
+use crate::figure::{Estimate, Scope, Selection, estimate};
+use crate::frame::{Frame, Window, WindowKind};
+use crate::outcome::{Failure, World};
+use crate::provenance::Provenance;
+use crate::record::{RunRecord, Series, Status, Validity};
+use crate::tally::{Tallies, Tally};
+use crate::wire::seconds;
+use scenarios::units::SimTime;
+
+/// What the file calls itself.
+pub(crate) const FORMAT: &str = "rehearsal run record";
+/// The version that is written and read.
+pub(crate) const VERSION: u64 = 1;
+
+/// The parts of `run.json` that say whether the rest can be read.
+#[derive(Deserialize)]
+pub(crate) struct Head {
+    pub(crate) format: String,
+    pub(crate) version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: String,
+    version: u64,
+    world: World,
+    status: Status,
+    validity: ValidityDocument,
+    #[serde(skip_deserializing, default)]
+    exit_code: u8,
+    scenario: ScenarioFacts,
+    frame: FrameDocument,
+    #[serde(skip_deserializing, default)]
+    figures: Vec<FigureDocument>,
+    #[serde(skip_deserializing, default)]
+    thresholds: Vec<VerdictDocument>,
+    #[serde(skip_deserializing, default)]
+    published: Vec<ReproductionDocument>,
+    #[serde(flatten)]
+    tallies: TalliesDocument,
+    series: Vec<SeriesDocument>,
+    provenance: Provenance,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValidityDocument {
+    valid: bool,
+    reasons: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FrameDocument {
+    #[serde(rename = "total_s", with = "seconds")]
+    total: SimTime,
+    #[serde(rename = "warmup_s", with = "seconds")]
+    warmup: SimTime,
+    #[serde(rename = "interval_s", with = "seconds")]
+    interval: SimTime,
+    windows: Vec<WindowDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowDocument {
+    name: String,
+    kind: String,
+    /// Positions in the scenario's faults.
+    faults: Vec<usize>,
+    #[serde(rename = "from_s", with = "seconds")]
+    from: SimTime,
+    #[serde(rename = "until_s", with = "seconds")]
+    until: SimTime,
+}
+
+/// A figure in the units of JSON: infinite and unknown are both null, told apart by `n`.
+#[derive(Serialize, Default)]
+struct EstimateDocument {
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    n: u64,
+}
+
+#[derive(Serialize, Default)]
+struct FigureDocument {
+    window: String,
+    due: u64,
+    sent: u64,
+    ok: u64,
+    failed: u64,
+    rate_per_s: Option<f64>,
+    failed_share: Option<f64>,
+    response_time_s: Percentiles,
+    service_time_s: Percentiles,
+}
+
+#[derive(Serialize, Default)]
+struct Percentiles {
+    avg: Option<f64>,
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+    p999: Option<f64>,
+    max: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct VerdictDocument {
+    selector: String,
+    condition: String,
+    passed: Option<bool>,
+    limit: f64,
+    #[serde(flatten)]
+    estimate: EstimateDocument,
+}
+
+#[derive(Serialize)]
+struct ReproductionDocument {
+    what: String,
+    metric: String,
+    published: f64,
+    tolerance: f64,
+    reproduced: Option<bool>,
+    error: Option<f64>,
+    #[serde(flatten)]
+    estimate: EstimateDocument,
+}
+
+/// All counts; the same in a record and in a line of a journal.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TalliesDocument {
+    #[serde(rename = "latest_s", with = "seconds")]
+    latest: SimTime,
+    windows: Vec<CellDocument>,
+    intervals: Vec<CellDocument>,
+    timeline: Vec<MomentDocument>,
+    send_lag: Vec<LagDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CellDocument {
+    /// The position of the window or interval.
+    at: usize,
+    class: String,
+    sent: u64,
+    ok: u64,
+    failures: std::collections::BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    response_time: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    failed_response_time: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    service_time: String,
+    response_time_sum_ns: u64,
+    service_time_sum_ns: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MomentDocument {
+    interval: usize,
+    answered: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    send_lag: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LagDocument {
+    window: usize,
+    send_lag: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeriesDocument {
+    component: String,
+    instance: u32,
+    metric: String,
+    values: Vec<Option<f64>>,
+}
+
+fn finite(value: f64) -> Option<f64> {
+    Some(value).filter(|v| v.is_finite())
+}
+
+impl From<Option<Estimate>> for EstimateDocument {
+    fn from(estimate: Option<Estimate>) -> Self {
+        estimate.map_or_else(Self::default, |e| Self {
+            value: finite(e.value),
+            low: finite(e.low),
+            high: finite(e.high),
+            n: e.n,
+        })
+    }
+}
+
+impl Percentiles {
+    fn of(record: &RunRecord, metric: Metric, scope: Scope) -> Self {
+        let value = |aggregate| {
+            let selection = Selection::new(metric, aggregate).within(scope);
+            estimate(record, &selection).and_then(|e| finite(e.value))
+        };
+        Self {
+            avg: value(Aggregate::Average),
+            p50: value(Aggregate::Percentile(50.0)),
+            p90: value(Aggregate::Percentile(90.0)),
+            p99: value(Aggregate::Percentile(99.0)),
+            p999: value(Aggregate::Percentile(99.9)),
+            max: value(Aggregate::Maximum),
+        }
+    }
+}
+
+impl FigureDocument {
+    fn of(record: &RunRecord, window: &str, scope: Scope) -> Self {
+        let tally = record.tally(scope, None);
+        let of = |metric, aggregate| {
+            let selection = Selection::new(metric, aggregate).within(scope);
+            estimate(record, &selection).and_then(|e| finite(e.value))
+        };
+        Self {
+            window: window.to_owned(),
+            due: tally.due(),
+            sent: tally.sent,
+            ok: tally.ok,
+            failed: tally.failed(),
+            rate_per_s: of(Metric::Rate, Aggregate::Rate),
+            failed_share: of(Metric::Failed, Aggregate::Rate),
+            response_time_s: Percentiles::of(record, Metric::ResponseTime, scope),
+            service_time_s: Percentiles::of(record, Metric::ServiceTime, scope),
+        }
+    }
+}
+
+impl From<&Frame> for FrameDocument {
+    fn from(frame: &Frame) -> Self {
+        let windows = frame.windows.iter().map(|w| {
+            let (kind, faults) = match &w.kind {
+                WindowKind::Warmup => ("warmup", Vec::new()),
+                WindowKind::Quiet => ("quiet", Vec::new()),
+                WindowKind::Fault(faults) => ("fault", faults.clone()),
+            };
+            WindowDocument {
+                name: w.name.clone(),
+                kind: kind.to_owned(),
+                faults,
+                from: w.from,
+                until: w.until,
+            }
+        });
+        Self {
+            total: frame.total,
+            warmup: frame.warmup,
+            interval: frame.interval,
+            windows: windows.collect(),
+        }
+    }
+}
+
+impl FrameDocument {
+    pub(crate) fn into_frame(self, classes: usize) -> Result<Frame, String> {
+        if self.interval == SimTime::ZERO {
+            return Err("frame.interval_s: found 0, expected a length above 0".to_owned());
+        }
+        let mut windows = Vec::new();
+        for w in self.windows {
+            let kind = match w.kind.as_str() {
+                "warmup" => WindowKind::Warmup,
+                "quiet" => WindowKind::Quiet,
+                "fault" => WindowKind::Fault(w.faults),
+                other => {
+                    return Err(format!(
+                        "frame.windows: found kind {other:?}, expected warmup, quiet or fault"
+                    ));
+                }
+            };
+            windows.push(Window { name: w.name, kind, from: w.from, until: w.until });
+        }
+        Ok(Frame { total: self.total, warmup: self.warmup, interval: self.interval, classes, windows })
+    }
+}
+
+impl TalliesDocument {
+    pub(crate) fn new(tallies: &Tallies, classes: &[String]) -> Self {
+        let timeline = tallies.answered.iter().zip(&tallies.interval_lags).enumerate();
+        let lags = tallies.window_lags.iter().enumerate().filter(|(_, lag)| !lag.is_empty());
+        Self {
+            latest: tallies.latest,
+            windows: cells(&tallies.windows, classes),
+            intervals: cells(&tallies.cells, classes),
+            timeline: timeline
+                .filter(|(_, (answered, lag))| **answered > 0 || !lag.is_empty())
+                .map(|(interval, (&answered, lag))| MomentDocument {
+                    interval,
+                    answered,
+                    send_lag: lag.encode(),
+                })
+                .collect(),
+            send_lag: lags.map(|(window, lag)| LagDocument { window, send_lag: lag.encode() }).collect(),
+        }
+    }
+
+    pub(crate) fn into_tallies(self, frame: &Frame, classes: &[String]) -> Result<Tallies, String> {
+        let mut tallies = Tallies::new(frame);
+        tallies.latest = self.latest;
+        fill(&mut tallies.windows, self.windows, classes)?;
+        fill(&mut tallies.cells, self.intervals, classes)?;
+        let past = |what, at| format!("{what} {at} lies past the end of the frame");
+        for moment in self.timeline {
+            let i = moment.interval;
+            *tallies.answered.get_mut(i).ok_or_else(|| past("interval", i))? = moment.answered;
+            tallies.interval_lags[i] = Buckets::decode(&moment.send_lag)?;
+        }
+        for lag in self.send_lag {
+            let slot = tallies.window_lags.get_mut(lag.window);
+            *slot.ok_or_else(|| past("window", lag.window))? = Buckets::decode(&lag.send_lag)?;
+        }
+        Ok(tallies)
+    }
+}
+
+fn cells<C: Counter, const BITS: u32>(
+    cells: &[Option<Box<Tally<Buckets<C, BITS>>>>],
+    classes: &[String],
+) -> Vec<CellDocument> {
+    let counted = cells.iter().enumerate().filter_map(|(i, cell)| Some((i, cell.as_deref()?)));
+    let document = |(i, tally): (usize, &Tally<Buckets<C, BITS>>)| CellDocument {
+        at: i / classes.len(),
+        class: classes[i % classes.len()].clone(),
+        sent: tally.sent,
+        ok: tally.ok,
+        failures: Failure::ALL
+            .iter()
+            .zip(tally.failures)
+            .filter(|(_, n)| *n > 0)
+            .map(|(kind, n)| (kind.name().to_owned(), n))
+            .collect(),
+        response_time: tally.response.encode(),
+        failed_response_time: tally.failed_response.encode(),
+        service_time: tally.service.encode(),
+        response_time_sum_ns: tally.response_sum_nanos,
+        service_time_sum_ns: tally.service_sum_nanos,
+    };
+    counted.map(document).collect()
+}
+
+fn fill<C: Counter, const BITS: u32>(
+    cells: &mut [Option<Box<Tally<Buckets<C, BITS>>>>],
+    documents: Vec<CellDocument>,
+    classes: &[String],
+) -> Result<(), String> {
+    for d in documents {
+        let class = classes.iter().position(|c| *c == d.class);
+        let class = class.ok_or_else(|| format!("class {:?} is not one of the scenario's", d.class))?;
+        let mut failures = [0; Failure::ALL.len()];
+        for (name, n) in d.failures {
+            let kind = Failure::ALL.into_iter().find(|f| f.name() == name);
+            failures[kind.ok_or_else(|| format!("{name:?} is no kind of failure"))?.index()] = n;
+        }
+        let slot = cells.get_mut(d.at * classes.len() + class);
+        *slot.ok_or_else(|| format!("cell {} lies past the end of the frame", d.at))? =
+            Some(Box::new(Tally {
+                sent: d.sent,
+                ok: d.ok,
+                failures,
+                response: Buckets::decode(&d.response_time)?,
+                failed_response: Buckets::decode(&d.failed_response_time)?,
+                service: Buckets::decode(&d.service_time)?,
+                response_sum_nanos: d.response_time_sum_ns,
+                service_sum_nanos: d.service_time_sum_ns,
+            }));
+    }
+    Ok(())
+}
+
+/// Writes `run.json`.
+pub(crate) fn write(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
+    let windows = record.frame.windows.iter().enumerate();
+    let mut figures = vec![FigureDocument::of(record, "whole", Scope::Run)];
+    figures.extend(windows.map(|(i, w)| FigureDocument::of(record, &w.name, Scope::Window(i))));
+    let document = Document {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        world: record.world,
+        status: record.status,
+        validity: ValidityDocument {
+            valid: record.validity.is_valid(),
+            reasons: record.validity.reasons.clone(),
+        },
+        exit_code: record.exit_code(),
+        scenario: record.scenario.clone(),
+        frame: FrameDocument::from(&record.frame),
+        figures,
+        thresholds: record.thresholds.iter().map(verdict).collect(),
+        published: record.published.iter().map(reproduction).collect(),
+        tallies: TalliesDocument::new(&record.tallies, &record.scenario.classes),
+        series: record.series.iter().map(series).collect(),
+        provenance: record.provenance.clone(),
+    };
+    serde_json::to_writer_pretty(&mut *to, &document)?;
+    writeln!(to)
+}
+
+fn verdict(v: &crate::verdict::Verdict) -> VerdictDocument {
+    VerdictDocument {
+        selector: v.threshold.selector.clone(),
+        condition: v.threshold.condition.clone(),
+        passed: v.passed,
+        limit: v.threshold.limit,
+        estimate: v.estimate.into(),
+    }
+}
+
+fn reproduction(r: &crate::verdict::Reproduction) -> ReproductionDocument {
+    ReproductionDocument {
+        what: r.published.what.clone(),
+        metric: r.published.figure.to_string(),
+        published: r.published.value,
+        tolerance: r.published.tolerance,
+        reproduced: r.reproduced,
+        error: r.error.and_then(finite),
+        estimate: r.estimate.into(),
+    }
+}
+
+fn series(s: &Series) -> SeriesDocument {
+    SeriesDocument {
+        component: s.component.clone(),
+        instance: s.instance,
+        metric: s.metric.clone(),
+        values: s.values.clone(),
+    }
+}
+
+/// Checks format and version of a parsed head.
+pub(crate) fn check(path: &Path, text: &str, format: &str, expected: u64) -> Result<(), Error> {
+    let malformed = |line, problem| Error::Malformed { path: path.to_owned(), line, problem };
+    let head: Head = serde_json::from_str(text).map_err(|e| malformed(e.line(), e.to_string()))?;
+    if head.format != format {
+        return Err(malformed(1, format!("found format {:?}, expected {format:?}", head.format)));
+    }
+    if head.version != expected {
+        return Err(Error::Version { path: path.to_owned(), found: head.version, expected });
+    }
+    Ok(())
+}
+
+/// Reads `run.json`. What follows from the counts (verdicts, figures) is computed again, not believed.
+pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
+    check(path, text, FORMAT, VERSION)?;
+    let malformed = |line, problem| Error::Malformed { path: path.to_owned(), line, problem };
+    let d: Document = serde_json::from_str(text).map_err(|e| malformed(e.line(), e.to_string()))?;
+    let frame = d.frame.into_frame(d.scenario.classes.len()).map_err(|p| malformed(1, p))?;
+    let tallies = d.tallies.into_tallies(&frame, &d.scenario.classes).map_err(|p| malformed(1, p))?;
+    let series = d.series.into_iter().map(|s| Series {
+        component: s.component,
+        instance: s.instance,
+        metric: s.metric,
+        values: s.values,
+    });
+    let record = RunRecord::new(d.world, d.scenario, frame, tallies, series.collect(), d.provenance);
+    Ok(record.judged(d.status, Validity { reasons: d.validity.reasons }))
+}
