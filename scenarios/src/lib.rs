@@ -13,7 +13,9 @@
 //! - [`library`]: scenarios that are compiled in
 
 pub mod curve;
+pub mod derive;
 pub mod diagnostic;
+pub mod explain;
 pub mod law;
 pub mod library;
 pub mod plan;

@@ -19,6 +19,7 @@ use crate::units::{Seed, SimTime};
 use crate::wire::decode::{Decode, Decoder};
 use crate::wire::{self, File};
 use names::Names;
+pub(crate) use stack::record_bytes;
 
 /// No file is longer.
 const TEXT_LIMIT: usize = 4 << 20;

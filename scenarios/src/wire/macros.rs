@@ -25,6 +25,7 @@ macro_rules! table {
             /// The schemas of the keys, and those that are required.
             pub(crate) fn properties(definitions: &mut Definitions) -> (Definitions, Vec<&'static str>) {
                 let mut properties = Definitions::new();
+                #[allow(unused_mut, reason = "some tables require no key")]
                 let mut required = Vec::new();
                 $(
                     #[allow(unused_mut, reason = "only some keys have a default")]
@@ -53,7 +54,7 @@ macro_rules! table {
         impl Decode for $name {
             fn decode(node: &Node<'_>, at: &str, d: &mut Decoder<'_>) -> Option<Self> {
                 let toml::de::DeValue::Table(table) = node.get_ref() else {
-                    d.wrong_type(node, at, concat!("a table"), None);
+                    d.wrong_type(node, at, "a table", None);
                     return None;
                 };
                 d.unknown_keys(table, at, Self::KEYS, |_| None);

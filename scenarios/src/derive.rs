@@ -1,0 +1,320 @@
+//! A window of a scenario at a reduced rate, as a scenario of its own.
+//!
+//! Traffic, keyspaces, memory and cores scale together, so that what was crowded stays crowded. The text is edited in
+//! place: comments stay, and whatever is not scaled reads as before. Nothing refers to the original, so the result runs
+//! anywhere.
+
+use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+use crate::diagnostic::Diagnostics;
+use crate::quantity::selector::{Condition, Selector};
+use crate::scenario::{ComponentKind, Scenario};
+use crate::threshold::{Aggregate, Comparison, Metric};
+use crate::units::{Bytes, Rate, Ratio, SimTime};
+
+/// The shortest warm-up that a window keeps of a longer one.
+const WARMUP: SimTime = SimTime::from_secs(2);
+/// A rounding that changes a capacity by more than this share is reported.
+const NOTABLE: f64 = 0.01;
+
+/// A derived scenario.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Derived {
+    /// The scenario file, complete.
+    pub text: String,
+    /// What it does not keep of the original; also in comments at the top of the text.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no such window.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The window does not lie in the run.
+    #[error("the window from {from} for {length} does not lie in the run, which lasts from {start} to {end}")]
+    Outside {
+        /// Where the window would start.
+        from: SimTime,
+        /// How long it would be.
+        length: SimTime,
+        /// Where the run starts on the timeline.
+        start: SimTime,
+        /// Where it ends.
+        end: SimTime,
+    },
+    /// The ratio is zero.
+    #[error("a rate of {0} leaves no traffic")]
+    NoTraffic(Ratio),
+    /// The seed is above what TOML holds.
+    #[error("the seed {0} is above {max}", max = i64::MAX)]
+    Seed(u64),
+    /// The derived text is no scenario.
+    #[error("the derived scenario is not valid:\n{0}")]
+    Invalid(Diagnostics),
+}
+
+/// Derives the window of `length` from `from` on the timeline, with all loads and capacities times `rate`, and `seed`.
+/// Whatever is `None` stays as it is. The traffic keeps its timeline: a window of a ramp is that part of the ramp.
+///
+/// # Errors
+/// Where the window is not in the run, nothing is left of the traffic, or the result breaks a rule of scenarios.
+///
+/// ```
+/// use scenarios::{Scenario, derive};
+/// let whole = Scenario::parse("quickstart.toml", scenarios::library::QUICKSTART).expect("it is tested");
+/// let part = derive::window(&whole, None, Some("10s".parse().expect("a duration")), None, None).expect("it lies in the run");
+/// let part = Scenario::parse("part.toml", part.text).expect("a derived scenario is an ordinary one");
+/// assert_eq!(part.run.duration.to_string(), "10s");
+/// ```
+pub fn window(
+    scenario: &Scenario,
+    from: Option<SimTime>,
+    length: Option<SimTime>,
+    rate: Option<Ratio>,
+    seed: Option<u64>,
+) -> Result<Derived, Error> {
+    let mut document: DocumentMut =
+        scenario.source.text.parse().expect("a scenario was read from this text as TOML");
+    let mut notes = Vec::new();
+    let run = &scenario.run;
+    if from.is_some() || length.is_some() {
+        let (start, end) = (run.from, run.from + run.duration);
+        let from = from.unwrap_or(start);
+        let length = length.unwrap_or(end.saturating_sub(from));
+        if from < start || length == SimTime::ZERO || from.saturating_add(length) > end {
+            return Err(Error::Outside { from, length, start, end });
+        }
+        let warmup = run.warmup.min(SimTime::from_nanos(length.as_nanos() / 2).max(WARMUP));
+        let table = child(document.as_table_mut(), "run");
+        set(table, "from", from.to_string());
+        set(table, "duration", length.to_string());
+        set(table, "warmup", warmup.to_string());
+        if warmup < run.warmup {
+            notes.push(format!("run.warmup: {} cut to {warmup}", run.warmup));
+        }
+    }
+    if let Some(seed) = seed {
+        let seed = i64::try_from(seed).map_err(|_| Error::Seed(seed))?;
+        set(child(document.as_table_mut(), "run"), "seed", seed);
+    }
+    if let Some(rate) = rate.filter(|r| r.get() != 1.0) {
+        if rate.get() <= 0.0 {
+            return Err(Error::NoTraffic(rate));
+        }
+        Scaling { scenario, factor: rate.get(), notes: &mut notes }.all(&mut document);
+    }
+    let text = with_header(scenario, &document.to_string(), from, length, rate, seed, &notes);
+    match Scenario::parse("derived.toml", text.as_str()) {
+        Ok(_) => Ok(Derived { text, warnings: notes }),
+        Err(problems) => Err(Error::Invalid(problems)),
+    }
+}
+
+/// Says at the top what the text was made from; a schema's relative place would be wrong elsewhere.
+fn with_header(
+    scenario: &Scenario,
+    text: &str,
+    from: Option<SimTime>,
+    length: Option<SimTime>,
+    rate: Option<Ratio>,
+    seed: Option<u64>,
+    notes: &[String],
+) -> String {
+    let part = |name: &str, value: Option<String>| value.map(|v| format!(" {name} {v}")).unwrap_or_default();
+    let mut header = format!(
+        "# Derived from {} (SHA-256 {}):{}{}{}{}.\n",
+        scenario.source.path.file_name().unwrap_or_default().to_string_lossy().replace(char::is_control, "?"),
+        scenario.source.hash,
+        part("from", from.map(|t| t.to_string())),
+        part("for", length.map(|t| t.to_string())),
+        part("rate", rate.map(|r| r.to_string())),
+        part("seed", seed.map(|s| s.to_string())),
+    );
+    for note in notes {
+        header.push_str(&format!("# - {note}\n"));
+    }
+    let body: Vec<&str> = text.lines().filter(|line| !line.starts_with("#:schema")).collect();
+    format!("{header}{}\n", body.join("\n"))
+}
+
+/// The table under a key; validation saw to it that there is one where it is asked for.
+fn child<'a>(table: &'a mut dyn TableLike, key: &str) -> &'a mut dyn TableLike {
+    if !table.contains_key(key) {
+        table.insert(key, Item::Table(Table::new()));
+    }
+    table
+        .get_mut(key)
+        .and_then(Item::as_table_like_mut)
+        .expect("the scenario has a table here: it was validated")
+}
+
+/// Sets a value and keeps the comments around it.
+fn set(table: &mut dyn TableLike, key: &str, value: impl Into<Value>) {
+    let mut value = value.into();
+    if let Some(old) = table.get(key).and_then(Item::as_value) {
+        *value.decor_mut() = old.decor().clone();
+    }
+    table.insert(key, Item::Value(value));
+}
+
+/// One pass that multiplies everything that scales.
+struct Scaling<'a> {
+    scenario: &'a Scenario,
+    factor: f64,
+    notes: &'a mut Vec<String>,
+}
+
+impl Scaling<'_> {
+    fn all(&mut self, document: &mut DocumentMut) {
+        let scenario = self.scenario;
+        let root = document.as_table_mut();
+        for host in &scenario.hosts {
+            let table = child(child(root, "hosts"), &host.name);
+            let cores = self.capacity(&format!("hosts.{}.cores", host.name), host.cores);
+            set(table, "cores", cores);
+            if let Some(memory) = host.memory {
+                set(table, "memory", self.bytes(memory));
+            }
+        }
+        for component in &scenario.components {
+            let table = child(child(root, "components"), &component.name);
+            let at = |key| format!("components.{}.{key}", component.name);
+            match &component.kind {
+                ComponentKind::Service(s) => {
+                    set(table, "workers", self.capacity(&at("workers"), s.workers));
+                    let backlog = (f64::from(s.backlog) * self.factor).round().min(1e6) as i64;
+                    set(table, "backlog", backlog);
+                }
+                ComponentKind::SqlStore(s) => {
+                    set(table, "connections", self.capacity(&at("connections"), s.connections))
+                }
+                ComponentKind::KvStore(s) => {
+                    if let Some(limit) = s.max_memory {
+                        set(table, "max_memory", self.bytes(limit));
+                    }
+                }
+                ComponentKind::LoadBalancer(_) => {}
+            }
+        }
+        for keyspace in &scenario.keyspaces {
+            let table = child(child(root, "keyspaces"), &keyspace.name);
+            set(table, "keys", self.count(keyspace.keys).max(1));
+            if keyspace.prefill > 0 {
+                set(table, "prefill", self.count(keyspace.prefill));
+            }
+        }
+        for traffic in &scenario.traffic {
+            let table = child(child(root, "traffic"), &traffic.name);
+            self.traffic(table);
+            let in_flight = (f64::from(traffic.max_in_flight) * self.factor).round() as i64;
+            let least = i64::from(traffic.connections.min(traffic.max_in_flight));
+            set(table, "max_in_flight", in_flight.clamp(least, 1_000_000));
+        }
+        self.thresholds(root);
+        self.published(root);
+    }
+
+    fn traffic(&mut self, table: &mut dyn TableLike) {
+        for key in ["rate", "start_rate"] {
+            self.rate(table, key);
+        }
+        if let Some(expected) = table.get("expected").and_then(Item::as_integer) {
+            set(table, "expected", self.count(expected as u64).max(1));
+        }
+        match table.get_mut("stages") {
+            Some(Item::ArrayOfTables(stages)) => stages.iter_mut().for_each(|stage| self.rate(stage, "to")),
+            Some(Item::Value(Value::Array(stages))) => {
+                stages
+                    .iter_mut()
+                    .filter_map(Value::as_inline_table_mut)
+                    .for_each(|stage: &mut InlineTable| self.rate(stage, "to"));
+            }
+            _ => {}
+        }
+    }
+
+    fn rate(&self, table: &mut dyn TableLike, key: &str) {
+        let rate = table.get(key).and_then(Item::as_str).and_then(|text| text.parse::<Rate>().ok());
+        if let Some(rate) = rate {
+            set(table, key, Rate::per_second(rate.as_per_second() * self.factor).to_string());
+        }
+    }
+
+    /// A rate that a threshold asks for scales with the traffic; a count cannot, as the window changes it too.
+    fn thresholds(&mut self, root: &mut Table) {
+        let Some(thresholds) = root.get_mut("thresholds").and_then(Item::as_table_like_mut) else { return };
+        for (selector, conditions) in thresholds.iter_mut() {
+            let Ok(selector) = Selector::read(selector.get()) else { continue };
+            let Some(conditions) = conditions.as_array_mut() else { continue };
+            for value in conditions.iter_mut() {
+                let Some(condition) = value.as_str().and_then(|t| Condition::read(selector.metric, t).ok())
+                else {
+                    continue;
+                };
+                match (selector.metric, condition.aggregate) {
+                    (_, Aggregate::Count) => {
+                        self.notes.push(format!(
+                            "thresholds.{}: the count is that of the original",
+                            selector.metric.name()
+                        ));
+                    }
+                    (Metric::Rate, aggregate) => {
+                        let limit = Rate::per_second(condition.limit * self.factor);
+                        let decor = value.decor().clone();
+                        *value = format!("{aggregate}{}{limit}", sign(condition.comparison)).into();
+                        *value.decor_mut() = decor;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn published(&mut self, root: &mut Table) {
+        let scale = |table: &mut dyn TableLike| {
+            let rate = table.get("metric").and_then(Item::as_str).and_then(|m| Selector::read(m).ok());
+            if rate.is_some_and(|s| s.metric == Metric::Rate && s.aggregate == Some(Aggregate::Rate)) {
+                self.rate(table, "value");
+            }
+        };
+        match root.get_mut("published") {
+            Some(Item::ArrayOfTables(all)) => all.iter_mut().for_each(|t| scale(t)),
+            Some(Item::Value(Value::Array(all))) => {
+                all.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|t| scale(t));
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&self, count: u64) -> i64 {
+        (count as f64 * self.factor).round().min(1e12) as i64
+    }
+
+    fn bytes(&self, bytes: Bytes) -> String {
+        Bytes::new(((bytes.get() as f64 * self.factor).round() as u64).max(1)).to_string()
+    }
+
+    /// Scales something that serves; says so where rounding changes how busy it is.
+    fn capacity(&mut self, at: &str, amount: u32) -> i64 {
+        let exact = f64::from(amount) * self.factor;
+        let rounded = exact.round().max(1.0);
+        let busier = exact / rounded;
+        if (busier - 1.0).abs() > NOTABLE {
+            self.notes.push(format!(
+                "{at}: {amount} × {} is {exact:.3}, rounded to {rounded}: {busier:.2} times as busy as in the original",
+                Ratio::new(self.factor)
+            ));
+        }
+        rounded as i64
+    }
+}
+
+fn sign(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Less => "<",
+        Comparison::LessOrEqual => "<=",
+        Comparison::Greater => ">",
+        Comparison::GreaterOrEqual => ">=",
+    }
+}

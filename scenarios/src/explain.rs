@@ -1,0 +1,154 @@
+//! The scenario as meant, in words and numbers: topology, traffic, what the means say about load, faults, memory.
+//!
+//! The figures follow from means alone: no queueing, no simulation. They say where to look, not what will happen.
+
+mod load;
+mod topology;
+
+use std::fmt::Write as _;
+
+use crate::scenario::{ComponentKind, Scenario, Traffic};
+use crate::units::{Bytes, SimTime};
+use crate::validate::record_bytes;
+
+/// Explains a scenario.
+pub fn explain(scenario: &Scenario) -> String {
+    let mut out = String::new();
+    writing(&mut out, scenario).expect("writing to a string does not fail");
+    out
+}
+
+fn writing(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
+    writeln!(out, "{}", scenario.title)?;
+    if let Some(question) = &scenario.question {
+        writeln!(out, "{question}")?;
+    }
+    let run = &scenario.run;
+    write!(out, "\nRun: {} measured", run.duration)?;
+    if run.warmup > SimTime::ZERO {
+        write!(out, " after {} of warm-up", run.warmup)?;
+    }
+    if run.from > SimTime::ZERO {
+        write!(out, ", from {} on the timeline", run.from)?;
+    }
+    writeln!(out, ", seed {}", run.seed)?;
+    writeln!(out, "\nTopology")?;
+    topology::write(out, scenario)?;
+    writeln!(out, "\nTraffic (measured part)")?;
+    traffic(out, scenario)?;
+    writeln!(out, "\nLoad predicted from means, without queueing")?;
+    load::write(out, scenario)?;
+    memory(out, scenario)?;
+    if !scenario.faults.is_empty() {
+        writeln!(out, "\nFaults (in time after the warm-up)")?;
+        for fault in &scenario.faults {
+            let at = match fault.from >= run.warmup {
+                true => fault.from.saturating_sub(run.warmup).to_string(),
+                false => format!("{} before", run.warmup.saturating_sub(fault.from)),
+            };
+            writeln!(out, "  at {at}  {}  for {}", fault.name, fault.until.saturating_sub(fault.from))?;
+        }
+    }
+    if !scenario.thresholds.is_empty() {
+        writeln!(out, "\nGood means")?;
+        for threshold in &scenario.thresholds {
+            writeln!(out, "  {}: {}", threshold.selector, threshold.condition)?;
+        }
+    }
+    Ok(())
+}
+
+/// Mean and peak of a traffic's rate over the measured part, and the requests expected in it.
+struct Numbers {
+    mean: f64,
+    peak: f64,
+    expected: f64,
+}
+
+impl Numbers {
+    fn of(scenario: &Scenario, traffic: &Traffic) -> Self {
+        /// Points at which the rate is looked at for its peak.
+        const POINTS: u32 = 10_000;
+        let run = &scenario.run;
+        let (from, length) = (run.from.as_secs_f64(), run.duration.as_secs_f64());
+        let expected = traffic.rate.expected(from, from + length);
+        let at = |i: u32| traffic.rate.at(from + length * f64::from(i) / f64::from(POINTS));
+        Self { mean: expected / length, peak: (0..=POINTS).map(at).fold(0.0, f64::max), expected }
+    }
+}
+
+fn traffic(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
+    writeln!(out, "  {:24}{:>12}{:>12}{:>18}", "", "mean", "peak", "expected")?;
+    let mut sum = Numbers { mean: 0.0, peak: 0.0, expected: 0.0 };
+    for traffic in &scenario.traffic {
+        let n = Numbers::of(scenario, traffic);
+        row(out, &traffic.name, &n)?;
+        for (class, share) in &traffic.mix {
+            let part = |x| x * share.get();
+            let class_numbers =
+                Numbers { mean: part(n.mean), peak: part(n.peak), expected: part(n.expected) };
+            row(
+                out,
+                &format!("  {} {:.1}%", scenario.class(*class).name, share.get() * 100.0),
+                &class_numbers,
+            )?;
+        }
+        sum =
+            Numbers { mean: sum.mean + n.mean, peak: sum.peak + n.peak, expected: sum.expected + n.expected };
+    }
+    if scenario.traffic.len() > 1 {
+        row(out, "all (peaks added)", &sum)?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut String, name: &str, n: &Numbers) -> std::fmt::Result {
+    let rate = |r: f64| format!("{r:.1}/s");
+    writeln!(out, "  {name:24}{:>12}{:>12}{:>18.0}", rate(n.mean), rate(n.peak), n.expected)
+}
+
+/// What the records of each store would take.
+fn memory(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
+    let stores: Vec<_> = scenario
+        .component_ids()
+        .filter_map(|id| match &scenario.component(id).kind {
+            ComponentKind::KvStore(store) => Some((id, store)),
+            _ => None,
+        })
+        .collect();
+    if stores.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nMemory of records (means)")?;
+    for (id, store) in stores {
+        let limit = store.max_memory.map_or("unlimited".to_owned(), |m| format!("limit {m}"));
+        writeln!(out, "  {}: {limit}", scenario.component(id).name)?;
+        for keyspace in scenario.keyspaces.iter().filter(|k| k.store == id) {
+            let bytes = |keys: u64| rounded(record_bytes(keyspace) * keys as f64);
+            write!(out, "    {}: {} keys take {}", keyspace.name, keyspace.keys, bytes(keyspace.keys))?;
+            match keyspace.persistent {
+                true => writeln!(out, ", persistent")?,
+                false => writeln!(out, ", prefilled {} take {}", keyspace.prefill, bytes(keyspace.prefill))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes to three digits.
+fn rounded(bytes: f64) -> String {
+    let bytes = Bytes::new(bytes.round() as u64).get() as f64;
+    for (unit, size) in [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)] {
+        if bytes >= size {
+            let digits = if bytes >= 100.0 * size {
+                0
+            } else if bytes >= 10.0 * size {
+                1
+            } else {
+                2
+            };
+            return format!("{:.digits$} {unit}", bytes / size);
+        }
+    }
+    format!("{bytes:.0} B")
+}

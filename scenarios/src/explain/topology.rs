@@ -1,0 +1,97 @@
+//! The topology as a tree, from each traffic's entry.
+
+use std::fmt::Write as _;
+
+use crate::scenario::{Action, ComponentId, ComponentKind, Scenario};
+
+pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
+    let mut seen = Vec::new();
+    for traffic in &scenario.traffic {
+        writeln!(
+            out,
+            "  {} ({} connections, timeout {})",
+            traffic.name, traffic.connections, traffic.timeout
+        )?;
+        node(out, scenario, traffic.to, "  ", true, &mut seen)?;
+    }
+    let unused: Vec<&str> = scenario
+        .component_ids()
+        .filter(|id| !seen.contains(id))
+        .map(|id| scenario.component(id).name.as_str())
+        .collect();
+    if !unused.is_empty() {
+        writeln!(out, "  never reached: {}", unused.join(", "))?;
+    }
+    Ok(())
+}
+
+fn node(
+    out: &mut String,
+    scenario: &Scenario,
+    id: ComponentId,
+    indent: &str,
+    last: bool,
+    seen: &mut Vec<ComponentId>,
+) -> std::fmt::Result {
+    let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+    writeln!(out, "{indent}{branch}{}", describe(scenario, id))?;
+    if seen.contains(&id) {
+        return Ok(());
+    }
+    seen.push(id);
+    let below = format!("{indent}{below}");
+    let children = children(scenario, id);
+    for (i, child) in children.iter().enumerate() {
+        node(out, scenario, *child, &below, i + 1 == children.len(), seen)?;
+    }
+    Ok(())
+}
+
+/// Whom a component asks, in the file's order. A service asks what the steps of any class name.
+fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
+    match &scenario.component(id).kind {
+        ComponentKind::LoadBalancer(balancer) => vec![balancer.to],
+        ComponentKind::Service(_) => {
+            let mut asked = Vec::new();
+            let classes = super::load::classes_of(scenario, id);
+            for step in classes.iter().flat_map(|class| &scenario.class(*class).steps) {
+                asked.extend(step.at);
+                match &step.action {
+                    Action::Work(_) | Action::Wait(_) => {}
+                    Action::Get { keyspace, on_miss, .. } => {
+                        asked.push(scenario.keyspace(*keyspace).store);
+                        asked.extend(on_miss.map(|miss| miss.from));
+                    }
+                    Action::Set { keyspace, .. } => asked.push(scenario.keyspace(*keyspace).store),
+                    Action::Select { database, .. } | Action::Update { database, .. } => {
+                        asked.push(*database)
+                    }
+                }
+            }
+            asked.sort_unstable();
+            asked.dedup();
+            asked
+        }
+        ComponentKind::KvStore(_) | ComponentKind::SqlStore(_) => Vec::new(),
+    }
+}
+
+fn describe(scenario: &Scenario, id: ComponentId) -> String {
+    let component = scenario.component(id);
+    let host = scenario.host(component.host);
+    let count = if host.count > 1 { format!(" × {}", host.count) } else { String::new() };
+    let details = match &component.kind {
+        ComponentKind::LoadBalancer(b) => match &b.health_check {
+            None => "round-robin, no health check".to_owned(),
+            Some(c) => format!(
+                "round-robin, checks {} every {}, fall {}, rise {}",
+                c.http, c.interval, c.fall, c.rise
+            ),
+        },
+        ComponentKind::Service(s) => format!("{} workers, backlog {}", s.workers, s.backlog),
+        ComponentKind::KvStore(s) => s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}")),
+        ComponentKind::SqlStore(s) => format!("{} statements at once", s.connections),
+    };
+    let cores = if host.cores == 1 { "1 core".to_owned() } else { format!("{} cores", host.cores) };
+    format!("{}{count}: {} on {} ({cores}), {details}", component.name, component.kind.name(), host.name)
+}
