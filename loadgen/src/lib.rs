@@ -1,1 +1,28 @@
-//! Placeholder.
+//! An open-loop load generator: plays a scenario's plan over sockets, every request on time whatever became of those
+//! before it.
+//!
+//! - [`mod@run`]: a whole run, from open connections to the record; start reading here
+//! - [`engine`]: pacing, connections, queues
+//! - [`http`]: composing requests, reading answers
+//! - [`control`], [`system`]: faults at their time, and what the components say of themselves
+//! - [`evidence`], [`validity`]: whether the run may be believed
+//! - [`target`], [`limits`]: where load may go, and how much
+//! - [`error`]: why a run could not be made
+
+mod clock;
+pub mod control;
+pub mod engine;
+pub mod error;
+pub mod evidence;
+pub mod http;
+pub mod limits;
+pub mod run;
+pub mod system;
+pub mod target;
+mod timer;
+pub mod validity;
+
+pub use clock::Clock;
+pub use engine::{Entries, Entry, Options};
+pub use error::Error;
+pub use run::{Job, Snapshot, run};

@@ -1,0 +1,60 @@
+//! The run's clock: CLOCK_MONOTONIC, with the run's start as its zero.
+//!
+//! All threads of a run read the same clock, and the timer is armed on its absolute times, so no conversion adds an error.
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use scenarios::units::SimTime;
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+pub(crate) fn monotonic_nanos() -> u64 {
+    nanos(clock_gettime(ClockId::Monotonic))
+}
+
+/// Processor time that this process has used, in nanoseconds.
+pub(crate) fn process_cpu_nanos() -> u64 {
+    nanos(clock_gettime(ClockId::ProcessCPUTime))
+}
+
+fn nanos(time: Timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Reads the time of one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// CLOCK_MONOTONIC at the run's start.
+    origin_nanos: u64,
+}
+
+impl Clock {
+    /// A clock whose zero lies this far ahead of now.
+    pub fn starting_in(delay: std::time::Duration) -> Self {
+        Self { origin_nanos: monotonic_nanos() + delay.as_nanos() as u64 }
+    }
+
+    /// The run's time now; zero before its start.
+    #[inline]
+    pub fn now(&self) -> SimTime {
+        SimTime::from_nanos(monotonic_nanos().saturating_sub(self.origin_nanos))
+    }
+
+    /// The point of the run at a time of CLOCK_MONOTONIC.
+    #[inline]
+    pub(crate) fn point(&self, monotonic_nanos: u64) -> SimTime {
+        SimTime::from_nanos(monotonic_nanos.saturating_sub(self.origin_nanos))
+    }
+
+    /// A point of the run in nanoseconds of CLOCK_MONOTONIC.
+    pub(crate) fn absolute_nanos(&self, at: SimTime) -> u64 {
+        self.origin_nanos.saturating_add(at.as_nanos())
+    }
+
+    /// Sleeps until a point of the run; returns at once where it is past.
+    pub(crate) fn sleep_until(&self, at: SimTime) {
+        // A past start counts as zero in `now`, so the wait before it is computed on the absolute axis.
+        let left = self.absolute_nanos(at).saturating_sub(monotonic_nanos());
+        if left > 0 {
+            std::thread::sleep(std::time::Duration::from_nanos(left));
+        }
+    }
+}

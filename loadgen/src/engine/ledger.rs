@@ -1,0 +1,140 @@
+//! What a lane can say about itself: whether it did what the plan asked, window by window, and how it felt.
+
+use results::Frame;
+use scenarios::units::SimTime;
+
+/// Above this a request that found a free connection was handed over late.
+pub(crate) const LATE: SimTime = SimTime::from_millis(10);
+
+/// What was done of the plan in one window of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Requests that the plan made due.
+    pub planned: u64,
+    /// Those handed to a connection.
+    pub sent: u64,
+    /// Those dropped at `max_in_flight`, or still unsent at the end.
+    pub dropped: u64,
+    /// Those that found a free connection when they were handed over.
+    pub with_room: u64,
+    /// Of these, those handed over later than [`LATE`].
+    pub late_with_room: u64,
+}
+
+impl Account {
+    /// Adds another lane's.
+    pub fn add(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.sent += other.sent;
+        self.dropped += other.dropped;
+        self.with_room += other.with_room;
+        self.late_with_room += other.late_with_room;
+    }
+}
+
+/// How a lane stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Requests that became due so far.
+    pub planned: u64,
+    /// Good answers so far.
+    pub ok: u64,
+    /// Failed requests so far, dropped ones included.
+    pub failed: u64,
+    /// Requests under way.
+    pub under_way: u64,
+    /// Requests that wait for a connection.
+    pub queue: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// The greatest lateness of a wake-up since the last pulse, in nanoseconds.
+    pub wakeup_lag_nanos: u64,
+}
+
+impl Pulse {
+    /// Adds another lane's.
+    pub fn add(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.under_way += other.under_way;
+        self.queue += other.queue;
+        self.connections += other.connections;
+        self.wakeup_lag_nanos = self.wakeup_lag_nanos.max(other.wakeup_lag_nanos);
+    }
+}
+
+/// A lane's account in the making.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// The windows' ends and what happened in them.
+    windows: Vec<(SimTime, Account)>,
+    /// The window of the request that was planned last: due times only grow.
+    current: usize,
+    planned: u64,
+    ok: u64,
+    failed: u64,
+    pub(super) open_connections: u32,
+    pub(super) wakeup_lag_nanos: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(frame: &Frame) -> Self {
+        let windows = frame.windows.iter().map(|window| (window.until, Account::default())).collect();
+        Self { windows, current: 0, planned: 0, ok: 0, failed: 0, open_connections: 0, wakeup_lag_nanos: 0 }
+    }
+
+    #[inline]
+    pub(super) fn planned(&mut self, due: SimTime, lag_nanos: u64, room: bool) {
+        while due >= self.windows[self.current].0 && self.current + 1 < self.windows.len() {
+            self.current += 1;
+        }
+        let account = &mut self.windows[self.current].1;
+        account.planned += 1;
+        account.with_room += u64::from(room);
+        account.late_with_room += u64::from(room && lag_nanos > LATE.as_nanos());
+        self.planned += 1;
+    }
+
+    /// The account of a request that was planned some time ago.
+    fn account(&mut self, due: SimTime) -> &mut Account {
+        let mut window = self.current;
+        while window > 0 && due < self.windows[window - 1].0 {
+            window -= 1;
+        }
+        &mut self.windows[window].1
+    }
+
+    #[inline]
+    pub(super) fn sent(&mut self, due: SimTime) {
+        self.account(due).sent += 1;
+    }
+
+    pub(super) fn dropped(&mut self, due: SimTime) {
+        self.account(due).dropped += 1;
+        self.failed += 1;
+    }
+
+    #[inline]
+    pub(super) fn finished(&mut self, ok: bool) {
+        self.ok += u64::from(ok);
+        self.failed += u64::from(!ok);
+    }
+
+    /// How the lane stands; starts a new second.
+    pub(super) fn pulse(&mut self, (under_way, queue): (u64, u64)) -> Pulse {
+        Pulse {
+            planned: self.planned,
+            ok: self.ok,
+            failed: self.failed,
+            under_way,
+            queue,
+            connections: u64::from(self.open_connections),
+            wakeup_lag_nanos: std::mem::take(&mut self.wakeup_lag_nanos),
+        }
+    }
+
+    pub(super) fn accounts(&self) -> Vec<Account> {
+        self.windows.iter().map(|(_, account)| *account).collect()
+    }
+}

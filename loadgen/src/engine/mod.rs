@@ -1,0 +1,169 @@
+//! The engine: threads that each play a segment of the plan over connections of their own.
+//!
+//! - [`pacer`]: due times, and nothing else, decide when a request is handed over
+//! - [`lane`], [`slot`], [`connection`]: where it goes
+//! - [`ledger`]: what was done of the plan, for the judgement of the run's validity
+
+mod connection;
+mod lane;
+pub(crate) mod ledger;
+mod pacer;
+mod slot;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use results::{Delta, Frame, Recorder};
+use scenarios::Scenario;
+use scenarios::plan::{Plan, SUBSTREAMS};
+use scenarios::units::SimTime;
+use tokio::sync::oneshot;
+
+use self::lane::{Lane, TrafficLane};
+use self::ledger::{Account, Ledger, Pulse};
+use self::slot::Slot;
+use crate::clock::{Clock, monotonic_nanos};
+use crate::error::Error;
+use crate::http::{Composer, Limits};
+use crate::run::Event;
+use crate::timer::Timer;
+
+/// How long the start of a run waits for connections that neither open nor fail.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// One instance of a traffic's entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What the `Host` field says, with the port where it is not the scheme's own.
+    pub host: String,
+}
+
+/// Where a scenario's requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entries {
+    /// The instances that each traffic meets, in the scenario's order of traffic.
+    pub by_traffic: Vec<Vec<Entry>>,
+    /// What stands before every path: empty, or starting with a slash and not ending with one.
+    pub base_path: String,
+}
+
+/// How the engine works.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Engine threads; each plays a segment of the plan. At most as many as the least traffic has connections.
+    pub threads: NonZeroU32,
+    /// How much of an answer is accepted.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { threads: NonZeroU32::MIN, limits: Limits::default() }
+    }
+}
+
+/// What a thread did in a second.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) thread: u32,
+    pub(crate) delta: Delta,
+    pub(crate) pulse: Pulse,
+}
+
+/// What the threads of a run have in common.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) plan: &'a Plan,
+    pub(crate) frame: &'a Frame,
+    pub(crate) entries: &'a Entries,
+    pub(crate) options: Options,
+    /// The run's end, and how long after it answers are waited for.
+    pub(crate) total: SimTime,
+    pub(crate) grace: SimTime,
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// A thread whose connections are open, or have failed to.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// Open connections by traffic.
+    pub(crate) open: Vec<u32>,
+    /// Starts it.
+    pub(crate) start: oneshot::Sender<Clock>,
+}
+
+/// The greatest number of threads that a scenario can use.
+pub fn most_threads(scenario: &Scenario) -> u32 {
+    let connections = scenario.traffic.iter().map(|traffic| traffic.connections).min();
+    connections.unwrap_or(1).clamp(1, SUBSTREAMS)
+}
+
+/// Plays one thread's segment from connecting to the last answer. Ends early where it is never started.
+pub(crate) fn play(
+    shared: &Shared<'_>,
+    thread: u32,
+    ready: Sender<Ready>,
+    events: &Sender<Event>,
+) -> Result<Vec<Account>, Error> {
+    let engine = |source| Error::Engine { source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(engine)?;
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let mut timer = Timer::new().map_err(engine)?;
+        let lane = Rc::new(RefCell::new(lane(shared, thread)));
+        let slots = lane.borrow().slots.len() as u32;
+        for slot in 0..slots {
+            tokio::task::spawn_local(connection::keep(Rc::clone(&lane), slot));
+        }
+        let give_up = monotonic_nanos() + OPENING.as_nanos() as u64;
+        loop {
+            let now = monotonic_nanos();
+            lane.borrow_mut().expire(now);
+            if lane.borrow().all_tried() || now > give_up {
+                break;
+            }
+            pacer::wait(&lane, &mut timer, now + 1_000_000).await.map_err(engine)?;
+        }
+        let (start, started) = oneshot::channel();
+        // Whoever started this thread may have given up; then `started` says so.
+        let _ = ready.send(Ready { open: lane.borrow().open_by_traffic(), start });
+        // The starter waits until every sender has spoken or is gone.
+        drop(ready);
+        let Ok(clock) = started.await else { return Ok(Vec::new()) };
+        lane.borrow_mut().clock = clock;
+        let segment = shared.plan.segment(thread, shared.options.threads.get());
+        pacer::pace(&lane, &mut timer, segment, shared, (thread, events)).await.map_err(engine)?;
+        let accounts = lane.borrow().ledger.accounts();
+        Ok(accounts)
+    })
+}
+
+/// A thread's share: connection k belongs to thread k mod n and goes to entry instance k mod the number of instances.
+fn lane(shared: &Shared<'_>, thread: u32) -> Lane {
+    let threads = shared.options.threads.get();
+    let mut slots = Vec::new();
+    let mut traffic = Vec::new();
+    for (index, source) in shared.scenario.traffic.iter().enumerate() {
+        let instances = &shared.entries.by_traffic[index];
+        let hosts: Vec<Rc<str>> = instances.iter().map(|entry| Rc::from(entry.host.as_str())).collect();
+        for k in (thread..source.connections).step_by(threads as usize) {
+            let instance = k as usize % instances.len();
+            let address = instances[instance].address;
+            slots.push(Slot::new(index, address, Rc::clone(&hosts[instance]), shared.options.limits));
+        }
+        let share = source.max_in_flight / threads + u32::from(thread < source.max_in_flight % threads);
+        traffic.push(TrafficLane::new(source.timeout, share));
+    }
+    let composer = Composer::new(shared.scenario, &shared.entries.base_path);
+    let clock = Clock::starting_in(Duration::ZERO);
+    Lane::new(clock, composer, Recorder::new(shared.frame), Ledger::new(shared.frame), traffic, slots)
+}

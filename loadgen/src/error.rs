@@ -1,0 +1,34 @@
+//! The crate's one error type.
+
+use std::io;
+
+/// Why a run could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An engine thread failed at its own machinery.
+    #[error("an engine thread cannot work")]
+    Engine {
+        /// Why.
+        source: io::Error,
+    },
+    /// No connection could be opened before the run.
+    #[error(
+        "traffic.{traffic}: nothing accepts connections at {address}\n  hint: start the target first, and check host and port"
+    )]
+    Unreachable {
+        /// Whose connections.
+        traffic: String,
+        /// Where to.
+        address: String,
+    },
+    /// The record could not be written.
+    #[error("the run record cannot be written")]
+    Record(#[from] results::Error),
+    /// The target is not one that may be loaded.
+    #[error(transparent)]
+    Target(#[from] crate::target::TargetError),
+    /// The run is longer or faster than allowed.
+    #[error(transparent)]
+    Limit(#[from] crate::limits::LimitError),
+}

@@ -1,0 +1,10 @@
+//! HTTP/1.1 as a client needs it to measure: requests composed once, answers read without keeping their bodies.
+//!
+//! Nothing here touches a socket.
+
+mod body;
+mod request;
+mod response;
+
+pub(crate) use request::{Composer, host_field};
+pub use response::{Limits, Progress, Reader, Violation};

@@ -1,0 +1,109 @@
+//! Composes requests: all that is the same for a class is put together once.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use scenarios::Scenario;
+use scenarios::plan::{Draws, Planned};
+use scenarios::scenario::{Method, PathPart};
+
+/// Composes the requests of one scenario.
+#[derive(Debug)]
+pub(crate) struct Composer {
+    draws: Draws,
+    classes: Vec<Class>,
+}
+
+#[derive(Debug)]
+struct Class {
+    /// Method and a space, and the target's base path.
+    start: String,
+    path: Vec<PathPart>,
+    /// Everything between the path and the request's number.
+    middle: String,
+    /// The fields after the request's number, up to the host's name.
+    end: String,
+}
+
+impl Composer {
+    /// `base` stands before every path: empty, or starting with a slash and not ending with one.
+    pub(crate) fn new(scenario: &Scenario, base: &str) -> Self {
+        let class = |class: &scenarios::scenario::RequestClass| {
+            let mut end = format!(
+                "\r\nx-rehearsal-class: {}\r\nuser-agent: rehearsal-loadgen/{}\r\n",
+                class.name,
+                env!("CARGO_PKG_VERSION")
+            );
+            if matches!(class.method, Method::Post | Method::Put) {
+                end.push_str("content-length: 0\r\n");
+            }
+            end.push_str("host: ");
+            Class {
+                start: format!("{} {base}", class.method.as_str()),
+                path: class.path.parts.clone(),
+                middle: String::from(" HTTP/1.1\r\nx-rehearsal-request: "),
+                end,
+            }
+        };
+        Self { draws: Draws::new(scenario), classes: scenario.requests.iter().map(class).collect() }
+    }
+
+    /// Writes a request over what is in `out`.
+    pub(crate) fn compose(&self, planned: &Planned, host: &str, out: &mut Vec<u8>) {
+        let class = &self.classes[planned.class.index()];
+        out.clear();
+        out.extend_from_slice(class.start.as_bytes());
+        for part in &class.path {
+            match part {
+                PathPart::Text(text) => out.extend_from_slice(text.as_bytes()),
+                PathPart::Key(keyspace) => {
+                    let key =
+                        self.draws.keys(planned.id, *keyspace).next().expect("a request's keys have no end");
+                    write!(out, "{key}").expect("writing to memory does not fail");
+                }
+            }
+        }
+        out.extend_from_slice(class.middle.as_bytes());
+        let mut number = [0; 16];
+        hexadecimal(planned.id.0, &mut number);
+        out.extend_from_slice(&number);
+        out.extend_from_slice(class.end.as_bytes());
+        out.extend_from_slice(host.as_bytes());
+        out.extend_from_slice(b"\r\n\r\n");
+    }
+}
+
+fn hexadecimal(number: u64, out: &mut [u8; 16]) {
+    for (place, digit) in out.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (60 - 4 * place) & 15) as usize];
+    }
+}
+
+/// A host for the `Host` field: an IPv6 address stands in brackets, the scheme's own port is left out.
+pub(crate) fn host_field(host: &str, port: u16) -> String {
+    let mut field = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port != 80 {
+        write!(field, ":{port}").expect("writing to memory does not fail");
+    }
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_number_has_sixteen_digits() {
+        let mut out = [0; 16];
+        hexadecimal(0x0123_4567_89ab_cdef, &mut out);
+        assert_eq!(&out, b"0123456789abcdef");
+        hexadecimal(7, &mut out);
+        assert_eq!(&out, b"0000000000000007");
+    }
+
+    #[test]
+    fn an_address_of_version_six_stands_in_brackets() {
+        assert_eq!(host_field("::1", 8080), "[::1]:8080");
+        assert_eq!(host_field("example.org", 80), "example.org");
+    }
+}

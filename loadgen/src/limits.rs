@@ -1,0 +1,92 @@
+//! Limits that the surroundings set: in a shared environment no scenario may ask for more.
+
+use std::env;
+
+use scenarios::Scenario;
+use scenarios::units::SimTime;
+
+/// Requests a second, summed over the traffics at their peaks.
+pub const MAX_RATE: &str = "REHEARSAL_MAX_RATE";
+/// Seconds of run, warm-up included.
+pub const MAX_DURATION: &str = "REHEARSAL_MAX_DURATION";
+
+/// A scenario asks for more than the surroundings allow.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// Too fast.
+    #[error(
+        "the scenario reaches {found}/s, the limit {MAX_RATE} is {limit}/s\n  hint: play it slower with --rate"
+    )]
+    Rate {
+        /// The peak.
+        found: f64,
+        /// The limit.
+        limit: f64,
+    },
+    /// Too long.
+    #[error(
+        "the run takes {found} s, the limit {MAX_DURATION} is {limit} s\n  hint: play a part of it with --from and --for"
+    )]
+    Duration {
+        /// Its length.
+        found: f64,
+        /// The limit.
+        limit: f64,
+    },
+    /// The limit itself is no number.
+    #[error("{name}: found {found:?}, expected a number above zero, in {unit}")]
+    Unreadable {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// The unit of its value.
+        unit: &'static str,
+    },
+}
+
+/// Holds a scenario against the environment's limits.
+///
+/// # Errors
+/// Which limit it breaks.
+pub fn check(scenario: &Scenario) -> Result<(), LimitError> {
+    let rate = scenario.traffic.iter().map(|traffic| traffic.rate.peak()).sum();
+    let variable = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    hold(rate, scenario.run.total(), variable(MAX_RATE), variable(MAX_DURATION))
+}
+
+fn hold(rate: f64, total: SimTime, most: Option<String>, longest: Option<String>) -> Result<(), LimitError> {
+    if let Some(limit) = read(MAX_RATE, most, "requests a second")?.filter(|limit| rate > *limit) {
+        return Err(LimitError::Rate { found: rate, limit });
+    }
+    let seconds = total.as_secs_f64();
+    if let Some(limit) = read(MAX_DURATION, longest, "seconds")?.filter(|limit| seconds > *limit) {
+        return Err(LimitError::Duration { found: seconds, limit });
+    }
+    Ok(())
+}
+
+fn read(name: &'static str, value: Option<String>, unit: &'static str) -> Result<Option<f64>, LimitError> {
+    let Some(found) = value else { return Ok(None) };
+    match found.trim().parse::<f64>() {
+        Ok(limit) if limit > 0.0 => Ok(Some(limit)),
+        _ => Err(LimitError::Unreadable { name, found, unit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_the_surroundings_hold() {
+        let set = |text: &str| Some(text.to_owned());
+        let total = SimTime::from_secs(33);
+        assert_eq!(hold(300.0, total, None, None), Ok(()));
+        assert_eq!(hold(300.0, total, set("300"), set("33")), Ok(()));
+        assert!(matches!(hold(301.0, total, set("300"), None), Err(LimitError::Rate { .. })));
+        assert!(matches!(hold(1.0, total, None, set("32.5")), Err(LimitError::Duration { .. })));
+        assert!(matches!(hold(1.0, total, set("many"), None), Err(LimitError::Unreadable { .. })));
+    }
+}

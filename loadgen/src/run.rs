@@ -1,0 +1,366 @@
+//! A whole run: engine threads, the watchdog, the control thread, and the journal that they all report to.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use results::tally::{Distribution, Tallies, Tally};
+use results::{Frame, Provenance, RunRecord, RunWriter, Sample, Status, Validity, World, sample};
+use scenarios::Scenario;
+use scenarios::plan::Plan;
+use scenarios::units::SimTime;
+
+use crate::clock::Clock;
+use crate::control::control;
+use crate::engine::ledger::{Account, Pulse};
+use crate::engine::{Entries, Options, Ready, Report, Shared, play};
+use crate::error::Error;
+use crate::evidence::{Meter, Watchdog};
+use crate::system::System;
+use crate::validity::judge;
+
+/// Between the moment when all connections are open and the run's start.
+const PREPARATION: Duration = Duration::from_millis(50);
+/// How often whoever watches is told.
+const LOOK: Duration = Duration::from_millis(200);
+/// Answers are waited for at the end for as long as the longest timeout, and this.
+const GRACE: SimTime = SimTime::from_secs(1);
+/// Metric of the generator's samples: the longest time that the machine stood still, in seconds.
+pub const STALL_MAX_S: &str = "stall_max_s";
+/// Metric of the generator's samples: the share of all processors that was busy, whoever used them.
+pub const MACHINE_BUSY: &str = "machine_busy";
+/// Metric of the generator's samples: requests under way.
+pub const IN_FLIGHT: &str = "in_flight";
+
+/// A run to be made.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// What is played.
+    pub scenario: &'a Scenario,
+    /// Where its requests go.
+    pub entries: &'a Entries,
+    /// How the engine works.
+    pub options: Options,
+    /// Where the record is written.
+    pub directory: &'a Path,
+    /// Where the record comes from.
+    pub provenance: Provenance,
+    /// Ends the run early when set.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The run's time.
+    pub at: SimTime,
+    /// Its end.
+    pub total: SimTime,
+    /// What the engine's threads reported last.
+    pub pulse: Pulse,
+    /// Requests that became due in the last second reported.
+    pub rate: f64,
+    /// Response times so far, in seconds, warm-up left out once it is over.
+    pub p50: Option<f64>,
+    /// The same.
+    pub p99: Option<f64>,
+}
+
+/// What threads tell the journal.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Report(Report),
+    Samples(Vec<Sample>),
+    /// Something that makes the run invalid.
+    Unsound(String),
+}
+
+/// Makes a run and writes its record. `system` carries out the scenario's faults and is asked for its components'
+/// state; without one there are neither.
+///
+/// # Errors
+/// Where nothing could be played or recorded. A run with bad results is none.
+///
+/// # Panics
+/// If an engine thread does.
+pub fn run(
+    job: Job<'_>,
+    system: Option<&mut dyn System>,
+    observe: &mut dyn FnMut(&Snapshot),
+) -> Result<RunRecord, Error> {
+    let frame = Frame::new(job.scenario);
+    let plan = Plan::new(job.scenario);
+    let longest = job.scenario.traffic.iter().map(|traffic| traffic.timeout).max();
+    let shared = Shared {
+        scenario: job.scenario,
+        plan: &plan,
+        frame: &frame,
+        entries: job.entries,
+        options: job.options,
+        total: frame.total,
+        grace: longest.unwrap_or_default() + GRACE,
+        stop: job.stop,
+    };
+    let watchdog = Watchdog::default();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (events, received) = mpsc::channel();
+        let _at_the_end = Over(&over);
+        let (lanes, ready) = start(scope, &shared, &events)?;
+        reachable(&job, &ready)?;
+        let writer = RunWriter::create(job.directory, job.scenario, World::Loadgen, job.provenance)?;
+        let clock = Clock::starting_in(PREPARATION);
+        for thread in ready {
+            // A thread that is gone is found when it is joined.
+            let _ = thread.start.send(clock);
+        }
+        scope.spawn(|| watchdog.watch(&over));
+        if let Some(system) = system {
+            let (frame, over, events) = (&frame, &over, events.clone());
+            scope.spawn(move || control(job.scenario, frame, clock, system, over, &events));
+        }
+        drop(events);
+        let mut journal = Journal::new(&frame, clock, writer, job.options.threads.get() as usize, &watchdog);
+        let result = journal.keep(&received, &lanes, observe);
+        if result.is_err() {
+            job.stop.store(true, Ordering::Relaxed);
+        }
+        let accounts = join(lanes)?;
+        result?;
+        over.store(true, Ordering::Relaxed);
+        journal.finish(&received, &accounts, job.stop.load(Ordering::Relaxed))
+    })
+}
+
+/// Tells the helping threads that the run is over, however it ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+type Lanes<'scope> = Vec<ScopedJoinHandle<'scope, Result<Vec<Account>, Error>>>;
+
+/// Starts the engine's threads and waits until their connections are open or have failed.
+fn start<'scope, 'a: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'a Shared<'a>,
+    events: &Sender<Event>,
+) -> Result<(Lanes<'scope>, Vec<Ready>), Error> {
+    let threads = shared.options.threads.get();
+    let (ready, all_ready) = mpsc::channel();
+    let lanes: Lanes<'scope> = (0..threads)
+        .map(|thread| {
+            let (ready, events) = (ready.clone(), events.clone());
+            let name = format!("engine-{thread}");
+            let started = thread::Builder::new().name(name);
+            started.spawn_scoped(scope, move || play(shared, thread, ready, &events))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|source| Error::Engine { source })?;
+    drop(ready);
+    let ready: Vec<Ready> = all_ready.iter().collect();
+    if ready.len() < threads as usize {
+        // The threads that are ready end when `ready` is dropped.
+        drop(ready);
+        join(lanes)?;
+        unreachable!("a thread that is never ready has an error to tell");
+    }
+    Ok((lanes, ready))
+}
+
+/// Every traffic must have a connection to begin with.
+fn reachable(job: &Job<'_>, ready: &[Ready]) -> Result<(), Error> {
+    for (index, traffic) in job.scenario.traffic.iter().enumerate() {
+        if ready.iter().all(|thread| thread.open[index] == 0) {
+            let addresses: Vec<_> =
+                job.entries.by_traffic[index].iter().map(|e| e.address.to_string()).collect();
+            return Err(Error::Unreachable { traffic: traffic.name.clone(), address: addresses.join(", ") });
+        }
+    }
+    Ok(())
+}
+
+/// The accounts of all threads together, by window.
+fn join(lanes: Lanes<'_>) -> Result<Vec<Account>, Error> {
+    let mut total = Vec::new();
+    for lane in lanes {
+        let accounts = lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        total.resize(accounts.len().max(total.len()), Account::default());
+        for (sum, account) in total.iter_mut().zip(&accounts) {
+            sum.add(account);
+        }
+    }
+    Ok(total)
+}
+
+/// Writes down what happens, as it happens.
+struct Journal<'a> {
+    frame: &'a Frame,
+    clock: Clock,
+    writer: RunWriter,
+    watchdog: &'a Watchdog,
+    /// All counts so far, for the progress.
+    tallies: Tallies,
+    pulses: Vec<Pulse>,
+    snapshot: Snapshot,
+    planned_before: (SimTime, u64),
+    evidence: Evidence,
+    unsound: Vec<String>,
+}
+
+/// What is noted about the generator in the current interval.
+struct Evidence {
+    interval: usize,
+    meter: Meter,
+    wakeup_lag_nanos: u64,
+    stall: SimTime,
+}
+
+impl<'a> Journal<'a> {
+    fn new(
+        frame: &'a Frame,
+        clock: Clock,
+        writer: RunWriter,
+        threads: usize,
+        watchdog: &'a Watchdog,
+    ) -> Self {
+        Self {
+            frame,
+            clock,
+            writer,
+            watchdog,
+            tallies: Tallies::new(frame),
+            pulses: vec![Pulse::default(); threads],
+            snapshot: Snapshot { total: frame.total, ..Snapshot::default() },
+            planned_before: (SimTime::ZERO, 0),
+            evidence: Evidence {
+                interval: 0,
+                meter: Meter::new(),
+                wakeup_lag_nanos: 0,
+                stall: SimTime::ZERO,
+            },
+            unsound: Vec::new(),
+        }
+    }
+
+    /// Writes until all lanes have ended.
+    fn keep(
+        &mut self,
+        received: &Receiver<Event>,
+        lanes: &Lanes<'_>,
+        observe: &mut dyn FnMut(&Snapshot),
+    ) -> Result<(), Error> {
+        loop {
+            match received.recv_timeout(LOOK) {
+                Ok(event) => self.write(event)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.snapshot.at = self.clock.now();
+            observe(&self.snapshot);
+            if lanes.iter().all(ScopedJoinHandle::is_finished) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Report(Report { thread, delta, pulse }) => {
+                self.tallies.merge(delta.tallies());
+                self.pulses[thread as usize] = pulse;
+                let samples = if thread == 0 { self.second() } else { Vec::new() };
+                self.writer.append(&delta, &samples)?;
+            }
+            Event::Samples(samples) => {
+                let nothing = results::Recorder::new(self.frame).take();
+                self.writer.append(&nothing, &samples)?;
+            }
+            Event::Unsound(reason) => self.unsound.push(reason),
+        }
+        Ok(())
+    }
+
+    /// Another second is over: what is to be shown, and the evidence.
+    fn second(&mut self) -> Vec<Sample> {
+        let now = self.clock.now();
+        let mut pulse = Pulse::default();
+        self.pulses.iter().for_each(|thread| pulse.add(thread));
+        let (then, planned) = std::mem::replace(&mut self.planned_before, (now, pulse.planned));
+        let response_times = self.response_times();
+        let elapsed = now.saturating_sub(then).as_secs_f64();
+        self.snapshot = Snapshot {
+            at: now,
+            pulse,
+            rate: if elapsed > 0.1 { (pulse.planned - planned) as f64 / elapsed } else { self.snapshot.rate },
+            p50: response_times.percentile(50.0),
+            p99: response_times.percentile(99.0),
+            ..self.snapshot
+        };
+        // The second that ended, not the one that begins.
+        let interval = self.frame.interval_of(SimTime::from_nanos((then.as_nanos() + now.as_nanos()) / 2));
+        let evidence = &mut self.evidence;
+        if interval != evidence.interval {
+            (evidence.interval, evidence.wakeup_lag_nanos, evidence.stall) = (interval, 0, SimTime::ZERO);
+        }
+        evidence.wakeup_lag_nanos = evidence.wakeup_lag_nanos.max(pulse.wakeup_lag_nanos);
+        evidence.stall = evidence.stall.max(self.watchdog.recent());
+        let used = evidence.meter.read();
+        let values = [
+            (sample::CPU, used.own_cores),
+            (sample::STEAL, used.stolen_cores),
+            (MACHINE_BUSY, used.machine),
+            (sample::QUEUE, pulse.queue as f64),
+            (IN_FLIGHT, pulse.under_way as f64),
+            (sample::CONNECTIONS, pulse.connections as f64),
+            (sample::WAKEUP_LAG_MAX_S, evidence.wakeup_lag_nanos as f64 / 1e9),
+            (STALL_MAX_S, evidence.stall.as_secs_f64()),
+        ];
+        let component = || sample::GENERATOR.to_owned();
+        let samples = values.into_iter().map(|(metric, value)| Sample {
+            interval,
+            component: component(),
+            instance: 0,
+            metric: metric.into(),
+            value,
+        });
+        samples.collect()
+    }
+
+    /// Response times so far: of the measured part as soon as it has begun.
+    fn response_times(&self) -> Distribution {
+        let mut measured = Tally::default();
+        let begun = self.clock.now() > self.frame.warmup;
+        for (index, window) in self.frame.windows.iter().enumerate() {
+            if window.is_measured() == begun {
+                measured.merge(&self.tallies.window(index, None));
+            }
+        }
+        measured.response_times()
+    }
+
+    /// Writes what is left, judges the run and closes the record.
+    fn finish(
+        mut self,
+        received: &Receiver<Event>,
+        accounts: &[Account],
+        stopped: bool,
+    ) -> Result<RunRecord, Error> {
+        // The control thread's sender is dropped when it sees that the run is over.
+        while let Ok(event) = received.recv() {
+            self.write(event)?;
+        }
+        let mut reasons = self.unsound;
+        // What an interrupted run did not deliver says nothing about the generator.
+        let accounts = if stopped { &[] } else { accounts };
+        reasons.extend(judge(self.frame, accounts, self.watchdog.worst()));
+        let status = if stopped { Status::Interrupted } else { Status::Complete };
+        Ok(self.writer.finish(status, Validity { reasons })?)
+    }
+}

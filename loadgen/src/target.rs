@@ -1,0 +1,175 @@
+//! Where load may go: targets are resolved once, before the run, and one that is not this machine or a private network
+//! needs its owner's word.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+
+use crate::engine::Entry;
+use crate::http::host_field;
+
+/// A target that is not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// Not a URL that can be played against.
+    #[error("target: found {found:?}, {problem}\n  hint: write it as http://127.0.0.1:8080")]
+    Url {
+        /// What was written.
+        found: String,
+        /// What was expected.
+        problem: &'static str,
+    },
+    /// The host has no address.
+    #[error("target: the host {host:?} cannot be resolved")]
+    Resolve {
+        /// The host.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A public address, without the word of whoever runs the test.
+    #[error(
+        "target: {host:?} is {address}, a public address\n  hint: load only what is yours or what its owner lets you load; then add --i-am-authorised"
+    )]
+    Public {
+        /// The host.
+        host: String,
+        /// The first of its addresses that is public.
+        address: IpAddr,
+    },
+}
+
+/// A target, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// One of its addresses: connections do not spread over several.
+    pub entry: Entry,
+    /// What stands before every path.
+    pub base_path: String,
+}
+
+/// Reads `http://host[:port][/base]`, resolves the host, and refuses public addresses unless `authorised`.
+///
+/// # Errors
+/// What is wrong with the target.
+pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
+    let wrong = |problem| TargetError::Url { found: url.to_owned(), problem };
+    let (host, port, base_path) = split(url).map_err(wrong)?;
+    let unresolved = |source| TargetError::Resolve { host: host.to_owned(), source };
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unresolved)?.collect();
+    let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
+    let address = *addresses.first().ok_or_else(none)?;
+    // All addresses are judged: a name that has one public address is a public name.
+    if let Some(public) = addresses.iter().map(SocketAddr::ip).find(|ip| !is_private(*ip) && !authorised) {
+        return Err(TargetError::Public { host: host.to_owned(), address: public });
+    }
+    Ok(Target { entry: Entry { address, host: host_field(host, port) }, base_path: base_path.to_owned() })
+}
+
+/// Host, port and base path of a URL, or what was expected.
+fn split(url: &str) -> Result<(&str, u16, &str), &'static str> {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return Err(match url.starts_with("https://") {
+            true => "expected http:// (TLS is not supported yet)",
+            false => "expected a URL that starts with http://",
+        });
+    };
+    let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !printable(rest) || rest.contains(['?', '#', '@', '"', '<', '>', '\\']) {
+        return Err("expected host, port and path, without user, query or fragment");
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or("expected a closing bracket after the address")?;
+            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or("expected :port")?) })
+        }
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err("expected a host");
+    }
+    let port = port.map_or(Ok(80), str::parse).map_err(|_| "expected a port from 1 to 65535")?;
+    if port == 0 {
+        return Err("expected a port from 1 to 65535");
+    }
+    Ok((host, port, path.trim_end_matches('/')))
+}
+
+/// Whether an address is this machine's own or of a private network.
+pub fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_private(IpAddr::V4(v4)),
+            None => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn own_and_private_addresses_are_told_from_public_ones() {
+        let private = [
+            "127.0.0.1",
+            "127.9.8.7",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.3.4",
+            "169.254.1.1",
+            "::1",
+            "fd00::1",
+        ];
+        let public = [
+            "8.8.8.8",
+            "172.32.0.1",
+            "0.0.0.0",
+            "100.64.0.1",
+            "2001:4860:4860::8888",
+            "::ffff:8.8.8.8",
+            "::",
+        ];
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address literal");
+        assert!(private.iter().all(|text| is_private(address(text))));
+        assert!(public.iter().all(|text| !is_private(address(text))));
+    }
+
+    #[test]
+    fn a_public_address_needs_a_word() {
+        let refused = resolve("http://203.0.113.7/", false).expect_err("a public address is refused");
+        assert!(matches!(refused, TargetError::Public { .. }), "{refused}");
+        let target = resolve("http://203.0.113.7/", true).expect("with the word it is accepted");
+        assert_eq!(target.entry.host, "203.0.113.7");
+        assert!(resolve("http://127.0.0.1:8080/", false).is_ok());
+    }
+
+    #[test]
+    fn a_url_is_host_port_and_base_path() {
+        assert_eq!(split("http://shop.test"), Ok(("shop.test", 80, "")));
+        assert_eq!(split("http://shop.test:81/a/b/"), Ok(("shop.test", 81, "/a/b")));
+        assert_eq!(split("http://[::1]:81/"), Ok(("::1", 81, "")));
+        for wrong in [
+            "https://x",
+            "x:80",
+            "http://",
+            "http://:80",
+            "http://x:0",
+            "http://x:1:2",
+            "http://u@x",
+            "http://x/?q",
+        ] {
+            assert!(split(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_panics(url in "(http://)?[\\PC]{0,30}") {
+            let _ = split(&url);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Whether a run may be believed: did the generator deliver the plan wherever it had room to?
+//!
+//! A server that is too slow makes a run fail its thresholds; it never makes it invalid. A generator that was late while
+//! connections were free, or a machine that stood still, makes it invalid whatever the figures say.
+
+use results::Frame;
+use scenarios::units::SimTime;
+
+use crate::engine::ledger::{Account, LATE};
+
+/// A machine that stood still for longer makes the run invalid.
+pub const STALL: SimTime = SimTime::from_millis(100);
+/// The share of requests that may be handed over late while there was room.
+pub const LATE_SHARE: f64 = 0.01;
+/// The share by which what was sent may differ from what was planned in a window without drops.
+pub const SENT_SHARE: f64 = 0.01;
+/// Windows with fewer requests than this are not judged: one late request would be too many.
+const JUDGED: u64 = 100;
+
+/// The reasons why a run is invalid: none if it is valid. `accounts` are those of all threads, in the frame's order of
+/// windows.
+pub fn judge(frame: &Frame, accounts: &[Account], stall: SimTime) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if stall > STALL {
+        reasons.push(format!(
+            "the machine stood still for {:.0} ms (limit {:.0} ms): neither server nor generator is to blame",
+            stall.as_secs_f64() * 1e3,
+            STALL.as_secs_f64() * 1e3,
+        ));
+    }
+    for (window, account) in frame.windows.iter().zip(accounts).filter(|(window, _)| window.is_measured()) {
+        let late = share(account.late_with_room, account.with_room);
+        if account.with_room >= JUDGED && late > LATE_SHARE {
+            reasons.push(format!(
+                "window {:?}: {:.1}% of the requests that found a free connection were handed over more than {:.0} ms late \
+                 (limit {:.0}%): the generator was too slow for the plan",
+                window.name,
+                late * 100.0,
+                LATE.as_secs_f64() * 1e3,
+                LATE_SHARE * 100.0,
+            ));
+        }
+        let missing = share(account.planned.abs_diff(account.sent), account.planned);
+        if account.dropped == 0 && account.planned >= JUDGED && missing > SENT_SHARE {
+            reasons.push(format!(
+                "window {:?}: {} requests were planned and {} sent (limit {:.0}% apart): the generator did not deliver the plan",
+                window.name,
+                account.planned,
+                account.sent,
+                SENT_SHARE * 100.0,
+            ));
+        }
+    }
+    reasons
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reasons(account: Account, stall: SimTime) -> Vec<String> {
+        let second = SimTime::from_secs;
+        let frame = Frame::cut(second(1), second(10), 1, &[]);
+        // The warm-up is as bad as can be, and nobody minds.
+        let warmup =
+            Account { planned: 1_000, with_room: 1_000, late_with_room: 1_000, ..Account::default() };
+        judge(&frame, &[warmup, account], stall)
+    }
+
+    #[test]
+    fn a_run_delivered_on_time_is_valid() {
+        let account =
+            Account { planned: 1_000, sent: 1_000, with_room: 1_000, late_with_room: 10, dropped: 0 };
+        assert_eq!(reasons(account, SimTime::from_millis(100)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_late_generator_with_room_is_invalid() {
+        let account =
+            Account { planned: 1_000, sent: 1_000, with_room: 1_000, late_with_room: 11, dropped: 0 };
+        let reasons = reasons(account, SimTime::ZERO);
+        assert!(reasons.len() == 1 && reasons[0].contains("too slow for the plan"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_slow_server_is_not_the_generators_fault() {
+        // Nothing found a free connection, and most of it was dropped.
+        let account = Account { planned: 1_000, sent: 300, with_room: 0, late_with_room: 0, dropped: 700 };
+        assert_eq!(reasons(account, SimTime::ZERO), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_undelivered_plan_is_invalid() {
+        let account = Account { planned: 1_000, sent: 900, with_room: 900, late_with_room: 0, dropped: 0 };
+        let reasons = reasons(account, SimTime::ZERO);
+        assert!(
+            reasons.len() == 1 && reasons[0].contains("1000 requests were planned and 900 sent"),
+            "{reasons:?}"
+        );
+    }
+
+    #[test]
+    fn a_machine_that_stood_still_is_named_as_the_reason() {
+        let reasons = reasons(Account::default(), SimTime::from_millis(101));
+        assert!(
+            reasons.len() == 1 && reasons[0].contains("the machine stood still for 101 ms"),
+            "{reasons:?}"
+        );
+    }
+}

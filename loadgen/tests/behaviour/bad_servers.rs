@@ -1,0 +1,128 @@
+//! Whatever a server does, it is counted for what it is, and the run ends.
+
+use std::io::Write as _;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::AtomicBool;
+
+use loadgen::{Error, Job, Options};
+use results::{Failure, Provenance};
+
+use crate::support::{Server, counts, entries, failures, play, scenario, silence};
+
+/// All requests of a short run against this manner fail in this way.
+fn all_fail(kind: Failure, manner: impl Fn(&mut TcpStream, u64) -> bool + Send + Sync + 'static) {
+    let scenario = scenario(60, 1, "connections = 8\ntimeout = \"150ms\"");
+    let server = Server::start(manner);
+    let record = play(&scenario, server.address, Options::default());
+    let all = counts(&record).0;
+    assert_eq!(
+        (all, failures(&record, kind)),
+        (60, 60),
+        "{:?}",
+        record.tally(results::Scope::Run, None).failures
+    );
+}
+
+#[test]
+fn a_closed_connection_is_a_reset() {
+    all_fail(Failure::Reset, |_, _| false);
+}
+
+#[test]
+fn a_connection_closed_in_mid_answer_is_a_reset() {
+    all_fail(Failure::Reset, |stream, _| {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")
+            .expect("it fits the buffer");
+        stream.shutdown(Shutdown::Both).expect("the socket is open");
+        false
+    });
+}
+
+#[test]
+fn garbage_is_malformed() {
+    all_fail(Failure::Malformed, |stream, _| {
+        stream.write_all(&[0, 159, 146, 150, 13, 10, 13, 10]).expect("it fits the buffer");
+        true
+    });
+}
+
+#[test]
+fn endless_fields_are_malformed() {
+    all_fail(Failure::Malformed, |stream, _| {
+        let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\nendless: ");
+        // The client closes the connection at its limit, so this loop ends with an error.
+        while written.is_ok() {
+            written = stream.write_all(&[b'x'; 4096]);
+        }
+        false
+    });
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_malformed() {
+    all_fail(Failure::Malformed, |stream, _| {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 999999999\r\n\r\n")
+            .expect("it fits the buffer");
+        true
+    });
+}
+
+#[test]
+fn silence_is_a_timeout() {
+    all_fail(Failure::Timeout, |_, _| {
+        silence();
+        false
+    });
+}
+
+#[test]
+fn a_dribble_is_a_timeout() {
+    all_fail(Failure::Timeout, |stream, _| {
+        let mut bytes =
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".iter().chain(std::iter::repeat(&b'.'));
+        while bytes.next().is_some_and(|byte| stream.write_all(&[*byte]).is_ok()) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        false
+    });
+}
+
+#[test]
+fn a_server_that_goes_away_refuses() {
+    let scenario = scenario(100, 2, "connections = 4\ntimeout = \"1s\"");
+    // It serves what was accepted at first, and accepts nothing later.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    std::thread::spawn(move || {
+        let streams: Vec<TcpStream> = listener.incoming().take(4).flatten().collect();
+        drop(listener);
+        for mut stream in streams {
+            crate::support::read_request(&mut stream);
+        }
+    });
+    let record = play(&scenario, address, Options::default());
+    let (due, ok, failed) = counts(&record);
+    assert_eq!((due, ok, failed), (200, 0, 200));
+    assert!(failures(&record, Failure::Refused) >= 150, "{}", failures(&record, Failure::Refused));
+}
+
+#[test]
+fn a_target_that_is_not_there_is_an_error_before_the_run() {
+    let scenario = scenario(10, 1, "connections = 2");
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let free = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = free.local_addr().expect("a bound socket has an address");
+    drop(free);
+    let job = Job {
+        scenario: &scenario,
+        entries: &entries(address),
+        options: Options::default(),
+        directory: directory.path(),
+        provenance: Provenance::here("loadgen test"),
+        stop: &AtomicBool::new(false),
+    };
+    let error = loadgen::run(job, None, &mut |_| {}).expect_err("nothing listens there");
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+}

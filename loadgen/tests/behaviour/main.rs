@@ -1,0 +1,8 @@
+//! How the generator behaves against servers that do all sorts of things. One binary, a file per behaviour.
+
+mod accounting;
+mod bad_servers;
+mod overload;
+mod pacing;
+mod stall;
+mod support;

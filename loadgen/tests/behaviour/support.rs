@@ -1,0 +1,205 @@
+//! Small servers with chosen manners, scenarios for them, and a run that leaves its record in a temporary directory.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use loadgen::{Entries, Entry, Job, Options, Snapshot};
+use results::{Failure, Provenance, RunRecord, Scope};
+use scenarios::Scenario;
+
+/// What a server does with one request: writes what it likes; `false` closes the connection.
+pub(crate) type Manner = dyn Fn(&mut TcpStream, u64) -> bool + Send + Sync;
+
+/// A server in a thread of this process. Its threads end with the process.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn start(manner: impl Fn(&mut TcpStream, u64) -> bool + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let counter = Arc::new(AtomicU64::new(0));
+        let manner: Arc<Manner> = Arc::new(manner);
+        thread::spawn(move || accept(&listener, &manner, &counter));
+        Self { address }
+    }
+}
+
+fn accept(listener: &TcpListener, manner: &Arc<Manner>, counter: &Arc<AtomicU64>) {
+    for stream in listener.incoming().flatten() {
+        let (manner, counter) = (Arc::clone(manner), Arc::clone(counter));
+        thread::spawn(move || {
+            let mut stream = stream;
+            stream.set_nodelay(true).expect("a connected socket takes options");
+            while read_request(&mut stream).is_some() {
+                let number = counter.fetch_add(1, Ordering::Relaxed);
+                if !manner(&mut stream, number) {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+/// Reads a request without a body; none at the connection's end.
+pub(crate) fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 2048];
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return None,
+            Ok(read) => request.extend_from_slice(&buffer[..read]),
+        }
+    }
+    String::from_utf8(request).ok()
+}
+
+/// A good answer.
+pub(crate) fn answer(stream: &mut TcpStream) -> bool {
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").is_ok()
+}
+
+/// A server in a process of its own, which can be stopped and which ends with this one.
+pub(crate) struct ServerProcess {
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+const SERVE: &str = "REHEARSAL_TEST_SERVE";
+
+impl ServerProcess {
+    /// Starts this test binary again, in which the test below then serves.
+    pub(crate) fn start() -> Self {
+        let program = std::env::current_exe().expect("this program has a path");
+        let mut child = Command::new(program)
+            .args([
+                "--exact",
+                "support::serves_when_it_is_the_helper_process",
+                "--nocapture",
+                "--test-threads=1",
+            ])
+            .env(SERVE, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program can be started again");
+        let output = child.stdout.take().expect("the output is piped");
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let found = lines.find_map(|line| line.split_once("listens at ")?.1.trim().parse().ok());
+        Self { address: found.expect("the helper process says where it listens"), child }
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).expect("the helper process is there until it is dropped");
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // It may be gone already; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn serves_when_it_is_the_helper_process() {
+    if std::env::var_os(SERVE).is_none() {
+        return;
+    }
+    let server = Server::start(|stream, _| answer(stream));
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listens at {}", server.address).and_then(|()| out.flush()).expect("the parent reads this");
+    // Whoever started it holds the other end of its input.
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+/// A scenario of one class, `rate` requests a second for `seconds` s, evenly spaced unless the further lines of its
+/// traffic table say otherwise.
+pub(crate) fn scenario(rate: u32, seconds: u32, traffic: &str) -> Scenario {
+    let arrivals = if traffic.contains("arrivals") { "" } else { "arrivals = \"uniform\"" };
+    let text = format!(
+        r#"
+title = "A test"
+[run]
+duration = "{seconds}s"
+[hosts.app]
+cores = 1
+[components.shop]
+kind = "service"
+host = "app"
+workers = 8
+backlog = 100
+[requests.product]
+path = "/product"
+steps = [{{ work = "1ms" }}]
+[traffic.shops]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "{rate}/s"
+mix = {{ product = 1 }}
+{arrivals}
+{traffic}
+"#
+    );
+    Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Every request of a scenario with one traffic goes to one address.
+pub(crate) fn entries(address: SocketAddr) -> Entries {
+    let entry = Entry { address, host: address.to_string() };
+    Entries { by_traffic: vec![vec![entry]], base_path: String::new() }
+}
+
+/// Plays a scenario against an address.
+pub(crate) fn play(scenario: &Scenario, address: SocketAddr, options: Options) -> RunRecord {
+    let stop = AtomicBool::new(false);
+    play_until(scenario, address, options, &stop, &mut |_| {})
+}
+
+pub(crate) fn play_until(
+    scenario: &Scenario,
+    address: SocketAddr,
+    options: Options,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(&Snapshot),
+) -> RunRecord {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let job = Job {
+        scenario,
+        entries: &entries(address),
+        options,
+        directory: directory.path(),
+        provenance: Provenance::here("loadgen test"),
+        stop,
+    };
+    loadgen::run(job, None, observe).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Planned, good and failed requests of a run, warm-up included.
+pub(crate) fn counts(record: &RunRecord) -> (u64, u64, u64) {
+    let all = record.tally(Scope::Run, None);
+    (all.due(), all.ok, all.failed())
+}
+
+/// Failures of one kind.
+pub(crate) fn failures(record: &RunRecord, kind: Failure) -> u64 {
+    record.tally(Scope::Run, None).failures[kind.index()]
+}
+
+/// How many requests a scenario plans.
+pub(crate) fn planned(scenario: &Scenario) -> u64 {
+    scenarios::plan::Plan::new(scenario).requests().count() as u64
+}
+
+/// Waits long enough for a client to notice that nothing comes.
+pub(crate) fn silence() {
+    thread::sleep(Duration::from_secs(3600));
+}
