@@ -41,8 +41,7 @@ struct Header {
 struct Line {
     #[serde(rename = "elapsed_s", with = "duration")]
     elapsed: Duration,
-    #[serde(flatten)]
-    tallies: TalliesDocument,
+    counts: TalliesDocument,
     samples: Vec<Sample>,
 }
 
@@ -81,8 +80,8 @@ impl Journal {
         samples: &[Sample],
         elapsed: Duration,
     ) -> Result<(), Error> {
-        let tallies = TalliesDocument::new(&delta.tallies, &scenario.classes);
-        self.line(&Line { elapsed, tallies, samples: samples.to_vec() })
+        let counts = TalliesDocument::new(&delta.tallies, &scenario.classes);
+        self.line(&Line { elapsed, counts, samples: samples.to_vec() })
     }
 
     /// Writes a line with one call, so that only the last can be incomplete.
@@ -109,7 +108,7 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
     let mut gathered = Gathered::default();
     for (i, line) in lines {
         let line: Line = serde_json::from_str(line).map_err(|e| malformed(i, e.to_string()))?;
-        let delta = line.tallies.into_tallies(&frame, &scenario.classes).map_err(|p| malformed(i, p))?;
+        let delta = line.counts.into_tallies(&frame, &scenario.classes).map_err(|p| malformed(i, p))?;
         tallies.merge(&delta);
         for sample in &line.samples {
             gathered.add(sample, frame.intervals());

@@ -38,3 +38,6 @@ pub use record::{RunRecord, Status, Validity};
 pub use recorder::{Delta, Recorder};
 pub use sample::Sample;
 pub use writer::RunWriter;
+
+/// The JSON Schema of `run.json`.
+pub const RECORD_SCHEMA: &str = include_str!("../run-record.schema.json");

@@ -30,8 +30,8 @@ pub(crate) struct Head {
     pub(crate) version: u64,
 }
 
+/// Fields that follow from others are written for people and for `jq`, and not read back.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Document {
     format: String,
     version: u64,
@@ -48,8 +48,7 @@ struct Document {
     thresholds: Vec<VerdictDocument>,
     #[serde(skip_deserializing, default)]
     published: Vec<ReproductionDocument>,
-    #[serde(flatten)]
-    tallies: TalliesDocument,
+    counts: TalliesDocument,
     series: Vec<SeriesDocument>,
     provenance: Provenance,
 }
@@ -142,6 +141,7 @@ struct ReproductionDocument {
 
 /// All counts; the same in a record and in a line of a journal.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TalliesDocument {
     #[serde(rename = "latest_s", with = "seconds")]
     latest: SimTime,
@@ -409,7 +409,7 @@ pub(crate) fn write(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
         figures,
         thresholds: record.thresholds.iter().map(verdict).collect(),
         published: record.published.iter().map(reproduction).collect(),
-        tallies: TalliesDocument::new(&record.tallies, &record.scenario.classes),
+        counts: TalliesDocument::new(&record.tallies, &record.scenario.classes),
         series: record.series.iter().map(series).collect(),
         provenance: record.provenance.clone(),
     };
@@ -467,7 +467,7 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
     let malformed = |line, problem| Error::Malformed { path: path.to_owned(), line, problem };
     let d: Document = serde_json::from_str(text).map_err(|e| malformed(e.line(), e.to_string()))?;
     let frame = d.frame.into_frame(d.scenario.classes.len()).map_err(|p| malformed(1, p))?;
-    let tallies = d.tallies.into_tallies(&frame, &d.scenario.classes).map_err(|p| malformed(1, p))?;
+    let tallies = d.counts.into_tallies(&frame, &d.scenario.classes).map_err(|p| malformed(1, p))?;
     let series = d.series.into_iter().map(|s| Series {
         component: s.component,
         instance: s.instance,

@@ -1,0 +1,6 @@
+//! What producers write is what readers read.
+
+mod figures;
+mod files;
+mod journal;
+mod synthetic;
