@@ -1,1 +1,34 @@
-//! Placeholder.
+//! A discrete-event simulator of web stacks: plays a scenario without sockets.
+//!
+//! Start at [`Simulation`]. Time is in integer nanoseconds; events at the same time happen in the order in which they were
+//! scheduled; all randomness follows from the scenario's seed, so equal runs are equal byte for byte.
+//!
+//! - [`event`]: the event list
+//! - `simulation`: a run from outside; `topology`: from scenario to world; `world`: dispatch
+//! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
+//! - `fault`: what breaks; `sample`: what is observed; `request`, `timeout`, `gauge`, `program`: shared parts
+//! - [`cli`]: the `sim` command
+
+mod balancer;
+pub mod cli;
+mod client;
+pub mod event;
+mod eviction;
+mod fault;
+mod gauge;
+mod health;
+mod host;
+mod kv_store;
+mod program;
+mod request;
+mod sample;
+mod service;
+mod simulation;
+mod sql_store;
+mod table;
+mod timeout;
+mod topology;
+mod world;
+
+pub use simulation::{Progress, SimOutcome, Simulation};
+pub use world::Counts;

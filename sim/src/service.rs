@@ -1,0 +1,265 @@
+//! A service instance: workers, the queue before them, and the walk through a class's steps.
+
+use results::Failure;
+
+use crate::gauge::Gauge;
+use crate::host::Share;
+use crate::program::Op;
+use crate::request::{ABANDONED, CHECK, Fifo, NONE, NOWHERE, ORPHAN, Phase};
+use crate::world::{Delay, Flow, World};
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) component: u16,
+    pub(crate) instance: u32,
+    pub(crate) host: u16,
+    pub(crate) workers: u32,
+    pub(crate) backlog: u32,
+    pub(crate) latency: Delay,
+    pub(crate) in_service: Gauge,
+    pub(crate) waiting: Fifo,
+    pub(crate) queue: Gauge,
+    pub(crate) share: Share,
+    /// Whose turn it is at the services that this one calls.
+    pub(crate) turn: u32,
+    /// How many faults keep it dead.
+    pub(crate) killed: u32,
+    /// How many faults keep it from going on.
+    pub(crate) stopped: u32,
+    /// How many of those cut its network too.
+    pub(crate) unplugged: u32,
+    /// How many faults make it answer 500.
+    pub(crate) broken: u32,
+    /// How many balancers see it up, of how many that look.
+    pub(crate) up: Gauge,
+    pub(crate) views: u32,
+    /// Requests that would go on if it were not stopped.
+    pub(crate) parked: Vec<u32>,
+}
+
+impl Service {
+    /// Whether the kernel completes a new connection: there is room in the backlog, and the cable is in.
+    pub(crate) fn accepts(&self) -> bool {
+        self.unplugged == 0
+            && u64::from(self.in_service.level()) + u64::from(self.waiting.len())
+                < u64::from(self.workers) + u64::from(self.backlog)
+    }
+
+    #[inline]
+    fn has_free_worker(&self) -> bool {
+        self.stopped == 0 && self.in_service.level() < self.workers
+    }
+}
+
+impl World {
+    /// A request, or a health check, is there.
+    #[inline]
+    pub(crate) fn arrive_at_service(&mut self, slot: u32) {
+        let index = self.requests[slot].service;
+        let service = &mut self.services[usize::from(index)];
+        if service.has_free_worker() {
+            service.in_service.up(self.now);
+            self.proceed(slot);
+        } else {
+            self.requests[slot].phase = Phase::Worker;
+            service.waiting.push(&mut self.requests, slot);
+            service.queue.up(self.now);
+        }
+    }
+
+    /// Takes steps until one takes time.
+    pub(crate) fn proceed(&mut self, slot: u32) {
+        loop {
+            let request = &mut self.requests[slot];
+            let service = &mut self.services[usize::from(request.service)];
+            if service.stopped > 0 {
+                request.phase = Phase::Parked;
+                service.parked.push(slot);
+                return;
+            }
+            if service.broken > 0 {
+                return self.finish(slot, false);
+            }
+            let step = usize::from(request.step);
+            let Some(op) = self.programs[request.class.index()].ops.get(step) else {
+                return self.finish(slot, true);
+            };
+            let flow = match *op {
+                Op::Work(law) => {
+                    let (host, work) = (service.host, self.draws.step(request.id, step, &law));
+                    return self.take_core(host, slot, work.as_nanos(), Phase::Work);
+                }
+                Op::Wait(law) => {
+                    let wait = self.draws.step(request.id, step, &law);
+                    return self.wait_until(slot, self.now + wait.as_nanos(), Phase::Wait);
+                }
+                Op::Remote { base, count, .. } => self.call_remote(slot, base, count),
+                Op::Get { store, .. } | Op::Set { store, .. } => {
+                    request.store = store;
+                    request.stage = 0;
+                    self.call_store(slot)
+                }
+                Op::Sql { database, .. } => self.call_database(slot, database),
+            };
+            match flow {
+                Flow::Done => self.requests[slot].step += 1,
+                Flow::Suspended => return,
+                Flow::Failed => return self.finish(slot, false),
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn work_done(&mut self, slot: u32) {
+        let host = self.services[usize::from(self.requests[slot].service)].host;
+        self.release_core(host, slot);
+        self.step_done(slot);
+    }
+
+    #[inline]
+    pub(crate) fn step_done(&mut self, slot: u32) {
+        self.requests[slot].step += 1;
+        self.proceed(slot);
+    }
+
+    /// Goes on after a call that took time.
+    pub(crate) fn go_on(&mut self, slot: u32, flow: Flow) {
+        if self.requests[slot].is(ORPHAN) {
+            if flow != Flow::Suspended {
+                self.forget(slot);
+            }
+            return;
+        }
+        match flow {
+            Flow::Done => self.step_done(slot),
+            Flow::Suspended => {}
+            Flow::Failed => self.finish(slot, false),
+        }
+    }
+
+    /// The worker has the answer: sends it and takes the next request.
+    #[inline]
+    pub(crate) fn finish(&mut self, slot: u32, good: bool) {
+        let request = &self.requests[slot];
+        let (service, balancer) = (request.service, request.balancer);
+        self.release_worker(service);
+        if !request_is_abandoned(self, slot) {
+            if balancer != NOWHERE && self.requests[slot].origin != CHECK {
+                self.keep_connection(balancer, service);
+            }
+            self.settle(slot, if good { Ok(()) } else { Err(Failure::Status) });
+        }
+        self.forget(slot);
+    }
+
+    #[inline]
+    pub(crate) fn release_worker(&mut self, index: u16) {
+        let service = &mut self.services[usize::from(index)];
+        service.in_service.down(self.now);
+        self.grant_worker(index);
+    }
+
+    /// Gives a free worker, if there is one, to the first in the queue.
+    #[inline]
+    pub(crate) fn grant_worker(&mut self, index: u16) -> bool {
+        let service = &mut self.services[usize::from(index)];
+        if service.waiting.len() == 0 || !service.has_free_worker() {
+            return false;
+        }
+        if let Some(next) = service.waiting.pop(&self.requests) {
+            service.queue.down(self.now);
+            service.in_service.up(self.now);
+            self.ready.push_back(next);
+        }
+        true
+    }
+
+    /// Frees the slot and what hangs on it.
+    #[inline]
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let missed = self.requests[slot].missed;
+        if missed != NONE {
+            self.missed.give_back(missed);
+        }
+        self.requests.remove(slot);
+    }
+
+    /// Calls another service for the present step. Its connections are persistent, so its backlog has no say.
+    fn call_remote(&mut self, slot: u32, base: u16, count: u16) -> Flow {
+        let request = &mut self.requests[slot];
+        let caller = &mut self.services[usize::from(request.service)];
+        let remote = base + (caller.turn % u32::from(count)) as u16;
+        caller.turn = caller.turn.wrapping_add(1);
+        request.remote = remote;
+        let remote = &self.services[usize::from(remote)];
+        if remote.killed > 0 {
+            return Flow::Failed;
+        }
+        let latency = remote.latency;
+        if self.delay(slot, latency, Phase::ToRemote) { Flow::Suspended } else { self.arrive_at_remote(slot) }
+    }
+
+    pub(crate) fn arrive_at_remote(&mut self, slot: u32) -> Flow {
+        let request = &mut self.requests[slot];
+        let service = &mut self.services[usize::from(request.remote)];
+        if service.killed > 0 {
+            return Flow::Failed;
+        }
+        if service.has_free_worker() {
+            service.in_service.up(self.now);
+            self.start_remote(slot);
+        } else {
+            request.phase = Phase::RemoteWorker;
+            service.waiting.push(&mut self.requests, slot);
+            service.queue.up(self.now);
+        }
+        Flow::Suspended
+    }
+
+    /// A worker of the other service does the step.
+    pub(crate) fn start_remote(&mut self, slot: u32) {
+        let request = &self.requests[slot];
+        let step = usize::from(request.step);
+        let service = &self.services[usize::from(request.remote)];
+        let Op::Remote { law, work, .. } = self.programs[request.class.index()].ops[step] else {
+            unreachable!("only a remote step calls another service");
+        };
+        if service.broken > 0 {
+            self.release_worker(self.requests[slot].remote);
+            return self.go_on(slot, Flow::Failed);
+        }
+        let (host, time) = (service.host, self.draws.step(request.id, step, &law).as_nanos());
+        if work {
+            self.take_core(host, slot, time, Phase::RemoteWork);
+        } else {
+            self.wait_until(slot, self.now + time, Phase::RemoteWait);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn remote_work_done(&mut self, slot: u32) {
+        let host = self.services[usize::from(self.requests[slot].remote)].host;
+        self.release_core(host, slot);
+        self.remote_done(slot);
+    }
+
+    #[inline]
+    pub(crate) fn remote_done(&mut self, slot: u32) {
+        let request = &mut self.requests[slot];
+        let remote = request.remote;
+        let service = &mut self.services[usize::from(remote)];
+        if service.stopped > 0 {
+            request.phase = Phase::RemoteWait;
+            service.parked.push(slot);
+            return;
+        }
+        request.remote = NOWHERE;
+        self.release_worker(remote);
+        self.go_on(slot, Flow::Done);
+    }
+}
+
+#[inline]
+fn request_is_abandoned(world: &World, slot: u32) -> bool {
+    world.requests[slot].is(ABANDONED)
+}

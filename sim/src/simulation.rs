@@ -1,0 +1,152 @@
+//! A run from outside: built from a scenario, advanced in slices of simulated time, read out as it goes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use results::{Delta, Sample};
+use scenarios::Scenario;
+use scenarios::diagnostic::Diagnostics;
+use scenarios::plan::Plan;
+use scenarios::units::SimTime;
+
+use crate::topology;
+use crate::world::{Counts, World};
+
+/// How many requests are simulated between two looks at the outside.
+const REQUESTS_PER_SLICE: f64 = 200_000.0;
+
+/// A simulated run of a scenario.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+/// # let text = r#"
+/// # title = "One worker"
+/// # [run]
+/// # duration = "10s"
+/// # [hosts.app]
+/// # [components.shop]
+/// # kind = "service"
+/// # host = "app"
+/// # workers = 8
+/// # [requests.page]
+/// # path = "/"
+/// # [[requests.page.steps]]
+/// # work = "exponential(mean=5ms)"
+/// # [traffic.users]
+/// # to = "shop"
+/// # mix = { page = 1 }
+/// # executor = "constant-arrival-rate"
+/// # rate = "100/s"
+/// # "#;
+/// let scenario = scenarios::Scenario::parse("page.toml", text)?;
+/// let mut simulation = sim::Simulation::new(&scenario)?;
+/// let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
+/// assert!(outcome.complete);
+/// assert_eq!(outcome.counts.due, outcome.counts.ok + outcome.counts.failed);
+/// # Ok::<(), scenarios::diagnostic::Diagnostics>(())
+/// ```
+#[derive(Debug)]
+pub struct Simulation {
+    plan: Arc<Plan>,
+    world: World,
+    total: SimTime,
+    /// Up to where requests have come due.
+    reached: SimTime,
+    slice: SimTime,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The simulated time reached.
+    pub reached: SimTime,
+    /// The run's length.
+    pub total: SimTime,
+    /// What became of the requests so far.
+    pub counts: Counts,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct SimOutcome {
+    /// Whether it came to its end; else it was cancelled.
+    pub complete: bool,
+    /// What became of the requests.
+    pub counts: Counts,
+    /// What was recorded and not taken before.
+    pub delta: Delta,
+    /// What was observed of the components and not taken before.
+    pub samples: Vec<Sample>,
+}
+
+impl Simulation {
+    /// Builds the world of a scenario, prefill included.
+    ///
+    /// # Errors
+    /// With every field that the simulator does not implement, and where it stands.
+    pub fn new(scenario: &Scenario) -> Result<Self, Diagnostics> {
+        let world = topology::build(scenario)?;
+        let plan = Arc::new(Plan::new(scenario));
+        let total = scenario.run.total();
+        let expected = plan.expected(SimTime::ZERO, total).max(1.0);
+        let slices = (expected / REQUESTS_PER_SLICE).clamp(100.0, 1e7);
+        let slice = SimTime::from_nanos(((total.as_nanos() as f64 / slices) as u64).max(1));
+        Ok(Self { plan, world, total, reached: SimTime::ZERO, slice })
+    }
+
+    /// Runs to the end, or until `cancel` is set; says now and then how far it has come.
+    pub fn run(&mut self, observe: &mut dyn FnMut(Progress), cancel: &AtomicBool) -> SimOutcome {
+        let mut complete = self.is_done();
+        while !complete && !cancel.load(Ordering::Relaxed) {
+            complete = self.advance();
+            observe(self.progress());
+        }
+        let (delta, samples) = self.take();
+        SimOutcome { complete, counts: self.world.counts, delta, samples }
+    }
+
+    /// Simulates the next slice of time; whether the run is over. After the last due time, everything under way is
+    /// followed to its end.
+    pub fn advance(&mut self) -> bool {
+        let until = self.reached.saturating_add(self.slice).min(self.total);
+        let plan = Arc::clone(&self.plan);
+        for planned in plan.window(self.reached, until, 0, 1) {
+            let due = planned.due.as_nanos();
+            self.events_until(due);
+            self.world.come_due(&planned);
+        }
+        self.reached = until;
+        if until == self.total {
+            // Requests that wait for nothing but a timeout end with it, so this ends.
+            self.events_until(until.as_nanos());
+            while self.world.in_flight > 0 {
+                let Some((at, token)) = self.world.events.pop() else { break };
+                self.world.handle(at, token);
+            }
+        }
+        self.is_done()
+    }
+
+    /// Handles all events up to and including a moment.
+    #[inline]
+    fn events_until(&mut self, moment: u64) {
+        while self.world.events.next_time() <= moment {
+            let Some((at, token)) = self.world.events.pop() else { break };
+            self.world.handle(at, token);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.reached == self.total && self.world.in_flight == 0
+    }
+
+    /// How far the run has come.
+    pub fn progress(&self) -> Progress {
+        Progress { reached: self.reached, total: self.total, counts: self.world.counts }
+    }
+
+    /// What was recorded and observed since the last call.
+    pub fn take(&mut self) -> (Delta, Vec<Sample>) {
+        (self.world.recorder.take(), std::mem::take(&mut self.world.sampler.samples))
+    }
+}

@@ -1,0 +1,250 @@
+//! The simulated world: all components, the clock, and the dispatch of events.
+//!
+//! Owns what is shared between component kinds; what each does stands in its own file, as methods of [`World`]. Calls
+//! between components are plain function calls at the same instant; only time that passes makes an event.
+
+use std::collections::VecDeque;
+
+use results::Recorder;
+use scenarios::law::DurationLaw;
+use scenarios::plan::Draws;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::units::Seed;
+
+use crate::balancer::Balancer;
+use crate::client::Client;
+use crate::event::{EventQueue, LaneId, Token};
+use crate::fault::FaultPlan;
+use crate::health::Check;
+use crate::host::Cores;
+use crate::kv_store::{Keys, KvStore};
+use crate::program::Program;
+use crate::request::{Phase, Requests};
+use crate::sample::Sampler;
+use crate::service::Service;
+use crate::sql_store::SqlStore;
+
+/// Slots from here on are timers, those below requests.
+pub(crate) const TIMER_BASE: u32 = 1 << 23;
+
+/// Something that happens at a time and is no request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timer {
+    /// The end of a sampling interval.
+    Sample,
+    /// A fault starts.
+    Break(u32),
+    /// A fault ends.
+    Mend(u32),
+    /// A health check starts.
+    Check(u32),
+    /// A health check has taken too long.
+    CheckTimeout(u32),
+    /// The oldest request of a traffic may have timed out.
+    ClientTimeout(u32),
+    /// The oldest request that a balancer forwarded may have timed out.
+    ServerTimeout(u32),
+    /// A store looks for expired keys.
+    Expiry(u32),
+}
+
+/// A delay that occupies nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Delay {
+    /// None at all: no event either.
+    None,
+    /// Always the same, so the order of arrival is the order of departure.
+    Constant(u64, LaneId),
+    /// Drawn for each passage.
+    Drawn(DurationLaw, Purpose),
+}
+
+/// How a call to another component went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Done at this very instant.
+    Done,
+    /// It takes time; an event will go on.
+    Suspended,
+    /// It failed.
+    Failed,
+}
+
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) seed: Seed,
+    pub(crate) events: EventQueue,
+    pub(crate) timers: Vec<Timer>,
+    pub(crate) requests: Requests,
+    /// Requests that got what they waited for in the course of the present event.
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) balancers: Vec<Balancer>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) services: Vec<Service>,
+    pub(crate) stores: Vec<KvStore>,
+    pub(crate) databases: Vec<SqlStore>,
+    pub(crate) cores: Vec<Cores>,
+    pub(crate) keys: Vec<Keys>,
+    pub(crate) programs: Vec<Program>,
+    pub(crate) draws: Draws,
+    pub(crate) faults: FaultPlan,
+    pub(crate) recorder: Recorder,
+    pub(crate) sampler: Sampler,
+    /// Requests due and not yet answered or given up.
+    pub(crate) in_flight: u64,
+    pub(crate) counts: Counts,
+    pub(crate) missed: Lists,
+}
+
+/// What became of the requests so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that came due.
+    pub due: u64,
+    /// Good answers.
+    pub ok: u64,
+    /// Everything else.
+    pub failed: u64,
+}
+
+impl World {
+    /// Handles one event and all that follows from it at the same instant.
+    #[inline]
+    pub(crate) fn handle(&mut self, at: u64, token: Token) {
+        self.now = at;
+        let slot = token.slot();
+        if slot >= TIMER_BASE {
+            self.on_timer(slot - TIMER_BASE, token);
+        } else if self.requests[slot].awaits == token {
+            self.advance(slot);
+        }
+        self.drain();
+    }
+
+    /// Lets everything that got ready go on.
+    #[inline]
+    pub(crate) fn drain(&mut self) {
+        while let Some(slot) = self.ready.pop_front() {
+            match self.requests[slot].phase {
+                Phase::Connection => self.send(slot),
+                Phase::RemoteWorker => self.start_remote(slot),
+                Phase::Worker | Phase::Parked => self.proceed(slot),
+                phase => unreachable!("nothing that is {phase:?} waits to get ready"),
+            }
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, slot: u32) {
+        match self.requests[slot].phase {
+            Phase::Work => self.work_done(slot),
+            Phase::RemoteWork => self.remote_work_done(slot),
+            Phase::Statement => self.statement_done(slot),
+            Phase::Wait => self.step_done(slot),
+            Phase::RemoteWait => self.remote_done(slot),
+            Phase::ToEntry => self.enter(slot),
+            Phase::InBalancer => self.choose_server(slot),
+            Phase::TurnAround => self.connect(slot),
+            Phase::Connecting => self.try_syn_again(slot),
+            Phase::ToService => self.arrive_at_service(slot),
+            Phase::ToRemote => {
+                let flow = self.arrive_at_remote(slot);
+                self.go_on(slot, flow);
+            }
+            Phase::ToStore => {
+                let flow = self.arrive_at_store(slot);
+                self.go_on(slot, flow);
+            }
+            Phase::StoreRun => self.command_done(slot),
+            Phase::ToSql => {
+                let flow = self.arrive_at_database(slot);
+                self.go_on(slot, flow);
+            }
+            phase => unreachable!("nothing that is {phase:?} waits for an event"),
+        }
+    }
+
+    #[cold]
+    fn on_timer(&mut self, index: u32, token: Token) {
+        match self.timers[index as usize] {
+            Timer::Sample => self.sample(),
+            Timer::Break(fault) => self.break_(fault),
+            Timer::Mend(fault) => self.mend(fault),
+            Timer::Check(check) => self.start_check(check),
+            Timer::CheckTimeout(check) => self.check_timed_out(check, token),
+            Timer::ClientTimeout(traffic) => self.client_timeouts(traffic),
+            Timer::ServerTimeout(balancer) => self.server_timeouts(balancer),
+            Timer::Expiry(store) => self.expire_some(store),
+        }
+    }
+
+    /// Makes a timer; [`World::set`] starts it.
+    pub(crate) fn add_timer(&mut self, timer: Timer) -> u32 {
+        self.timers.push(timer);
+        TIMER_BASE + self.timers.len() as u32 - 1
+    }
+
+    /// Has a request wait until `at`.
+    #[inline]
+    pub(crate) fn wait_until(&mut self, slot: u32, at: u64, phase: Phase) {
+        let token = self.events.schedule(at, slot);
+        let request = &mut self.requests[slot];
+        request.awaits = token;
+        request.phase = phase;
+    }
+
+    /// Has a request wait for a component's delay, if there is one.
+    #[inline]
+    pub(crate) fn delay(&mut self, slot: u32, delay: Delay, phase: Phase) -> bool {
+        match delay {
+            Delay::None => return false,
+            Delay::Constant(nanos, lane) => {
+                let token = self.events.schedule_in(lane, self.now + nanos, slot);
+                let request = &mut self.requests[slot];
+                request.awaits = token;
+                request.phase = phase;
+            }
+            Delay::Drawn(law, purpose) => {
+                let request = &self.requests[slot];
+                // A request may pass the same component once in each stage of each step.
+                let passage = u64::from(request.step) << 8 | u64::from(request.stage);
+                let mut stream = Stream::new(self.seed, purpose.of(passage), request.id.0);
+                self.wait_until(slot, self.now + law.sample(&mut stream).as_nanos(), phase);
+            }
+        }
+        true
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("now", &self.now).field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+/// Lists of missed keys, used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    lists: Vec<Vec<u64>>,
+    free: Vec<u32>,
+}
+
+impl Lists {
+    /// An empty list.
+    pub(crate) fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.lists.push(Vec::new());
+            self.lists.len() as u32 - 1
+        })
+    }
+
+    pub(crate) fn give_back(&mut self, list: u32) {
+        self.lists[list as usize].clear();
+        self.free.push(list);
+    }
+
+    pub(crate) fn get(&mut self, list: u32) -> &mut Vec<u64> {
+        &mut self.lists[list as usize]
+    }
+}

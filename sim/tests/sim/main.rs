@@ -1,0 +1,5 @@
+//! The simulator's behaviour: a file per kind.
+
+mod support;
+
+mod queues;

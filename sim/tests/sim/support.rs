@@ -1,0 +1,72 @@
+//! Scenarios in short, and figures with honest intervals.
+
+use std::sync::atomic::AtomicBool;
+
+use results::Frame;
+use scenarios::Scenario;
+use sim::{SimOutcome, Simulation};
+
+/// A finished run with its scenario.
+pub(crate) struct Run {
+    pub(crate) scenario: Scenario,
+    pub(crate) frame: Frame,
+    pub(crate) outcome: SimOutcome,
+}
+
+pub(crate) fn parse(text: &str) -> Scenario {
+    Scenario::parse("test.toml", text)
+        .unwrap_or_else(|problems| panic!("the test's scenario is good:\n{problems}"))
+}
+
+pub(crate) fn run(text: &str) -> Run {
+    let scenario = parse(text);
+    let mut simulation =
+        Simulation::new(&scenario).unwrap_or_else(|problems| panic!("the simulator takes it:\n{problems}"));
+    let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
+    assert!(outcome.complete);
+    Run { frame: Frame::new(&scenario), scenario, outcome }
+}
+
+impl Run {
+    /// The mean response time in each whole interval of the measured part, in seconds, with how many answers it is of.
+    pub(crate) fn means(&self) -> Vec<f64> {
+        let tallies = self.outcome.delta.tallies();
+        (0..self.frame.intervals())
+            .filter(|&i| self.frame.bounds(i).0 >= self.frame.warmup)
+            .map(|i| {
+                let tally = tallies.interval(i, None);
+                tally.response_sum_nanos as f64 / tally.ok as f64 / 1e9
+            })
+            .collect()
+    }
+
+    /// The values of a metric over the measured intervals.
+    pub(crate) fn metric(&self, component: &str, instance: u32, metric: &str) -> Vec<f64> {
+        let samples = self.outcome.samples.iter();
+        samples
+            .filter(|s| s.component == component && s.instance == instance && s.metric == metric)
+            .filter(|s| self.frame.bounds(s.interval).0 >= self.frame.warmup)
+            .map(|s| s.value)
+            .collect()
+    }
+}
+
+/// The mean of correlated values by batches: mean, and the half-width of a 99.9% interval by Student's t for 19 degrees of
+/// freedom.
+pub(crate) fn batched(values: &[f64]) -> (f64, f64) {
+    let batches = 20;
+    let size = values.len() / batches;
+    assert!(size > 0, "at least {batches} values, found {}", values.len());
+    let means: Vec<f64> =
+        values.chunks_exact(size).take(batches).map(|b| b.iter().sum::<f64>() / size as f64).collect();
+    let mean = means.iter().sum::<f64>() / batches as f64;
+    let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (batches as f64 - 1.0);
+    (mean, 3.883 * (variance / batches as f64).sqrt())
+}
+
+/// Asserts that the interval covers an exact value, and is narrow enough to say something.
+pub(crate) fn covers(values: &[f64], exact: f64, precision: f64) {
+    let (mean, half) = batched(values);
+    assert!(half < precision * exact, "{mean} ± {half}: too wide for ±{precision} of {exact}");
+    assert!((mean - exact).abs() <= half, "{mean} ± {half} does not cover {exact}");
+}
