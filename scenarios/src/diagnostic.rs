@@ -121,6 +121,8 @@ impl std::error::Error for Diagnostics {}
 /// Where a value stands in its file, and how it reads there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
+    /// Line and column of its key; of itself in a list.
+    pub(crate) key: (u32, u32),
     pub(crate) line: u32,
     pub(crate) column: u32,
     pub(crate) found: String,
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn a_missing_value_is_placed_at_the_nearest_table() {
         let mut locations = Locations::default();
-        locations.insert("faults[2]", Location { line: 7, column: 3, found: String::new() });
+        locations.insert("faults[2]", Location { key: (7, 1), line: 7, column: 3, found: String::new() });
         assert_eq!(locations.position("faults[2].at"), (7, 3));
         assert_eq!(locations.position("hosts.app"), (1, 1));
     }

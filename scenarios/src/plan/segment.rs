@@ -183,10 +183,10 @@ impl Iterator for Segment<'_> {
     fn next(&mut self) -> Option<Planned> {
         let mut first: Option<(i64, RequestId, usize)> = None;
         for (traffic, lane) in self.lanes.iter().enumerate() {
-            if let Some(&(at, id)) = lane.buffer.get(lane.next) {
-                if first.is_none_or(|(best, best_id, _)| (at, id) < (best, best_id)) {
-                    first = Some((at, id, traffic));
-                }
+            if let Some(&(at, id)) = lane.buffer.get(lane.next)
+                && first.is_none_or(|(best, best_id, _)| (at, id) < (best, best_id))
+            {
+                first = Some((at, id, traffic));
             }
         }
         let (at, id, traffic) = first.filter(|(at, ..)| *at < self.to)?;

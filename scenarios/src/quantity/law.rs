@@ -9,19 +9,18 @@ use crate::law::{DurationLaw, Law, SizeLaw};
 use crate::scenario::Popularity;
 use crate::units::{Bytes, SimTime};
 
+/// An argument's name, if it has one, and its text.
+type Argument<'a> = (Option<&'a str>, &'a str);
+
 /// Splits `name(a, b=c)` into its name and arguments; a text without parentheses has none.
-fn call(text: &str) -> Option<(&str, Vec<(Option<&str>, &str)>)> {
+fn call(text: &str) -> Option<(&str, Vec<Argument<'_>>)> {
     let (name, rest) = text.trim().split_once('(')?;
     let inside = rest.trim_end().strip_suffix(')')?;
-    let argument = |a: &'_ str| -> (Option<usize>, usize) { (a.find('='), a.len()) };
-    let arguments = inside
-        .split(',')
-        .map(|a| match argument(a) {
-            (Some(at), _) => (Some(a[..at].trim()), a[at + 1..].trim()),
-            (None, _) => (None, a.trim()),
-        })
-        .collect();
-    Some((name.trim(), arguments))
+    let arguments = inside.split(',').map(|a| match a.split_once('=') {
+        Some((name, value)) => (Some(name.trim()), value.trim()),
+        None => (None, a.trim()),
+    });
+    Some((name.trim(), arguments.collect()))
 }
 
 /// Reads a law whose quantities `unit` reads into a float, at most `limit`.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::scenario::{Run, Scenario, Source};
+use crate::scenario::{Component, ComponentKind, Run, Scenario, Source};
 use crate::units::{Seed, SimTime};
 use crate::wire::decode::{Decode, Decoder};
 use crate::wire::{self, File};
@@ -64,7 +64,8 @@ fn hash(text: &str) -> String {
 fn syntax_problems(mut d: Decoder<'_>, errors: &[toml::de::Error]) -> Diagnostics {
     let lines: Vec<u32> =
         errors.iter().filter_map(toml::de::Error::span).map(|span| d.position(span.start).0).collect();
-    d.problems.retain(|p| p.found != "nothing" && !lines.contains(&p.line));
+    // What recovery made up stands at the text's first byte.
+    d.problems.retain(|p| p.found != "nothing" && !lines.contains(&p.line) && (p.line, p.column) != (1, 1));
     for error in errors {
         let (found, expected) = match error.message().split_once(", expected ") {
             Some((found, expected)) => (found, expected),
@@ -76,6 +77,11 @@ fn syntax_problems(mut d: Decoder<'_>, errors: &[toml::de::Error]) -> Diagnostic
     Diagnostics::new(d.problems)
 }
 
+/// A word with its indefinite article.
+fn article(kind: &str) -> String {
+    format!("{} {kind}", if kind.starts_with("sql") { "an" } else { "a" })
+}
+
 /// The state of one pass.
 struct Validator<'t> {
     file: File,
@@ -84,6 +90,8 @@ struct Validator<'t> {
     components: Names,
     keyspaces: Names,
     classes: Names,
+    /// Components whose kind did not decode: reported once, not again by everything that refers to them.
+    of_unknown_kind: Vec<bool>,
 }
 
 impl<'t> Validator<'t> {
@@ -94,13 +102,30 @@ impl<'t> Validator<'t> {
         let keyspaces = Names::new("keyspace", "keyspaces", file.keyspaces.0.iter().map(|(n, _)| n));
         let classes =
             Names::new("request class", "requests", file.requests.iter().flat_map(|n| &n.0).map(|(n, _)| n));
-        Self { file, d, hosts, components, keyspaces, classes }
+        let of_unknown_kind =
+            file.components.iter().flat_map(|n| &n.0).map(|(_, c)| c.kind.is_none()).collect();
+        Self { file, d, hosts, components, keyspaces, classes, of_unknown_kind }
     }
 
     /// Records a problem with what stands at a path, quoting it.
     fn problem(&mut self, at: &str, expected: impl Into<String>, hint: impl Into<Option<String>>) {
         let found = self.d.locations.get(at).map_or_else(|| "nothing".to_owned(), |l| l.found.clone());
         self.d.problem(at, found, expected, hint.into());
+    }
+
+    /// Records that a component is of the wrong kind for who refers to it.
+    fn expect_kind(
+        &mut self,
+        at: &str,
+        id: u16,
+        components: &[Component],
+        expected: &str,
+        fits: fn(&ComponentKind) -> bool,
+    ) {
+        let kind = &components[usize::from(id)].kind;
+        if !fits(kind) && !self.of_unknown_kind[usize::from(id)] {
+            self.problem(at, format!("{expected}, not {}", article(kind.name())), None);
+        }
     }
 
     /// A duration that must not be zero.

@@ -50,9 +50,15 @@ impl Validator<'_> {
         for piece in pieces {
             parts.push(match piece {
                 Piece::Text(text) => PathPart::Text(text),
-                Piece::Key(name) => {
-                    PathPart::Key(KeyspaceId(self.resolve(|v| &v.keyspaces, at, &name).unwrap_or(0)))
-                }
+                Piece::Key(name) => PathPart::Key(KeyspaceId(
+                    self.resolve_in(
+                        |v| &v.keyspaces,
+                        at,
+                        &name,
+                        |near| text.replace(&format!("{{{name}}}"), &format!("{{{near}}}")),
+                    )
+                    .unwrap_or(0),
+                )),
             });
         }
         parts
@@ -109,10 +115,7 @@ impl Validator<'_> {
         let callee = file.at.as_ref().and_then(|name| {
             let path = format!("{at}.at");
             let id = self.resolve(|v| &v.components, &path, name)?;
-            let kind = &components[usize::from(id)].kind;
-            if !matches!(kind, ComponentKind::Service(_)) {
-                self.problem(&path, format!("a service, not a {}", kind.name()), None);
-            }
+            self.expect_kind(&path, id, components, "a service", |k| matches!(k, ComponentKind::Service(_)));
             if !["work", "wait"].contains(&written[0]) {
                 let expected = format!("at with work or wait only, not with {}", written[0]);
                 self.problem(&path, expected, None);
@@ -138,10 +141,7 @@ impl Validator<'_> {
 
     fn database(&mut self, at: &str, name: Option<&String>, components: &[Component]) -> Option<ComponentId> {
         let id = self.resolve(|v| &v.components, at, name?)?;
-        let kind = &components[usize::from(id)].kind;
-        if !matches!(kind, ComponentKind::SqlStore(_)) {
-            self.problem(at, format!("an sql-store, not a {}", kind.name()), None);
-        }
+        self.expect_kind(at, id, components, "an sql-store", |k| matches!(k, ComponentKind::SqlStore(_)));
         Some(ComponentId(id))
     }
 

@@ -79,7 +79,8 @@ impl Validator<'_> {
 
     fn single(&mut self, at: &str, kind: &str, host: Option<u16>, hosts: &[Host]) {
         let Some(host) = host.map(|h| &hosts[usize::from(h)]).filter(|h| h.count != 1) else { return };
-        let expected = format!("a host of count 1 for a {kind} (\"{}\" has {})", host.name, host.count);
+        let expected =
+            format!("a host of count 1 for {} (\"{}\" has {})", super::article(kind), host.name, host.count);
         self.problem(&format!("{at}.host"), expected, Some("give the store a host of its own".to_owned()));
     }
 
@@ -131,17 +132,15 @@ impl Validator<'_> {
             Some(wire::ComponentKind::SqlStore(_)) => "sql-store",
             _ => return,
         };
-        let expected = format!("a service or a load-balancer, not a {kind}");
+        let expected = format!("a service or a load-balancer, not {}", super::article(kind));
         self.problem(at, expected, None);
     }
 
     /// As `takes_requests`, once the components are made.
     pub(super) fn entry(&mut self, at: &str, to: u16, components: &[Component]) {
-        let kind = &components[usize::from(to)].kind;
-        if matches!(kind, ComponentKind::KvStore(_) | ComponentKind::SqlStore(_)) {
-            let expected = format!("a service or a load-balancer, not a {}", kind.name());
-            self.problem(at, expected, None);
-        }
+        let fits =
+            |k: &ComponentKind| matches!(k, ComponentKind::Service(_) | ComponentKind::LoadBalancer(_));
+        self.expect_kind(at, to, components, "a service or a load-balancer", fits);
     }
 
     /// Reports each balancer from which requests come back to itself.
@@ -178,10 +177,10 @@ impl Validator<'_> {
             let at = format!("keyspaces.{name}");
             let in_at = format!("{at}.in");
             let store = file.store.as_ref().and_then(|s| self.resolve(|v| &v.components, &in_at, s));
-            if let Some(kind) = store.map(|s| &components[usize::from(s)].kind) {
-                if !matches!(kind, ComponentKind::KvStore(_)) {
-                    self.problem(&in_at, format!("a kv-store, not a {}", kind.name()), None);
-                }
+            if let Some(store) = store {
+                self.expect_kind(&in_at, store, components, "a kv-store", |k| {
+                    matches!(k, ComponentKind::KvStore(_))
+                });
             }
             let keys = file.keys.map_or(1, |Count(keys)| keys);
             if file.persistent && file.ttl.is_some() {

@@ -68,7 +68,7 @@ impl Validator<'_> {
         }
         let mut mix = Vec::new();
         for (class, share) in &shares.0 {
-            let found = self.resolve(|v| &v.classes, &format!("{at}.mix.{class}"), class);
+            let found = self.resolve_key(|v| &v.classes, &format!("{at}.mix.{class}"), class);
             if let Some(class) = found.filter(|_| share.0 > 0.0) {
                 mix.push((ClassId(class), Ratio::new(share.0 / sum)));
             }
@@ -79,11 +79,11 @@ impl Validator<'_> {
     fn rate(&mut self, at: &str, file: &wire::Traffic, run: &Run) -> RateCurve {
         let (rate, rate_at) = match &file.kind {
             None => return RateCurve::constant(1.0),
-            Some(Executor::ConstantArrivalRate(c)) => {
+            Some(Executor::Constant(c)) => {
                 let Some(rate) = c.rate else { return RateCurve::constant(1.0) };
                 (RateCurve::constant(rate.as_per_second()), format!("{at}.rate"))
             }
-            Some(Executor::RampingArrivalRate(r)) => {
+            Some(Executor::Ramping(r)) => {
                 let mut corners = vec![(0.0, r.start_rate.map_or(1.0, |r| r.as_per_second()))];
                 for (i, stage) in r.stages.iter().flat_map(|s| &s.0) {
                     let length = stage.length.unwrap_or(SimTime::from_secs(1));
@@ -101,7 +101,7 @@ impl Validator<'_> {
                 }
                 (RateCurve::ramps(corners), format!("{at}.start_rate"))
             }
-            Some(Executor::CurveArrivalRate(c)) => {
+            Some(Executor::Curve(c)) => {
                 let (Some(name), Some(expected)) = (&c.curve, c.expected) else {
                     return RateCurve::constant(1.0);
                 };
@@ -118,7 +118,7 @@ impl Validator<'_> {
         let end = run.timeline_nanos(run.total()) as f64 / 1e9;
         if rate.peak() > RATE_LIMIT {
             self.problem(&rate_at, "a peak of at most 10_000_000/s", None);
-        } else if rate.expected(start, end) <= 0.0 {
+        } else if rate.peak() <= 0.0 || (end > start && rate.expected(start, end) <= 0.0) {
             let expected = "a rate above zero somewhere in the run";
             self.problem(&rate_at, expected, Some("leave the traffic out instead".to_owned()));
         } else if rate.peak() * end.max(-start) > PLAN_LIMIT {
@@ -187,12 +187,13 @@ impl Validator<'_> {
         hosts: &[Host],
         components: &[Component],
     ) -> Option<(FaultTarget, String)> {
+        let whole = |name: &str| Target { name: name.to_owned(), ..target.clone() }.to_string();
         let (id, count) = if target.component {
-            let id = self.resolve(|v| &v.components, at, &target.name)?;
+            let id = self.resolve_in(|v| &v.components, at, &target.name, whole)?;
             let component = &components[usize::from(id)];
             (id, hosts.get(component.host.index())?.count)
         } else {
-            let id = self.resolve(|v| &v.hosts, at, &target.name)?;
+            let id = self.resolve_in(|v| &v.hosts, at, &target.name, whole)?;
             (id, hosts[usize::from(id)].count)
         };
         let instance = match target.instance {
@@ -243,10 +244,27 @@ impl Validator<'_> {
         let mut thresholds = Vec::new();
         for (text, conditions) in &files {
             let at = wire::decode::join("thresholds", text);
-            let Some((selector, class)) = self.selector(&at, text) else { continue };
+            let selector = match Selector::read(text) {
+                Ok(selector) => selector,
+                Err(misread) => {
+                    self.d.key_problem(&at, text, misread.expected, misread.hint);
+                    continue;
+                }
+            };
+            let class = match &selector.class {
+                None => None,
+                Some(name) => match self.classes.find(name) {
+                    Some(class) => Some(ClassId(class)),
+                    None => {
+                        let (expected, hint) = self.classes.unknown(name);
+                        self.d.key_problem(&at, text, expected, hint);
+                        continue;
+                    }
+                },
+            };
             if selector.aggregate.is_some() {
                 let hint = Some(format!("{} = [\"p(99)<250ms\"]", selector.metric.name()));
-                self.problem(&at, "the aggregate in the condition", hint);
+                self.d.key_problem(&at, text, "the aggregate in the condition", hint);
                 continue;
             }
             for (i, condition_text) in &conditions.0 {
@@ -307,7 +325,7 @@ impl Validator<'_> {
         let Some(file) = self.file.calibration.clone() else { return calibration };
         for (name, costs) in &file.components.0 {
             let at = format!("calibration.components.{name}");
-            let Some(id) = self.resolve(|v| &v.components, &at, name) else { continue };
+            let Some(id) = self.resolve_key(|v| &v.components, &at, name) else { continue };
             let store = matches!(components[usize::from(id)].kind, ComponentKind::KvStore(_));
             for (key, present) in [("command", costs.command.is_some()), ("key", costs.key.is_some())] {
                 if present && !store {

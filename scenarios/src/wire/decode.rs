@@ -72,7 +72,7 @@ impl<'t> Decoder<'t> {
             ),
         };
         let (line, column) = self.position(start);
-        self.locations.insert(at, Location { line, column, found });
+        self.locations.insert(at, Location { key: self.position(key_start), line, column, found });
     }
 
     /// Records a problem with the value at a path.
@@ -85,6 +85,18 @@ impl<'t> Decoder<'t> {
     ) {
         let (line, column) = self.locations.position(at);
         self.push((line, column), at, found.into(), expected.into(), hint);
+    }
+
+    /// Records a problem with the key at a path.
+    pub(crate) fn key_problem(
+        &mut self,
+        at: &str,
+        key: &str,
+        expected: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let place = self.locations.get(at).map_or((1, 1), |l| l.key);
+        self.push(place, at, format!("{key:?}"), expected.into(), hint);
     }
 
     /// Records a problem at a byte of the text.

@@ -315,9 +315,9 @@ table! {
 tagged! {
     /// A source of requests.
     Traffic: TrafficCommon, "executor" => Executor {
-        "constant-arrival-rate" => ConstantArrivalRate,
-        "ramping-arrival-rate" => RampingArrivalRate,
-        "curve-arrival-rate" => CurveArrivalRate,
+        "constant-arrival-rate" => Constant,
+        "ramping-arrival-rate" => Ramping,
+        "curve-arrival-rate" => Curve,
     }
 }
 
@@ -341,7 +341,7 @@ table! {
 
 table! {
     /// The same rate always.
-    ConstantArrivalRate {
+    Constant {
         /// Requests per time.
         required rate: Rate,
     }
@@ -349,7 +349,7 @@ table! {
 
 table! {
     /// Straight lines between rates, from the timeline's zero; constant before the first and after the last.
-    RampingArrivalRate {
+    Ramping {
         /// The rate at the timeline's zero.
         required start_rate: Rate,
         /// What follows.
@@ -369,7 +369,7 @@ table! {
 
 table! {
     /// A named curve that repeats.
-    CurveArrivalRate {
+    Curve {
         /// Requests expected per period of the curve.
         required expected: Count<1, 6_000_000_000_000>,
         /// The curve's name: `retail-week`.

@@ -1,0 +1,99 @@
+//! Windows of scenarios are scenarios.
+
+use scenarios::derive::{self, Derived};
+use scenarios::scenario::ComponentKind;
+use scenarios::units::{Ratio, SimTime};
+
+use crate::good::{MINIMAL, parse};
+
+fn quickstart(from: Option<&str>, length: Option<&str>, rate: Option<f64>) -> Derived {
+    let time = |t: &str| t.parse::<SimTime>().expect("a duration");
+    let whole = parse(scenarios::library::QUICKSTART);
+    derive::window(&whole, from.map(time), length.map(time), rate.map(Ratio::new), Some(7))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_window_keeps_its_place_on_the_timeline() {
+    let whole = parse(scenarios::library::QUICKSTART);
+    let part = parse(&quickstart(Some("10s"), Some("6s"), None).text);
+    assert_eq!((part.run.from, part.run.duration), (SimTime::from_secs(10), SimTime::from_secs(6)));
+    assert_eq!(part.run.warmup, SimTime::from_secs(3));
+    assert_eq!(part.run.seed.0, 7);
+    // The node still dies at the same moment of the timeline: 2 s into the window.
+    assert_eq!(part.faults[0].from, part.run.warmup + SimTime::from_secs(2));
+    assert_eq!(part.traffic[0].rate, whole.traffic[0].rate);
+    assert!(part.source.text.contains("# counted from 1"), "comments stay");
+}
+
+#[test]
+fn loads_and_capacities_scale_together() {
+    let derived = quickstart(None, None, Some(0.5));
+    let part = parse(&derived.text);
+    assert_eq!(part.traffic[0].rate.at(0.0), 150.0);
+    assert_eq!(part.hosts[1].cores, 2);
+    assert_eq!(part.keyspaces[0].keys, 25_000);
+    let ComponentKind::Service(service) = &part.components[1].kind else { panic!("the shop is a service") };
+    assert_eq!((service.workers, service.backlog), (16, 64));
+    let ComponentKind::KvStore(store) = &part.components[2].kind else {
+        panic!("the objects are in a store")
+    };
+    assert_eq!(store.max_memory.map(|m| m.get()), Some(6 << 20));
+}
+
+#[test]
+fn rounding_that_changes_utilisation_is_said() {
+    let derived = quickstart(None, None, Some(0.1));
+    assert!(
+        derived.warnings.iter().any(|w| w.starts_with("hosts.app.cores: 4 × 10%")),
+        "{:?}",
+        derived.warnings
+    );
+    assert!(derived.text.contains("# - hosts.app.cores"));
+    assert!(quickstart(None, Some("10s"), None).warnings.is_empty());
+}
+
+#[test]
+fn defaults_scale_as_well_and_every_executor_does() {
+    for (executor, at, expected) in [
+        (
+            "executor = \"ramping-arrival-rate\", start_rate = \"0/s\", stages = [{ for = \"10s\", to = \"100/s\" }]",
+            5.0,
+            25.0,
+        ),
+        ("executor = \"curve-arrival-rate\", curve = \"retail-week\", expected = 604_800_000", 0.0, f64::NAN),
+    ] {
+        let text = MINIMAL.replace("executor = \"constant-arrival-rate\", rate = \"10/s\"", executor);
+        let whole = parse(&text);
+        let derived = derive::window(&whole, None, None, Some(Ratio::new(0.5)), None).expect("it scales");
+        let part = parse(&derived.text);
+        let rate = part.traffic[0].rate.at(at);
+        let expected = if expected.is_nan() { whole.traffic[0].rate.at(at) / 2.0 } else { expected };
+        assert!((rate - expected).abs() < 1e-6 * expected, "{executor}: {rate}, not {expected}");
+        let ComponentKind::Service(service) = &part.components[0].kind else { panic!("it is a service") };
+        assert_eq!(service.workers, 32);
+    }
+}
+
+#[test]
+fn a_window_outside_the_run_is_refused() {
+    let whole = parse(MINIMAL);
+    let seconds = |n| Some(SimTime::from_secs(n));
+    for (from, length) in
+        [(seconds(10), None), (seconds(5), seconds(6)), (None, seconds(0)), (None, seconds(11))]
+    {
+        let error = derive::window(&whole, from, length, None, None).expect_err("it is outside");
+        assert!(error.to_string().contains("does not lie in the run"), "{error}");
+    }
+    assert!(derive::window(&whole, None, None, Some(Ratio::new(0.0)), None).is_err());
+}
+
+#[test]
+fn a_derived_scenario_can_be_derived_from() {
+    let part = parse(&quickstart(Some("5s"), Some("20s"), Some(0.5)).text);
+    let again = derive::window(&part, Some(SimTime::from_secs(10)), None, Some(Ratio::new(0.5)), None)
+        .expect("it derives");
+    let again = parse(&again.text);
+    assert_eq!(again.run.duration, SimTime::from_secs(15));
+    assert_eq!(again.traffic[0].rate.at(0.0), 75.0);
+}
