@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The `sim` command: see `sim --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sim::cli::main()
+}
