@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The reference stack: a reverse proxy, a service, a key-value store and an SQL tier that really run, as processes on
+//! loopback addresses, and break on purpose. A scenario file says which, and how.
+//!
+//! Start at [`client::Stack`], which starts and stops them.
+//!
+//! - [`client`]: the stack as its users see it; [`process`]: how one executable holds all of its processes
+//! - [`support`]: what of a scenario it can run; [`cli`]: the binary `reference`
+//! - `supervisor`: starts, breaks, mends and stops the components; `message`: what they say to each other
+//! - `component`: what all components share; `proxy`, `service`, `store`, `sql`: the components
+//! - `emulated`: processors that are not there; `http`, `resp`: protocols; `socket`, `addresses`: who listens where
+
+mod addresses;
+pub mod cli;
+pub mod client;
+mod component;
+mod emulated;
+mod http;
+mod message;
+pub mod process;
+mod proxy;
+mod resp;
+mod service;
+mod socket;
+mod sql;
+mod store;
+mod supervisor;
+pub mod support;

@@ -1,0 +1,181 @@
+//! The command line of `reference`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use scenarios::{Diagnostics, Scenario};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::client::{Error, Stack};
+use crate::process::EXIT_BAD_SCENARIO;
+use crate::support;
+
+/// Runs the machine room of a scenario: a proxy, services and stores, as processes on loopback addresses.
+#[derive(Debug, Parser)]
+#[command(name = "reference", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  reference check shop.toml          say whether the stack can run this scenario
+  reference up shop.toml             start it, print who listens where, stop it with Ctrl-C
+  reference up shop.toml --faults    the same, and break what the scenario breaks, when it does
+  reference completions bash         a completion script for a shell
+
+Exit codes: 0 good, 104 bad scenario or one that the stack cannot run.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start what a scenario describes, and keep it running until Ctrl-C.
+    Up {
+        /// The scenario.
+        file: PathBuf,
+        /// Carry out the scenario's faults; its time zero is when everything listens.
+        #[arg(long)]
+        faults: bool,
+    },
+    /// Say whether the stack can run a scenario.
+    Check {
+        /// The scenario.
+        file: PathBuf,
+    },
+    /// Print a completion script.
+    Completions {
+        /// For this shell.
+        shell: Shell,
+    },
+}
+
+/// Parses the command line, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Command::Up { file, faults } => up(file, *faults),
+        Command::Check { file } => check(file),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "reference", &mut io::stdout());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = match &error {
+                Error::Scenario(problems) => writeln!(io::stderr(), "{problems}"),
+                error => writeln!(io::stderr(), "error: {error}"),
+            };
+            ExitCode::from(if matches!(error, Error::Scenario(_)) { EXIT_BAD_SCENARIO } else { 1 })
+        }
+    }
+}
+
+fn load(file: &Path) -> Result<Scenario, Error> {
+    let supported = |scenario: Scenario| -> Result<Scenario, Diagnostics> {
+        support::check(&scenario)?;
+        Ok(scenario)
+    };
+    Scenario::load(file).and_then(supported).map_err(Error::Scenario)
+}
+
+fn check(file: &Path) -> Result<(), Error> {
+    let scenario = load(file)?;
+    let processes: u32 = scenario.component_ids().map(|id| scenario.instances(id)).sum();
+    writeln!(io::stdout(), "{}: the stack can run it, as {processes} processes", file.display())?;
+    Ok(())
+}
+
+fn up(file: &Path, with_faults: bool) -> Result<(), Error> {
+    let scenario = load(file)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before the stack is started, so that no signal can fall between.
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut hung_up = signal(SignalKind::hangup())?;
+        let stack = Stack::start_scenario(&scenario)?;
+        let start = Instant::now();
+        print_table(&stack, &scenario)?;
+        let faults = async {
+            if with_faults {
+                carry_out(&stack, &scenario, start).await?;
+            }
+            std::future::pending::<Result<(), Error>>().await
+        };
+        let watch = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                stack.stats()?;
+            }
+        };
+        tokio::select! {
+            _ = interrupted.recv() => Ok(()),
+            _ = terminated.recv() => Ok(()),
+            _ = hung_up.recv() => Ok(()),
+            ended = faults => ended,
+            gone = watch => gone,
+        }
+    })
+}
+
+async fn carry_out(stack: &Stack, scenario: &Scenario, start: Instant) -> Result<(), Error> {
+    let begins = scenario.faults.iter().enumerate().map(|(i, fault)| (fault.from, true, i));
+    let ends = scenario.faults.iter().enumerate().map(|(i, fault)| (fault.until, false, i));
+    let mut moments: Vec<_> = begins.chain(ends).collect();
+    moments.sort();
+    for (at, begins, index) in moments {
+        tokio::time::sleep_until((start + at.as_duration()).into()).await;
+        if begins {
+            stack.begin_fault(index)?
+        } else {
+            stack.end_fault(index)?
+        }
+        let verb = if begins { "begins" } else { "ends" };
+        writeln!(io::stdout(), "{:8.1} s  {} {verb}", at.as_secs_f64(), scenario.faults[index].name)?;
+    }
+    Ok(())
+}
+
+fn print_table(stack: &Stack, scenario: &Scenario) -> io::Result<()> {
+    let rows: Vec<[String; 4]> = stack
+        .listeners()
+        .iter()
+        .map(|l| {
+            [
+                format!("{}[{}]", l.component, l.instance),
+                format!("{}[{}]", l.host, l.instance),
+                l.address.to_string(),
+                l.pid.to_string(),
+            ]
+        })
+        .collect();
+    let heads = ["component", "host", "address", "process"];
+    let widths: Vec<usize> = (0..heads.len())
+        .map(|i| rows.iter().map(|row| row[i].len()).chain([heads[i].len()]).max().unwrap_or(0))
+        .collect();
+    let mut out = io::stdout().lock();
+    let mut line = |cells: [&str; 4]| {
+        let cells: Vec<String> = cells.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())
+    };
+    line(heads)?;
+    for row in &rows {
+        line([&row[0], &row[1], &row[2], &row[3]])?;
+    }
+    let mut entries: Vec<&str> =
+        scenario.traffic.iter().map(|t| scenario.component(t.to).name.as_str()).collect();
+    entries.dedup();
+    for entry in entries {
+        for address in stack.entry(entry) {
+            writeln!(out, "\nrequests go to http://{address}")?;
+        }
+    }
+    writeln!(out, "Ctrl-C stops it.")?;
+    out.flush()
+}

@@ -1,0 +1,199 @@
+//! A process that is one instance of a component: set up, run, ordered about by the supervisor.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use scenarios::Scenario;
+use scenarios::plan::Draws;
+use scenarios::scenario::{ComponentId, ComponentKind};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+
+use crate::emulated::clock::process_cpu_seconds;
+use crate::emulated::{Cores, Timer};
+use crate::message::{self, Order, Setup, Word};
+use crate::process::complain;
+use crate::socket::Listener;
+use crate::{proxy, service, sql, store};
+
+/// Writes an instance's figures down.
+pub(crate) type Metrics = Box<dyn Fn(&mut Figures)>;
+
+/// An instance's figures: counters since its start and levels of the moment.
+#[derive(Debug, Default)]
+pub(crate) struct Figures(BTreeMap<String, f64>);
+
+impl Figures {
+    /// Sets one.
+    pub(crate) fn set(&mut self, name: &str, value: f64) {
+        self.0.insert(name.to_owned(), value);
+    }
+}
+
+/// What every component needs to know.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) scenario: Scenario,
+    pub(crate) draws: Draws,
+    /// Which component this process is an instance of.
+    pub(crate) component: ComponentId,
+    /// Which instance, from zero.
+    pub(crate) instance: u32,
+    /// Whether it starts for the first time.
+    pub(crate) first_start: bool,
+    /// Where everybody listens, by component and instance.
+    pub(crate) addresses: Vec<Vec<SocketAddr>>,
+    /// Whether every request is to fail.
+    pub(crate) failing: Rc<Cell<bool>>,
+    pub(crate) timer: Timer,
+    /// The cores of the host.
+    pub(crate) cores: Cores,
+    listener: RefCell<Option<Rc<Listener>>>,
+}
+
+impl Context {
+    fn new(setup: Setup) -> Result<Self, String> {
+        let scenario = Scenario::parse(&setup.path, &setup.text).map_err(|problems| problems.to_string())?;
+        let component = scenario
+            .component_ids()
+            .nth(setup.component)
+            .ok_or_else(|| format!("the scenario has no component number {}", setup.component))?;
+        let timer = Timer::start().map_err(|error| format!("no timer: {error}"))?;
+        let cores = scenario.host(scenario.component(component).host).cores;
+        Ok(Self {
+            draws: Draws::new(&scenario),
+            component,
+            instance: setup.instance,
+            first_start: setup.first_start,
+            addresses: setup.addresses,
+            failing: Rc::default(),
+            cores: Cores::new(cores, timer.clone()),
+            timer,
+            listener: RefCell::default(),
+            scenario,
+        })
+    }
+
+    /// Its name as the file's faults write it: `shop[1]`.
+    pub(crate) fn name(&self) -> String {
+        format!("{}[{}]", self.scenario.component(self.component).name, self.instance + 1)
+    }
+
+    /// How many cores its host has.
+    pub(crate) fn cores(&self) -> u32 {
+        self.scenario.host(self.scenario.component(self.component).host).cores
+    }
+
+    /// Listens where this instance belongs.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn listen(&self, backlog: u32) -> io::Result<Rc<Listener>> {
+        let address = self.addresses[self.component.index()][self.instance as usize];
+        let listener = Rc::new(Listener::bind(address, backlog)?);
+        *self.listener.borrow_mut() = Some(Rc::clone(&listener));
+        Ok(listener)
+    }
+
+    fn start(self: &Rc<Self>) -> io::Result<Metrics> {
+        match &self.scenario.component(self.component).kind {
+            ComponentKind::LoadBalancer(settings) => proxy::start(self, settings),
+            ComponentKind::Service(settings) => service::start(self, settings),
+            ComponentKind::KvStore(settings) => store::start(self, settings),
+            ComponentKind::SqlStore(settings) => sql::start(self, settings),
+            other => Err(io::Error::other(format!("the reference has no {}", other.name()))),
+        }
+    }
+}
+
+/// Runs this process as a component until its standard input ends.
+pub(crate) fn run() -> ExitCode {
+    let mut line = String::new();
+    let setup = match io::stdin().lock().read_line(&mut line) {
+        Ok(_) => message::read::<Setup>(&line),
+        Err(_) => None,
+    };
+    let Some(setup) = setup else {
+        complain("a component was started without a setup");
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("no runtime: {error}")),
+    };
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let started = Context::new(setup).and_then(|context| {
+            let context = Rc::new(context);
+            let metrics = context.start().map_err(|error| format!("{}: {error}", context.name()))?;
+            Ok((context, metrics))
+        });
+        match started {
+            Ok((context, metrics)) => {
+                say(&Word::Ready);
+                obey(&context, &metrics).await;
+                ExitCode::SUCCESS
+            }
+            Err(message) => refuse(&message),
+        }
+    })
+}
+
+fn refuse(message: &str) -> ExitCode {
+    say(&Word::Failed(message.to_owned()));
+    ExitCode::FAILURE
+}
+
+/// A line to the supervisor. It reads at once, and what we say is short, so this does not block the data path.
+fn say(word: &Word) {
+    let mut out = io::stdout().lock();
+    // A supervisor that is gone takes this process with it.
+    let _ = out.write_all(message::line(word).as_bytes()).and_then(|()| out.flush());
+}
+
+async fn obey(context: &Context, metrics: &Metrics) {
+    let own = io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
+    let Ok(stdin) = own else { return complain("standard input is not a pipe") };
+    let mut lines = BufReader::new(stdin).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match message::read::<Order>(&line) {
+            Some(Order::Figures) => say(&Word::Figures(figures(metrics))),
+            Some(Order::Fail(failing)) => {
+                context.failing.set(failing);
+                say(&Word::Done);
+            }
+            Some(Order::Unplug) => silence(context),
+            Some(Order::Plug) => say(&Word::Done),
+            None => complain("an order was not understood"),
+        }
+    }
+}
+
+/// Blocks the only thread until the supervisor has something to say: nothing is read, written or accepted meanwhile.
+fn silence(context: &Context) {
+    let listener = context.listener.borrow();
+    let blocked = listener.as_ref().map(|listener| listener.block());
+    say(&Word::Done);
+    let stdin = io::stdin();
+    loop {
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
+            Err(error) if error == rustix::io::Errno::INTR => {}
+            _ => break,
+        }
+    }
+    drop(blocked);
+}
+
+fn figures(metrics: &Metrics) -> BTreeMap<String, f64> {
+    let mut figures = Figures::default();
+    metrics(&mut figures);
+    figures.set("cpu_seconds", process_cpu_seconds());
+    figures.set("up", 1.0);
+    figures.0
+}

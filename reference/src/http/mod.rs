@@ -1,0 +1,45 @@
+//! As much of HTTP/1.1 as a reverse proxy and a JSON service need (RFC 9112), read strictly: a message whose length
+//! two readers could see differently is refused, since a proxy that guesses can be made to smuggle.
+//!
+//! - [`head`]: request and response heads, how long their bodies are
+//! - [`body`]: where a body ends, chunked ones included
+//! - [`connection`]: a socket with its input buffer
+
+pub(crate) mod body;
+pub(crate) mod connection;
+pub(crate) mod head;
+
+pub(crate) use body::Body;
+pub(crate) use connection::Connection;
+pub(crate) use head::{Bad, Framing};
+
+/// The reason phrase of the statuses that we answer ourselves.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Unknown",
+    }
+}
+
+/// Appends a short JSON answer that names the status; with `close` it is the connection's last.
+pub(crate) fn plain_answer(status: u16, close: bool, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let reason = reason(status);
+    let body_len = "{\"status\":500,\"reason\":\"\"}\n".len() + reason.len();
+    let connection = if close { "connection: close\r\n" } else { "" };
+    write!(
+        out,
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n{connection}content-length: {body_len}\r\n\r\n\
+         {{\"status\":{status},\"reason\":\"{reason}\"}}\n"
+    )
+    .expect("writing to a vector cannot fail");
+}

@@ -1,0 +1,107 @@
+//! What the processes of a stack say to each other: one JSON object a line.
+//!
+//! client ⇄ supervisor over TCP (after the first lines over pipes), supervisor ⇄ component over the component's
+//! standard input and output. Indices are the scenario's, and instances count from zero here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What the supervisor is told on its standard input, first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Stage {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// What the supervisor answers on its standard output, once.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Opening {
+    Ready { control: SocketAddr, token: String, listeners: Vec<Place> },
+    Failed { message: String },
+}
+
+/// Where an instance listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) component: usize,
+    pub(crate) instance: u32,
+    pub(crate) address: SocketAddr,
+    pub(crate) pid: u32,
+}
+
+/// What a component is told on its standard input, first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    pub(crate) component: usize,
+    pub(crate) instance: u32,
+    /// Whether this instance starts for the first time in this run.
+    pub(crate) first_start: bool,
+    /// Where the instances of each component listen.
+    pub(crate) addresses: Vec<Vec<SocketAddr>>,
+}
+
+/// What a component is told after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Answer with the figures.
+    Figures,
+    /// From now on fail every request, or stop doing so.
+    Fail(bool),
+    /// Fall silent until [`Order::Plug`].
+    Unplug,
+    Plug,
+}
+
+/// What a component says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Word {
+    /// It listens.
+    Ready,
+    /// It cannot.
+    Failed(String),
+    /// The order was carried out.
+    Done,
+    Figures(BTreeMap<String, f64>),
+}
+
+/// What a client of the supervisor asks for, after a line that is the token alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    BeginFault(usize),
+    EndFault(usize),
+    Stats,
+    Stop,
+}
+
+/// What the supervisor answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Done,
+    Failed(String),
+    Stats(Vec<InstanceFigures>),
+}
+
+/// The figures of an instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct InstanceFigures {
+    pub(crate) component: usize,
+    pub(crate) instance: u32,
+    pub(crate) figures: BTreeMap<String, f64>,
+}
+
+/// As a line.
+pub(crate) fn line<T: Serialize>(message: &T) -> String {
+    let mut line = serde_json::to_string(message).expect("messages have string keys and finite numbers only");
+    line.push('\n');
+    line
+}
+
+/// From a line; none where it is not a message of this kind.
+pub(crate) fn read<'a, T: Deserialize<'a>>(line: &'a str) -> Option<T> {
+    serde_json::from_str(line).ok()
+}

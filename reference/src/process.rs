@@ -1,0 +1,87 @@
+//! The processes of a stack are this very executable, started again with a hidden first argument, so that every binary
+//! that links this crate can hold a stack.
+//!
+//! None of them outlives the one that started it: each asks the kernel for a signal at its parent's death, and reads
+//! its standard input, whose end means that nobody is left who could want anything.
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::{Command, ExitCode, Stdio};
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use crate::{component, supervisor};
+
+const HIDDEN: &str = "__rehearsal-reference-process";
+
+/// Exit code of a bad scenario or configuration.
+pub const EXIT_BAD_SCENARIO: u8 = 104;
+
+/// What a process of the stack is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Supervisor,
+    Component,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Supervisor => "supervisor",
+            Self::Component => "component",
+        }
+    }
+}
+
+/// Runs this process as a part of a stack, if it was started as one. To be called first thing in `main`.
+///
+/// ```no_run
+/// if let Some(code) = reference::process::run_if_child() {
+///     std::process::exit(i32::from(code == std::process::ExitCode::FAILURE));
+/// }
+/// ```
+pub fn run_if_child() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != HIDDEN {
+        return None;
+    }
+    let (role, parent) = (arguments.next()?, arguments.next()?);
+    if let Err(error) = follow_parent(&parent) {
+        complain(&format!("cannot follow the parent process: {error}"));
+        return Some(ExitCode::FAILURE);
+    }
+    Some(if role == Role::Supervisor.name() { supervisor::run() } else { component::run() })
+}
+
+/// Dies when the parent dies; also if that has already happened.
+fn follow_parent(parent: &OsStr) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let expected = parent.to_str().and_then(|p| p.parse().ok()).and_then(Pid::from_raw);
+    if getppid() == expected { Ok(()) } else { Err(io::Error::other("the parent is gone")) }
+}
+
+/// The command that starts such a process. It must be spawned from a thread that lasts as long as the process shall:
+/// the kernel's death signal follows the thread.
+///
+/// # Errors
+/// Where the path of the current executable is not known.
+pub(crate) fn command(role: Role) -> io::Result<Command> {
+    // The path may have been replaced by a newer build since; the kernel's link still names what we are.
+    let executable = match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        _ => "/proc/self/exe".into(),
+    };
+    let mut command = Command::new(executable);
+    command.args([HIDDEN, role.name(), &std::process::id().to_string()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    Ok(command)
+}
+
+/// A line on standard error: these processes have no other voice that reaches the user.
+#[allow(
+    clippy::print_stderr,
+    reason = "standard error is inherited, standard output speaks to the supervisor"
+)]
+pub(crate) fn complain(message: &str) {
+    eprintln!("reference: {message}");
+}

@@ -1,0 +1,87 @@
+//! Health checks, by HAProxy's rules: each server every interval, over a connection of its own; so many failures in a
+//! row take it out, so many successes in a row take it back in.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::HealthCheck;
+
+use super::Proxy;
+use crate::emulated::clock::now_nanos;
+use crate::http::Connection;
+use crate::http::head::{NO_FIELDS, parse_response};
+
+/// The state of one server's checks.
+#[derive(Debug)]
+struct Verdict {
+    up: bool,
+    /// Results in a row that speak against the current state.
+    against: u32,
+}
+
+impl Verdict {
+    fn take(&mut self, good: bool, fall: u32, rise: u32) {
+        if good == self.up {
+            self.against = 0;
+            return;
+        }
+        self.against += 1;
+        if self.against >= if self.up { fall } else { rise } {
+            *self = Self { up: good, against: 0 };
+        }
+    }
+}
+
+/// Checks a server for ever.
+pub(super) async fn watch(proxy: Rc<Proxy>, server: usize, check: HealthCheck) {
+    let interval = check.interval.as_nanos().max(1);
+    // The phase is random, but the same in every run of the seed.
+    let purpose = Purpose::named("health-phase").of(u64::from(proxy.context.instance));
+    let phase = Stream::new(proxy.context.scenario.run.seed, purpose, server as u64).unit();
+    let mut next = now_nanos() + (phase * interval as f64) as u64;
+    let request = format!("GET {} HTTP/1.1\r\nhost: health\r\nconnection: close\r\n\r\n", check.http);
+    let mut verdict = Verdict { up: true, against: 0 };
+    loop {
+        proxy.context.timer.sleep_until(next).await;
+        let asking = ask(&proxy, server, request.as_bytes());
+        let limit = Duration::from_nanos(check.timeout.as_nanos());
+        let good = matches!(tokio::time::timeout(limit, asking).await, Ok(Ok(200..=399)));
+        let before = verdict.up;
+        verdict.take(good, check.fall, check.rise);
+        if verdict.up != before {
+            proxy.servers.set_up(server, verdict.up);
+        }
+        // The phase is kept; checks that were missed while this process was stopped are not made up for.
+        next += interval * (now_nanos().saturating_sub(next) / interval + 1);
+    }
+}
+
+async fn ask(proxy: &Proxy, server: usize, request: &[u8]) -> io::Result<u16> {
+    let mut connection = Connection::connect(proxy.servers.address(server), None).await?;
+    connection.write_all(request).await?;
+    loop {
+        match parse_response(connection.input(), &mut NO_FIELDS.clone(), false) {
+            Ok(Some(head)) => return Ok(head.status),
+            Ok(None) => connection.more().await?,
+            Err(bad) => return Err(io::Error::other(bad)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_results_in_a_row_change_the_state() {
+        let mut verdict = Verdict { up: true, against: 0 };
+        let results = [false, false, true, false, false, false, true, false, true, true];
+        let states = results.map(|good| {
+            verdict.take(good, 3, 2);
+            verdict.up
+        });
+        assert_eq!(states, [true, true, true, true, true, false, false, false, false, true]);
+    }
+}

@@ -1,0 +1,181 @@
+//! The service: Apache's and PHP's role. Answers a request by walking the steps of its class, with a bounded number of
+//! workers and a real backlog.
+//!
+//! - [`workers`]: how many requests are worked on, how many wait, when connections are no longer accepted
+//! - [`request`]: which class a request belongs to
+//! - [`steps`]: what is done for it
+//! - [`backends`]: connections to stores and other services
+//! - [`answer`]: the JSON that goes back
+
+mod answer;
+mod backends;
+mod request;
+mod steps;
+mod workers;
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use scenarios::scenario::{Service as Settings, WorkerHolds};
+use tokio::net::TcpStream;
+
+use crate::component::{Context, Metrics};
+use crate::http::{Body, Connection, plain_answer};
+use crate::socket::Listener;
+use backends::Backends;
+use request::{Asked, Incoming};
+use workers::{Permit, Workers};
+
+/// Connections held at once, beyond which none is accepted.
+const CONNECTIONS_LIMIT: i64 = 16_384;
+
+/// The service's state.
+#[derive(Debug)]
+struct Service {
+    context: Rc<Context>,
+    holds: WorkerHolds,
+    workers: Workers,
+    backends: Backends,
+    listener: Rc<Listener>,
+    connections: Cell<i64>,
+    requests: Cell<u64>,
+    failures: Cell<u64>,
+    name: String,
+}
+
+/// Starts the service on the context's listener and returns where its figures come from.
+///
+/// # Errors
+/// Where the address cannot be listened on.
+pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Metrics> {
+    let listener = context.listen(settings.backlog)?;
+    let service = Rc::new(Service {
+        holds: settings.worker_holds,
+        workers: Workers::new(settings.workers, settings.backlog, Rc::clone(&listener)),
+        backends: Backends::new(context),
+        name: context.name(),
+        context: Rc::clone(context),
+        listener,
+        connections: Cell::new(0),
+        requests: Cell::new(0),
+        failures: Cell::new(0),
+    });
+    tokio::task::spawn_local(accept(Rc::clone(&service)));
+    Ok(Box::new(move |figures| {
+        let workers = &service.workers;
+        figures.set("cores", f64::from(service.context.cores()));
+        figures.set("busy_core_seconds", service.context.cores.busy_seconds());
+        figures.set("workers", f64::from(workers.limit()));
+        figures.set("busy_worker_seconds", workers.busy.seconds());
+        figures.set("queue_seconds", workers.waiting.seconds());
+        figures.set("in_service", workers.busy.get() as f64);
+        figures.set("in_service_max", workers.most_busy() as f64);
+        figures.set("waiting", workers.waiting.get() as f64);
+        figures.set("connections", service.connections.get() as f64);
+        figures.set("requests", service.requests.get() as f64);
+        figures.set("failures", service.failures.get() as f64);
+    }))
+}
+
+async fn accept(service: Rc<Service>) {
+    loop {
+        service.workers.room().await;
+        if service.connections.get() >= CONNECTIONS_LIMIT {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            continue;
+        }
+        let stream = service.listener.accept().await;
+        tokio::task::spawn_local(serve(Rc::clone(&service), stream));
+    }
+}
+
+async fn serve(service: Rc<Service>, stream: TcpStream) {
+    service.connections.set(service.connections.get() + 1);
+    // A broken connection concerns its client alone.
+    let _ = converse(&service, Connection::new(stream)).await;
+    service.connections.set(service.connections.get() - 1);
+}
+
+async fn converse(service: &Service, mut connection: Connection) -> io::Result<()> {
+    let mut out = Vec::new();
+    let holds_connection = service.holds == WorkerHolds::Connection;
+    let _permit: Option<Permit<'_>> =
+        if holds_connection { Some(service.workers.enter().await) } else { None };
+    loop {
+        let incoming = loop {
+            match request::read(connection.input(), &service.context) {
+                Ok(Some(incoming)) => break incoming,
+                Ok(None) if connection.fill().await? == 0 => return Ok(()),
+                Ok(None) => {}
+                Err(bad) => {
+                    plain_answer(bad.status(), true, &mut out);
+                    return connection.write_all(&out).await;
+                }
+            }
+        };
+        connection.consume(incoming.head_len);
+        if !skip_body(&mut connection, &incoming).await? {
+            plain_answer(400, true, &mut out);
+            return connection.write_all(&out).await;
+        }
+        let close = !incoming.keep_alive;
+        answer(service, &incoming, holds_connection, close, &mut out).await;
+        connection.write_all(&out).await?;
+        out.clear();
+        if close {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads a request's body away; false where it is malformed.
+async fn skip_body(connection: &mut Connection, incoming: &Incoming) -> io::Result<bool> {
+    let mut body = Body::new(incoming.framing);
+    loop {
+        let Ok(taken) = body.take(connection.input()) else { return Ok(false) };
+        connection.consume(taken);
+        if body.is_done() {
+            return Ok(true);
+        }
+        connection.more().await?;
+    }
+}
+
+async fn answer(
+    service: &Service,
+    incoming: &Incoming,
+    holds_connection: bool,
+    close: bool,
+    out: &mut Vec<u8>,
+) {
+    service.requests.set(service.requests.get() + 1);
+    if service.context.failing.get() {
+        return plain_answer(500, close, out);
+    }
+    let (id, class, step) = match incoming.asked {
+        Asked::Health => {
+            let _permit = if holds_connection { None } else { Some(service.workers.enter().await) };
+            return plain_answer(200, close, out);
+        }
+        Asked::Nothing => return plain_answer(404, close, out),
+        Asked::Malformed => return plain_answer(400, close, out),
+        Asked::Class { id, class, step } => (id, class, step),
+    };
+    let permit = if holds_connection { None } else { Some(service.workers.enter().await) };
+    let done = match step {
+        Some(step) => service.one_step(id, class, step).await,
+        None => service.all_steps(id, class).await,
+    };
+    drop(permit);
+    // Whoever began to fail while this one was under way fails it too.
+    if done.is_err() || service.context.failing.get() {
+        service.failures.set(service.failures.get() + 1);
+        return plain_answer(500, close, out);
+    }
+    if step.is_some() {
+        return plain_answer(200, close, out);
+    }
+    let size = service.context.draws.response_size(id, &service.context.scenario.requests[class].response);
+    answer::write(size as usize, id, &service.name, close, incoming.is_head, out);
+}

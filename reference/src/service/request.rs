@@ -1,0 +1,142 @@
+//! Which class a request belongs to: what its headers say, or, for those who come by hand, what its path looks like.
+
+use std::cell::Cell;
+
+use scenarios::plan::RequestId;
+use scenarios::scenario::{Path, PathPart, Scenario};
+
+use crate::component::Context;
+use crate::http::Framing;
+use crate::http::head::{Bad, NO_FIELDS, RequestHead, field, parse_request};
+
+/// Names a request: 16 hexadecimal digits.
+pub(crate) const REQUEST_HEADER: &str = "x-rehearsal-request";
+/// Names its class.
+pub(crate) const CLASS_HEADER: &str = "x-rehearsal-class";
+/// Asks another service for one step of it, counted from zero.
+pub(crate) const STEP_HEADER: &str = "x-rehearsal-step";
+
+/// A request as far as the service cares.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) head_len: usize,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) is_head: bool,
+    pub(super) asked: Asked,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Whether the service is well.
+    Health,
+    /// A class, or one step of it.
+    Class { id: RequestId, class: usize, step: Option<usize> },
+    /// Nothing that the scenario knows.
+    Nothing,
+    /// Its headers contradict the scenario.
+    Malformed,
+}
+
+/// Reads a request's head; none where it is not complete yet.
+///
+/// # Errors
+/// Where it is malformed.
+pub(super) fn read(input: &[u8], context: &Context) -> Result<Option<Incoming>, Bad> {
+    if input.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = NO_FIELDS;
+    let Some(head) = parse_request(input, &mut fields)? else { return Ok(None) };
+    Ok(Some(Incoming {
+        head_len: head.len,
+        framing: head.framing,
+        keep_alive: head.keep_alive,
+        is_head: head.method == "HEAD",
+        asked: asked(&head, &context.scenario),
+    }))
+}
+
+fn asked(head: &RequestHead<'_, '_>, scenario: &Scenario) -> Asked {
+    let class = match field(head.headers, CLASS_HEADER) {
+        Some(name) => match scenario.requests.iter().position(|c| c.name.as_bytes() == name) {
+            Some(class) => class,
+            None => return Asked::Malformed,
+        },
+        None => {
+            let path = head.target.split('?').next().unwrap_or("");
+            let found = scenario
+                .requests
+                .iter()
+                .position(|c| c.method.as_str() == head.method && matches(&c.path, path, scenario));
+            match found {
+                Some(class) => class,
+                // Every path that no class claims is taken for a health check if it is one of those configured.
+                None if is_health_path(path, scenario) => return Asked::Health,
+                None => return Asked::Nothing,
+            }
+        }
+    };
+    let id = match field(head.headers, REQUEST_HEADER) {
+        Some(digits) => match hexadecimal(digits) {
+            Some(id) => RequestId(id),
+            None => return Asked::Malformed,
+        },
+        None => next_by_hand(),
+    };
+    let step = match field(head.headers, STEP_HEADER) {
+        Some(digits) => {
+            let step = std::str::from_utf8(digits).ok().and_then(|d| d.parse::<usize>().ok());
+            match step.filter(|step| *step < scenario.requests[class].steps.len()) {
+                Some(step) => Some(step),
+                None => return Asked::Malformed,
+            }
+        }
+        None => None,
+    };
+    Asked::Class { id, class, step }
+}
+
+/// Requests without an id are told apart by counting; planned ids have a slice number in their upper bits, so these
+/// never meet them.
+fn next_by_hand() -> RequestId {
+    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+    RequestId(NEXT.replace(NEXT.get() + 1))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(digits).ok().filter(|text| text.len() == 16)?;
+    u64::from_str_radix(text, 16).ok()
+}
+
+fn is_health_path(path: &str, scenario: &Scenario) -> bool {
+    path == "/health"
+        || scenario.components.iter().any(|component| match &component.kind {
+            scenarios::scenario::ComponentKind::LoadBalancer(balancer) => {
+                balancer.health_check.as_ref().is_some_and(|check| check.http == path)
+            }
+            _ => false,
+        })
+}
+
+/// Whether a concrete path is one of a class: its texts with numbers at the places of keys.
+fn matches(class: &Path, path: &str, scenario: &Scenario) -> bool {
+    let mut rest = path;
+    for part in &class.parts {
+        rest = match part {
+            PathPart::Text(text) => match rest.strip_prefix(text.as_str()) {
+                Some(rest) => rest,
+                None => return false,
+            },
+            PathPart::Key(keyspace) => {
+                let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+                match rest[..digits].parse::<u64>() {
+                    Ok(key) if key < scenario.keyspace(*keyspace).keys => &rest[digits..],
+                    _ => return false,
+                }
+            }
+        };
+    }
+    rest.is_empty()
+}

@@ -1,0 +1,91 @@
+//! A service's workers: at most so many requests are worked on at once, the others wait in order of arrival. At the
+//! limit of those who wait, no connection is accepted, and the kernel drops what asks for one.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+use crate::emulated::Level;
+use crate::emulated::level::Held;
+use crate::socket::Listener;
+
+/// The workers.
+#[derive(Debug)]
+pub(super) struct Workers {
+    limit: u32,
+    /// Waiting and working together, above which connections are not accepted.
+    most: i64,
+    permits: Semaphore,
+    freed: Notify,
+    listener: Rc<Listener>,
+    pub(super) busy: Level,
+    pub(super) waiting: Level,
+    most_busy: Cell<i64>,
+}
+
+impl Workers {
+    /// This many workers, all idle.
+    pub(super) fn new(workers: u32, backlog: u32, listener: Rc<Listener>) -> Self {
+        Self {
+            limit: workers,
+            most: i64::from(workers) + i64::from(backlog),
+            permits: Semaphore::new(workers as usize),
+            freed: Notify::new(),
+            listener,
+            busy: Level::default(),
+            waiting: Level::default(),
+            most_busy: Cell::new(0),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// The most that ever worked at once.
+    pub(super) fn most_busy(&self) -> i64 {
+        self.most_busy.get()
+    }
+
+    /// Waits for a worker, in order of arrival.
+    pub(super) async fn enter(&self) -> Permit<'_> {
+        let waiting = self.waiting.hold();
+        if self.is_full() {
+            self.listener.set_closed(true);
+        }
+        let permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        drop(waiting);
+        let busy = self.busy.hold();
+        self.most_busy.set(self.most_busy.get().max(self.busy.get()));
+        Permit { workers: self, _busy: busy, _permit: permit }
+    }
+
+    /// Waits until another connection may be accepted.
+    pub(super) async fn room(&self) {
+        while self.is_full() {
+            self.listener.set_closed(true);
+            self.freed.notified().await;
+        }
+        self.listener.set_closed(false);
+    }
+
+    fn is_full(&self) -> bool {
+        self.busy.get() + self.waiting.get() >= self.most
+    }
+}
+
+/// A worker that is taken.
+#[derive(Debug)]
+pub(super) struct Permit<'a> {
+    workers: &'a Workers,
+    _busy: Held<'a>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.workers.freed.notify_one();
+    }
+}

@@ -1,0 +1,173 @@
+//! The SQL tier: MySQL's role, with SQLite inside. Statements come as RESP commands:
+//! `SELECT table request step key…` answers with an array of row values, `UPDATE table request step key…` with the
+//! number of rows. The processor time of a statement is drawn from the scenario by request and step, and held on a core
+//! of this host; then the real statement runs.
+//!
+//! - [`database`]: the tables
+
+mod database;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+
+use scenarios::plan::RequestId;
+use scenarios::scenario::{KeyspaceId, SqlStore};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::component::{Context, Metrics};
+use crate::emulated::Level;
+use crate::http::Connection;
+use crate::resp::request::parse_command;
+use crate::resp::{Writer, integer};
+use database::Database;
+
+/// The SQL server's state.
+#[derive(Debug)]
+struct Server {
+    context: Rc<Context>,
+    settings: SqlStore,
+    database: RefCell<Database>,
+    /// One permit for each statement that may be executed at once; fair, so the others wait in order.
+    permits: Semaphore,
+    busy: Level,
+    waiting: Level,
+    connections: Cell<i64>,
+    statements: Cell<u64>,
+}
+
+/// Starts the server on the context's listener and returns where its figures come from.
+///
+/// # Errors
+/// Where the address cannot be listened on or SQLite fails.
+pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Metrics> {
+    let server = Rc::new(Server {
+        database: RefCell::new(Database::open(context).map_err(io::Error::other)?),
+        context: Rc::clone(context),
+        settings: settings.clone(),
+        permits: Semaphore::new(settings.connections as usize),
+        busy: Level::default(),
+        waiting: Level::default(),
+        connections: Cell::new(0),
+        statements: Cell::new(0),
+    });
+    let listener = context.listen(1024)?;
+    tokio::task::spawn_local({
+        let server = Rc::clone(&server);
+        async move {
+            loop {
+                let stream = listener.accept().await;
+                tokio::task::spawn_local(serve(Rc::clone(&server), stream));
+            }
+        }
+    });
+    Ok(Box::new(move |figures| {
+        figures.set("cores", f64::from(server.context.cores()));
+        figures.set("busy_core_seconds", server.context.cores.busy_seconds());
+        figures.set("workers", f64::from(server.settings.connections));
+        figures.set("busy_worker_seconds", server.busy.seconds());
+        figures.set("queue_seconds", server.waiting.seconds());
+        figures.set("in_service", server.busy.get() as f64);
+        figures.set("waiting", server.waiting.get() as f64);
+        figures.set("connections", server.connections.get() as f64);
+        figures.set("statements", server.statements.get() as f64);
+    }))
+}
+
+async fn serve(server: Rc<Server>, stream: TcpStream) {
+    server.connections.set(server.connections.get() + 1);
+    // A broken connection concerns its client alone.
+    let _ = converse(&server, Connection::new(stream)).await;
+    server.connections.set(server.connections.get() - 1);
+}
+
+async fn converse(server: &Server, mut connection: Connection) -> io::Result<()> {
+    let mut arguments = Vec::new();
+    let mut out = Vec::new();
+    loop {
+        match parse_command(connection.input(), &mut arguments) {
+            Ok(None) => {
+                if connection.fill().await? == 0 {
+                    return Ok(());
+                }
+            }
+            Ok(Some(len)) => {
+                if !arguments.is_empty() {
+                    let statement = server.read(connection.input(), &arguments);
+                    server.execute(statement, &mut out).await;
+                    connection.write_all(&out).await?;
+                    out.clear();
+                }
+                connection.consume(len);
+            }
+            Err(error) => {
+                Writer::new(&mut out, false).error(&format!("ERR {error}"));
+                return connection.write_all(&out).await;
+            }
+        }
+    }
+}
+
+/// A statement as it was asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Statement {
+    Ping,
+    Rows { update: bool, table: KeyspaceId, request: RequestId, step: usize, keys: Vec<u64> },
+    Malformed(&'static str),
+}
+
+impl Server {
+    fn read(&self, input: &[u8], arguments: &[Range<usize>]) -> Statement {
+        let scenario = &self.context.scenario;
+        let argument = |index: usize| arguments.get(index).map_or(&[][..], |range| &input[range.clone()]);
+        let update = match argument(0) {
+            b"PING" => return Statement::Ping,
+            b"SELECT" => false,
+            b"UPDATE" => true,
+            _ => return Statement::Malformed("ERR unknown statement"),
+        };
+        let table = scenario.keyspace_ids().find(|id| scenario.keyspace(*id).name.as_bytes() == argument(1));
+        let request = std::str::from_utf8(argument(2)).ok().and_then(|d| u64::from_str_radix(d, 16).ok());
+        let step = integer(argument(3)).and_then(|n| usize::try_from(n).ok());
+        let (Some(table), Some(request), Some(step)) = (table, request, step) else {
+            return Statement::Malformed("ERR expected a table, a request and a step");
+        };
+        let limit = scenario.keyspace(table).keys;
+        let key = |index| integer(argument(index)).and_then(|n| u64::try_from(n).ok()).filter(|n| *n < limit);
+        match (4..arguments.len()).map(key).collect() {
+            Some(keys) => Statement::Rows { update, table, request: RequestId(request), step, keys },
+            None => Statement::Malformed("ERR no such key"),
+        }
+    }
+
+    async fn execute(&self, statement: Statement, out: &mut Vec<u8>) {
+        let mut reply = Writer::new(out, false);
+        let (update, table, request, step, keys) = match statement {
+            _ if self.context.failing.get() => return reply.error("ERR the server is failing on purpose"),
+            Statement::Ping => return reply.simple("PONG"),
+            Statement::Malformed(message) => return reply.error(message),
+            Statement::Rows { update, table, request, step, keys } => (update, table, request, step, keys),
+        };
+        let waiting = self.waiting.hold();
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        drop(waiting);
+        let _busy = self.busy.hold();
+        self.statements.set(self.statements.get() + 1);
+        let law = if update { &self.settings.write } else { &self.settings.read };
+        self.context.cores.work(self.context.draws.statement(request, step, law).as_nanos()).await;
+        let mut database = self.database.borrow_mut();
+        let result = if update {
+            database.update(table, &keys).map(|rows| reply.integer(rows as i64))
+        } else {
+            database.select(table, &keys).map(|rows| {
+                reply.array(rows.len());
+                rows.iter().for_each(|row| reply.bulk(row));
+            })
+        };
+        if let Err(error) = result {
+            reply.error(&format!("ERR {}", error.to_string().replace(['\r', '\n'], " ")));
+        }
+    }
+}

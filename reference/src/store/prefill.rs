@@ -1,0 +1,57 @@
+//! What is in the store before the run: persistent keyspaces entirely, at every start; the most popular keys of cache
+//! keyspaces at the first start only, the most popular written last.
+
+use std::io::Write;
+
+use scenarios::scenario::KeyspaceId;
+
+use super::data::{Data, Expiry, Value};
+use crate::component::Context;
+
+/// The byte that values are made of.
+pub(crate) const FILLER: u8 = b'x';
+
+/// Fills the store from the context's scenario.
+pub(crate) fn fill(data: &mut Data, context: &Context) {
+    let scenario = &context.scenario;
+    let mut here: Vec<_> =
+        scenario.keyspace_ids().filter(|id| scenario.keyspace(*id).store == context.component).collect();
+    // Persistent records first, so that cache records get the room that is left.
+    here.sort_by_key(|id| !scenario.keyspace(*id).persistent);
+    for id in here {
+        let keyspace = scenario.keyspace(id);
+        let keys = if keyspace.persistent {
+            keyspace.keys
+        } else if context.first_start {
+            keyspace.prefill.min(keyspace.keys)
+        } else {
+            0
+        };
+        let mut name = Vec::new();
+        for key in (0..keys).rev() {
+            key_name(&mut name, &keyspace.name, key);
+            let size = context.draws.value_size(id, key, &keyspace.value) as usize;
+            let expiry = match prefill_ttl_ms(context, id, key) {
+                Some(ms) => Expiry::In(ms),
+                None => Expiry::Never,
+            };
+            data.set(&name, Value::Run(FILLER, size), expiry);
+            // Room is made as for any other write. The LRU clock ticks in seconds, so it hardly tells these apart.
+            if !data.make_room() {
+                break;
+            }
+        }
+    }
+}
+
+fn prefill_ttl_ms(context: &Context, id: KeyspaceId, key: u64) -> Option<u64> {
+    let keyspace = context.scenario.keyspace(id);
+    let left = context.draws.prefill_ttl(id, keyspace, key)?;
+    Some((left.as_nanos() / 1_000_000).max(1))
+}
+
+/// Writes the name of a key: `products:17`.
+pub(crate) fn key_name(into: &mut Vec<u8>, keyspace: &str, key: u64) {
+    into.clear();
+    write!(into, "{keyspace}:{key}").expect("writing to a vector cannot fail");
+}

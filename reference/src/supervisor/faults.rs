@@ -1,0 +1,136 @@
+//! What breaks, and how it is mended. Faults can overlap, so an instance's state follows from the set of those that
+//! concern it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rustix::process::Signal;
+use scenarios::scenario::{FaultKind, FaultTarget};
+
+use super::Supervisor;
+use super::instance::Instance;
+use crate::message::{InstanceFigures, Order, Word};
+
+/// How an instance is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    killed: bool,
+    hung: bool,
+    unplugged: bool,
+    failing: bool,
+}
+
+impl State {
+    fn is_silent(self) -> bool {
+        self.hung || self.unplugged
+    }
+}
+
+impl Supervisor {
+    /// Begins a fault; returns when it is so.
+    pub(super) async fn begin_fault(&self, fault: usize) -> Result<(), String> {
+        for instance in self.concerned(fault)? {
+            if !instance.faults.borrow().contains(&fault) {
+                instance.faults.borrow_mut().push(fault);
+            }
+            self.apply(&instance).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a fault; returns when everything answers again.
+    pub(super) async fn end_fault(&self, fault: usize) -> Result<(), String> {
+        for instance in self.concerned(fault)? {
+            instance.faults.borrow_mut().retain(|f| *f != fault);
+            self.apply(&instance).await?;
+        }
+        Ok(())
+    }
+
+    fn concerned(&self, fault: usize) -> Result<Vec<Rc<Instance>>, String> {
+        let faults = &self.scenario.faults;
+        let fault = faults.get(fault).ok_or_else(|| format!("there are {} faults", faults.len()))?;
+        Ok(match fault.target {
+            FaultTarget::Host(host, number) => self.those(|_, h, n| h == host.index() && n == number),
+            FaultTarget::Component(component, number) => self.those(|c, _, n| c == component && n == number),
+        })
+    }
+
+    /// Brings an instance into the state that its faults demand.
+    async fn apply(&self, instance: &Instance) -> Result<(), String> {
+        let has = |kind| instance.faults.borrow().iter().any(|f| self.scenario.faults[*f].kind == kind);
+        let wanted = State {
+            killed: has(FaultKind::Kill),
+            hung: has(FaultKind::Hang),
+            unplugged: has(FaultKind::Unplug),
+            failing: has(FaultKind::Serve500),
+        };
+        let mut now = instance.state.replace(wanted);
+        if wanted.killed {
+            instance.kill();
+            instance.gone().await;
+            return Ok(());
+        }
+        if now.killed {
+            instance.restart().await.map_err(|error| format!("{}: {error}", self.name(instance)))?;
+            now = State::default();
+        }
+        // A process that is stopped can be told nothing, so it runs while it is told.
+        if now.hung {
+            instance.signal(Signal::CONT);
+        }
+        if now.unplugged && (!wanted.unplugged || now.failing != wanted.failing) {
+            self.tell(instance, Order::Plug).await?;
+            now.unplugged = false;
+        }
+        if now.failing != wanted.failing {
+            self.tell(instance, Order::Fail(wanted.failing)).await?;
+        }
+        if wanted.unplugged && !now.unplugged {
+            self.tell(instance, Order::Unplug).await?;
+        }
+        if wanted.hung {
+            instance.signal(Signal::STOP);
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, instance: &Instance, order: Order) -> Result<(), String> {
+        match instance.order(order).await {
+            Some(Word::Done) => Ok(()),
+            other => Err(format!("{}: {order:?} was answered by {other:?}", self.name(instance))),
+        }
+    }
+
+    /// The figures of all instances. One that cannot answer shows its last ones, and that it is not up.
+    pub(super) async fn figures(&self) -> Vec<InstanceFigures> {
+        let mut all = Vec::with_capacity(self.instances.len());
+        for instance in &self.instances {
+            let state = instance.state.get();
+            let answer = if state.is_silent() || !instance.is_alive() {
+                None
+            } else {
+                instance.order(Order::Figures).await
+            };
+            let figures = match answer {
+                Some(Word::Figures(figures)) => {
+                    instance.last_figures.borrow_mut().clone_from(&figures);
+                    figures
+                }
+                _ => not_up(instance),
+            };
+            all.push(InstanceFigures {
+                component: instance.component.index(),
+                instance: instance.number,
+                figures,
+            });
+        }
+        all
+    }
+}
+
+fn not_up(instance: &Instance) -> BTreeMap<String, f64> {
+    let mut figures = instance.last_figures.borrow().clone();
+    figures.insert("up".to_owned(), 0.0);
+    figures
+}

@@ -1,0 +1,164 @@
+//! The supervisor: starts a process for every instance of every component, breaks and mends them, stops them all.
+//!
+//! It runs on one thread, its main thread, because the kernel ties the death signal of its children to the thread that
+//! started them.
+//!
+//! - [`instance`]: one child process
+//! - [`faults`]: what breaks
+//! - [`control`]: the socket on which orders come
+
+mod control;
+mod faults;
+mod instance;
+
+use std::io::{self, BufRead, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use rustix::process::{getpid, set_child_subreaper};
+use scenarios::Scenario;
+use scenarios::scenario::ComponentId;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+
+use crate::message::{self, Opening, Place, Stage};
+use crate::process::complain;
+use crate::{addresses, socket, support};
+use instance::Instance;
+
+/// Everything that the supervisor holds.
+#[derive(Debug)]
+struct Supervisor {
+    scenario: Scenario,
+    /// Component by component, instance by instance.
+    instances: Vec<Rc<Instance>>,
+    stop: Notify,
+}
+
+/// Runs this process as the supervisor until it is told to stop or its standard input ends.
+pub(crate) fn run() -> ExitCode {
+    let mut line = String::new();
+    // A scenario is at most a few megabytes, escaped perhaps twice that.
+    let read = io::stdin().lock().take(64 << 20).read_line(&mut line);
+    let Some(stage) = read.ok().and_then(|_| message::read::<Stage>(&line)) else {
+        complain("the supervisor was started without a scenario");
+        return ExitCode::FAILURE;
+    };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, supervise(stage)),
+        Err(error) => fail(format!("no runtime: {error}")),
+    }
+}
+
+fn fail(message: String) -> ExitCode {
+    open(&Opening::Failed { message });
+    ExitCode::FAILURE
+}
+
+fn open(opening: &Opening) {
+    let mut out = io::stdout().lock();
+    // If nobody reads, nobody is left, and the end of standard input will say so.
+    let _ = out.write_all(message::line(opening).as_bytes()).and_then(|()| out.flush());
+}
+
+async fn supervise(stage: Stage) -> ExitCode {
+    // Whatever our children might leave behind comes to us, and goes with us.
+    let _ = set_child_subreaper(Some(getpid()));
+    let supervisor = match Supervisor::new(&stage) {
+        Ok(supervisor) => Rc::new(supervisor),
+        Err(message) => return fail(message),
+    };
+    let started = supervisor.start(&stage).await;
+    let code = match started {
+        Ok((control, token)) => {
+            let places = supervisor.instances.iter().map(|i| i.place()).collect();
+            open(&Opening::Ready { control, token, listeners: places });
+            tokio::select! {
+                () = lifeline() => {}
+                () = supervisor.stop.notified() => {}
+            }
+            ExitCode::SUCCESS
+        }
+        Err(message) => fail(message),
+    };
+    for instance in &supervisor.instances {
+        instance.kill();
+    }
+    for instance in &supervisor.instances {
+        instance.gone().await;
+    }
+    code
+}
+
+/// Returns when standard input ends, which is when the one who wanted this stack is gone.
+async fn lifeline() {
+    let own = io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
+    let Ok(mut stdin) = own else { return };
+    let mut ignored = [0; 64];
+    while matches!(stdin.read(&mut ignored).await, Ok(1..)) {}
+}
+
+impl Supervisor {
+    fn new(stage: &Stage) -> Result<Self, String> {
+        let scenario =
+            Scenario::parse(&stage.path, stage.text.as_str()).map_err(|problems| problems.to_string())?;
+        support::check(&scenario).map_err(|problems| problems.to_string())?;
+        let mut instances = Vec::new();
+        for id in scenario.component_ids() {
+            let host = scenario.component(id).host.index();
+            for instance in 0..scenario.instances(id) {
+                let any_port = SocketAddr::new(addresses::machine(host, instance), 0);
+                let reserved = socket::reserve(any_port)
+                    .and_then(|socket| Instance::new(id, instance, host, socket))
+                    .map_err(|error| format!("no port on {}: {error}", any_port.ip()))?;
+                instances.push(Rc::new(reserved));
+            }
+        }
+        Ok(Self { scenario, instances, stop: Notify::new() })
+    }
+
+    /// Starts all children and the control socket.
+    async fn start(self: &Rc<Self>, stage: &Stage) -> Result<(SocketAddr, String), String> {
+        let mut addresses = vec![Vec::new(); self.scenario.components.len()];
+        for instance in &self.instances {
+            addresses[instance.component.index()].push(instance.address);
+        }
+        for instance in &self.instances {
+            instance.prepare(stage, &addresses);
+            instance.spawn().map_err(|error| format!("{}: {error}", self.name(instance)))?;
+        }
+        for instance in &self.instances {
+            instance.ready().await.map_err(|error| format!("{}: {error}", self.name(instance)))?;
+        }
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(|error| format!("no control socket: {error}"))?;
+        let address = listener.local_addr().map_err(|error| format!("no control socket: {error}"))?;
+        let token = control::token().map_err(|error| format!("no randomness: {error}"))?;
+        tokio::task::spawn_local(control::listen(Rc::clone(self), listener, token.clone()));
+        Ok((address, token))
+    }
+
+    fn name(&self, instance: &Instance) -> String {
+        format!("{}[{}]", self.scenario.component(instance.component).name, instance.number + 1)
+    }
+
+    /// The instances of a component, or all on a machine.
+    fn those(&self, keep: impl Fn(ComponentId, usize, u32) -> bool) -> Vec<Rc<Instance>> {
+        let kept = self.instances.iter().filter(|i| keep(i.component, i.host, i.number));
+        kept.cloned().collect()
+    }
+}
+
+impl Instance {
+    fn place(&self) -> Place {
+        Place {
+            component: self.component.index(),
+            instance: self.number,
+            address: self.address,
+            pid: self.pid().unwrap_or(0),
+        }
+    }
+}
