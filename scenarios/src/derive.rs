@@ -172,6 +172,10 @@ impl Scaling<'_> {
         for host in &scenario.hosts {
             let table = child(child(root, "hosts"), &host.name);
             let cores = self.capacity(&format!("hosts.{}.cores", host.name), host.cores);
+            // Only services and SQL stores are held up by a lack of cores.
+            if !self.works(&host.name) {
+                self.notes.retain(|note| !note.starts_with(&format!("hosts.{}.cores:", host.name)));
+            }
             set(table, "cores", cores);
             if let Some(memory) = host.memory {
                 set(table, "memory", self.bytes(memory));
@@ -213,6 +217,14 @@ impl Scaling<'_> {
         }
         self.thresholds(root);
         self.published(root);
+    }
+
+    /// Whether anything on a host takes processor time by the scenario's laws.
+    fn works(&self, host: &str) -> bool {
+        self.scenario.components.iter().any(|component| {
+            self.scenario.host(component.host).name == host
+                && matches!(component.kind, ComponentKind::Service(_) | ComponentKind::SqlStore(_))
+        })
     }
 
     fn traffic(&mut self, table: &mut dyn TableLike) {

@@ -84,6 +84,9 @@ impl Law {
     }
 }
 
+/// No drawn duration is longer than a year, however wide its law.
+const LONGEST_DRAW_NANOS: f64 = 365.0 * 86_400.0 * 1e9;
+
 /// A law of durations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DurationLaw(pub(crate) Law);
@@ -107,8 +110,8 @@ impl DurationLaw {
     /// Draws a duration, rounded to the nearest nanosecond.
     #[inline]
     pub fn sample(&self, stream: &mut Stream) -> SimTime {
-        // A float-to-integer cast saturates, and adding a half rounds what is never negative.
-        SimTime::from_nanos((self.0.sample(stream) + 0.5) as u64)
+        // Adding a half rounds what is never negative. The limit keeps sums of many draws from overflowing.
+        SimTime::from_nanos((self.0.sample(stream) + 0.5).min(LONGEST_DRAW_NANOS) as u64)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The scenario crate from outside, a file per behaviour.
 
+mod cli;
 mod derived;
 mod good;
 mod messages;

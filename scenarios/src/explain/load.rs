@@ -97,7 +97,8 @@ pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     }
     for (host, demand) in scenario.hosts.iter().zip(&cores) {
         let capacity = f64::from(host.count) * f64::from(host.cores);
-        let what = format!("{} cores", host.count * host.cores);
+        let cores = host.count * host.cores;
+        let what = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
         row(out, &format!("host {}", host.name), &what, demand, capacity)?;
     }
     for (component, demand) in scenario.components.iter().zip(&places) {
@@ -115,6 +116,10 @@ pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
 }
 
 fn row(out: &mut String, name: &str, what: &str, demand: &Demand, capacity: f64) -> std::fmt::Result {
+    // The scenario states no processor time for it.
+    if demand.peak.most == 0.0 {
+        return Ok(());
+    }
     let percent = |range: Range| {
         let (least, most) = (100.0 * range.least / capacity, 100.0 * range.most / capacity);
         if most - least < 0.05 { format!("{most:.1}%") } else { format!("{least:.1}% to {most:.1}%") }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::amount::{BYTES_LIMIT, DURATION_LIMIT};
+use super::amount::BYTES_LIMIT;
 use super::{Misread, plain_number, split_number};
 use crate::law::{DurationLaw, Law, SizeLaw};
 use crate::scenario::Popularity;
@@ -30,6 +30,7 @@ fn law(
     example: [&str; 2],
     unit: fn(&str) -> Result<f64, Misread>,
     limit: f64,
+    most: &str,
 ) -> Result<Law, Misread> {
     let [low, high] = example;
     let forms = || {
@@ -49,8 +50,8 @@ fn law(
         ("exponential", [(Some("mean"), mean)]) => Law::Exponential { mean: unit(mean)? },
         ("lognormal", [(Some("median"), median), (Some("p99"), p99)]) => {
             let (median, p99) = (unit(median)?, unit(p99)?);
-            if median <= 0.0 || p99 < median || p99 > median * 1e6 {
-                return Err(Misread::new("a median above zero and a p99 from it to a million times as much"));
+            if median <= 0.0 || p99 < median || p99 > median * 1e4 {
+                return Err(Misread::new("a median above zero and a p99 from it to 10_000 times as much"));
             }
             Law::lognormal_from_p99(median, p99)
         }
@@ -72,7 +73,7 @@ fn law(
         _ => return Err(forms()),
     };
     if law.mean() > limit {
-        return Err(Misread::new(format!("{what} whose mean is in the limits")));
+        return Err(Misread::new(format!("{what} with a mean of at most {most}")));
     }
     Ok(law)
 }
@@ -82,8 +83,8 @@ impl FromStr for DurationLaw {
 
     fn from_str(text: &str) -> Result<Self, Misread> {
         let unit = |t: &str| t.parse::<SimTime>().map(|t| t.as_nanos() as f64);
-        let limit = DURATION_LIMIT.as_nanos() as f64;
-        law(text, "a duration", ["3ms", "15ms"], unit, limit).map(Self::from_nanos)
+        let limit = SimTime::from_secs(86_400).as_nanos() as f64;
+        law(text, "a duration", ["3ms", "15ms"], unit, limit, "a day").map(Self::from_nanos)
     }
 }
 
@@ -92,7 +93,7 @@ impl FromStr for SizeLaw {
 
     fn from_str(text: &str) -> Result<Self, Misread> {
         let unit = |t: &str| t.parse::<Bytes>().map(|b| b.get() as f64);
-        law(text, "a size", ["400B", "3kB"], unit, BYTES_LIMIT as f64).map(Self::from_bytes)
+        law(text, "a size", ["400B", "3kB"], unit, BYTES_LIMIT as f64, "1024TiB").map(Self::from_bytes)
     }
 }
 

@@ -160,8 +160,8 @@ impl Validator<'_> {
             let (Some(start), Some(length)) = (file.at, length) else { continue };
             // On the run's axis the timeline's `from` comes at the end of the warm-up.
             let shift = run.timeline_nanos(SimTime::ZERO);
-            let from = start.as_nanos() as i64 - shift;
-            let until = from + length.as_nanos() as i64;
+            let from = (start.as_nanos() as i64).saturating_sub(shift);
+            let until = from.saturating_add(length.as_nanos() as i64);
             if until <= 0 || from >= run.total().as_nanos() as i64 {
                 continue;
             }

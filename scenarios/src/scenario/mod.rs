@@ -1,0 +1,236 @@
+//! The scenario as meant: names resolved to indices, defaults filled in, cross-field rules held.
+//!
+//! Only `validate` makes a [`Scenario`], so later code re-checks nothing. This module refuses to know how a file is
+//! written; the types are `non_exhaustive`, so that no one else can make one that breaks a rule.
+
+mod request;
+mod stack;
+mod traffic;
+
+use std::path::PathBuf;
+
+pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step};
+pub use stack::{
+    Balance, Component, ComponentKind, Eviction, HealthCheck, Host, Keyspace, KvStore, LoadBalancer,
+    Popularity, Service, SqlStore, Ttl, WorkerHolds,
+};
+pub use traffic::{
+    Arrivals, Calibration, ComponentCalibration, Fault, FaultKind, FaultTarget, Published, Traffic,
+};
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::threshold::Threshold;
+use crate::units::{Seed, SimTime};
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub(crate) u16);
+
+        impl $name {
+            /// The position in the scenario's list.
+            #[inline]
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+index!(
+    /// Names one of [`Scenario::hosts`].
+    HostId
+);
+index!(
+    /// Names one of [`Scenario::components`].
+    ComponentId
+);
+index!(
+    /// Names one of [`Scenario::keyspaces`].
+    KeyspaceId
+);
+index!(
+    /// Names one of [`Scenario::requests`].
+    ClassId
+);
+index!(
+    /// Names one of [`Scenario::traffic`].
+    TrafficId
+);
+
+/// A whole scenario.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Scenario {
+    /// What the file was, for the record.
+    pub source: Source,
+    /// What the scenario is about, in one line.
+    pub title: String,
+    /// The question that the file answers.
+    pub question: Option<String>,
+    /// How long, from where, with which seed.
+    pub run: Run,
+    /// The machines. A host with a count stands for that many equal ones.
+    pub hosts: Vec<Host>,
+    /// What runs on them, one instance on each machine of its host.
+    pub components: Vec<Component>,
+    /// The populations of keys in the stores.
+    pub keyspaces: Vec<Keyspace>,
+    /// The kinds of request.
+    pub requests: Vec<RequestClass>,
+    /// Where requests come from, and how fast.
+    pub traffic: Vec<Traffic>,
+    /// What breaks, in order of time. Those wholly outside the run are left out.
+    pub faults: Vec<Fault>,
+    /// What counts as good.
+    pub thresholds: Vec<Threshold>,
+    /// Figures that somebody published and the scenario must reproduce.
+    pub published: Vec<Published>,
+    /// What the real stack's fixed costs were measured to be, for the simulator alone.
+    pub calibration: Calibration,
+    /// Where everything stands in the file, for those who must refuse something.
+    pub locations: crate::diagnostic::Locations,
+}
+
+/// Where a scenario came from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Source {
+    /// The file's path, or a name for what was compiled in.
+    pub path: PathBuf,
+    /// The text, complete.
+    pub text: String,
+    /// SHA-256 of the text, in lower-case hexadecimal.
+    pub hash: String,
+}
+
+/// The run's frame.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Run {
+    /// How long is measured.
+    pub duration: SimTime,
+    /// How long the load lasts before that, unmeasured.
+    pub warmup: SimTime,
+    /// Where the measured part starts on the timeline of curves, stages and faults (Monday 00:00 is zero).
+    pub from: SimTime,
+    /// All randomness follows from it.
+    pub seed: Seed,
+}
+
+impl Run {
+    /// Warm-up and measured part together: the run's end on its own axis.
+    pub fn total(&self) -> SimTime {
+        self.warmup + self.duration
+    }
+
+    /// A point of the run as nanoseconds on the timeline of curves and stages; negative before its zero.
+    pub fn timeline_nanos(&self, at: SimTime) -> i64 {
+        at.as_nanos() as i64 + self.from.as_nanos() as i64 - self.warmup.as_nanos() as i64
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// With every problem of the file.
+    pub fn load(path: &std::path::Path) -> Result<Self, Diagnostics> {
+        let bytes = std::fs::read(path)
+            .map_err(|error| Diagnostic::of_file(path, error.to_string(), "a readable scenario file"))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Diagnostic::of_file(path, error.utf8_error().to_string(), "text in UTF-8"))?;
+        Self::parse(path, text)
+    }
+
+    /// Reads a scenario from a text; `path` is what messages and records call it.
+    ///
+    /// # Errors
+    /// With every problem of the text.
+    ///
+    /// ```
+    /// let scenario = scenarios::Scenario::parse("quickstart.toml", scenarios::library::QUICKSTART).expect("it is tested");
+    /// assert!(!scenario.traffic.is_empty());
+    /// ```
+    pub fn parse(path: impl AsRef<std::path::Path>, text: impl Into<String>) -> Result<Self, Diagnostics> {
+        crate::validate::scenario(path.as_ref(), text.into())
+    }
+
+    /// A problem with the value at a path of the file (`components.shop.worker_holds`), or, where the file leaves it
+    /// out, with the nearest table around it.
+    pub fn problem_at(
+        &self,
+        where_: &str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        hint: Option<&str>,
+    ) -> Diagnostic {
+        let (line, column) = self.locations.position(where_);
+        Diagnostic {
+            path: self.source.path.clone(),
+            line,
+            column,
+            where_: where_.to_owned(),
+            found: found.into(),
+            expected: expected.into(),
+            hint: hint.map(str::to_owned),
+        }
+    }
+
+    /// The problem that a world (`sim`, `reference`, `loadgen`) does not implement what stands at a path of the file.
+    pub fn unsupported(&self, where_: &str, world: &str, hint: &str) -> Diagnostic {
+        let found = self.locations.get(where_).map_or("the default", |l| l.found.as_str()).to_owned();
+        self.problem_at(where_, found, format!("something that {world} supports"), Some(hint))
+    }
+
+    /// The host of this id.
+    pub fn host(&self, id: HostId) -> &Host {
+        &self.hosts[id.index()]
+    }
+
+    /// The component of this id.
+    pub fn component(&self, id: ComponentId) -> &Component {
+        &self.components[id.index()]
+    }
+
+    /// The keyspace of this id.
+    pub fn keyspace(&self, id: KeyspaceId) -> &Keyspace {
+        &self.keyspaces[id.index()]
+    }
+
+    /// The request class of this id.
+    pub fn class(&self, id: ClassId) -> &RequestClass {
+        &self.requests[id.index()]
+    }
+
+    /// The number of instances of a component: one on each machine of its host.
+    pub fn instances(&self, id: ComponentId) -> u32 {
+        self.host(self.component(id).host).count
+    }
+
+    /// All component ids, in the file's order.
+    pub fn component_ids(&self) -> impl Iterator<Item = ComponentId> + use<> {
+        (0..self.components.len() as u16).map(ComponentId)
+    }
+
+    /// All keyspace ids, in the file's order.
+    pub fn keyspace_ids(&self) -> impl Iterator<Item = KeyspaceId> + use<> {
+        (0..self.keyspaces.len() as u16).map(KeyspaceId)
+    }
+
+    /// All request classes' ids, in the file's order.
+    pub fn class_ids(&self) -> impl Iterator<Item = ClassId> + use<> {
+        (0..self.requests.len() as u16).map(ClassId)
+    }
+
+    /// The traffic of this id.
+    pub fn traffic_of(&self, id: TrafficId) -> &Traffic {
+        &self.traffic[id.index()]
+    }
+
+    /// All host ids, in the file's order.
+    pub fn host_ids(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.hosts.len() as u16).map(HostId)
+    }
+}
