@@ -9,7 +9,7 @@ use scenarios::units::SimTime;
 
 use crate::clock::Clock;
 use crate::run::Event;
-use crate::system::{Differences, System};
+use crate::system::{Differences, Problem, System};
 
 /// The end of the run is noticed this soon.
 const LOOK: SimTime = SimTime::from_millis(50);
@@ -18,101 +18,116 @@ const LATE: SimTime = SimTime::from_millis(500);
 /// Metric of the generator's samples: how late the interval's last fault was begun or ended, in seconds.
 pub const FAULT_LAG_S: &str = "fault_lag_s";
 
-/// What the control thread does at a point of the run. Faults come before the reading at the same time.
+/// A fault's edge. At equal times what ends comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Task {
+enum Edge {
     End(usize),
     Begin(usize),
-    Read(usize),
 }
 
-/// All that is to be done, in order.
-fn tasks(scenario: &Scenario, frame: &Frame) -> Vec<(SimTime, Task)> {
-    let mut tasks: Vec<_> = (0..frame.intervals()).map(|i| (frame.bounds(i).1, Task::Read(i))).collect();
+/// All edges inside the run, in order.
+fn edges(scenario: &Scenario, frame: &Frame) -> Vec<(SimTime, Edge)> {
+    let mut edges = Vec::new();
     for (index, fault) in scenario.faults.iter().enumerate() {
         if fault.from < fault.until && fault.from < frame.total {
-            tasks.push((fault.from, Task::Begin(index)));
+            edges.push((fault.from, Edge::Begin(index)));
             // What outlasts the run is not mended: the stack is stopped.
             if fault.until < frame.total {
-                tasks.push((fault.until, Task::End(index)));
+                edges.push((fault.until, Edge::End(index)));
             }
         }
     }
-    tasks.sort_unstable();
-    tasks
+    edges.sort_unstable();
+    edges
 }
 
-/// Does it, until the run is over.
-pub(crate) fn control(
-    scenario: &Scenario,
-    frame: &Frame,
-    clock: Clock,
-    system: &mut dyn System,
-    over: &AtomicBool,
-    events: &Sender<Event>,
-) {
-    // Counters start before the run: prefill and connections are not the first interval's.
-    let mut differences = Differences::default();
-    if let Ok(readings) = system.stats() {
-        differences.samples(0, 1.0, readings);
-    }
-    let mut read_at = SimTime::ZERO;
-    for (at, task) in tasks(scenario, frame) {
-        while clock.now() < at {
-            if over.load(Ordering::Relaxed) {
+/// What both threads need to know.
+#[derive(Clone, Copy)]
+pub(crate) struct Control<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) frame: &'a Frame,
+    pub(crate) clock: Clock,
+    pub(crate) system: &'a dyn System,
+    /// Set when the run is over.
+    pub(crate) over: &'a AtomicBool,
+}
+
+impl Control<'_> {
+    /// Carries the faults out, until the run is over.
+    pub(crate) fn faults(self, events: &Sender<Event>) {
+        for (at, edge) in edges(self.scenario, self.frame) {
+            if !self.wait(at) {
                 return;
             }
-            clock.sleep_until(at.min(clock.now() + LOOK));
-        }
-        let started = clock.now();
-        let event = match task {
-            Task::Read(interval) => {
-                let Ok(readings) = system.stats() else { continue };
-                let seconds = started.saturating_sub(read_at).max(SimTime::from_millis(1)).as_secs_f64();
-                read_at = started;
-                Event::Samples(differences.samples(interval, seconds, readings))
+            let started = self.clock.now();
+            let event = match edge {
+                Edge::Begin(index) => {
+                    self.report("begun", index, (at, started), self.system.begin_fault(index))
+                }
+                Edge::End(index) => self.report("ended", index, (at, started), self.system.end_fault(index)),
+            };
+            if events.send(event).is_err() {
+                return;
             }
-            Task::Begin(index) => {
-                fault(scenario, frame, "begun", index, (at, started), system.begin_fault(index))
-            }
-            Task::End(index) => {
-                fault(scenario, frame, "ended", index, (at, started), system.end_fault(index))
-            }
-        };
-        if events.send(event).is_err() {
-            return;
         }
     }
-    while !over.load(Ordering::Relaxed) {
-        std::thread::sleep(LOOK.as_duration());
-    }
-}
 
-/// What is reported of a fault's edge.
-fn fault(
-    scenario: &Scenario,
-    frame: &Frame,
-    what: &str,
-    index: usize,
-    (due, started): (SimTime, SimTime),
-    result: Result<(), crate::system::Problem>,
-) -> Event {
-    let name = &scenario.faults[index].name;
-    let late = started.saturating_sub(due);
-    if let Err(problem) = result {
-        return Event::Unsound(format!("the fault {name:?} could not be {what}: {problem}"));
+    /// Asks for figures at the end of every interval, until the run is over.
+    pub(crate) fn figures(self, events: &Sender<Event>) {
+        // Counters start before the run: prefill and connections are not the first interval's.
+        let mut differences = Differences::default();
+        if let Ok(readings) = self.system.stats() {
+            differences.samples(0, 0.0, readings);
+        }
+        for interval in 0..self.frame.intervals() {
+            if !self.wait(self.frame.bounds(interval).1) {
+                return;
+            }
+            // A reading that fails leaves a gap in the series; the next one covers its time.
+            let Ok(readings) = self.system.stats() else { continue };
+            let samples = differences.samples(interval, self.clock.now().as_secs_f64(), readings);
+            if events.send(Event::Samples(samples)).is_err() {
+                return;
+            }
+        }
     }
-    if late > LATE {
-        let (late, limit) = (late.as_secs_f64() * 1e3, LATE.as_secs_f64() * 1e3);
-        return Event::Unsound(format!(
-            "the fault {name:?} was {what} {late:.0} ms late (limit {limit:.0} ms)"
-        ));
+
+    /// Waits for a point of the run; `false` where the run is over before.
+    fn wait(&self, at: SimTime) -> bool {
+        while self.clock.now() < at {
+            if self.over.load(Ordering::Relaxed) {
+                return false;
+            }
+            self.clock.sleep_until(at.min(self.clock.now() + LOOK));
+        }
+        true
     }
-    Event::Samples(vec![Sample {
-        interval: frame.interval_of(due),
-        component: sample::GENERATOR.to_owned(),
-        instance: 0,
-        metric: FAULT_LAG_S.into(),
-        value: late.as_secs_f64(),
-    }])
+
+    /// What is reported of a fault's edge.
+    fn report(
+        &self,
+        what: &str,
+        index: usize,
+        (due, started): (SimTime, SimTime),
+        result: Result<(), Problem>,
+    ) -> Event {
+        let name = &self.scenario.faults[index].name;
+        let late = started.saturating_sub(due);
+        if let Err(problem) = result {
+            return Event::Unsound(format!("the fault {name:?} could not be {what}: {problem}"));
+        }
+        if late > LATE {
+            let (late, limit) = (late.as_secs_f64() * 1e3, LATE.as_secs_f64() * 1e3);
+            return Event::Unsound(format!(
+                "the fault {name:?} was {what} {late:.0} ms late (limit {limit:.0} ms)"
+            ));
+        }
+        Event::Samples(vec![Sample {
+            interval: self.frame.interval_of(due),
+            component: sample::GENERATOR.to_owned(),
+            instance: 0,
+            metric: FAULT_LAG_S.into(),
+            value: late.as_secs_f64(),
+        }])
+    }
 }

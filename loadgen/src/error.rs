@@ -22,6 +22,16 @@ pub enum Error {
         /// Where to.
         address: String,
     },
+    /// More threads than a traffic has connections.
+    #[error(
+        "found {found} threads, expected at most {most}: every thread needs a connection of every traffic"
+    )]
+    Threads {
+        /// What was asked for.
+        found: u32,
+        /// What the scenario's connections allow.
+        most: u32,
+    },
     /// The record could not be written.
     #[error("the run record cannot be written")]
     Record(#[from] results::Error),

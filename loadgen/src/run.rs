@@ -13,9 +13,9 @@ use scenarios::plan::Plan;
 use scenarios::units::SimTime;
 
 use crate::clock::Clock;
-use crate::control::control;
+use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
-use crate::engine::{Entries, Options, Ready, Report, Shared, play};
+use crate::engine::{Entries, Options, Ready, Report, Shared, most_threads, play};
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};
 use crate::system::System;
@@ -87,9 +87,13 @@ pub(crate) enum Event {
 /// If an engine thread does.
 pub fn run(
     job: Job<'_>,
-    system: Option<&mut dyn System>,
+    system: Option<&dyn System>,
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunRecord, Error> {
+    let (threads, most) = (job.options.threads.get(), most_threads(job.scenario));
+    if threads > most {
+        return Err(Error::Threads { found: threads, most });
+    }
     let frame = Frame::new(job.scenario);
     let plan = Plan::new(job.scenario);
     let longest = job.scenario.traffic.iter().map(|traffic| traffic.timeout).max();
@@ -118,8 +122,10 @@ pub fn run(
         }
         scope.spawn(|| watchdog.watch(&over));
         if let Some(system) = system {
-            let (frame, over, events) = (&frame, &over, events.clone());
-            scope.spawn(move || control(job.scenario, frame, clock, system, over, &events));
+            let control = Control { scenario: job.scenario, frame: &frame, clock, system, over: &over };
+            let (faults, figures) = (events.clone(), events.clone());
+            scope.spawn(move || control.faults(&faults));
+            scope.spawn(move || control.figures(&figures));
         }
         drop(events);
         let mut journal = Journal::new(&frame, clock, writer, job.options.threads.get() as usize, &watchdog);
@@ -352,7 +358,7 @@ impl<'a> Journal<'a> {
         accounts: &[Account],
         stopped: bool,
     ) -> Result<RunRecord, Error> {
-        // The control thread's sender is dropped when it sees that the run is over.
+        // The control threads drop their senders when they see that the run is over.
         while let Ok(event) = received.recv() {
             self.write(event)?;
         }

@@ -22,25 +22,25 @@ pub struct Reading {
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// A stack that a run controls and observes.
-pub trait System: Send {
+/// A stack that a run controls and observes, each from a thread of its own.
+pub trait System: Sync {
     /// Breaks what the scenario's fault of this number says.
     ///
     /// # Errors
     /// Why it could not.
-    fn begin_fault(&mut self, fault: usize) -> Result<(), Problem>;
+    fn begin_fault(&self, fault: usize) -> Result<(), Problem>;
 
     /// Mends it.
     ///
     /// # Errors
     /// Why it could not.
-    fn end_fault(&mut self, fault: usize) -> Result<(), Problem>;
+    fn end_fault(&self, fault: usize) -> Result<(), Problem>;
 
     /// How every instance is.
     ///
     /// # Errors
     /// Why nothing is known.
-    fn stats(&mut self) -> Result<Vec<Reading>, Problem>;
+    fn stats(&self) -> Result<Vec<Reading>, Problem>;
 }
 
 /// Counters that become counts of an interval.
@@ -52,15 +52,20 @@ const STATES: [&str; 5] =
 /// Turns readings into samples: counters into what was added since the reading before.
 #[derive(Debug, Default)]
 pub(crate) struct Differences {
-    before: BTreeMap<(String, u32), BTreeMap<String, f64>>,
+    /// By component and instance: when it was read last (seconds of the run), and what.
+    before: BTreeMap<(String, u32), (f64, BTreeMap<String, f64>)>,
 }
 
 impl Differences {
-    /// The samples of an interval that took `seconds`, at whose end the readings were made.
-    pub(crate) fn samples(&mut self, interval: usize, seconds: f64, readings: Vec<Reading>) -> Vec<Sample> {
+    /// The samples of an interval, from readings made at its end, `at` seconds into the run.
+    pub(crate) fn samples(&mut self, interval: usize, at: f64, readings: Vec<Reading>) -> Vec<Sample> {
         let mut samples = Vec::new();
         for Reading { component, instance, metrics } in readings {
-            let before = self.before.entry((component.clone(), instance)).or_default();
+            let (read, before) = self.before.entry((component.clone(), instance)).or_default();
+            let down = metrics.get(sample::UP) == Some(&0.0);
+            let metrics = if down { BTreeMap::from([(sample::UP.to_owned(), 0.0)]) } else { metrics };
+            // An instance that was silent for a while tells of all that time at once.
+            let seconds = (at - *read).max(1e-3);
             let added = |name: &str| {
                 let now = *metrics.get(name)?;
                 // A counter that went down belongs to a new process, which counted from zero.
@@ -88,8 +93,8 @@ impl Differences {
                 let (component, metric) = (component.clone(), Cow::Borrowed(metric));
                 value.map(|value| Sample { interval, component, instance, metric, value })
             }));
-            if !metrics.is_empty() {
-                *before = metrics;
+            if !down {
+                (*read, *before) = (at, metrics);
             }
         }
         samples
@@ -114,8 +119,8 @@ mod tests {
         let mut differences = Differences::default();
         let first = [("hits", 10.0), ("keys", 5.0), ("busy_core_seconds", 1.0), ("cores", 4.0), ("up", 1.0)];
         differences.samples(0, 1.0, reading(&first));
-        let second = [("hits", 25.0), ("keys", 4.0), ("busy_core_seconds", 3.0), ("cores", 4.0), ("up", 1.0)];
-        let samples = differences.samples(1, 1.0, reading(&second));
+        let second = [("hits", 25.0), ("keys", 4.0), ("busy_core_seconds", 9.0), ("cores", 4.0), ("up", 1.0)];
+        let samples = differences.samples(1, 5.0, reading(&second));
         assert_eq!(value(&samples, sample::HITS), Some(15.0));
         assert_eq!(value(&samples, sample::KEYS), Some(4.0));
         assert_eq!(value(&samples, sample::UTILISATION), Some(0.5));
@@ -126,9 +131,9 @@ mod tests {
     fn a_restarted_process_counts_from_zero() {
         let mut differences = Differences::default();
         differences.samples(0, 1.0, reading(&[("hits", 1_000.0), ("up", 1.0)]));
-        let down = differences.samples(1, 1.0, reading(&[("up", 0.0)]));
+        let down = differences.samples(1, 2.0, reading(&[("hits", 1_000.0), ("up", 0.0)]));
         assert_eq!((value(&down, sample::UP), value(&down, sample::HITS)), (Some(0.0), None));
-        let samples = differences.samples(2, 1.0, reading(&[("hits", 7.0), ("up", 1.0)]));
+        let samples = differences.samples(2, 3.0, reading(&[("hits", 7.0), ("up", 1.0)]));
         assert_eq!(value(&samples, sample::HITS), Some(7.0));
     }
 }

@@ -1,0 +1,138 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use scenarios::quantity::Misread;
+use scenarios::units::{Bytes, Ratio, SimTime};
+
+use crate::play;
+use crate::problem::Problem;
+
+/// Plays scenarios over sockets: open loop, every request on time.
+///
+/// Without a command it plays the quickstart scenario, which is compiled in, against a stack that it starts on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "loadgen",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  loadgen
+  loadgen run scenarios/library/quickstart.toml
+  loadgen run week.toml --from 2d20h --for 1m --rate 10%
+  loadgen run shop.toml --target http://127.0.0.1:8080 --skip-faults
+
+Exit codes: 0 good, 99 thresholds failed, 104 bad scenario or configuration, 105 interrupted, 111 invalid run.
+
+Environment: REHEARSAL_MAX_RATE (requests a second) and REHEARSAL_MAX_DURATION (seconds) limit every run."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Plays a scenario against the reference stack, or against a target
+    #[command(after_help = "Examples:
+  loadgen run scenarios/library/quickstart.toml
+  loadgen run week.toml --from 2d20h --for 1m --rate 10%
+  loadgen run shop.toml --target http://127.0.0.1:8080 --skip-faults")]
+    Run {
+        /// A scenario file
+        file: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Prints a completion script
+    #[command(
+        after_help = "Example:\n  loadgen completions bash > ~/.local/share/bash-completion/completions/loadgen"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a scenario is played.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Plays against this URL instead of the reference stack, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: Option<String>,
+    /// Allows a target that is neither this machine nor in a private network: only with its owner's consent
+    #[arg(long)]
+    pub(crate) i_am_authorised: bool,
+    /// Leaves the scenario's faults out
+    #[arg(long)]
+    pub(crate) skip_faults: bool,
+    /// Where on the timeline to start, such as 2d20h
+    #[arg(long, value_parser = str::parse::<SimTime>)]
+    pub(crate) from: Option<SimTime>,
+    /// How long to play, such as 1m
+    #[arg(long = "for", value_name = "DURATION", value_parser = str::parse::<SimTime>)]
+    pub(crate) length: Option<SimTime>,
+    /// The share of the traffic, keys, memory and cores to play with, such as 10%
+    #[arg(long, value_parser = rate)]
+    pub(crate) rate: Option<Ratio>,
+    /// Another seed than the scenario's
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Engine threads
+    #[arg(long, default_value = "1")]
+    pub(crate) threads: NonZeroU32,
+    /// The longest answer accepted
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = str::parse::<Bytes>)]
+    pub(crate) max_body: Bytes,
+    /// Where runs are kept
+    #[arg(long, value_name = "DIRECTORY", default_value = "runs")]
+    pub(crate) out: PathBuf,
+    /// Writes no HTML report
+    #[arg(long)]
+    pub(crate) no_report: bool,
+    /// Shows no progress and no summary, only where the record is
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+fn rate(text: &str) -> Result<Ratio, Misread> {
+    text.parse()
+}
+
+impl Arguments {
+    /// Does what the command line says; the exit code.
+    pub(crate) fn carry_out(self) -> Result<u8, Problem> {
+        match self.command {
+            None => play::play(None, &self.options),
+            Some(Command::Run { file, options }) => play::play(Some(&file), &options),
+            Some(Command::Completions { shell }) => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "loadgen", &mut script);
+                std::io::stdout().lock().write_all(&script)?;
+                Ok(0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_without_a_command_are_the_quickstarts() {
+        let arguments = Arguments::try_parse_from(["loadgen", "--rate", "10%", "--seed", "3"]).expect("they are known");
+        assert!(arguments.command.is_none());
+        assert_eq!((arguments.options.rate, arguments.options.seed), (Some(Ratio::new(0.1)), Some(3)));
+    }
+}

@@ -1,0 +1,58 @@
+//! From a file and options to the scenario that is played, and to the directory of its run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use results::World;
+use scenarios::{Scenario, derive, library};
+
+use crate::arguments::Options;
+use crate::problem::Problem;
+
+/// A scenario, ready to be played.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) scenario: Scenario,
+    /// The run's directory.
+    pub(crate) directory: PathBuf,
+    /// What a derived scenario does not keep of the original.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads the scenario (the quickstart without a file), derives the part asked for, and makes the run's directory.
+pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared, Problem> {
+    let whole = match file {
+        Some(file) => Scenario::load(file)?,
+        None => Scenario::parse("quickstart.toml", library::QUICKSTART)?,
+    };
+    let part = options.from.is_some() || options.length.is_some() || options.rate.is_some();
+    let mut warnings = Vec::new();
+    let mut scenario = if part || options.seed.is_some() {
+        let derived = derive::window(&whole, options.from, options.length, options.rate, options.seed);
+        let derived = derived.map_err(Problem::configuration)?;
+        warnings = derived.warnings;
+        let stem = whole.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Scenario::parse(format!("{stem}-derived.toml"), derived.text)?
+    } else {
+        whole
+    };
+    if options.skip_faults {
+        scenario.faults.clear();
+    } else if let (Some(_), Some(fault)) = (&options.target, scenario.faults.first()) {
+        let hint = "add --skip-faults, or leave --target out to play against the reference stack";
+        let expected = "no fault where --target is given: loadgen can only break what it has started";
+        let found = format!("the fault {:?}", fault.name);
+        return Err(scenario.problem_at("faults[1]", found, expected, Some(hint)).into());
+    }
+    loadgen::limits::check(&scenario).map_err(Problem::configuration)?;
+    let directory = results::run_directory(&options.out, &scenario, World::Loadgen)?;
+    Ok(Prepared { scenario, directory, warnings })
+}
+
+impl Prepared {
+    /// Takes the directory of a run that never started away again.
+    pub(crate) fn forget(&self) {
+        // It cannot be removed where it holds something after all.
+        let _ = fs::remove_dir(&self.directory);
+    }
+}

@@ -1,0 +1,59 @@
+//! The reference stack as the run's system.
+
+use loadgen::system::{Problem as SystemProblem, Reading, System};
+use loadgen::{Entries, Entry};
+use reference::client::Stack;
+use scenarios::Scenario;
+
+use crate::problem::Problem;
+
+/// A stack that was started for this run and ends with it.
+#[derive(Debug)]
+pub(crate) struct StackSystem {
+    stack: Stack,
+}
+
+impl StackSystem {
+    pub(crate) fn start(scenario: &Scenario) -> Result<Self, Problem> {
+        match Stack::start_scenario(scenario) {
+            Ok(stack) => Ok(Self { stack }),
+            Err(error @ reference::client::Error::Scenario(_)) => Err(Problem::configuration(error)),
+            Err(error) => Err(Problem::Failure(error.into())),
+        }
+    }
+
+    /// Where each traffic goes in.
+    pub(crate) fn entries(&self, scenario: &Scenario) -> Result<Entries, Problem> {
+        let mut by_traffic = Vec::new();
+        for traffic in &scenario.traffic {
+            let addresses = self.stack.entry(&scenario.component(traffic.to).name);
+            let entries: Vec<Entry> =
+                addresses.into_iter().map(|address| Entry { address, host: address.to_string() }).collect();
+            if entries.is_empty() {
+                return Err(anyhow::anyhow!("the stack has no entry for traffic.{}", traffic.name).into());
+            }
+            by_traffic.push(entries);
+        }
+        Ok(Entries { by_traffic, base_path: String::new() })
+    }
+}
+
+impl System for StackSystem {
+    fn begin_fault(&self, fault: usize) -> Result<(), SystemProblem> {
+        Ok(self.stack.begin_fault(fault)?)
+    }
+
+    fn end_fault(&self, fault: usize) -> Result<(), SystemProblem> {
+        Ok(self.stack.end_fault(fault)?)
+    }
+
+    fn stats(&self) -> Result<Vec<Reading>, SystemProblem> {
+        let reading = |stats: reference::client::InstanceStats| Reading {
+            component: stats.component,
+            // The stack counts as files do.
+            instance: stats.instance.saturating_sub(1),
+            metrics: stats.metrics,
+        };
+        Ok(self.stack.stats()?.into_iter().map(reading).collect())
+    }
+}
