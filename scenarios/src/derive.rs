@@ -74,8 +74,12 @@ pub fn window(
     rate: Option<Ratio>,
     seed: Option<u64>,
 ) -> Result<Derived, Error> {
-    let mut document: DocumentMut =
-        scenario.source.text.parse().expect("a scenario was read from this text as TOML");
+    let mut document: DocumentMut = scenario
+        .source
+        .text
+        .trim_start_matches('\u{feff}')
+        .parse()
+        .expect("a scenario was read from this text as TOML");
     let mut notes = Vec::new();
     let run = &scenario.run;
     if from.is_some() || length.is_some() {

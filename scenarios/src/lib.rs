@@ -8,7 +8,7 @@
 //! - `wire`: the file as written; `validate`: from there to the file as meant; [`diagnostic`]: what is wrong with it
 //! - [`scenario`], [`threshold`]: the file as meant
 //! - [`plan`]: requests with due times, keys and sizes, the same for every world
-//! - [`derive`]: a window of a scenario at a reduced rate, as a scenario of its own
+//! - [`mod@derive`]: a window of a scenario at a reduced rate, as a scenario of its own
 //! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
 //! - [`library`]: scenarios that are compiled in
 

@@ -97,3 +97,11 @@ fn a_derived_scenario_can_be_derived_from() {
     assert_eq!(again.run.duration, SimTime::from_secs(15));
     assert_eq!(again.traffic[0].rate.at(0.0), 75.0);
 }
+
+#[test]
+fn a_byte_order_mark_and_line_breaks_of_another_system_do_no_harm() {
+    let text = format!("\u{feff}{}", scenarios::library::QUICKSTART.replace('\n', "\r\n"));
+    let whole = parse(&text);
+    let part = derive::window(&whole, None, Some(SimTime::from_secs(5)), None, None).expect("it derives");
+    assert_eq!(parse(&part.text).run.duration, SimTime::from_secs(5));
+}

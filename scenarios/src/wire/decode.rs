@@ -221,6 +221,21 @@ pub(crate) fn optional<T: Decode>(
     T::decode(node, &at, d)
 }
 
+/// How a missing key could be written, by its schema.
+fn example<T: Decode>(at: &str, key: &str) -> Option<String> {
+    let schema = T::schema(&mut Definitions::new());
+    if let Some(example) = schema.pointer("/examples/0") {
+        return Some(format!("add {key} = {example}"));
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("string") => Some(format!("add {key} = \"...\"")),
+        Some("integer") => Some(format!("add {key} = 1000")),
+        Some("array") => Some(format!("add {key} = [...]")),
+        _ if at.is_empty() => Some(format!("add [{key}]")),
+        _ => Some(format!("add {key} = {{ ... }}")),
+    }
+}
+
 /// Decodes a key that a table must have.
 pub(crate) fn required<T: Decode>(
     table: &DeTable<'_>,
@@ -229,7 +244,7 @@ pub(crate) fn required<T: Decode>(
     d: &mut Decoder<'_>,
 ) -> Option<T> {
     if entry(table, key).is_none() {
-        d.problem(&join(at, key), "nothing", format!("the key \"{key}\""), None);
+        d.problem(&join(at, key), "nothing", format!("the key \"{key}\""), example::<T>(at, key));
     }
     optional(table, at, key, d)
 }

@@ -130,7 +130,8 @@ macro_rules! tagged {
                 let word = match decode::entry(table, $tag) {
                     None => {
                         let expected = format!("{} = {}", $tag, crate::diagnostic::one_of(words.iter().map(|w| w.0)));
-                        d.problem(&decode::join(at, $tag), "nothing", expected, None);
+                        let hint = format!("add {} = \"{}\"", $tag, words[0].0);
+                        d.problem(&decode::join(at, $tag), "nothing", expected, Some(hint));
                         None
                     }
                     Some((start, value)) => {

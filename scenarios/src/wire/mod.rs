@@ -441,7 +441,7 @@ words!(Method { "GET" => Get, "POST" => Post, "PUT" => Put, "DELETE" => Delete }
 words!(Arrivals { "poisson" => Poisson, "uniform" => Uniform });
 
 quantities! {
-    SimTime: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$", "250ms";
+    SimTime: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$", "30s";
     Rate: r"^\s*[0-9][0-9_.]*\s*/\s*(s|second|m|min|minute|h|hour|d|day|w|week)\s*$", "550/s";
     Bytes: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$", "64GiB";
     Ratio: r"^\s*[0-9][0-9_.]*\s*%\s*$", "0.1%";
