@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Reports: draws run records as self-contained HTML, and compares two of them.
+//!
+//! Start at [`render`] and [`Comparison`]. What a figure is and how far it may be off is the `results` crate's; this
+//! one refuses to compute statistics.
+//!
+//! - `format`, `table`: numbers and tables as readers see them, for terminals, Markdown and HTML
+//! - `moments`: a run over time, in as many steps as a chart or a table has room for
+//! - `chart`: lines over an axis, as inline SVG that follows the page's colours
+//! - `phases`, `verdict`: key figures by phase; the run in one sentence
+//! - `page`: the HTML of a run and of a comparison
+//! - [`compare`]: two runs of one scenario
+//! - `summary`: a run on a terminal
+
+mod chart;
+pub mod compare;
+mod format;
+mod moments;
+mod page;
+mod phases;
+mod summary;
+mod table;
+mod verdict;
+
+pub use compare::{Comparison, compare};
+pub use page::render;
+pub use summary::summary;

@@ -9,7 +9,7 @@ use scenarios::plan::Plan;
 use scenarios::units::SimTime;
 
 /// A small shop: 20 s after a warm-up of 2 s, and one fault.
-pub const SHOP: &str = r#"
+pub(crate) const SHOP: &str = r#"
 title = "A small shop loses a node"
 question = "Does it stay fast?"
 
@@ -70,25 +70,25 @@ tolerance = "50%"
 
 /// How a made-up run turns out.
 #[derive(Clone, Copy, Debug)]
-pub struct Play {
-    pub world: World,
+pub(crate) struct Play {
+    pub(crate) world: World,
     /// All times are multiplied by this.
-    pub scale: f64,
+    pub(crate) scale: f64,
     /// The share of requests that fail while a fault lasts.
-    pub failing: f64,
+    pub(crate) failing: f64,
     /// The share of requests that are dropped while a fault lasts.
-    pub dropped: f64,
+    pub(crate) dropped: f64,
     /// Changes the draws.
-    pub salt: u64,
+    pub(crate) salt: u64,
 }
 
 impl Play {
-    pub const SIM: Self = Self { world: World::Sim, scale: 1.0, failing: 0.02, dropped: 0.0, salt: 1 };
-    pub const LOADGEN: Self =
+    pub(crate) const SIM: Self = Self { world: World::Sim, scale: 1.0, failing: 0.02, dropped: 0.0, salt: 1 };
+    pub(crate) const LOADGEN: Self =
         Self { world: World::Loadgen, scale: 1.07, failing: 0.025, dropped: 0.0, salt: 2 };
 }
 
-pub fn scenario(text: &str) -> Scenario {
+pub(crate) fn scenario(text: &str) -> Scenario {
     Scenario::parse("shop.toml", text).unwrap_or_else(|e| panic!("the scenario is right: {e}"))
 }
 
@@ -100,7 +100,7 @@ fn unit(a: u64, b: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-pub fn outcomes(scenario: &Scenario, play: Play) -> Vec<Outcome> {
+pub(crate) fn outcomes(scenario: &Scenario, play: Play) -> Vec<Outcome> {
     let plan = Plan::new(scenario);
     let outcome = |planned: scenarios::plan::Planned| {
         let id = planned.id.0;
@@ -136,7 +136,7 @@ pub fn outcomes(scenario: &Scenario, play: Play) -> Vec<Outcome> {
     plan.requests().map(outcome).collect()
 }
 
-pub fn samples(scenario: &Scenario, play: Play, frame: &Frame) -> Vec<Sample> {
+pub(crate) fn samples(scenario: &Scenario, play: Play, frame: &Frame) -> Vec<Sample> {
     let mut samples = Vec::new();
     for interval in 0..frame.intervals() {
         let (from, _) = frame.bounds(interval);
@@ -175,7 +175,7 @@ pub fn samples(scenario: &Scenario, play: Play, frame: &Frame) -> Vec<Sample> {
     samples
 }
 
-pub fn provenance() -> Provenance {
+pub(crate) fn provenance() -> Provenance {
     Provenance {
         tool: "rehearsal 0.1.0".to_owned(),
         command: ["sim", "run", "shop.toml"].map(str::to_owned).to_vec(),
@@ -192,13 +192,13 @@ pub fn provenance() -> Provenance {
 }
 
 /// The record of a made-up run, through the journal and the writer, in steps of a tenth of the run.
-pub fn record(directory: &Path, scenario: &Scenario, play: Play) -> RunRecord {
+pub(crate) fn record(directory: &Path, scenario: &Scenario, play: Play) -> RunRecord {
     let writer = started(directory, scenario, play);
     writer.finish(Status::Complete, Validity::default()).expect("the record can be written")
 }
 
 /// A run that was recorded and not ended.
-pub fn started(directory: &Path, scenario: &Scenario, play: Play) -> RunWriter {
+pub(crate) fn started(directory: &Path, scenario: &Scenario, play: Play) -> RunWriter {
     let mut writer =
         RunWriter::create(directory, scenario, play.world, provenance()).expect("a journal can be made");
     let mut recorder = Recorder::new(writer.frame());

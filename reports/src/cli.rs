@@ -1,0 +1,141 @@
+//! What the command line means.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use results::RunRecord;
+
+/// A run that cannot be read, or two that cannot be compared.
+pub(crate) const EXIT_BAD_INPUT: u8 = 104;
+
+const EXAMPLES: &str = "\
+Examples:
+  report render runs/20260101-120000-quickstart-loadgen
+  report compare runs/20260101-120000-quickstart-sim runs/20260101-120100-quickstart-loadgen
+  report compare A B -o difference.html --markdown > difference.md
+  report summary runs/20260101-120000-quickstart-sim/run.json
+
+A RUN is the directory of a run or its run.json; of a run that was killed, its run.journal.
+Exit codes: 0 done, 104 a run cannot be read or two cannot be compared, 2 wrong arguments.";
+
+/// Draws run records as self-contained HTML, and compares two runs of a scenario.
+#[derive(Debug, Parser)]
+#[command(name = "report", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write one HTML page with a report of each run.
+    #[command(after_help = "Example:\n  report render runs/20260101-120000-quickstart-sim -o sim.html")]
+    Render {
+        /// The runs.
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// Where to write; by default report.html in the directory of the first run.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Hold two runs of one scenario against each other, phase by phase.
+    #[command(
+        after_help = "Examples:\n  report compare SIM MEASURED            a table for the terminal\n  report compare SIM MEASURED -o c.html  and both runs drawn on the same axes"
+    )]
+    Compare {
+        /// One run.
+        a: PathBuf,
+        /// The other run.
+        b: PathBuf,
+        /// Write an HTML page as well.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Print JSON instead of a table.
+        #[arg(long, conflicts_with = "markdown")]
+        json: bool,
+        /// Print Markdown instead of a table.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Print a run in a few lines.
+    Summary {
+        /// The run.
+        run: PathBuf,
+    },
+    /// Print the JSON Schema of run.json.
+    Schema,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+impl Arguments {
+    /// Does it.
+    pub(crate) fn run(self, to: &mut impl Write) -> anyhow::Result<()> {
+        match self.command {
+            Command::Render { runs, output } => {
+                let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
+                let path = output.unwrap_or_else(|| beside(&runs[0]));
+                write_page(&path, &reports::render(&records))?;
+                writeln!(to, "{}", path.display())?;
+            }
+            Command::Compare { a, b, output, json, markdown } => {
+                let (a, b) = (RunRecord::read(a)?, RunRecord::read(b)?);
+                let comparison = reports::compare(&a, &b)?;
+                if let Some(path) = &output {
+                    write_page(path, &comparison.html())?;
+                }
+                if json {
+                    writeln!(to, "{:#}", comparison.json())?;
+                } else if markdown {
+                    write!(to, "{}", comparison.markdown())?;
+                } else {
+                    write!(to, "{}", comparison.text())?;
+                    if let Some(path) = output {
+                        writeln!(to, "\n{}", path.display())?;
+                    }
+                }
+            }
+            Command::Summary { run } => write!(to, "{}", reports::summary(&RunRecord::read(run)?))?,
+            Command::Schema => write!(to, "{}", results::RECORD_SCHEMA)?,
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "report", &mut script);
+                to.write_all(&script)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The page of a run lies in its directory.
+fn beside(run: &Path) -> PathBuf {
+    let directory = if run.is_dir() { run } else { run.parent().unwrap_or(Path::new("")) };
+    directory.join("report.html")
+}
+
+fn write_page(path: &Path, page: &str) -> anyhow::Result<()> {
+    fs::write(path, page).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// Whether the reader of standard output has gone, which is no failure of ours.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

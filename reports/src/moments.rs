@@ -1,0 +1,91 @@
+//! A run over time: its intervals, or groups of them, as rates and percentiles.
+
+use results::{Failure, RunRecord};
+use scenarios::units::SimTime;
+
+/// The percentiles that are followed over time.
+pub(crate) const PERCENTILES: [(f64, &str); 4] =
+    [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (100.0, "max")];
+
+/// A stretch of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    /// The first of its intervals, and the one after its last.
+    pub(crate) intervals: std::ops::Range<usize>,
+    /// In seconds since the run's start.
+    pub(crate) from: f64,
+    pub(crate) until: f64,
+    /// Requests due, per second.
+    pub(crate) offered: f64,
+    /// Good answers given in this stretch, per second.
+    pub(crate) achieved: f64,
+    /// Failed requests by kind, per second, where they were due.
+    pub(crate) failures: [f64; Failure::ALL.len()],
+    /// The share of the due requests that failed.
+    pub(crate) failed_share: Option<f64>,
+    /// Response times, in the order of [`PERCENTILES`]; infinite among dropped requests.
+    pub(crate) response: [Option<f64>; PERCENTILES.len()],
+    /// How late the generator sent: 99th percentile and greatest.
+    pub(crate) lag_p99: Option<f64>,
+    pub(crate) lag_max: Option<f64>,
+}
+
+impl Moment {
+    /// The middle, in seconds.
+    pub(crate) fn middle(&self) -> f64 {
+        (self.from + self.until) / 2.0
+    }
+}
+
+/// The run in stretches of `group` intervals, as far as it came. A last stretch that is too short for a rate is left
+/// out.
+pub(crate) fn moments(record: &RunRecord, group: usize) -> Vec<Moment> {
+    let (frame, end) = (&record.frame, record.covered());
+    let count = frame.intervals();
+    let starts = (0..count).step_by(group.max(1));
+    let groups = starts.map(|first| first..(first + group.max(1)).min(count));
+    let moment = |range: std::ops::Range<usize>| {
+        let from = frame.bounds(range.start).0;
+        let until = frame.bounds(range.end - 1).1.min(end);
+        let seconds = until.saturating_sub(from).as_secs_f64();
+        let too_short = seconds < 0.25 * frame.interval.as_secs_f64() && range.start > 0;
+        (until > from && !too_short).then(|| summarise(record, range, from, until))
+    };
+    groups.filter_map(moment).collect()
+}
+
+/// At most `rows` stretches.
+pub(crate) fn at_most(record: &RunRecord, rows: usize) -> Vec<Moment> {
+    moments(record, record.frame.intervals().div_ceil(rows))
+}
+
+fn summarise(record: &RunRecord, range: std::ops::Range<usize>, from: SimTime, until: SimTime) -> Moment {
+    let seconds = until.saturating_sub(from).as_secs_f64();
+    let mut tally = record.tallies.interval(range.start, None);
+    let mut answered = record.tallies.answered(range.start);
+    let mut lags = vec![record.tallies.send_lag(range.start)];
+    for interval in range.start + 1..range.end {
+        tally.merge(&record.tallies.interval(interval, None));
+        answered += record.tallies.answered(interval);
+        lags.push(record.tallies.send_lag(interval));
+    }
+    let response = tally.response_times();
+    let due = tally.due();
+    // Several intervals' lags are not merged for a percentile that only a table shows: the worst one stands for all.
+    let worst = |percent| {
+        let values = lags.iter().filter_map(|lag| lag.percentile(percent));
+        values.max_by(f64::total_cmp)
+    };
+    Moment {
+        intervals: range,
+        from: from.as_secs_f64(),
+        until: until.as_secs_f64(),
+        offered: due as f64 / seconds,
+        achieved: answered as f64 / seconds,
+        failures: tally.failures.map(|n| n as f64 / seconds),
+        failed_share: (due > 0).then(|| tally.failed() as f64 / due as f64),
+        response: PERCENTILES.map(|(percent, _)| response.percentile(percent)),
+        lag_p99: worst(99.0),
+        lag_max: worst(100.0),
+    }
+}

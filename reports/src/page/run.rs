@@ -1,0 +1,446 @@
+//! The report of one run.
+
+use askama::Template;
+use results::record::Status;
+use results::{Failure, RunRecord, Scope, World, sample};
+
+use super::figure::{Figure, bands};
+use crate::chart::{Chart, Horizontal, Line, Scale};
+use crate::format::{self, Unit};
+use crate::moments::{Moment, PERCENTILES, at_most, moments};
+use crate::phases::{FAILED, Key, MAX, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
+use crate::summary::{phase_table, signed_percent};
+use crate::table::Table;
+use crate::verdict;
+
+/// The greatest number of rows of a table under a chart.
+const ROWS: usize = 60;
+/// The greatest number of lines in a chart of instances; beyond it instances are summed up by component.
+const MOST_LINES: usize = 8;
+
+/// A key figure.
+struct Card {
+    label: String,
+    value: String,
+    note: String,
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct Body<'a> {
+    title: &'a str,
+    question: Option<&'a str>,
+    world: &'static str,
+    outcome: &'static str,
+    class: &'static str,
+    sentence: String,
+    notes: Vec<String>,
+    cards: Vec<Card>,
+    phases: Table,
+    classes: Table,
+    thresholds: Option<Table>,
+    published: Option<Table>,
+    figures: Vec<Figure>,
+    facts: Vec<(&'static str, String)>,
+    command: String,
+    scenario: &'a str,
+    number: usize,
+}
+
+/// The report of a run, as the inside of a page.
+pub(super) fn body(record: &RunRecord, number: usize) -> String {
+    let facts = &record.scenario;
+    let outcome = verdict::outcome(record);
+    let body = Body {
+        title: &facts.title,
+        question: facts.question.as_deref(),
+        world: record.world.title(),
+        outcome: outcome.word(),
+        class: outcome.class(),
+        sentence: verdict::sentence(record),
+        notes: notes(record),
+        cards: cards(record),
+        phases: phase_table(record),
+        classes: class_table(record),
+        thresholds: thresholds(record),
+        published: published(record),
+        figures: figures(record),
+        facts: provenance(record),
+        command: record.provenance.command.iter().map(|a| quoted(a)).collect::<Vec<_>>().join(" "),
+        scenario: &facts.text,
+        number,
+    };
+    body.render().expect("writing to memory does not fail")
+}
+
+/// What a reader must know before the figures, beyond the verdict.
+fn notes(record: &RunRecord) -> Vec<String> {
+    let mut notes = Vec::new();
+    if record.status != Status::Complete && !record.validity.is_valid() {
+        notes.push(format!("Also invalid: {}.", record.validity.reasons.join("; ")));
+    }
+    let tally = record.tally(Scope::Run, None);
+    if tally.due() == 0 {
+        notes.push("No request was due in the measured part.".to_owned());
+    }
+    if tally.dropped() > 0 {
+        notes.push(format!(
+            "{} requests were dropped because too many were under way; they count as failed and as infinitely late.",
+            format::grouped(tally.dropped())
+        ));
+    }
+    notes
+}
+
+fn cards(record: &RunRecord) -> Vec<Card> {
+    let (tally, seconds) = (record.tally(Scope::Run, None), record.seconds(Scope::Run));
+    let card = |label: &str, value: String, note: String| Card { label: label.to_owned(), value, note };
+    let offered =
+        if seconds > 0.0 { Unit::PerSecond.show(tally.due() as f64 / seconds) } else { "–".to_owned() };
+    let due = format!("{} requests in {}", format::grouped(tally.due()), format::seconds(seconds));
+    let mut cards = vec![card("Offered", offered, due)];
+    let keys: [(&str, Key); 6] = [
+        ("Good answers", THROUGHPUT),
+        ("Failed", FAILED),
+        ("Response time, median", P50),
+        ("Response time, p99", P99),
+        ("Response time, p99.9", P999),
+        ("Service time, p99", SERVICE_P99),
+    ];
+    for (label, key) in keys {
+        let estimate = key.of(record, Scope::Run);
+        let note = match estimate {
+            Some(e) if e.low < e.high => format!("{} … {}", key.unit.show(e.low), key.unit.show(e.high)),
+            _ => String::new(),
+        };
+        cards.push(card(label, format::figure(estimate, key.unit), note));
+    }
+    cards
+}
+
+fn class_table(record: &RunRecord) -> Table {
+    let keys = [THROUGHPUT, FAILED, P50, P90, P99, MAX];
+    let mut head = vec!["class", "requests"];
+    head.extend(keys.iter().map(|k| k.name));
+    let mut table = Table::new(&head);
+    for (class, name) in record.scenario.classes.iter().enumerate() {
+        let due = record.tally(Scope::Run, Some(class)).due();
+        let mut row = vec![name.clone(), format::grouped(due)];
+        row.extend(keys.iter().map(|k| format::figure(k.of_class(record, class), k.unit)));
+        table.rows.push(row);
+    }
+    table
+}
+
+fn thresholds(record: &RunRecord) -> Option<Table> {
+    let mut table = Table::new(&["threshold", "limit", "measured", "verdict"]);
+    for v in &record.thresholds {
+        let figure = v.threshold.figure;
+        let unit = verdict::unit(figure.metric, figure.aggregate);
+        let measured = if v.estimate.is_some() && v.passed.is_some() {
+            format::with_noise(v.estimate, unit)
+        } else {
+            verdict::value(v)
+        };
+        let passed = v.passed.map_or("– not judged", |p| if p { "✓ holds" } else { "✗ fails" });
+        table.rows.push(vec![
+            v.threshold.selector.clone(),
+            v.threshold.condition.clone(),
+            measured,
+            passed.to_owned(),
+        ]);
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+fn published(record: &RunRecord) -> Option<Table> {
+    let mut table = Table::new(&["published figure", "published", "here", "error", "tolerance", "verdict"]);
+    for r in &record.published {
+        let figure = r.published.figure;
+        let unit = verdict::unit(figure.metric, figure.aggregate);
+        let verdict =
+            r.reproduced.map_or("– not judged", |p| if p { "✓ reproduced" } else { "✗ not reproduced" });
+        table.rows.push(vec![
+            format!("{} ({figure})", r.published.what),
+            unit.show(r.published.value),
+            format::with_noise(r.estimate, unit),
+            r.error.map_or_else(|| "–".to_owned(), signed_percent),
+            format::percent(r.published.tolerance),
+            verdict.to_owned(),
+        ]);
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+/// A function of a moment, drawn as a line.
+type Reading<'a> = (&'a str, &'a dyn Fn(&Moment) -> Option<f64>);
+
+/// Draws and tabulates functions of the run's moments.
+struct Timeline<'a> {
+    record: &'a RunRecord,
+    fine: Vec<Moment>,
+    coarse: Vec<Moment>,
+}
+
+impl Timeline<'_> {
+    fn figure(
+        &self,
+        title: &str,
+        caption: &str,
+        unit: Unit,
+        scale: Scale,
+        readings: &[Reading<'_>],
+    ) -> Figure {
+        let lines = readings.iter().map(|(name, read)| Line {
+            name: (*name).to_owned(),
+            points: self.fine.iter().map(|m| (m.middle(), read(m))).collect(),
+        });
+        let chart = Chart {
+            label: format!("{title} over time"),
+            horizontal: Horizontal::Time { until: self.record.frame.total.as_secs_f64() },
+            unit,
+            scale,
+            lines: lines.collect(),
+            bands: bands(self.record),
+        };
+        let mut head = vec!["from", "to"];
+        head.extend(readings.iter().map(|r| r.0));
+        let mut table = Table::new(&head);
+        for m in &self.coarse {
+            let mut row = vec![format::seconds(m.from), format::seconds(m.until)];
+            let values = readings.iter().map(|(_, read)| read(m));
+            row.extend(values.map(|v| v.map_or_else(|| "–".to_owned(), |v| unit.show(v))));
+            table.rows.push(row);
+        }
+        Figure::new(title, caption, &chart, table)
+    }
+}
+
+fn figures(record: &RunRecord) -> Vec<Figure> {
+    let timeline = Timeline { record, fine: moments(record, 1), coarse: at_most(record, ROWS) };
+    let mut figures = vec![timeline.figure(
+        "Offered and achieved rate",
+        "Requests due, and good answers when they came.",
+        Unit::PerSecond,
+        Scale::Linear,
+        &[("offered", &|m| Some(m.offered)), ("achieved", &|m| Some(m.achieved))],
+    )];
+    let response: Vec<_> = (0..PERCENTILES.len()).map(|i| move |m: &Moment| m.response[i]).collect();
+    let readings: Vec<Reading<'_>> = PERCENTILES
+        .iter()
+        .zip(&response)
+        .map(|((_, name), read)| (*name, read as &dyn Fn(&Moment) -> Option<f64>))
+        .collect();
+    figures.push(timeline.figure(
+        "Response time",
+        "From the due time to the last byte, good and failed answers alike, where they were due. Logarithmic.",
+        Unit::Seconds,
+        Scale::Log,
+        &readings,
+    ));
+    figures.push(distribution(record));
+    let kinds: Vec<Failure> = Failure::ALL
+        .into_iter()
+        .filter(|kind| timeline.fine.iter().any(|m| m.failures[kind.index()] > 0.0))
+        .collect();
+    if !kinds.is_empty() {
+        let reads: Vec<_> = kinds.iter().map(|k| move |m: &Moment| Some(m.failures[k.index()])).collect();
+        let readings: Vec<Reading<'_>> = kinds
+            .iter()
+            .zip(&reads)
+            .map(|(kind, read)| (kind.name(), read as &dyn Fn(&Moment) -> Option<f64>))
+            .collect();
+        figures.push(timeline.figure(
+            "Failed requests",
+            "By kind, where they were due.",
+            Unit::PerSecond,
+            Scale::Linear,
+            &readings,
+        ));
+    }
+    figures.extend(components(record, &timeline));
+    if record.world == World::Loadgen {
+        figures.push(timeline.figure(
+            "Send lag",
+            "How late the generator itself handed requests over. It is part of the response time.",
+            Unit::Seconds,
+            Scale::Log,
+            &[("p99", &|m| m.lag_p99.filter(|l| *l > 0.0)), ("max", &|m| m.lag_max.filter(|l| *l > 0.0))],
+        ));
+    }
+    figures
+}
+
+/// Percentiles of the measured part on an axis of nines.
+fn distribution(record: &RunRecord) -> Figure {
+    let tally = record.tally(Scope::Run, None);
+    let kinds = [("response time", tally.response_times()), ("service time", tally.service_times())];
+    let most = (tally.due().max(10) as f64).log10().min(9.0);
+    let lines = kinds.iter().map(|(name, times)| {
+        let steps = (0..=(most / 0.04) as usize).map(|i| i as f64 * 0.04);
+        let point = |nines: f64| (nines, times.percentile(100.0 * (1.0 - 10f64.powf(-nines))));
+        Line { name: (*name).to_owned(), points: steps.map(point).collect() }
+    });
+    let chart = Chart {
+        label: "Percentiles of response and service time".to_owned(),
+        horizontal: Horizontal::Nines { most },
+        unit: Unit::Seconds,
+        scale: Scale::Log,
+        lines: lines.collect(),
+        bands: Vec::new(),
+    };
+    let mut table = Table::new(&["percentile", "response time", "service time"]);
+    for percent in [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 99.999, 100.0] {
+        let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
+        let mut row = vec![if percent == 100.0 { "max".to_owned() } else { format!("{percent}%") }];
+        row.extend(kinds.iter().map(|(_, times)| show(times.percentile(percent))));
+        table.rows.push(row);
+    }
+    let caption = "Of the measured part. Service time runs from sending: what is missing from it is the time that \
+                   requests waited for their turn.";
+    Figure::new("Distribution of response and service time", caption, &chart, table)
+}
+
+/// What was observed of components: utilisation, waiting, hit ratio, evictions.
+fn components(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
+    let states = [
+        (sample::UTILISATION, "Utilisation", "Busy share of each instance's cores or workers.", Unit::Share),
+        (sample::QUEUE, "Waiting", "How many wait at each instance, on average.", Unit::Count),
+    ];
+    let mut figures = Vec::new();
+    for (metric, title, caption, unit) in states {
+        let readings = by_instance(record, metric);
+        figures.extend(drawn(timeline, title, caption, unit, &readings));
+    }
+    let stores: Vec<&str> = record
+        .scenario
+        .components
+        .iter()
+        .map(|c| c.name.as_str())
+        .filter(|name| record.series(name, sample::HITS).next().is_some())
+        .collect();
+    let count = |component: &str, metric: &str, m: &Moment| -> Option<f64> {
+        let values = record.series(component, metric).flat_map(|s| &s.values[m.intervals.clone()]).flatten();
+        values.copied().reduce(|a, b| a + b)
+    };
+    let ratios: Vec<Named<'_>> = stores
+        .iter()
+        .map(|&store| {
+            let read = move |m: &Moment| {
+                let hits = count(store, sample::HITS, m).unwrap_or(0.0);
+                let asked = hits + count(store, sample::MISSES, m).unwrap_or(0.0);
+                (asked > 0.0).then_some(hits / asked)
+            };
+            (store.to_owned(), Box::new(read) as Read<'_>)
+        })
+        .collect();
+    let caption = "Keys found among the keys asked for.";
+    figures.extend(drawn(timeline, "Hit ratio", caption, Unit::Share, &ratios));
+    let evictions: Vec<Named<'_>> = stores
+        .iter()
+        .map(|&store| {
+            let read = move |m: &Moment| count(store, sample::EVICTIONS, m).map(|n| n / (m.until - m.from));
+            (store.to_owned(), Box::new(read) as Read<'_>)
+        })
+        .collect();
+    let caption = "Keys removed to make room.";
+    figures.extend(drawn(timeline, "Evictions", caption, Unit::PerSecond, &evictions));
+    figures
+}
+
+type Read<'a> = Box<dyn Fn(&Moment) -> Option<f64> + 'a>;
+type Named<'a> = (String, Read<'a>);
+
+fn drawn(
+    timeline: &Timeline<'_>,
+    title: &str,
+    caption: &str,
+    unit: Unit,
+    lines: &[Named<'_>],
+) -> Option<Figure> {
+    if !timeline.fine.iter().any(|m| lines.iter().any(|(_, read)| read(m).is_some())) {
+        return None;
+    }
+    let readings: Vec<Reading<'_>> =
+        lines.iter().map(|(name, read)| (name.as_str(), read.as_ref() as _)).collect();
+    Some(timeline.figure(title, caption, unit, Scale::Linear, &readings))
+}
+
+/// A line for each instance, or, where these are too many, for the mean of each component's.
+fn by_instance<'a>(record: &'a RunRecord, metric: &'a str) -> Vec<Named<'a>> {
+    let mean = |values: &[Option<f64>]| {
+        let known: Vec<f64> = values.iter().flatten().copied().collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    };
+    let names = record.scenario.components.iter().map(|c| c.name.as_str());
+    let all: Vec<_> = names.flat_map(|name| record.series(name, metric)).collect();
+    if all.len() <= MOST_LINES {
+        let alone = |name: &str| all.iter().filter(|s| s.component == name).count() == 1;
+        return all
+            .iter()
+            .map(|&s| {
+                let name = if alone(&s.component) {
+                    s.component.clone()
+                } else {
+                    format!("{}[{}]", s.component, s.instance + 1)
+                };
+                let read = move |m: &Moment| mean(&s.values[m.intervals.clone()]);
+                (name, Box::new(read) as Read<'a>)
+            })
+            .collect();
+    }
+    let components = record.scenario.components.iter();
+    components
+        .filter(|c| record.series(&c.name, metric).next().is_some())
+        .map(|c| {
+            let read = move |m: &Moment| {
+                let values = record.series(&c.name, metric).map(|s| mean(&s.values[m.intervals.clone()]));
+                mean(&values.collect::<Vec<_>>())
+            };
+            (format!("{} (mean of {})", c.name, c.instances), Box::new(read) as Read<'a>)
+        })
+        .collect()
+}
+
+fn provenance(record: &RunRecord) -> Vec<(&'static str, String)> {
+    let (facts, origin) = (&record.scenario, &record.provenance);
+    let machine = &origin.machine;
+    vec![
+        ("World", format!("{} ({})", record.world.title(), record.world.name())),
+        ("Scenario", format!("{}, SHA-256 {}", facts.path, facts.hash)),
+        ("Seed", facts.seed.to_string()),
+        (
+            "Time",
+            format!(
+                "{} after {} of warm-up, from {} on the scenario's timeline; intervals of {}",
+                format::span(facts.duration),
+                format::span(facts.warmup),
+                format::span(facts.from),
+                format::span(record.frame.interval)
+            ),
+        ),
+        ("Made by", origin.tool.clone()),
+        ("Started", format!("{}, took {}", origin.started, format::seconds(origin.took.as_secs_f64()))),
+        (
+            "Machine",
+            format!(
+                "{}, {} cores, {:.1} GiB; {}, Linux {}",
+                machine.processor,
+                machine.cores,
+                machine.memory_bytes as f64 / f64::from(1 << 30),
+                machine.system,
+                machine.kernel
+            ),
+        ),
+    ]
+}
+
+/// An argument as a shell would need it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}

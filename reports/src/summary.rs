@@ -1,0 +1,74 @@
+//! A run on a terminal.
+
+use results::RunRecord;
+
+use crate::format::{self, Unit};
+use crate::phases::{FAILED, MAX, P50, P90, P99, THROUGHPUT, phases};
+use crate::table::Table;
+use crate::verdict;
+
+/// Figures by phase.
+pub(crate) fn phase_table(record: &RunRecord) -> Table {
+    let keys = [THROUGHPUT, FAILED, P50, P90, P99, MAX];
+    let mut head = vec!["phase", "lasts", "offered"];
+    head.extend(keys.iter().map(|k| k.name));
+    let mut table = Table::new(&head);
+    for phase in phases(record) {
+        let due = record.tally(phase.scope, None).due() as f64;
+        let offered =
+            if phase.seconds > 0.0 { Unit::PerSecond.show(due / phase.seconds) } else { "–".to_owned() };
+        let mut row = vec![phase.name.clone(), format::seconds(phase.seconds), offered];
+        row.extend(keys.iter().map(|k| format::figure(k.of(record, phase.scope), k.unit)));
+        table.rows.push(row);
+    }
+    table
+}
+
+/// A run in a few lines: verdict, figures by phase, thresholds, published figures.
+pub fn summary(record: &RunRecord) -> String {
+    let facts = &record.scenario;
+    let mut text = format!(
+        "{} ({})\n{}: {}\n\n",
+        facts.title,
+        record.world.title(),
+        verdict::outcome(record).word(),
+        verdict::sentence(record)
+    );
+    text += &phase_table(record).text();
+    if !record.thresholds.is_empty() {
+        text += "\nThresholds\n";
+        for v in &record.thresholds {
+            let sign = v.passed.map_or("–", |passed| if passed { "✓" } else { "✗" });
+            let (selector, condition) = (&v.threshold.selector, &v.threshold.condition);
+            text += &format!("  {sign} {selector} {condition}: {}\n", verdict::value(v));
+        }
+    }
+    if !record.published.is_empty() {
+        text += "\nPublished figures\n";
+        for r in &record.published {
+            text += &format!("  {}\n", reproduction(r));
+        }
+    }
+    text
+}
+
+/// A published figure and the run's, in one line.
+pub(crate) fn reproduction(r: &results::verdict::Reproduction) -> String {
+    let figure = r.published.figure;
+    let unit = verdict::unit(figure.metric, figure.aggregate);
+    let sign = r.reproduced.map_or("–", |yes| if yes { "✓" } else { "✗" });
+    let error = r.error.map_or_else(|| "not to be told".to_owned(), signed_percent);
+    format!(
+        "{sign} {} {figure}: published {}, here {}, error {error} (tolerance {})",
+        r.published.what,
+        unit.show(r.published.value),
+        format::figure(r.estimate, unit),
+        format::percent(r.published.tolerance)
+    )
+}
+
+/// A relative difference with its sign.
+pub(crate) fn signed_percent(value: f64) -> String {
+    let sign = if value < 0.0 { "−" } else { "+" };
+    format!("{sign}{}", format::percent(value.abs()))
+}

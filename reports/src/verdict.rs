@@ -1,0 +1,108 @@
+//! A run in one sentence: may it be believed, and was it good?
+
+use results::RunRecord;
+use results::record::Status;
+use results::verdict::Verdict;
+use scenarios::threshold::{Aggregate, Metric};
+
+use crate::format::{self, Unit};
+
+/// How a run came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Complete, valid, every threshold holds (or there is none).
+    Good,
+    /// A threshold does not hold.
+    Bad,
+    /// Its figures must not be believed.
+    Invalid,
+    /// It did not come to its end.
+    Incomplete,
+}
+
+impl Outcome {
+    /// The word before the sentence, with a sign so that colour is not needed.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "✓ Good",
+            Self::Bad => "✗ Not good",
+            Self::Invalid => "⚠ Invalid",
+            Self::Incomplete => "⚠ Incomplete",
+        }
+    }
+
+    /// The class of the page's style sheet.
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Invalid | Self::Incomplete => "doubtful",
+        }
+    }
+}
+
+/// The unit of what a threshold judges.
+pub(crate) fn unit(metric: Metric, aggregate: Aggregate) -> Unit {
+    match (metric, aggregate) {
+        (_, Aggregate::Count) => Unit::Count,
+        (Metric::Failed, _) => Unit::Share,
+        (Metric::Rate, _) => Unit::PerSecond,
+        _ => Unit::Seconds,
+    }
+}
+
+/// A threshold's figure as text.
+pub(crate) fn value(verdict: &Verdict) -> String {
+    let figure = verdict.threshold.figure;
+    match (&verdict.estimate, verdict.passed) {
+        (Some(e), Some(_)) => unit(figure.metric, figure.aggregate).show(e.value),
+        (_, None) => "no such part in this run".to_owned(),
+        (None, _) => "no requests".to_owned(),
+    }
+}
+
+/// How the run came out.
+pub(crate) fn outcome(record: &RunRecord) -> Outcome {
+    if record.status != Status::Complete {
+        Outcome::Incomplete
+    } else if !record.validity.is_valid() {
+        Outcome::Invalid
+    } else if record.thresholds.iter().any(|v| v.passed == Some(false)) {
+        Outcome::Bad
+    } else {
+        Outcome::Good
+    }
+}
+
+/// The sentence after the word.
+pub(crate) fn sentence(record: &RunRecord) -> String {
+    let judged: Vec<_> = record.thresholds.iter().filter(|v| v.passed.is_some()).collect();
+    let failing: Vec<_> = judged.iter().filter(|v| v.passed == Some(false)).collect();
+    let thresholds = match (judged.len(), failing.len()) {
+        (0, _) => "no threshold judges this run".to_owned(),
+        (1, 0) => "the one threshold holds".to_owned(),
+        (all, 0) => format!("all {all} thresholds hold"),
+        (all, n) => {
+            let told = failing
+                .iter()
+                .map(|v| format!("{} is {}, not {}", v.threshold.selector, value(v), v.threshold.condition));
+            let plural = if all == 1 { "threshold fails" } else if n == 1 { "thresholds fails" } else { "thresholds fail" };
+            format!("{n} of {all} {plural}: {}", told.collect::<Vec<_>>().join("; "))
+        }
+    };
+    match outcome(record) {
+        Outcome::Incomplete => format!(
+            "the run was {} after {} of {}, and shows only that much; of this, {thresholds}.",
+            record.status.name(),
+            format::span(record.covered()),
+            format::span(record.frame.total)
+        ),
+        Outcome::Invalid => {
+            format!(
+                "do not believe these figures: {}.",
+                record.validity.reasons.join("; ").trim_end_matches('.')
+            )
+        }
+        Outcome::Good | Outcome::Bad => format!("{thresholds}."),
+    }
+}

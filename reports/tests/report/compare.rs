@@ -1,0 +1,64 @@
+//! Two runs side by side.
+
+use insta::assert_snapshot;
+
+use crate::run;
+use crate::synthetic::{Play, SHOP};
+
+#[test]
+fn prediction_error_is_told_for_each_phase() {
+    let (sim, measured) = (run(SHOP, Play::SIM), run(SHOP, Play::LOADGEN));
+    let comparison = reports::compare(&sim, &measured).expect("the scenario is the same");
+    assert!(comparison.is_prediction());
+    assert_snapshot!("compare_text", comparison.text());
+    assert_snapshot!("compare_markdown", comparison.markdown());
+}
+
+#[test]
+fn prediction_error_does_not_depend_on_the_order() {
+    let (sim, measured) = (run(SHOP, Play::SIM), run(SHOP, Play::LOADGEN));
+    let there = reports::compare(&sim, &measured).expect("the scenario is the same");
+    let back = reports::compare(&measured, &sim).expect("the scenario is the same");
+    assert_eq!(there.headline(), back.headline());
+    let p50 = there.json()["phases"][0]["figures"][2].clone();
+    assert_eq!(p50["figure"], "p50");
+    let error = p50["relative"].as_f64().expect("both have requests");
+    assert!((-0.09..-0.04).contains(&error), "the made-up measurement is 7% slower: {error}");
+    assert_eq!(p50["within_noise"], false);
+}
+
+#[test]
+fn run_against_itself_has_no_difference() {
+    let run = run(SHOP, Play { dropped: 0.05, ..Play::SIM });
+    let comparison = reports::compare(&run, &run).expect("the scenario is the same");
+    assert!(!comparison.is_prediction());
+    for phase in comparison.json()["phases"].as_array().expect("phases") {
+        for figure in phase["figures"].as_array().expect("figures") {
+            assert_eq!(figure["difference"], 0.0, "{figure}");
+        }
+    }
+    assert!(comparison.text().contains('∞'));
+}
+
+#[test]
+fn different_scenarios_are_refused_by_name() {
+    let other = SHOP.replace("rate = \"200/s\"", "rate = \"201/s\"");
+    let (a, b) = (run(SHOP, Play::SIM), run(&other, Play::SIM));
+    let message = reports::compare(&a, &b).expect_err("the hashes differ").to_string();
+    assert!(message.contains(&a.scenario.hash) && message.contains(&b.scenario.hash), "{message}");
+}
+
+#[test]
+fn page_draws_both_runs_on_the_same_axes() {
+    let (sim, measured) = (run(SHOP, Play::SIM), run(SHOP, Play::LOADGEN));
+    let html = reports::compare(&sim, &measured).expect("the scenario is the same").html();
+    let charts: Vec<&str> = html.split("<figure>").skip(1).collect();
+    assert_eq!(charts.len(), 6);
+    for chart in charts {
+        assert!(chart.contains("A: simulated") && chart.contains("B: measured"));
+        assert!(
+            chart.contains("stroke=\"var(--s1)\"") && chart.contains("stroke=\"var(--s2)\" stroke-dasharray")
+        );
+    }
+    assert!(!html.contains("http") && html.len() < 2_000_000);
+}

@@ -1,0 +1,16 @@
+//! What readers see of runs.
+
+mod compare;
+mod page;
+#[path = "../../results/tests/record/synthetic.rs"]
+mod synthetic;
+mod terminal;
+
+use results::RunRecord;
+use synthetic::Play;
+
+/// The record of a made-up run.
+fn run(text: &str, play: Play) -> RunRecord {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    synthetic::record(directory.path(), &synthetic::scenario(text), play)
+}

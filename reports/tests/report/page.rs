@@ -1,0 +1,141 @@
+//! The HTML page.
+
+use results::record::Status;
+use results::{RunRecord, RunWriter, Validity, World};
+
+use crate::run;
+use crate::synthetic::{Play, SHOP, provenance, record, scenario, started};
+
+const LIMIT: usize = 2_000_000;
+
+/// Every tag that is opened is closed in the right order.
+fn assert_well_formed(html: &str) {
+    const VOID: [&str; 3] = ["meta", "!DOCTYPE", "br"];
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        let end = start + rest[start..].find('>').expect("a tag ends");
+        let tag = &rest[start + 1..end];
+        let name = tag.trim_start_matches('/').split([' ', '/', '\n']).next().unwrap_or_default();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "before {:?}", &rest[end..(end + 80).min(rest.len())]);
+        } else if !tag.ends_with('/') && !VOID.contains(&name) {
+            open.push(name);
+        }
+        rest = &rest[end + 1..];
+        if name == "style" && !tag.starts_with('/') {
+            rest = &rest[rest.find("</style>").expect("the style sheet ends")..];
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+/// Nothing is fetched, nothing is executed, nothing is unfinished.
+fn assert_self_contained(html: &str) {
+    for forbidden in ["http:", "https:", "src=", "<script", "@import", "url(", "NaN", "#01", "<link"] {
+        assert!(!html.contains(forbidden), "{forbidden} in the page");
+    }
+    assert!(html.len() < LIMIT, "{} bytes", html.len());
+    assert_well_formed(html);
+}
+
+#[test]
+fn page_is_self_contained_and_well_formed() {
+    for play in [Play::SIM, Play::LOADGEN, Play { dropped: 0.1, ..Play::LOADGEN }] {
+        assert_self_contained(&reports::render(&[run(SHOP, play)]));
+    }
+    assert_self_contained(&reports::render(&[run(SHOP, Play::SIM), run(SHOP, Play::LOADGEN)]));
+    assert_self_contained(&reports::render(&[]));
+}
+
+#[test]
+fn verdict_comes_before_everything_else() {
+    let html = reports::render(&[run(SHOP, Play::SIM)]);
+    let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is on the page"));
+    assert!(at("1 of 4 thresholds fails") < at("<svg"));
+    assert!(html.contains("response_time{class:order} is "));
+    assert!(
+        at("<section") < at("class=\"verdict bad\"") && at("class=\"verdict bad\"") < at("class=\"cards\"")
+    );
+}
+
+#[test]
+fn every_time_chart_has_its_fault_band() {
+    let html = reports::render(&[run(SHOP, Play::LOADGEN)]);
+    let charts: Vec<&str> = html.split("<figure>").skip(1).collect();
+    assert!(charts.len() >= 6, "{}", charts.len());
+    for chart in charts {
+        let title = chart.split("</h3>").next().unwrap_or_default();
+        let over_time = !title.contains("Distribution");
+        assert_eq!(chart.contains("fill=\"var(--band)\""), over_time, "{title}");
+        assert_eq!(chart.contains("kill host:app[1]"), over_time, "{title}");
+        assert!(chart.contains("<details>"), "{title}");
+        let rows = chart.matches("<tr>").count();
+        assert!((2..=61).contains(&rows), "{title}: {rows}");
+    }
+}
+
+#[test]
+fn lines_differ_by_more_than_colour() {
+    let html = reports::render(&[run(SHOP, Play::SIM)]);
+    let chart = html.split("<h3>Response time</h3>").nth(1).expect("the chart is there");
+    let chart = chart.split("</figure>").next().expect("it ends");
+    for variable in 2..=4 {
+        assert!(chart.contains(&format!("stroke=\"var(--s{variable})\" stroke-dasharray=")), "{variable}");
+    }
+}
+
+#[test]
+fn infinite_percentiles_are_marked() {
+    let html = reports::render(&[run(SHOP, Play { dropped: 0.1, ..Play::SIM })]);
+    assert!(html.contains("∞") && html.contains("▲ at the upper edge: infinite"));
+    assert!(html.contains("were dropped because too many were under way"));
+    assert!(html.contains("<polygon"));
+}
+
+#[test]
+fn run_without_requests_renders() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    for status in [Status::Complete, Status::Interrupted] {
+        let writer = RunWriter::create(directory.path(), &scenario(SHOP), World::Sim, provenance());
+        let record = writer.and_then(|w| w.finish(status, Validity::default())).expect("written");
+        let html = reports::render(&[record]);
+        assert_self_contained(&html);
+        assert!(html.contains("No request was due"));
+    }
+}
+
+#[test]
+fn incomplete_and_invalid_runs_say_so_first() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    drop(started(directory.path(), &scenario(SHOP), Play::SIM));
+    let killed = RunRecord::read(directory.path()).expect("the journal is there");
+    assert!(reports::render(&[killed]).contains("the run was killed after"));
+    let writer = started(directory.path(), &scenario(SHOP), Play::LOADGEN);
+    let reasons = vec!["the generator lagged <40 ms>".to_owned()];
+    let invalid = writer.finish(Status::Complete, Validity { reasons }).expect("written");
+    let html = reports::render(&[invalid]);
+    assert!(html.contains("do not believe these figures: the generator lagged &#60;40 ms&#62;"));
+    assert_self_contained(&html);
+}
+
+#[test]
+fn long_runs_with_many_classes_stay_small() {
+    let classes: String = (0..5)
+        .map(|i| format!("[requests.c{i}]\npath = \"/{i}\"\n[[requests.c{i}.steps]]\nwork = \"1ms\"\n"))
+        .collect();
+    let text = format!(
+        "title = \"Long\"\n[run]\nduration = \"1000s\"\n[hosts.app]\ncount = 7\n[components.shop]\nkind = \"service\"\n\
+         host = \"app\"\n{classes}\n[traffic.all]\nto = \"shop\"\nexecutor = \"constant-arrival-rate\"\n\
+         rate = \"60/s\"\nmix = {{ c0 = 1, c1 = 1, c2 = 1, c3 = 1, c4 = 1 }}\n\
+         [[faults]]\nat = \"100s\"\nfor = \"300s\"\nkill = \"host:app[1]\"\n"
+    );
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let record = record(directory.path(), &scenario(&text), Play { dropped: 0.01, ..Play::LOADGEN });
+    assert_eq!(record.frame.intervals(), 1_000);
+    let html = reports::render(std::slice::from_ref(&record));
+    assert_self_contained(&html);
+    assert!(html.len() < 700_000, "{} bytes", html.len());
+    let size = std::fs::metadata(directory.path().join("run.json")).expect("it was written").len();
+    assert!(size < 20_000_000, "{size}");
+}

@@ -1,0 +1,64 @@
+//! The binary and what it prints.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use insta::assert_snapshot;
+
+use crate::run;
+use crate::synthetic::{Play, SHOP, record, scenario};
+
+fn report(arguments: &[&str], directory: &Path) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_report"))
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+    (status.code().expect("it exits"), text(stdout), text(stderr))
+}
+
+#[test]
+fn summary_tells_a_run_in_a_few_lines() {
+    assert_snapshot!("summary", reports::summary(&run(SHOP, Play { dropped: 0.01, ..Play::SIM })));
+}
+
+#[test]
+fn binary_renders_compares_and_sums_up() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let at = directory.path();
+    record(&at.join("sim"), &scenario(SHOP), Play::SIM);
+    record(&at.join("loadgen"), &scenario(SHOP), Play::LOADGEN);
+    let (code, out, _) = report(&["render", "sim"], at);
+    assert_eq!((code, out.trim()), (0, "sim/report.html"));
+    assert!(at.join("sim/report.html").is_file());
+    let (code, out, _) = report(&["compare", "sim/run.json", "loadgen", "-o", "c.html", "--json"], at);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &json["kind"]), (0, &"prediction error".into()));
+    assert!(at.join("c.html").is_file());
+    let (code, out, _) = report(&["summary", "sim"], at);
+    assert!(code == 0 && out.contains("Thresholds"), "{out}");
+    let (code, out, _) = report(&["schema"], at);
+    assert!(code == 0 && out.contains("\"$schema\""));
+    let (code, out, _) = report(&["completions", "bash"], at);
+    assert!(code == 0 && out.contains("compare"));
+}
+
+#[test]
+fn bad_runs_are_errors_with_a_hint() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let (code, _, error) = report(&["summary", "nowhere"], directory.path());
+    assert_eq!(code, 104);
+    assert_snapshot!("missing_run", error);
+    std::fs::create_dir(directory.path().join("empty")).expect("it can be made");
+    let (code, _, error) = report(&["render", "empty"], directory.path());
+    assert_eq!(code, 104);
+    assert_snapshot!("empty_directory", error);
+}
+
+#[test]
+fn help_shows_examples() {
+    let (code, out, _) = report(&["--help"], Path::new("."));
+    assert_eq!(code, 0);
+    assert_snapshot!("help", out);
+}
