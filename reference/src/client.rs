@@ -104,9 +104,18 @@ impl Stack {
     /// # Errors
     /// As [`Stack::start`].
     pub fn start_scenario(scenario: &Scenario) -> Result<Self, Error> {
+        Self::start_hosted(scenario, &process::this_executable())
+    }
+
+    /// As [`Stack::start_scenario`], with the processes in another executable that begins with
+    /// [`process::run_if_child`](crate::process::run_if_child): for tests, whose own `main` is not theirs to write.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub fn start_hosted(scenario: &Scenario, executable: &Path) -> Result<Self, Error> {
         crate::support::check(scenario).map_err(Error::Scenario)?;
         let stage = Stage { path: scenario.source.path.clone(), text: scenario.source.text.clone() };
-        let (supervisor, opening) = Supervisor::start(&stage)?;
+        let (supervisor, opening) = Supervisor::start(&stage, executable)?;
         let (control, token, places) = match opening {
             Opening::Ready { control, token, listeners } => (control, token, listeners),
             Opening::Failed { message } => {
@@ -238,8 +247,8 @@ fn ask(line: &Mutex<Line>, request: &Request) -> Result<Reply, Error> {
 }
 
 impl Supervisor {
-    fn start(stage: &Stage) -> Result<(Self, Opening), Error> {
-        let mut command = process::command(Role::Supervisor)?;
+    fn start(stage: &Stage, executable: &Path) -> Result<(Self, Opening), Error> {
+        let mut command = process::command(executable, Role::Supervisor, "supervisor");
         // A Ctrl-C in the terminal is ours to act on, not theirs.
         command.process_group(0);
         let (started, child) = mpsc::channel::<io::Result<(ChildStdin, _)>>();

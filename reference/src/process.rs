@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -60,21 +61,22 @@ fn follow_parent(parent: &OsStr) -> io::Result<()> {
     if getppid() == expected { Ok(()) } else { Err(io::Error::other("the parent is gone")) }
 }
 
-/// The command that starts such a process. It must be spawned from a thread that lasts as long as the process shall:
-/// the kernel's death signal follows the thread.
-///
-/// # Errors
-/// Where the path of the current executable is not known.
-pub(crate) fn command(role: Role) -> io::Result<Command> {
-    // The path may have been replaced by a newer build since; the kernel's link still names what we are.
-    let executable = match std::env::current_exe() {
+/// This executable. The path may have been replaced by a newer build since the start; the kernel's link still names
+/// what we are.
+pub(crate) fn this_executable() -> PathBuf {
+    match std::env::current_exe() {
         Ok(path) if path.exists() => path,
         _ => "/proc/self/exe".into(),
-    };
+    }
+}
+
+/// The command that starts such a process; `name` is for those who read the list of processes. It must be spawned from a
+/// thread that lasts as long as the process shall: the kernel's death signal follows the thread.
+pub(crate) fn command(executable: &Path, role: Role, name: &str) -> Command {
     let mut command = Command::new(executable);
-    command.args([HIDDEN, role.name(), &std::process::id().to_string()]);
+    command.args([HIDDEN, role.name(), &std::process::id().to_string(), name]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    Ok(command)
+    command
 }
 
 /// A line on standard error: these processes have no other voice that reaches the user.

@@ -348,7 +348,6 @@ impl Data {
     /// Redis's active expiry (expire.c, the slow cycle): rounds of a few random keys with a TTL, as long as more than a
     /// tenth of a round was expired, within a limit of time.
     pub(crate) fn expire_cycle(&mut self, limit_nanos: u64) {
-        self.tick();
         let start = now_nanos();
         loop {
             let looked_at = KEYS_PER_ROUND.min(self.volatile.len());

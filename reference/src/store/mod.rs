@@ -93,7 +93,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
 async fn expire(store: Rc<Store>) {
     loop {
         tokio::time::sleep(EXPIRY_PERIOD).await;
-        store.data.borrow_mut().expire_cycle(EXPIRY_LIMIT_NANOS);
+        let mut data = store.data.borrow_mut();
+        data.tick();
+        data.expire_cycle(EXPIRY_LIMIT_NANOS);
     }
 }
 

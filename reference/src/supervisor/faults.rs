@@ -72,7 +72,7 @@ impl Supervisor {
             return Ok(());
         }
         if now.killed {
-            instance.restart().await.map_err(|error| format!("{}: {error}", self.name(instance)))?;
+            instance.restart().await.map_err(|error| format!("{}: {error}", instance.name))?;
             now = State::default();
         }
         // A process that is stopped can be told nothing, so it runs while it is told.
@@ -80,14 +80,14 @@ impl Supervisor {
             instance.signal(Signal::CONT);
         }
         if now.unplugged && (!wanted.unplugged || now.failing != wanted.failing) {
-            self.tell(instance, Order::Plug).await?;
+            Self::tell(instance, Order::Plug).await?;
             now.unplugged = false;
         }
         if now.failing != wanted.failing {
-            self.tell(instance, Order::Fail(wanted.failing)).await?;
+            Self::tell(instance, Order::Fail(wanted.failing)).await?;
         }
         if wanted.unplugged && !now.unplugged {
-            self.tell(instance, Order::Unplug).await?;
+            Self::tell(instance, Order::Unplug).await?;
         }
         if wanted.hung {
             instance.signal(Signal::STOP);
@@ -95,10 +95,10 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn tell(&self, instance: &Instance, order: Order) -> Result<(), String> {
+    async fn tell(instance: &Instance, order: Order) -> Result<(), String> {
         match instance.order(order).await {
             Some(Word::Done) => Ok(()),
-            other => Err(format!("{}: {order:?} was answered by {other:?}", self.name(instance))),
+            other => Err(format!("{}: {order:?} was answered by {other:?}", instance.name)),
         }
     }
 

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A child process and what is known of it. Orders are given one at a time.
 #[derive(Debug)]
 pub(super) struct Instance {
+    /// As the file's faults write it: `shop[1]`.
+    pub(super) name: String,
     pub(super) component: ComponentId,
     /// Which instance of it, from zero.
     pub(super) number: u32,
@@ -53,9 +55,16 @@ struct Running {
 }
 
 impl Instance {
-    pub(super) fn new(component: ComponentId, number: u32, host: usize, socket: Socket) -> io::Result<Self> {
+    pub(super) fn new(
+        name: String,
+        component: ComponentId,
+        number: u32,
+        host: usize,
+        socket: Socket,
+    ) -> io::Result<Self> {
         let address = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no address"))?;
         Ok(Self {
+            name,
             component,
             number,
             host,
@@ -90,7 +99,11 @@ impl Instance {
 
     /// Starts the child; [`Instance::ready`] says when it listens.
     pub(super) fn spawn(&self) -> io::Result<()> {
-        let mut command = tokio::process::Command::from(process::command(Role::Component)?);
+        let mut command = tokio::process::Command::from(process::command(
+            &process::this_executable(),
+            Role::Component,
+            &self.name,
+        ));
         let mut child = command.kill_on_drop(true).spawn()?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
         let (Some(pid), Some(stdin), Some(stdout)) = (pid, child.stdin.take(), child.stdout.take()) else {
@@ -112,7 +125,13 @@ impl Instance {
         });
         self.expected_to_die.set(false);
         let expected = Rc::clone(&self.expected_to_die);
-        tokio::task::spawn_local(reap(child, Rc::clone(&alive), Rc::clone(&self.exited), expected));
+        tokio::task::spawn_local(reap(
+            child,
+            self.name.clone(),
+            Rc::clone(&alive),
+            Rc::clone(&self.exited),
+            expected,
+        ));
         self.starts.set(self.starts.get() + 1);
         let words = Rc::new(tokio::sync::Mutex::new(words));
         *self.running.borrow_mut() = Some(Running { pid, orders, words, alive });
@@ -205,13 +224,19 @@ async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::UnboundedReceiver
     }
 }
 
-async fn reap(mut child: Child, alive: Rc<Cell<bool>>, exited: Rc<Notify>, expected: Rc<Cell<bool>>) {
+async fn reap(
+    mut child: Child,
+    name: String,
+    alive: Rc<Cell<bool>>,
+    exited: Rc<Notify>,
+    expected: Rc<Cell<bool>>,
+) {
     let pid = child.id();
     let status = child.wait().await;
     alive.set(false);
     exited.notify_waiters();
     if !expected.get() {
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        complain(&format!("process {} died: {status}", pid.unwrap_or(0)));
+        complain(&format!("{name}, process {}, died: {status}", pid.unwrap_or(0)));
     }
 }

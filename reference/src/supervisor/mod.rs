@@ -110,9 +110,10 @@ impl Supervisor {
         for id in scenario.component_ids() {
             let host = scenario.component(id).host.index();
             for instance in 0..scenario.instances(id) {
+                let name = format!("{}[{}]", scenario.component(id).name, instance + 1);
                 let any_port = SocketAddr::new(addresses::machine(host, instance), 0);
                 let reserved = socket::reserve(any_port)
-                    .and_then(|socket| Instance::new(id, instance, host, socket))
+                    .and_then(|socket| Instance::new(name, id, instance, host, socket))
                     .map_err(|error| format!("no port on {}: {error}", any_port.ip()))?;
                 instances.push(Rc::new(reserved));
             }
@@ -128,10 +129,10 @@ impl Supervisor {
         }
         for instance in &self.instances {
             instance.prepare(stage, &addresses);
-            instance.spawn().map_err(|error| format!("{}: {error}", self.name(instance)))?;
+            instance.spawn().map_err(|error| format!("{}: {error}", instance.name))?;
         }
         for instance in &self.instances {
-            instance.ready().await.map_err(|error| format!("{}: {error}", self.name(instance)))?;
+            instance.ready().await.map_err(|error| format!("{}: {error}", instance.name))?;
         }
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(|error| format!("no control socket: {error}"))?;
@@ -139,10 +140,6 @@ impl Supervisor {
         let token = control::token().map_err(|error| format!("no randomness: {error}"))?;
         tokio::task::spawn_local(control::listen(Rc::clone(self), listener, token.clone()));
         Ok((address, token))
-    }
-
-    fn name(&self, instance: &Instance) -> String {
-        format!("{}[{}]", self.scenario.component(instance.component).name, instance.number + 1)
     }
 
     /// The instances of a component, or all on a machine.

@@ -1,0 +1,80 @@
+//! What breaks as TCP shows it, and what is there again afterwards.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::room::{BOUND, connect, figure, get, receive, send, shop, start};
+
+const WAIT: &[&str] = &["wait = \"1ms\""];
+
+#[test]
+fn a_killed_instance_refuses_and_comes_back_on_its_address() {
+    let stack = start(&shop("", "workers = 4", WAIT, &["kill = \"host:app[2]\""]));
+    let shop = stack.entry("shop")[1];
+    let pid = stack.listeners().iter().find(|l| l.address == shop).expect("it is listed").pid;
+    for _ in 0..2 {
+        assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+        stack.begin_fault(0).expect("killed");
+        let refused = TcpStream::connect_timeout(&shop, BOUND).expect_err("nobody listens");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+        stack.end_fault(0).expect("restarted");
+    }
+    assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+    assert!(figure(&stack, "shop", 2, "up") > 0.5);
+}
+
+#[test]
+fn a_hung_instance_accepts_and_answers_when_it_goes_on() {
+    let stack = start(&shop("", "workers = 4", WAIT, &["hang = \"component:shop[1]\""]));
+    let shop = stack.entry("shop")[0];
+    stack.begin_fault(0).expect("stopped");
+    let mut stream = connect(shop).expect("the kernel accepts");
+    send(&mut stream, "/item/1").expect("sent");
+    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    let silence = receive(&mut stream).expect_err("nobody answers");
+    assert_eq!(silence.kind(), ErrorKind::WouldBlock);
+    assert!(figure(&stack, "shop", 1, "up") < 0.5);
+    stack.end_fault(0).expect("continued");
+    stream.set_read_timeout(Some(BOUND)).expect("a timeout");
+    assert_eq!(receive(&mut stream).expect("answered").0, 200);
+    assert!(figure(&stack, "shop", 1, "up") > 0.5);
+}
+
+#[test]
+fn an_unplugged_instance_is_silent_to_old_and_new_connections() {
+    let stack = start(&shop("", "workers = 4", WAIT, &["unplug = \"component:shop[1]\""]));
+    let shop = stack.entry("shop")[0];
+    let mut old = connect(shop).expect("accepted");
+    send(&mut old, "/item/1").expect("sent");
+    assert_eq!(receive(&mut old).expect("answered").0, 200);
+    stack.begin_fault(0).expect("unplugged");
+    send(&mut old, "/item/1").expect("the kernel buffers it");
+    old.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    assert_eq!(receive(&mut old).expect_err("silence").kind(), ErrorKind::WouldBlock);
+    let unanswered =
+        TcpStream::connect_timeout(&shop, Duration::from_millis(100)).expect_err("no SYN is answered");
+    assert_eq!(unanswered.kind(), ErrorKind::TimedOut);
+    stack.end_fault(0).expect("plugged in");
+    old.set_read_timeout(Some(BOUND)).expect("a timeout");
+    assert_eq!(receive(&mut old).expect("answered").0, 200);
+    assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+}
+
+#[test]
+fn faults_that_overlap_end_one_by_one() {
+    let faults =
+        ["kill = \"component:shop[1]\"", "serve_500 = \"component:shop[1]\"", "kill = \"host:app[1]\""];
+    let stack = start(&shop("", "workers = 4", WAIT, &faults));
+    let shop = stack.entry("shop")[0];
+    for fault in 0..3 {
+        stack.begin_fault(fault).expect("begun");
+    }
+    stack.end_fault(0).expect("one ended");
+    assert!(get(shop, "/item/1").is_err(), "still dead for the other");
+    stack.end_fault(2).expect("both ended");
+    assert_eq!(get(shop, "/item/1").expect("answered").0, 500, "alive, and failing still");
+    stack.end_fault(1).expect("all ended");
+    assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+}

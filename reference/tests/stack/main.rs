@@ -1,0 +1,8 @@
+//! The stack as it really runs: processes on loopback addresses.
+
+mod faults;
+mod lifetime;
+mod proxy;
+mod room;
+mod service;
+mod store;

@@ -1,0 +1,144 @@
+//! A machine room for a test, and a plain HTTP client.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reference::client::Stack;
+use scenarios::Scenario;
+
+/// Nothing in these tests takes as long on a machine that works.
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
+
+/// Two application nodes behind a balancer, with a store and an SQL tier. `balancer` and `shop` are further lines of
+/// these components; `steps` are those of the one class, `GET /item/N`; `faults` stand at the end of the file.
+pub(crate) fn shop(balancer: &str, shop: &str, steps: &[&str], faults: &[&str]) -> Scenario {
+    let steps: String = steps.iter().map(|s| format!("[[requests.item.steps]]\n{s}\n")).collect();
+    let faults: String =
+        faults.iter().map(|f| format!("[[faults]]\nat = \"1ms\"\nfor = \"50s\"\n{f}\n")).collect();
+    let text = format!(
+        r#"
+title = "A shop for a test"
+[run]
+duration = "60s"
+[hosts.edge]
+[hosts.app]
+count = 2
+cores = 2
+[hosts.data]
+[hosts.db]
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "shop"
+{balancer}
+[components.shop]
+kind = "service"
+host = "app"
+{shop}
+[components.objects]
+kind = "kv-store"
+host = "data"
+max_memory = "1MiB"
+eviction = "volatile-lru"
+[components.archive]
+kind = "sql-store"
+host = "db"
+connections = 4
+read = "200us"
+write = "200us"
+[keyspaces.items]
+in = "objects"
+keys = 1000
+ttl = {{ base = "10m", jitter = "10%" }}
+popularity = "uniform"
+value = "200B"
+prefill = 100
+[keyspaces.carts]
+in = "objects"
+keys = 50
+persistent = true
+value = "100B"
+[requests.item]
+path = "/item/{{items}}"
+response = "500B"
+{steps}
+[traffic.shoppers]
+to = "balancer"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = {{ item = 1 }}
+{faults}
+"#
+    );
+    Scenario::parse(Path::new("test.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Starts it, in processes of the binary.
+pub(crate) fn start(scenario: &Scenario) -> Stack {
+    Stack::start_hosted(scenario, Path::new(env!("CARGO_BIN_EXE_reference"))).expect("the stack starts")
+}
+
+/// A connection to a server; waits for an answer at most as long as [`BOUND`].
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, BOUND)?;
+    stream.set_read_timeout(Some(BOUND))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Sends a request without a body.
+pub(crate) fn send(stream: &mut TcpStream, path: &str) -> io::Result<()> {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes())
+}
+
+/// Reads an answer: its status and its body.
+pub(crate) fn receive(stream: &mut TcpStream) -> io::Result<(u16, String)> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if Some(body.len()) == length {
+                let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+                return Ok((status.expect("a status in the first line"), body.to_owned()));
+            }
+        }
+        match stream.read(&mut piece)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => bytes.extend_from_slice(&piece[..n]),
+        }
+    }
+}
+
+/// One request over a connection of its own.
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = connect(address)?;
+    send(&mut stream, path)?;
+    receive(&mut stream)
+}
+
+/// The node that an answer names.
+pub(crate) fn node(body: &str) -> String {
+    let answer: serde_json::Value = serde_json::from_str(body).expect("answers are JSON");
+    answer["node"].as_str().expect("answers name their node").to_owned()
+}
+
+/// A figure of an instance, counted from one.
+pub(crate) fn figure(stack: &Stack, component: &str, instance: u32, name: &str) -> f64 {
+    let all = stack.stats().expect("the supervisor answers");
+    let one = all.iter().find(|s| s.component == component && s.instance == instance);
+    one.expect("the instance is listed").metrics[name]
+}
+
+/// Looks again and again until it is so.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < BOUND, "{what}: not within {BOUND:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

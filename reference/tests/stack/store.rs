@@ -1,0 +1,85 @@
+//! The store, as Redis's own clients see it.
+
+use std::io::{Read, Write};
+use std::process::Command;
+
+use redis::TypedCommands;
+
+use crate::room::{connect, shop, start};
+
+fn room() -> (reference::client::Stack, std::net::SocketAddr) {
+    let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
+    let store = stack.entry("objects")[0];
+    (stack, store)
+}
+
+#[test]
+fn the_rust_client_reads_and_writes() {
+    let (_stack, store) = room();
+    let client = redis::Client::open(format!("redis://{store}")).expect("an address");
+    let mut connection = client.get_connection().expect("a connection");
+    assert_eq!(
+        connection.get("carts:7").expect("GET").map(|v| v.len()),
+        Some(100),
+        "persistent keys are there"
+    );
+    assert_eq!(connection.get("items:99").expect("GET").map(|v| v.len()), Some(200), "so are prefilled ones");
+    assert!(connection.ttl("items:99").is_ok());
+    connection.mset(&[("a", "1"), ("b", "2")]).expect("MSET");
+    let values: Vec<Option<String>> =
+        redis::cmd("MGET").arg(&["a", "b", "c"]).query(&mut connection).expect("MGET");
+    assert_eq!(values, [Some("1".to_owned()), Some("2".to_owned()), None]);
+    let many: Vec<usize> = {
+        let mut pipeline = redis::pipe();
+        for _ in 0..1000 {
+            pipeline.cmd("INCR").arg("n");
+        }
+        pipeline.query(&mut connection).expect("a pipeline")
+    };
+    assert!(many.into_iter().eq(1..=1000));
+    let big = "x".repeat(300_000) + "y";
+    connection.set("big", &big).expect("SET");
+    assert_eq!(connection.get("big").expect("GET"), Some(big));
+}
+
+#[test]
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+fn the_command_line_client_is_served() {
+    let (_stack, store) = room();
+    let required =
+        std::env::var("REHEARSAL_REQUIRE").is_ok_and(|list| list.split(',').any(|r| r == "redis-cli"));
+    let run = |arguments: &[&str]| {
+        let (host, port) = (store.ip().to_string(), store.port().to_string());
+        let output = Command::new("redis-cli").args(["-h", &host, "-p", &port]).args(arguments).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+    };
+    match run(&["PING"]) {
+        Ok(answer) => assert_eq!(answer, "PONG\n"),
+        Err(error) => {
+            assert!(!required, "redis-cli: {error}");
+            eprintln!("skipped: redis-cli: {error}");
+            return;
+        }
+    }
+    assert_eq!(run(&["SET", "k", "v", "PX", "100000"]).expect("it runs"), "OK\n");
+    assert_eq!(run(&["-3", "GET", "k"]).expect("it runs"), "v\n");
+    assert!(run(&["CONFIG", "GET", "maxmemory*"]).expect("it runs").contains("volatile-lru"));
+    assert!(run(&["INFO"]).expect("it runs").contains("db0:keys="));
+}
+
+#[test]
+fn nonsense_is_answered_with_an_error_and_the_store_lives_on() {
+    let (_stack, store) = room();
+    for nonsense in ["*1\r\n:5\r\n", "*99999999\r\n", "*1\r\n$-5\r\n", "*1\r\n$999999999999\r\n"] {
+        let mut stream = connect(store).expect("accepted");
+        stream.write_all(nonsense.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("closed after the error");
+        assert!(answer.starts_with("-ERR Protocol error"), "{answer}");
+    }
+    let mut stream = connect(store).expect("accepted");
+    stream.write_all(b"PING\r\nQUIT\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("closed after QUIT");
+    assert_eq!(answer, "+PONG\r\n+OK\r\n");
+}
