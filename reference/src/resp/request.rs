@@ -77,7 +77,9 @@ mod tests {
 
     use super::*;
 
-    fn parse(bytes: &[u8]) -> Result<Option<(Vec<&[u8]>, usize)>, Malformed> {
+    type Command<'b> = (Vec<&'b [u8]>, usize);
+
+    fn parse(bytes: &[u8]) -> Result<Option<Command<'_>>, Malformed> {
         let mut arguments = Vec::new();
         let len = parse_command(bytes, &mut arguments)?;
         Ok(len.map(|len| (arguments.iter().map(|r| &bytes[r.clone()]).collect(), len)))

@@ -119,7 +119,7 @@ fn get_settings(data: &Data, arguments: Arguments<'_>, reply: &mut Writer<'_>) {
 
 fn set_settings(data: &mut Data, arguments: Arguments<'_>, reply: &mut Writer<'_>) {
     let mut limits = data.limits;
-    if arguments.len() < 4 || arguments.len() % 2 != 0 {
+    if arguments.len() < 4 || !arguments.len().is_multiple_of(2) {
         return reply.error(SYNTAX);
     }
     for at in (2..arguments.len()).step_by(2) {

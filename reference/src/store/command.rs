@@ -84,7 +84,7 @@ pub(crate) fn execute(
         b"SET" => set(data, arguments, &mut reply),
         b"SETEX" => set_with_ttl(data, arguments, 1000, &mut reply),
         b"PSETEX" => set_with_ttl(data, arguments, 1, &mut reply),
-        b"MSET" if arguments.len() % 2 == 0 => {
+        b"MSET" if arguments.len().is_multiple_of(2) => {
             reply.error("ERR wrong number of arguments for 'mset' command");
         }
         b"MSET" => {

@@ -335,10 +335,10 @@ impl Data {
             }
             while let Some(key) = self.pool.take_best() {
                 // A key that was deleted or made persistent since it was sampled is a ghost.
-                if let Some(&slot) = self.index.get(&key) {
-                    if self.entry(slot).volatile_at != NOT_VOLATILE {
-                        return Some(slot);
-                    }
+                if let Some(&slot) = self.index.get(&key)
+                    && self.entry(slot).volatile_at != NOT_VOLATILE
+                {
+                    return Some(slot);
                 }
             }
         }

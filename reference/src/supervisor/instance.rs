@@ -33,8 +33,7 @@ pub(super) struct Instance {
     pub(super) address: SocketAddr,
     /// Bound and never listening: the port stays ours while the child is dead, and connections to it are refused.
     _reservation: Socket,
-    setup: RefCell<String>,
-    starts: Cell<u32>,
+    setup: RefCell<Option<Setup>>,
     running: RefCell<Option<Running>>,
     /// Held by whoever talks to the child.
     talk: tokio::sync::Mutex<()>,
@@ -71,7 +70,6 @@ impl Instance {
             address,
             _reservation: socket,
             setup: RefCell::default(),
-            starts: Cell::new(0),
             running: RefCell::default(),
             talk: tokio::sync::Mutex::default(),
             exited: Rc::default(),
@@ -84,17 +82,14 @@ impl Instance {
 
     /// Writes down what the child will be told.
     pub(super) fn prepare(&self, stage: &Stage, addresses: &[Vec<SocketAddr>]) {
-        let setup = |first_start| {
-            message::line(&Setup {
-                path: stage.path.clone(),
-                text: stage.text.clone(),
-                component: self.component.index(),
-                instance: self.number,
-                first_start,
-                addresses: addresses.to_vec(),
-            })
-        };
-        *self.setup.borrow_mut() = setup(self.starts.get() == 0);
+        *self.setup.borrow_mut() = Some(Setup {
+            path: stage.path.clone(),
+            text: stage.text.clone(),
+            component: self.component.index(),
+            instance: self.number,
+            first_start: true,
+            addresses: addresses.to_vec(),
+        });
     }
 
     /// Starts the child; [`Instance::ready`] says when it listens.
@@ -112,7 +107,10 @@ impl Instance {
         let (orders, orders_out) = mpsc::unbounded_channel();
         let (words_in, words) = mpsc::unbounded_channel();
         let alive = Rc::new(Cell::new(true));
-        let _ = orders.send(self.setup.borrow().clone());
+        if let Some(setup) = self.setup.borrow_mut().as_mut() {
+            let _ = orders.send(message::line(setup));
+            setup.first_start = false;
+        }
         tokio::task::spawn_local(write_orders(stdin, orders_out));
         tokio::task::spawn_local(async move {
             let mut lines = BufReader::new(stdout).lines();
@@ -132,7 +130,6 @@ impl Instance {
             Rc::clone(&self.exited),
             expected,
         ));
-        self.starts.set(self.starts.get() + 1);
         let words = Rc::new(tokio::sync::Mutex::new(words));
         *self.running.borrow_mut() = Some(Running { pid, orders, words, alive });
         Ok(())
@@ -141,8 +138,6 @@ impl Instance {
     /// Starts the child again after its death: same port, nothing kept but what is said to be persistent.
     pub(super) async fn restart(&self) -> Result<(), String> {
         self.gone().await;
-        let setup = self.setup.borrow().replacen("\"first_start\":true", "\"first_start\":false", 1);
-        *self.setup.borrow_mut() = setup;
         self.spawn().map_err(|error| error.to_string())?;
         self.ready().await
     }
