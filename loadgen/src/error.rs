@@ -14,7 +14,7 @@ pub enum Error {
     },
     /// No connection could be opened before the run.
     #[error(
-        "traffic.{traffic}: nothing accepts connections at {address}\n  hint: start the target first, and check host and port"
+        "traffic.{traffic}: nothing accepts connections at {address}\nhint: start the target first, and check host and port"
     )]
     Unreachable {
         /// Whose connections.

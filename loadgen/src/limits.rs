@@ -16,7 +16,7 @@ pub const MAX_DURATION: &str = "REHEARSAL_MAX_DURATION";
 pub enum LimitError {
     /// Too fast.
     #[error(
-        "the scenario reaches {found}/s, the limit {MAX_RATE} is {limit}/s\n  hint: play it slower with --rate"
+        "the scenario reaches {found}/s, the limit {MAX_RATE} is {limit}/s\nhint: play it slower with --rate"
     )]
     Rate {
         /// The peak.
@@ -26,7 +26,7 @@ pub enum LimitError {
     },
     /// Too long.
     #[error(
-        "the run takes {found} s, the limit {MAX_DURATION} is {limit} s\n  hint: play a part of it with --from and --for"
+        "the run takes {found} s, the limit {MAX_DURATION} is {limit} s\nhint: play a part of it with --from and --for"
     )]
     Duration {
         /// Its length.

@@ -12,7 +12,7 @@ use crate::http::host_field;
 #[non_exhaustive]
 pub enum TargetError {
     /// Not a URL that can be played against.
-    #[error("target: found {found:?}, {problem}\n  hint: write it as http://127.0.0.1:8080")]
+    #[error("target: found {found:?}, {problem}\nhint: write it as http://127.0.0.1:8080")]
     Url {
         /// What was written.
         found: String,
@@ -29,7 +29,7 @@ pub enum TargetError {
     },
     /// A public address, without the word of whoever runs the test.
     #[error(
-        "target: {host:?} is {address}, a public address\n  hint: load only what is yours or what its owner lets you load; then add --i-am-authorised"
+        "target: {host:?} is {address}, a public address\nhint: load only what is yours or what its owner lets you load; then add --i-am-authorised"
     )]
     Public {
         /// The host.

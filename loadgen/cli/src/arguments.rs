@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn options_without_a_command_are_the_quickstarts() {
-        let arguments = Arguments::try_parse_from(["loadgen", "--rate", "10%", "--seed", "3"]).expect("they are known");
+        let arguments =
+            Arguments::try_parse_from(["loadgen", "--rate", "10%", "--seed", "3"]).expect("they are known");
         assert!(arguments.command.is_none());
         assert_eq!((arguments.options.rate, arguments.options.seed), (Some(Ratio::new(0.1)), Some(3)));
     }

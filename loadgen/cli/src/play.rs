@@ -34,7 +34,8 @@ pub(crate) fn play(file: Option<&Path>, options: &Options) -> Result<u8, Problem
     };
     let report = prepared.directory.join(REPORT);
     if !options.no_report {
-        fs::write(&report, reports::render(std::slice::from_ref(&record))).context("cannot write the report")?;
+        fs::write(&report, reports::render(std::slice::from_ref(&record)))
+            .context("cannot write the report")?;
     }
     let mut out = io::stdout().lock();
     if options.quiet {
@@ -68,7 +69,8 @@ fn measure(
     let scenario = &prepared.scenario;
     let (entries, system) = match &options.target {
         Some(url) => {
-            let target = loadgen::target::resolve(url, options.i_am_authorised).map_err(Problem::configuration)?;
+            let target =
+                loadgen::target::resolve(url, options.i_am_authorised).map_err(Problem::configuration)?;
             let by_traffic = scenario.traffic.iter().map(|_| vec![target.entry.clone()]).collect();
             (Entries { by_traffic, base_path: target.base_path }, None)
         }

@@ -3,12 +3,16 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use scenarios::{Diagnostic, Diagnostics};
+
 /// Exit code of a bad scenario or configuration.
 const EXIT_CONFIGURATION: u8 = 104;
 
 /// Why there is no run.
 #[derive(Debug)]
 pub(crate) enum Problem {
+    /// The scenario has these problems.
+    Scenario(Diagnostics),
     /// The scenario or the command asks for what cannot be.
     Configuration(anyhow::Error),
     /// Something else went wrong.
@@ -22,12 +26,13 @@ impl Problem {
 
     /// Prints the chain of causes.
     pub(crate) fn report(&self) -> ExitCode {
-        let (code, error) = match self {
-            Self::Configuration(error) => (ExitCode::from(EXIT_CONFIGURATION), error),
-            Self::Failure(error) => (ExitCode::FAILURE, error),
+        let (code, message) = match self {
+            Self::Scenario(problems) => (ExitCode::from(EXIT_CONFIGURATION), problems.to_string()),
+            Self::Configuration(error) => (ExitCode::from(EXIT_CONFIGURATION), format!("error: {error:#}")),
+            Self::Failure(error) => (ExitCode::FAILURE, format!("error: {error:#}")),
         };
         // Nobody is left to tell where standard error is closed as well.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        let _ = writeln!(std::io::stderr(), "{message}");
         code
     }
 }
@@ -50,15 +55,15 @@ impl From<results::Error> for Problem {
     }
 }
 
-impl From<scenarios::Diagnostics> for Problem {
-    fn from(error: scenarios::Diagnostics) -> Self {
-        Self::configuration(error)
+impl From<Diagnostics> for Problem {
+    fn from(problems: Diagnostics) -> Self {
+        Self::Scenario(problems)
     }
 }
 
-impl From<scenarios::Diagnostic> for Problem {
-    fn from(error: scenarios::Diagnostic) -> Self {
-        Self::configuration(error)
+impl From<Diagnostic> for Problem {
+    fn from(problem: Diagnostic) -> Self {
+        Self::Scenario(problem.into())
     }
 }
 

@@ -88,7 +88,11 @@ mod tests {
 
     #[test]
     fn a_line_says_how_the_run_stands() {
-        let mut snapshot = Snapshot { at: SimTime::from_millis(1_900), total: SimTime::from_secs(33), ..Snapshot::default() };
+        let mut snapshot = Snapshot {
+            at: SimTime::from_millis(1_900),
+            total: SimTime::from_secs(33),
+            ..Snapshot::default()
+        };
         snapshot.rate = 299.6;
         snapshot.p50 = Some(0.0051);
         snapshot.pulse.under_way = 3;

@@ -17,7 +17,7 @@ impl StackSystem {
     pub(crate) fn start(scenario: &Scenario) -> Result<Self, Problem> {
         match Stack::start_scenario(scenario) {
             Ok(stack) => Ok(Self { stack }),
-            Err(error @ reference::client::Error::Scenario(_)) => Err(Problem::configuration(error)),
+            Err(reference::client::Error::Scenario(problems)) => Err(problems.into()),
             Err(error) => Err(Problem::Failure(error.into())),
         }
     }

@@ -25,9 +25,10 @@ pub(crate) fn print(record: &RunRecord, out: &mut impl Write) -> io::Result<()> 
             Some(false) => "FAILED",
             None => "unjudged",
         };
-        let value = verdict.estimate.as_ref().map_or_else(|| "no value".to_owned(), |e| {
-            unit(verdict.threshold.figure.metric.name(), verdict.threshold.figure.aggregate, e.value)
-        });
+        let value = verdict.estimate.as_ref().map_or_else(
+            || "no value".to_owned(),
+            |e| unit(verdict.threshold.figure.metric.name(), verdict.threshold.figure.aggregate, e.value),
+        );
         writeln!(out, "{mark:<8} {} {}: {value}", verdict.threshold.selector, verdict.threshold.condition)?;
     }
     match record.status {

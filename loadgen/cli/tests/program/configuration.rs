@@ -1,0 +1,87 @@
+//! What cannot be played is said before anything is started, with exit code 104.
+
+use std::net::TcpListener;
+
+use crate::support::{Place, errors};
+
+const FAULT: &str = "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nkill = \"host:app[1]\"";
+
+/// The message of a command that ends with 104 and leaves no run.
+fn refused(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output =
+        place.command(arguments).envs(environment.iter().copied()).output().expect("it can be started");
+    let errors = errors(&output);
+    assert_eq!(output.status.code(), Some(104), "{errors}");
+    assert_eq!(place.runs(), Vec::<std::path::PathBuf>::new(), "{errors}");
+    errors
+}
+
+#[test]
+fn a_public_target_needs_a_word() {
+    let place = Place::new();
+    place.shop("1s", "");
+    // An address that is kept for documentation: nothing would answer.
+    let message = refused(&place, &["run", "shop.toml", "--target", "http://203.0.113.7/"], &[]);
+    assert!(
+        message.contains("203.0.113.7, a public address") && message.contains("--i-am-authorised"),
+        "{message}"
+    );
+}
+
+#[test]
+fn faults_are_not_for_targets() {
+    let place = Place::new();
+    place.shop("5s", FAULT);
+    let message = refused(&place, &["run", "shop.toml", "--target", "http://127.0.0.1:9/"], &[]);
+    assert!(message.contains("shop.toml:42:1: faults[1]:"), "{message}");
+    assert!(message.contains("kill host:app[1]") && message.contains("--skip-faults"), "{message}");
+}
+
+#[test]
+fn a_target_without_a_server_is_named() {
+    let place = Place::new();
+    place.shop("5s", FAULT);
+    let free = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let target = format!("http://{}", free.local_addr().expect("a bound socket has an address"));
+    drop(free);
+    let message = refused(&place, &["run", "shop.toml", "--skip-faults", "--target", &target], &[]);
+    assert!(message.contains("traffic.shoppers: nothing accepts connections at 127.0.0.1:"), "{message}");
+}
+
+#[test]
+fn a_broken_scenario_is_shown_with_its_place() {
+    let place = Place::new();
+    place.shop("5 parsecs", "");
+    let message = refused(&place, &["run", "shop.toml"], &[]);
+    assert!(message.contains("shop.toml:3:12: run.duration: found \"5 parsecs\""), "{message}");
+}
+
+#[test]
+fn the_surroundings_limit_rate_and_duration() {
+    let place = Place::new();
+    place.shop("5s", "");
+    let message = refused(&place, &["run", "shop.toml"], &[("REHEARSAL_MAX_RATE", "99")]);
+    assert!(message.contains("reaches 100/s, the limit REHEARSAL_MAX_RATE is 99/s"), "{message}");
+    let message = refused(&place, &["run", "shop.toml"], &[("REHEARSAL_MAX_DURATION", "5")]);
+    assert!(message.contains("takes 6 s, the limit REHEARSAL_MAX_DURATION is 5 s"), "{message}");
+}
+
+#[test]
+fn every_thread_needs_a_connection() {
+    let place = Place::new();
+    place.shop("5s", "");
+    let message = refused(&place, &["run", "shop.toml", "--threads", "11"], &[]);
+    assert!(message.contains("found 11 threads, expected at most 10"), "{message}");
+}
+
+#[test]
+fn help_shows_examples() {
+    let place = Place::new();
+    for arguments in [&["--help"][..], &["run", "--help"], &["completions", "--help"]] {
+        let output = place.run(arguments);
+        let help = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && help.contains("Example"), "{help}");
+    }
+    let output = place.run(&["completions", "bash"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("_loadgen()"));
+}

@@ -1,0 +1,51 @@
+//! However a run ends, it leaves a record and no process.
+
+use results::{RunRecord, Scope, Status};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Place, errors};
+
+#[test]
+fn killing_the_program_leaves_no_process_and_the_next_run_starts_cleanly() {
+    let place = Place::new();
+    place.shop("600s", "");
+    let mut program = place.start(&["run", "shop.toml", "--quiet"]);
+    let run = place.journalled();
+    // Program, supervisor, balancer, two nodes, store.
+    let running = place.processes().len();
+    assert!(running >= 6, "{running} processes");
+    program.kill().expect("it is running");
+    program.wait().expect("it was started here");
+    place.all_gone();
+
+    let record = RunRecord::read(&run).expect("the journal can be read");
+    assert_eq!(record.status, Status::Killed);
+    assert!(record.tally(Scope::Run, None).ok > 0);
+
+    place.shop("1s", "");
+    let output = place.run(&["run", "shop.toml", "--quiet", "--no-report"]);
+    // A machine that stood still makes the run invalid, which is no fault of the start.
+    assert!([Some(0), Some(111)].contains(&output.status.code()), "{}", errors(&output));
+    let record = RunRecord::read(place.runs().pop().expect("there is a run")).expect("it has a record");
+    assert_eq!(record.status, Status::Complete);
+    assert!(record.tally(Scope::Run, None).ok > 0);
+    place.all_gone();
+}
+
+#[test]
+fn an_interrupted_run_leaves_the_record_of_what_it_had() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        place.shop("600s", "");
+        let mut program = place.start(&["run", "shop.toml", "--quiet"]);
+        let run = place.journalled();
+        kill_process(Pid::from_child(&program), signal).expect("it is running");
+        let status = program.wait().expect("it was started here");
+        assert_eq!(status.code(), Some(105));
+        let record = RunRecord::read(&run).expect("there is a record");
+        assert_eq!((record.status, record.exit_code()), (Status::Interrupted, 105));
+        assert!(record.tally(Scope::Run, None).ok > 0);
+        assert!(!run.join(results::writer::JOURNAL).exists() && run.join("report.html").exists());
+        place.all_gone();
+    }
+}

@@ -1,0 +1,6 @@
+//! The program as its users meet it. One binary, a file per behaviour.
+
+mod configuration;
+mod ends;
+mod runs;
+mod support;
