@@ -160,10 +160,10 @@ impl World {
         let service = request.service;
         if request.origin != CHECK {
             let balancer = &mut self.balancers[usize::from(request.balancer)];
-            if let Some(timeouts) = &mut balancer.timeouts {
-                if let Some(at) = timeouts.start(&self.requests, self.now, slot) {
-                    self.events.schedule(at, balancer.timer);
-                }
+            if let Some(timeouts) = &mut balancer.timeouts
+                && let Some(at) = timeouts.start(&self.requests, self.now, slot)
+            {
+                self.events.schedule(at, balancer.timer);
             }
         }
         let latency = self.services[usize::from(service)].latency;

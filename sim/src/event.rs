@@ -142,10 +142,10 @@ impl EventQueue {
     /// Fills the vacant root from the heap's end.
     fn settle(&mut self) {
         self.vacant = false;
-        if let Some(last) = self.heap.pop() {
-            if !self.heap.is_empty() {
-                self.sift_down(last);
-            }
+        if let Some(last) = self.heap.pop()
+            && !self.heap.is_empty()
+        {
+            self.sift_down(last);
         }
     }
 

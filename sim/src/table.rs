@@ -50,6 +50,12 @@ impl Table {
         (hash(key) >> (64 - self.slots.len().trailing_zeros())) as usize
     }
 
+    /// What stands where the search for a key begins.
+    #[inline]
+    pub(crate) fn first_probe(&self, key: u64) -> u64 {
+        self.slots[self.home(key)].key
+    }
+
     /// Where the key is, or else the free slot where it would go.
     #[inline]
     fn probe(&self, key: u64) -> Result<usize, usize> {

@@ -145,6 +145,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         in_flight: 0,
         counts: Counts::default(),
         missed: Lists::default(),
+        scratch: Vec::new(),
     };
     // Edges of faults come before anything else at their time.
     for (i, fault) in scenario.faults.iter().enumerate() {

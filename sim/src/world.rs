@@ -95,6 +95,8 @@ pub(crate) struct World {
     pub(crate) in_flight: u64,
     pub(crate) counts: Counts,
     pub(crate) missed: Lists,
+    /// The keys of the command being executed.
+    pub(crate) scratch: Vec<u64>,
 }
 
 /// What became of the requests so far.

@@ -2,4 +2,9 @@
 
 mod support;
 
+mod command;
+mod faults;
+mod load;
 mod queues;
+mod repeatable;
+mod stores;

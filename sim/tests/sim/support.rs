@@ -2,13 +2,12 @@
 
 use std::sync::atomic::AtomicBool;
 
-use results::Frame;
+use results::{Failure, Frame};
 use scenarios::Scenario;
 use sim::{SimOutcome, Simulation};
 
-/// A finished run with its scenario.
+/// A finished run with its frame.
 pub(crate) struct Run {
-    pub(crate) scenario: Scenario,
     pub(crate) frame: Frame,
     pub(crate) outcome: SimOutcome,
 }
@@ -24,20 +23,57 @@ pub(crate) fn run(text: &str) -> Run {
         Simulation::new(&scenario).unwrap_or_else(|problems| panic!("the simulator takes it:\n{problems}"));
     let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
     assert!(outcome.complete);
-    Run { frame: Frame::new(&scenario), scenario, outcome }
+    assert_eq!(outcome.counts.due, outcome.counts.ok + outcome.counts.failed, "no request is lost");
+    Run { frame: Frame::new(&scenario), outcome }
 }
 
 impl Run {
-    /// The mean response time in each whole interval of the measured part, in seconds, with how many answers it is of.
+    fn measured(&self) -> impl Iterator<Item = usize> {
+        (0..self.frame.intervals()).filter(|&i| self.frame.bounds(i).0 >= self.frame.warmup)
+    }
+
+    /// The mean response time of good answers in each interval of the measured part, in seconds.
     pub(crate) fn means(&self) -> Vec<f64> {
         let tallies = self.outcome.delta.tallies();
-        (0..self.frame.intervals())
-            .filter(|&i| self.frame.bounds(i).0 >= self.frame.warmup)
-            .map(|i| {
-                let tally = tallies.interval(i, None);
-                tally.response_sum_nanos as f64 / tally.ok as f64 / 1e9
-            })
+        let tally = |i| tallies.interval(i, None);
+        self.measured().map(tally).map(|t| t.response_sum_nanos as f64 / t.ok as f64 / 1e9).collect()
+    }
+
+    /// How many good answers those are.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        self.measured().map(|i| self.outcome.delta.tallies().interval(i, None).ok).collect()
+    }
+
+    /// A percentile of the response time in each of twenty equal batches of intervals, from merged histograms; in
+    /// seconds.
+    pub(crate) fn batch_percentiles(&self, percent: f64) -> Vec<f64> {
+        let tallies = self.outcome.delta.tallies();
+        let intervals: Vec<usize> = self.measured().collect();
+        let batch = |batch: &[usize]| {
+            let mut merged = tallies.interval(batch[0], None);
+            batch[1..].iter().for_each(|&i| merged.merge(&tallies.interval(i, None)));
+            merged.response_times().percentile(percent).expect("requests in it")
+        };
+        intervals.chunks_exact(intervals.len() / 20).take(20).map(batch).collect()
+    }
+
+    /// A percentile of the response time in each interval, in seconds.
+    pub(crate) fn percentiles(&self, percent: f64) -> Vec<f64> {
+        let tallies = self.outcome.delta.tallies();
+        self.measured()
+            .map(|i| tallies.interval(i, None).response_times().percentile(percent).expect("requests in it"))
             .collect()
+    }
+
+    /// Failures of a kind by interval, warm-up included.
+    pub(crate) fn failures(&self, kind: Failure) -> Vec<u64> {
+        let tallies = self.outcome.delta.tallies();
+        (0..self.frame.intervals()).map(|i| tallies.interval(i, None).failures[kind.index()]).collect()
+    }
+
+    /// All failures by interval, warm-up included.
+    pub(crate) fn failed(&self) -> Vec<u64> {
+        (0..self.frame.intervals()).map(|i| self.outcome.delta.tallies().interval(i, None).failed()).collect()
     }
 
     /// The values of a metric over the measured intervals.
@@ -51,8 +87,8 @@ impl Run {
     }
 }
 
-/// The mean of correlated values by batches: mean, and the half-width of a 99.9% interval by Student's t for 19 degrees of
-/// freedom.
+/// The mean of correlated values by batches: mean, and the half-width of a 99.9% interval by Student's t for 19 degrees
+/// of freedom.
 pub(crate) fn batched(values: &[f64]) -> (f64, f64) {
     let batches = 20;
     let size = values.len() / batches;

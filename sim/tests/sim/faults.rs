@@ -1,0 +1,158 @@
+//! What breaks, and who fails for it.
+
+use results::Failure;
+
+use crate::support::{parse, run};
+
+/// Two nodes behind a balancer; every request waits 100 ms; 100 requests a second, evenly spaced.
+fn shop(balancer: &str, faults: &str) -> String {
+    format!(
+        r#"
+title = "Two nodes"
+[run]
+duration = "40s"
+[hosts.edge]
+[hosts.app]
+count = 2
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "shop"
+{balancer}
+[components.shop]
+kind = "service"
+host = "app"
+workers = 64
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+wait = "100ms"
+[traffic.users]
+to = "balancer"
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+rate = "100/s"
+arrivals = "uniform"
+connections = 2000
+timeout = "10s"
+{faults}
+"#
+    )
+}
+
+const CHECKED: &str = r#"health_check = { http = "/health", interval = "1s", fall = 3, rise = 2 }"#;
+const KILL: &str = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nkill = \"host:app[1]\"\n";
+
+#[test]
+fn killed_node_fails_only_what_was_in_flight_on_it() {
+    let run = run(&shop(CHECKED, KILL));
+    let failed = run.failures(Failure::Status);
+    // 100/s × 100 ms: ten in flight, half of them on the dead node; they were due in the tenth second.
+    assert_eq!(failed.iter().sum::<u64>(), 5, "{failed:?}");
+    assert_eq!(failed[9], 5, "{failed:?}");
+    assert_eq!(run.failed(), failed, "and nothing else fails");
+}
+
+#[test]
+fn without_retries_requests_fail_until_the_checks_notice() {
+    let balancer = format!("{CHECKED}\nretries = 0");
+    let run = run(&shop(&balancer, KILL));
+    let failed = run.failed();
+    // The third failed check takes the node out: between two and three intervals after its death.
+    for (second, &count) in failed.iter().enumerate() {
+        match second {
+            9 => assert_eq!(count, 5),
+            10 | 11 => assert_eq!(count, 50, "{failed:?}"),
+            12 => assert!(count <= 50),
+            _ => assert_eq!(count, 0, "nobody fails after detection: {failed:?}"),
+        }
+    }
+    let up = run.metric("shop", 0, "up");
+    assert_eq!((up[9], up[14]), (1.0, 0.0));
+    // Two good checks after the restart at 18 s bring it back.
+    assert_eq!((up[17], up[21]), (0.0, 1.0));
+    assert!(run.metric("shop", 1, "up").iter().all(|up| *up == 1.0));
+}
+
+#[test]
+fn without_redispatch_a_retry_goes_to_the_same_server_after_a_second() {
+    let balancer = format!("{CHECKED}\nretries = 3\nredispatch = false");
+    let run = run(&shop(&balancer, KILL));
+    // Whoever met the dead node tries it three times more, a second apart, then has a 503.
+    assert_eq!(run.failed()[10], 50);
+    let slow = run.outcome.delta.tallies().interval(10, None);
+    assert!(slow.failed_response.iter().all(|(low, ..)| low > 2_900_000_000));
+}
+
+#[test]
+fn no_server_up_is_a_503_at_once() {
+    let both = format!("{KILL}{}", KILL.replace("app[1]", "app[2]"));
+    let run = run(&shop(CHECKED, &both));
+    let failed = run.failures(Failure::Status);
+    assert_eq!(failed[9], 10);
+    assert!(failed[10..18].iter().all(|f| *f == 100), "{failed:?}");
+    // Both come back after two good checks.
+    assert!(failed[20..].iter().all(|f| *f == 0), "{failed:?}");
+    assert_eq!(run.outcome.counts.failed, failed.iter().sum::<u64>());
+}
+
+#[test]
+fn killed_balancer_resets_and_refuses_its_clients() {
+    let fault = KILL.replace("host:app[1]", "component:balancer");
+    let run = run(&shop(CHECKED, &fault));
+    assert_eq!(run.failures(Failure::Reset)[9], 10);
+    let refused = run.failures(Failure::Refused);
+    assert!(refused[10..18].iter().all(|f| *f == 100), "{refused:?}");
+    assert!(run.failed()[18..].iter().all(|f| *f == 0));
+}
+
+#[test]
+fn hung_node_answers_when_it_goes_on() {
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"1s\"\nhang = \"host:app[1]\"\n";
+    let run = run(&shop("", fault));
+    assert_eq!(run.outcome.counts.failed, 0);
+    let tallies = run.outcome.delta.tallies();
+    // What came to the node while it was stopped is answered once it goes on, 100 ms later at the latest.
+    let slowest = tallies.interval(10, None).response_times().percentile(100.0).expect("requests in it");
+    assert!((1.0..1.12).contains(&slowest), "{slowest}");
+    let after = tallies.interval(12, None).response_times().percentile(100.0).expect("requests in it");
+    assert!(after < 0.102, "{after}");
+}
+
+#[test]
+fn silent_server_is_a_504_after_the_timeout() {
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"20s\"\nhang = \"host:app[1]\"\n";
+    let balancer = "server_timeout = \"2s\"";
+    let run = run(&shop(balancer, fault));
+    let failed = run.failures(Failure::Status);
+    assert_eq!(failed[12], 50);
+    let tally = run.outcome.delta.tallies().interval(12, None);
+    let (low, high, _) = tally.failed_response.iter().next().expect("failures in it");
+    assert!((1.98e9..2.02e9).contains(&(low as f64)) && high < 2_030_000_000, "{low} {high}");
+}
+
+#[test]
+fn node_that_serves_500_is_taken_out_by_its_checks() {
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nserve_500 = \"component:shop[1]\"\n";
+    let run = run(&shop(CHECKED, fault));
+    let failed = run.failures(Failure::Status);
+    assert_eq!(failed[11], 50);
+    assert!(failed[13..].iter().all(|f| *f == 0), "{failed:?}");
+}
+
+#[test]
+fn unplugged_node_accepts_no_connection() {
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nunplug = \"host:app[1]\"\n";
+    let run = run(&shop(&format!("{CHECKED}\nconnect_timeout = \"2s\""), fault));
+    let up = run.metric("shop", 0, "up");
+    // A check is silent for its interval, three in a row.
+    assert_eq!((up[9], up[15], up[22]), (1.0, 0.0, 1.0));
+}
+
+#[test]
+fn what_the_simulator_lacks_is_refused_with_its_place() {
+    let text = shop("", "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nhang = \"component:balancer\"\n")
+        .replace("workers = 64", "workers = 64\nworker_holds = \"connection\"");
+    let problems = sim::Simulation::new(&parse(&text)).expect_err("two fields are refused");
+    insta::assert_snapshot!(problems.to_string());
+}
