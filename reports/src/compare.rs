@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::format::{self, Unit};
 use crate::page;
 use crate::phases::{FAILED, Key, P50, P90, P99, THROUGHPUT, phases};
-use crate::summary::signed_percent;
 use crate::table::Table;
 use crate::verdict;
 
@@ -128,7 +127,7 @@ impl Row {
             format::with_noise(self.a, unit),
             format::with_noise(self.b, unit),
             or_dash(self.difference.map(|d| unit.show_difference(d))),
-            or_dash(self.relative.map(signed_percent)),
+            or_dash(self.relative.map(format::relative)),
             self.judged(),
         ]
     }
@@ -152,7 +151,7 @@ impl Comparison<'_> {
             let error = if row.key.unit == Unit::Share {
                 row.difference.map(|d| Unit::Share.show_difference(d))
             } else {
-                row.relative.map(signed_percent)
+                row.relative.map(format::relative)
             };
             format!("{} {}", row.key.name, error.unwrap_or_else(|| "–".to_owned()))
         });

@@ -12,7 +12,7 @@ pub(crate) const PERCENTILES: [(f64, &str); 4] =
 pub(crate) struct Moment {
     /// The first of its intervals, and the one after its last.
     pub(crate) intervals: std::ops::Range<usize>,
-    /// In seconds since the run's start.
+    /// In seconds since the measured part began.
     pub(crate) from: f64,
     pub(crate) until: f64,
     /// Requests due, per second.
@@ -69,6 +69,7 @@ fn summarise(record: &RunRecord, range: std::ops::Range<usize>, from: SimTime, u
         answered += record.tallies.answered(interval);
         lags.push(record.tallies.send_lag(interval));
     }
+    let start = record.frame.warmup.as_secs_f64();
     let response = tally.response_times();
     let due = tally.due();
     // Several intervals' lags are not merged for a percentile that only a table shows: the worst one stands for all.
@@ -78,8 +79,8 @@ fn summarise(record: &RunRecord, range: std::ops::Range<usize>, from: SimTime, u
     };
     Moment {
         intervals: range,
-        from: from.as_secs_f64(),
-        until: until.as_secs_f64(),
+        from: from.as_secs_f64() - start,
+        until: until.as_secs_f64() - start,
         offered: due as f64 / seconds,
         achieved: answered as f64 / seconds,
         failures: tally.failures.map(|n| n as f64 / seconds),

@@ -57,7 +57,7 @@ pub(crate) fn reproduction(r: &results::verdict::Reproduction) -> String {
     let figure = r.published.figure;
     let unit = verdict::unit(figure.metric, figure.aggregate);
     let sign = r.reproduced.map_or("–", |yes| if yes { "✓" } else { "✗" });
-    let error = r.error.map_or_else(|| "not to be told".to_owned(), signed_percent);
+    let error = r.error.map_or_else(|| "not to be told".to_owned(), format::relative);
     format!(
         "{sign} {} {figure}: published {}, here {}, error {error} (tolerance {})",
         r.published.what,
@@ -65,10 +65,4 @@ pub(crate) fn reproduction(r: &results::verdict::Reproduction) -> String {
         format::figure(r.estimate, unit),
         format::percent(r.published.tolerance)
     )
-}
-
-/// A relative difference with its sign.
-pub(crate) fn signed_percent(value: f64) -> String {
-    let sign = if value < 0.0 { "−" } else { "+" };
-    format!("{sign}{}", format::percent(value.abs()))
 }

@@ -86,7 +86,13 @@ pub(crate) fn sentence(record: &RunRecord) -> String {
             let told = failing
                 .iter()
                 .map(|v| format!("{} is {}, not {}", v.threshold.selector, value(v), v.threshold.condition));
-            let plural = if all == 1 { "threshold fails" } else if n == 1 { "thresholds fails" } else { "thresholds fail" };
+            let plural = if all == 1 {
+                "threshold fails"
+            } else if n == 1 {
+                "thresholds fails"
+            } else {
+                "thresholds fail"
+            };
             format!("{n} of {all} {plural}: {}", told.collect::<Vec<_>>().join("; "))
         }
     };

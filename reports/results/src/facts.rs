@@ -108,6 +108,17 @@ pub struct PublishedFacts {
 }
 
 impl ScenarioFacts {
+    /// Whether all that refers to classes refers to one that is there.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let figures =
+            self.thresholds.iter().map(|t| &t.figure).chain(self.published.iter().map(|p| &p.figure));
+        let classes = self.classes.len();
+        match figures.filter_map(|f| f.class).find(|class| *class >= classes) {
+            Some(class) => Err(format!("a figure refers to class {class} of {classes}")),
+            None => Ok(()),
+        }
+    }
+
     /// The facts of a scenario.
     pub fn new(scenario: &Scenario) -> Self {
         let components = scenario.component_ids().map(|id| {

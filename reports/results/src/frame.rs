@@ -50,7 +50,7 @@ pub struct Frame {
 }
 
 /// The greatest number of intervals.
-const MOST_INTERVALS: u64 = 1_000;
+pub(crate) const MOST_INTERVALS: u64 = 1_000;
 /// Lengths that a reader of a time axis likes, in seconds.
 const NICE_SECS: [u64; 18] =
     [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200];
@@ -86,6 +86,10 @@ impl Frame {
                 .collect();
             let kind = if lasting.is_empty() { WindowKind::Quiet } else { WindowKind::Fault(lasting) };
             windows.push(window(String::new(), kind, edge[0], edge[1]));
+        }
+        if windows.is_empty() {
+            // A run without length still needs a place for what is recorded.
+            windows.push(window(String::new(), WindowKind::Quiet, SimTime::ZERO, total));
         }
         name(&mut windows, faults);
         Self { total, warmup, interval: nice_interval(total), classes, windows }

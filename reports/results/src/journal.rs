@@ -104,6 +104,7 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
     let header: Header = serde_json::from_str(first).map_err(|e| malformed(0, e.to_string()))?;
     let (scenario, mut provenance) = (header.scenario, header.provenance);
     let frame = header.frame.into_frame(scenario.classes.len()).map_err(|p| malformed(0, p))?;
+    scenario.check().map_err(|p| malformed(0, p))?;
     let mut tallies = Tallies::new(&frame);
     let mut gathered = Gathered::default();
     for (i, line) in lines {

@@ -3,6 +3,34 @@
 //! Producers make a [`Frame`] and a [`Recorder`], hand [`Outcome`]s to it, and append what it took to a [`RunWriter`];
 //! readers start at [`RunRecord`] and [`figure`]. Nothing here draws.
 //!
+//! ```
+//! use results::{Frame, Outcome, Provenance, Recorder, RunRecord, RunWriter, Status, Validity, World};
+//! use scenarios::{Scenario, plan::Plan, units::SimTime};
+//!
+//! # let text = "title = \"One\"\n[run]\nduration = \"2s\"\n[hosts.app]\n[components.shop]\nkind = \"service\"\n\
+//! # host = \"app\"\n[requests.page]\npath = \"/\"\n[[requests.page.steps]]\nwork = \"1ms\"\n[traffic.all]\n\
+//! # to = \"shop\"\nexecutor = \"constant-arrival-rate\"\nrate = \"50/s\"\nmix = { page = 1 }\n";
+//! # let directory = tempfile::tempdir().expect("a temporary directory can be made");
+//! let scenario = Scenario::parse("one.toml", text).expect("the scenario is right");
+//! let mut writer = RunWriter::create(directory.path(), &scenario, World::Sim, Provenance::here("example 1.0"))?;
+//! let mut recorder = Recorder::new(&Frame::new(&scenario));
+//! for planned in Plan::new(&scenario).requests() {
+//!     let done = planned.due + SimTime::from_millis(3);
+//!     recorder.record(&Outcome {
+//!         class: planned.class,
+//!         due: planned.due,
+//!         sent: Some(planned.due),
+//!         done,
+//!         lag: SimTime::ZERO,
+//!         result: Ok(()),
+//!     });
+//! }
+//! writer.append(&recorder.take(), &[])?;
+//! let written = writer.finish(Status::Complete, Validity::default())?;
+//! assert_eq!(written.tallies, RunRecord::read(directory.path())?.tallies);
+//! # Ok::<(), results::Error>(())
+//! ```
+//!
 //! - [`outcome`], [`sample`]: what producers report
 //! - [`frame`]: how a run's time is cut into intervals and windows
 //! - [`buckets`], [`tally`], [`recorder`]: counting, the hot path

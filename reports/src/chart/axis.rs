@@ -49,7 +49,7 @@ impl Axis {
         let high = if unit == Unit::Share && most <= 1.0 && most > 0.6 { 1.0 } else { most * 1.08 };
         let step = nice_step(high / 5.0);
         let ticks = (0..=20).map(|i| f64::from(i) * step).take_while(|t| *t <= high * 1.000_1);
-        Self { low: 0.0, high, log: false, ticks: ticks.map(|t| (t, unit.show(t))).collect() }
+        Self { low: 0.0, high, log: false, ticks: ticks.map(|t| (t, unit.show_round(t))).collect() }
     }
 
     /// From a little below `least` to a little above `most`; at least a factor of ten.
@@ -60,29 +60,33 @@ impl Axis {
         let each: &[f64] = if high / low < 1.5e3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
         let ticks = decades.flat_map(|d| each.iter().map(move |m| m * 10f64.powi(d)));
-        let ticks = ticks.filter(|t| (low..=high).contains(t)).map(|t| (t, unit.show(t)));
+        let ticks = ticks.filter(|t| (low..=high).contains(t)).map(|t| (t, unit.show_round(t)));
         Self { low, high, log: true, ticks: ticks.collect() }
     }
 
-    /// Time since the run's start.
-    pub(super) fn time(until: f64) -> Self {
-        let step = TIME_STEPS.into_iter().find(|s| until / s <= 12.0).unwrap_or(until / 10.0);
+    /// Time since the measured part began.
+    pub(super) fn time(from: f64, until: f64) -> Self {
+        let span = until - from;
+        let step = TIME_STEPS.into_iter().find(|s| span / s <= 12.0).unwrap_or(span / 10.0);
         let (scale, unit) = match step {
             s if s < 60.0 => (1.0, "s"),
             s if s < 3_600.0 => (60.0, "min"),
             s if s < 86_400.0 => (3_600.0, "h"),
             _ => (86_400.0, "d"),
         };
-        let count = (until / step * 1.000_1) as usize;
-        let text = |t: f64| format!("{} {unit}", format::significant(t / scale));
-        let ticks = (0..=count).map(|i| i as f64 * step).map(|t| (t, text(t)));
-        Self { low: 0.0, high: until, log: false, ticks: ticks.collect() }
+        let (first, last) = ((from / step * 0.999_9).ceil() as i64, (until / step * 1.000_1).floor() as i64);
+        let text = |t: f64| format!("{} {unit}", format::short(t / scale).replace('-', "−"));
+        let ticks = (first..=last).map(|i| i as f64 * step).map(|t| (t, text(t)));
+        Self { low: from, high: until, log: false, ticks: ticks.collect() }
     }
 
     /// Percentiles by their number of nines: 0, 50%, 90%, 95%, 99% …
     pub(super) fn nines(most: f64) -> Self {
         let half = 2f64.log10();
+        // Beyond 99.99% there is room for whole nines alone.
+        let crowded = most > 4.5;
         let steps = (0..=12).map(f64::from).flat_map(|n| [n, n + half]);
+        let steps = steps.filter(|n| !crowded || n.fract() == 0.0 || *n < 2.0);
         let text = |nines: f64| {
             let percent = format!("{:.9}", 100.0 * (1.0 - 10f64.powf(-nines)));
             format!("{}%", percent.trim_end_matches('0').trim_end_matches('.'))
@@ -156,11 +160,12 @@ mod tests {
         for (until, unit) in
             [(0.3, "s"), (5.0, "s"), (33.0, "s"), (900.0, "min"), (86_400.0, "h"), (2e6, "d")]
         {
-            let axis = Axis::time(until);
+            let axis = Axis::time(0.0, until);
             assert!((1..=13).contains(&axis.ticks.len()), "{until}");
             assert!(texts(&axis).iter().all(|t| t.ends_with(unit)), "{:?}", texts(&axis));
         }
-        assert_eq!(texts(&Axis::time(608_400.0))[..3], ["0 d", "1 d", "2 d"]);
+        assert_eq!(texts(&Axis::time(-3_600.0, 604_800.0))[..3], ["0 d", "1 d", "2 d"]);
+        assert_eq!(texts(&Axis::time(-5.0, 30.0))[..3], ["−5 s", "0 s", "5 s"]);
     }
 
     #[test]

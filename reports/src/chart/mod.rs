@@ -29,8 +29,8 @@ pub(crate) enum Scale {
 /// The horizontal axis.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Horizontal {
-    /// Seconds since the run's start, to the run's end.
-    Time { until: f64 },
+    /// Seconds since the measured part began: from the start of the warm-up, which is negative, to the run's end.
+    Time { from: f64, until: f64 },
     /// Percentiles, by the number of nines: 1 is 90%, 2 is 99%.
     Nines { most: f64 },
 }
@@ -95,11 +95,11 @@ impl Chart {
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         let vertical = self.vertical();
         let horizontal = match self.horizontal {
-            Horizontal::Time { until } => Axis::time(until.max(1e-9)),
+            Horizontal::Time { from, until } => Axis::time(from, until.max(from + 1e-9)),
             Horizontal::Nines { most } => Axis::nines(most),
         };
-        let (until, high) = (horizontal.high(), vertical.high());
-        let rows = label_rows(&self.bands, until);
+        let (from, until, high) = (horizontal.low(), horizontal.high(), vertical.high());
+        let rows = label_rows(&self.bands, from, until);
         let top = 16 + rows.iter().max().map_or(0, |r| (*r as i32 + 1) * (FONT + 4));
         let style = |color| ("sans-serif", FONT).into_font().color(&color);
         let mut plot = ChartBuilder::on(&root)
@@ -115,7 +115,8 @@ impl Chart {
             let color = if band.warmup { WARMUP } else { BAND };
             root.draw(&Rectangle::new([(left, upper), (right, lower)], color.filled()))?;
             // A label at the right edge would run out of the picture.
-            let (at, side) = if band.from > until * 0.75 { (right, HPos::Right) } else { (left, HPos::Left) };
+            let (at, side) =
+                if is_late(band, from, until) { (right, HPos::Right) } else { (left, HPos::Left) };
             let label = style(TEXT).pos(Pos::new(side, VPos::Bottom));
             let y = upper - 6 - *row as i32 * (FONT + 4);
             root.draw(&Text::new(band.name.clone(), (at, y), label))?;
@@ -126,7 +127,7 @@ impl Chart {
             .axis_style(TEXT.stroke_width(2))
             .label_style(style(TEXT))
             .draw()?;
-        for (number, line) in self.lines.iter().enumerate().rev() {
+        for (number, line) in self.lines.iter().enumerate() {
             let color = stand_in(LINE, (number % DASHES.len()) as u8);
             for run in line.points.split(|p| !p.1.is_some_and(f64::is_finite)) {
                 let mut places = run.iter().filter_map(|p| Some((p.0, p.1?)));
@@ -200,17 +201,22 @@ impl Chart {
     }
 }
 
+/// Whether a band's label must stand to the left of its right edge.
+fn is_late(band: &Band, from: f64, until: f64) -> bool {
+    band.from > from + (until - from) * 0.75
+}
+
 /// The row of each band's label above the plot, so that labels do not cover each other.
-fn label_rows(bands: &[Band], until: f64) -> Vec<usize> {
+fn label_rows(bands: &[Band], from: f64, until: f64) -> Vec<usize> {
     let width = f64::from(SIZE.0 - 186);
     let mut ends: Vec<f64> = Vec::new();
     let mut rows = Vec::new();
     for band in bands {
         let length = band.name.chars().count() as f64 * f64::from(FONT) * 0.5;
-        let start = if band.from > until * 0.75 {
-            band.until.min(until) / until * width - length
+        let start = if is_late(band, from, until) {
+            (band.until.min(until) - from) / (until - from) * width - length
         } else {
-            band.from / until * width
+            (band.from - from) / (until - from) * width
         };
         let row = ends.iter().position(|end| *end <= start).unwrap_or(ends.len());
         if row == ends.len() {
@@ -229,7 +235,7 @@ mod tests {
     fn chart(points: Vec<(f64, Option<f64>)>) -> Chart {
         Chart {
             label: "p99 & \"max\"".to_owned(),
-            horizontal: Horizontal::Time { until: 10.0 },
+            horizontal: Horizontal::Time { from: 0.0, until: 10.0 },
             unit: Unit::Seconds,
             scale: Scale::Log,
             lines: vec![Line { name: "p99".to_owned(), points }],

@@ -3,7 +3,7 @@
 use askama::Template;
 use results::{RunRecord, Scope};
 
-use super::figure::{Figure, bands};
+use super::figure::{Figure, bands, time_axis};
 use crate::chart::{Chart, Horizontal, Line, Scale};
 use crate::compare::Comparison;
 use crate::format::{self, Unit};
@@ -68,7 +68,6 @@ fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
     let runs = [("A", comparison.a), ("B", comparison.b)];
     let fine = runs.map(|(_, r)| moments(r, 1));
     let coarse = runs.map(|(_, r)| at_most(r, ROWS));
-    let until = comparison.a.frame.total.max(comparison.b.frame.total).as_secs_f64();
     let mut figures = Vec::new();
     for (title, caption, unit, scale, read) in READINGS {
         let any_failure = fine.iter().flatten().any(|m| read(m).is_some_and(|v| v > 0.0));
@@ -81,7 +80,7 @@ fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
         });
         let chart = Chart {
             label: format!("{title} of both runs over time"),
-            horizontal: Horizontal::Time { until },
+            horizontal: time_axis(comparison.a),
             unit,
             scale,
             lines: lines.collect(),

@@ -3,7 +3,7 @@
 use askama::Template;
 use results::RunRecord;
 
-use crate::chart::{Band, Chart, swatch};
+use crate::chart::{Band, Chart, Horizontal, swatch};
 use crate::table::Table;
 
 /// A chart as it stands on a page.
@@ -35,17 +35,23 @@ impl Figure {
     }
 }
 
+/// The axis of every time chart: seconds since the measured part began, as the scenario counts its faults.
+pub(crate) fn time_axis(record: &RunRecord) -> Horizontal {
+    let (warmup, total) = (record.frame.warmup.as_secs_f64(), record.frame.total.as_secs_f64());
+    Horizontal::Time { from: -warmup, until: total - warmup }
+}
+
 /// The stretches that every time chart sets off: the warm-up and the faults.
 pub(crate) fn bands(record: &RunRecord) -> Vec<Band> {
     let (warmup, total) = (record.frame.warmup.as_secs_f64(), record.frame.total.as_secs_f64());
     let mut bands = Vec::new();
     if warmup > 0.0 {
-        bands.push(Band { name: "warm-up".to_owned(), from: 0.0, until: warmup, warmup: true });
+        bands.push(Band { name: "warm-up".to_owned(), from: -warmup, until: 0.0, warmup: true });
     }
     bands.extend(record.scenario.faults.iter().map(|fault| Band {
         name: fault.name.clone(),
-        from: fault.from.as_secs_f64(),
-        until: fault.until.as_secs_f64().min(total),
+        from: fault.from.as_secs_f64() - warmup,
+        until: fault.until.as_secs_f64().min(total) - warmup,
         warmup: false,
     }));
     bands

@@ -4,12 +4,12 @@ use askama::Template;
 use results::record::Status;
 use results::{Failure, RunRecord, Scope, World, sample};
 
-use super::figure::{Figure, bands};
+use super::figure::{Figure, bands, time_axis};
 use crate::chart::{Chart, Horizontal, Line, Scale};
 use crate::format::{self, Unit};
 use crate::moments::{Moment, PERCENTILES, at_most, moments};
 use crate::phases::{FAILED, Key, MAX, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
-use crate::summary::{phase_table, signed_percent};
+use crate::summary::phase_table;
 use crate::table::Table;
 use crate::verdict;
 
@@ -99,13 +99,14 @@ fn cards(record: &RunRecord) -> Vec<Card> {
         if seconds > 0.0 { Unit::PerSecond.show(tally.due() as f64 / seconds) } else { "–".to_owned() };
     let due = format!("{} requests in {}", format::grouped(tally.due()), format::seconds(seconds));
     let mut cards = vec![card("Offered", offered, due)];
-    let keys: [(&str, Key); 6] = [
-        ("Good answers", THROUGHPUT),
+    let keys: [(&str, Key); 7] = [
+        ("Throughput (good answers)", THROUGHPUT),
         ("Failed", FAILED),
+        ("Service time, p99", SERVICE_P99),
         ("Response time, median", P50),
+        ("Response time, p90", P90),
         ("Response time, p99", P99),
         ("Response time, p99.9", P999),
-        ("Service time, p99", SERVICE_P99),
     ];
     for (label, key) in keys {
         let estimate = key.of(record, Scope::Run);
@@ -164,7 +165,7 @@ fn published(record: &RunRecord) -> Option<Table> {
             format!("{} ({figure})", r.published.what),
             unit.show(r.published.value),
             format::with_noise(r.estimate, unit),
-            r.error.map_or_else(|| "–".to_owned(), signed_percent),
+            r.error.map_or_else(|| "–".to_owned(), format::relative),
             format::percent(r.published.tolerance),
             verdict.to_owned(),
         ]);
@@ -197,7 +198,7 @@ impl Timeline<'_> {
         });
         let chart = Chart {
             label: format!("{title} over time"),
-            horizontal: Horizontal::Time { until: self.record.frame.total.as_secs_f64() },
+            horizontal: time_axis(self.record),
             unit,
             scale,
             lines: lines.collect(),

@@ -10,7 +10,7 @@ use crate::buckets::{Buckets, Counter};
 use crate::error::Error;
 use crate::facts::ScenarioFacts;
 use crate::figure::{Estimate, Scope, Selection, estimate};
-use crate::frame::{Frame, Window, WindowKind};
+use crate::frame::{Frame, MOST_INTERVALS, Window, WindowKind};
 use crate::outcome::{Failure, World};
 use crate::provenance::Provenance;
 use crate::record::{RunRecord, Series, Status, Validity};
@@ -275,8 +275,12 @@ impl From<&Frame> for FrameDocument {
 
 impl FrameDocument {
     pub(crate) fn into_frame(self, classes: usize) -> Result<Frame, String> {
-        if self.interval == SimTime::ZERO {
-            return Err("frame.interval_s: found 0, expected a length above 0".to_owned());
+        let most = MOST_INTERVALS * 2;
+        if self.interval == SimTime::ZERO || self.total.as_nanos() / self.interval.as_nanos() > most {
+            return Err(format!("frame.interval_s: expected a length that gives at most {most} intervals"));
+        }
+        if self.windows.is_empty() {
+            return Err("frame.windows: found none, expected at least one".to_owned());
         }
         let mut windows = Vec::new();
         for w in self.windows {
@@ -468,12 +472,13 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
     let d: Document = serde_json::from_str(text).map_err(|e| malformed(e.line(), e.to_string()))?;
     let frame = d.frame.into_frame(d.scenario.classes.len()).map_err(|p| malformed(1, p))?;
     let tallies = d.counts.into_tallies(&frame, &d.scenario.classes).map_err(|p| malformed(1, p))?;
-    let series = d.series.into_iter().map(|s| Series {
-        component: s.component,
-        instance: s.instance,
-        metric: s.metric,
-        values: s.values,
+    d.scenario.check().map_err(|p| malformed(1, p))?;
+    let series = d.series.into_iter().map(|mut s| {
+        // Readers index series by interval.
+        s.values.resize(frame.intervals(), None);
+        Series { component: s.component, instance: s.instance, metric: s.metric, values: s.values }
     });
-    let record = RunRecord::new(d.world, d.scenario, frame, tallies, series.collect(), d.provenance);
+    let series = series.collect();
+    let record = RunRecord::new(d.world, d.scenario, frame, tallies, series, d.provenance);
     Ok(record.judged(d.status, Validity { reasons: d.validity.reasons }))
 }
