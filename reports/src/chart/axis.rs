@@ -74,7 +74,7 @@ impl Axis {
             s if s < 86_400.0 => (3_600.0, "h"),
             _ => (86_400.0, "d"),
         };
-        let (first, last) = ((from / step * 0.999_9).ceil() as i64, (until / step * 1.000_1).floor() as i64);
+        let (first, last) = ((from / step - 1e-4).ceil() as i64, (until / step + 1e-4).floor() as i64);
         let text = |t: f64| format!("{} {unit}", format::short(t / scale).replace('-', "−"));
         let ticks = (first..=last).map(|i| i as f64 * step).map(|t| (t, text(t)));
         Self { low: from, high: until, log: false, ticks: ticks.collect() }
