@@ -98,8 +98,9 @@ fn unsupported(scenario: &Scenario) -> Vec<Diagnostic> {
         }
     }
     let instances: u64 = scenario.component_ids().map(|id| u64::from(scenario.instances(id))).sum();
-    if instances >= u64::from(u16::MAX) {
-        refuse("hosts", "the simulator has at most 65,534 instances");
+    let machines: u64 = scenario.hosts.iter().map(|h| u64::from(h.count)).sum();
+    if instances.max(machines) >= u64::from(u16::MAX) {
+        refuse("hosts", "the simulator has at most 65,534 machines and as many instances");
     }
     problems
 }

@@ -151,8 +151,10 @@ fn unplugged_node_accepts_no_connection() {
 
 #[test]
 fn what_the_simulator_lacks_is_refused_with_its_place() {
-    let text = shop("", "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nhang = \"component:balancer\"\n")
+    let outer = "[components.outer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"balancer\"\n";
+    let hang = "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nhang = \"component:balancer\"\n";
+    let text = shop("", &format!("{outer}{hang}"))
         .replace("workers = 64", "workers = 64\nworker_holds = \"connection\"");
-    let problems = sim::Simulation::new(&parse(&text)).expect_err("two fields are refused");
+    let problems = sim::Simulation::new(&parse(&text)).expect_err("three fields are refused");
     insta::assert_snapshot!(problems.to_string());
 }
