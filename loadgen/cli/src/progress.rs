@@ -33,7 +33,7 @@ impl Progress {
             View::Nothing
         } else if io::stderr().is_terminal() {
             let bar = ProgressBar::new(scenario.run.total().as_nanos());
-            let style = ProgressStyle::with_template("{bar:24} {percent:>3}% {wide_msg}");
+            let style = ProgressStyle::with_template("{bar:10} {wide_msg}");
             bar.set_style(style.expect("the template is a constant"));
             View::Bar(bar)
         } else {
@@ -70,7 +70,7 @@ fn line(snapshot: &Snapshot, warmup: SimTime) -> String {
     let pulse = &snapshot.pulse;
     let waiting = if pulse.queue > 0 { format!(" + {} waiting", pulse.queue) } else { String::new() };
     format!(
-        "{:.0} of {:.0} s{} | {:.0}/s | in flight {}{waiting} | p50 {} | p99 {} | failed {}",
+        "{:.0} of {:.0} s{}  {:.0}/s  in flight {}{waiting}  p50 {}  p99 {}  failed {}",
         snapshot.at.min(snapshot.total).as_secs_f64().floor(),
         snapshot.total.as_secs_f64(),
         if snapshot.at < warmup { " (warm-up)" } else { "" },
@@ -99,7 +99,7 @@ mod tests {
         snapshot.pulse.queue = 7;
         assert_eq!(
             line(&snapshot, SimTime::from_secs(3)),
-            "1 of 33 s (warm-up) | 300/s | in flight 3 + 7 waiting | p50 5.10 ms | p99 - | failed 0"
+            "1 of 33 s (warm-up)  300/s  in flight 3 + 7 waiting  p50 5.10 ms  p99 -  failed 0"
         );
     }
 }

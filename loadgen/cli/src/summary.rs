@@ -1,81 +1,36 @@
-//! A run in a few lines: the phases, what came of the thresholds, whether it may be believed.
+//! A run in a few lines: what its report says first, and how the generator itself did.
 
 use std::io::{self, Write};
 
-use results::{RunRecord, Scope, Status};
-use scenarios::threshold::Aggregate;
-use scenarios::units::SimTime;
+use results::{RunRecord, Scope, sample};
 
 /// Prints the summary of a run.
 pub(crate) fn print(record: &RunRecord, out: &mut impl Write) -> io::Result<()> {
-    let seconds = |time: SimTime| time.as_secs_f64();
+    writeln!(out, "\n{}", reports::summary(record))?;
+    let service = record.tally(Scope::Run, None).service_times();
     writeln!(
         out,
-        "\n{} ({}), {} s measured after {} s of warm-up",
-        record.scenario.title,
-        record.scenario.path,
-        seconds(record.scenario.duration),
-        seconds(record.scenario.warmup)
-    )?;
-    table(record, out)?;
-    writeln!(out)?;
-    for verdict in &record.thresholds {
-        let mark = match verdict.passed {
-            Some(true) => "passed",
-            Some(false) => "FAILED",
-            None => "unjudged",
-        };
-        let value = verdict.estimate.as_ref().map_or_else(
-            || "no value".to_owned(),
-            |e| unit(verdict.threshold.figure.metric.name(), verdict.threshold.figure.aggregate, e.value),
-        );
-        writeln!(out, "{mark:<8} {} {}: {value}", verdict.threshold.selector, verdict.threshold.condition)?;
-    }
-    match record.status {
-        Status::Complete => {}
-        Status::Interrupted => writeln!(out, "INTERRUPTED: this is what there was until then")?,
-        Status::Killed => writeln!(out, "KILLED: this is what the journal holds")?,
-    }
-    for reason in &record.validity.reasons {
-        writeln!(out, "INVALID: {reason}")?;
-    }
-    Ok(())
+        "Generator\n  send lag at most p99 {}, {} of a core, machine {} busy; service_time p50 {}, p99 {}\n",
+        milliseconds(send_lag(record)),
+        mean(record, sample::CPU).map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2}")),
+        mean(record, loadgen::run::MACHINE_BUSY)
+            .map_or_else(|| "-".to_owned(), |busy| format!("{:.0}%", busy * 100.0)),
+        milliseconds(service.percentile(50.0)),
+        milliseconds(service.percentile(99.0)),
+    )
 }
 
-fn table(record: &RunRecord, out: &mut impl Write) -> io::Result<()> {
-    let windows: Vec<_> = record.frame.windows.iter().enumerate().filter(|(_, w)| w.is_measured()).collect();
-    let mut rows: Vec<(String, Scope)> =
-        windows.iter().map(|(index, window)| (window.name.clone(), Scope::Window(*index))).collect();
-    if rows.len() != 1 {
-        rows.push(("whole run".to_owned(), Scope::Run));
-    }
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(10);
-    writeln!(
-        out,
-        "{:width$} {:>9} {:>8} {:>9} {:>10} {:>10} {:>10} {:>12} {:>10}",
-        "phase", "due", "failed", "good/s", "p50", "p90", "p99", "p99 service", "send lag"
-    )?;
-    for (name, scope) in rows {
-        let tally = record.tally(scope, None);
-        let (response, service) = (tally.response_times(), tally.service_times());
-        let seconds = record.seconds(scope);
-        let rate = if seconds > 0.0 { tally.ok as f64 / seconds } else { 0.0 };
-        let lag = match scope {
-            Scope::Window(index) => milliseconds(record.tallies.window_send_lag(index).percentile(99.0)),
-            _ => String::new(),
-        };
-        writeln!(
-            out,
-            "{name:width$} {:>9} {:>8} {rate:>9.1} {:>10} {:>10} {:>10} {:>12} {lag:>10}",
-            tally.due(),
-            tally.failed(),
-            milliseconds(response.percentile(50.0)),
-            milliseconds(response.percentile(90.0)),
-            milliseconds(response.percentile(99.0)),
-            milliseconds(service.percentile(99.0)),
-        )?;
-    }
-    Ok(())
+/// The 99th percentile of the send lag in the measured window where it is worst.
+fn send_lag(record: &RunRecord) -> Option<f64> {
+    let windows = record.frame.windows.iter().enumerate().filter(|(_, window)| window.is_measured());
+    windows.filter_map(|(index, _)| record.tallies.window_send_lag(index).percentile(99.0)).reduce(f64::max)
+}
+
+/// The mean of one of the generator's metrics.
+fn mean(record: &RunRecord, metric: &str) -> Option<f64> {
+    let series = record.series(sample::GENERATOR, metric).next()?;
+    let values: Vec<f64> = series.values.iter().flatten().copied().collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// Seconds as milliseconds with three digits; a dropped request is infinitely late.
@@ -88,16 +43,6 @@ pub(crate) fn milliseconds(seconds: Option<f64>) -> String {
             let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
             format!("{value:.digits$} ms")
         }
-    }
-}
-
-/// A figure in the unit of its metric.
-fn unit(metric: &str, aggregate: Aggregate, value: f64) -> String {
-    match (metric, aggregate) {
-        (_, Aggregate::Count) => format!("{value}"),
-        ("failed", _) => format!("{:.3}%", value * 100.0),
-        ("rate", _) => format!("{value:.1}/s"),
-        _ => milliseconds(Some(value)),
     }
 }
 

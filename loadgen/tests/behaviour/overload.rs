@@ -1,9 +1,12 @@
 //! A server too slow for the load makes the run fail, not invalid.
 
+use std::sync::{Arc, Mutex};
+
 use loadgen::Options;
 use results::Failure;
+use scenarios::plan::Plan;
 
-use crate::support::{Server, answer, counts, failures, planned, play, scenario};
+use crate::support::{Server, answer, counts, failures, planned, play, read_request, scenario};
 
 #[test]
 fn what_exceeds_max_in_flight_is_dropped() {
@@ -25,4 +28,31 @@ fn what_exceeds_max_in_flight_is_dropped() {
         "{:?}",
         record.validity
     );
+}
+
+#[test]
+fn waiting_requests_are_sent_in_the_order_of_their_due_times() {
+    let scenario = scenario(100, 1, "arrivals = \"poisson\"\nconnections = 1\nmax_in_flight = 1000");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let server = {
+        let seen = Arc::clone(&seen);
+        Server::start(move |stream, _| {
+            // The first request was read before this is called; all later ones are read here.
+            while answer(stream) {
+                // Twice the load that one connection can serve, so that nearly all of them wait.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                let Some(request) = read_request(stream) else { break };
+                let id = request.lines().find_map(|line| line.strip_prefix("x-rehearsal-request: "));
+                seen.lock()
+                    .expect("no thread panics with the lock")
+                    .push(id.expect("it has a number").to_owned());
+            }
+            false
+        })
+    };
+    let record = play(&scenario, server.address, Options::default());
+    assert_eq!(counts(&record).2, 0);
+    let plan: Vec<String> =
+        Plan::new(&scenario).requests().map(|planned| format!("{:016x}", planned.id.0)).collect();
+    assert_eq!(*seen.lock().expect("no thread panics with the lock"), plan[1..]);
 }

@@ -58,5 +58,5 @@ fn a_threshold_that_does_not_hold_ends_with_99() {
     let expected = if record.validity.is_valid() { 99 } else { 111 };
     assert_eq!(output.status.code(), Some(expected), "{}", errors(&output));
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(summary.contains("FAILED   response_time p(50)<1us"), "{summary}");
+    assert!(summary.contains("✗ response_time p(50)<1us"), "{summary}");
 }
