@@ -22,6 +22,8 @@ pub(crate) struct Server {
 
 #[derive(Debug)]
 pub(crate) struct Balancer {
+    pub(crate) component: u16,
+    pub(crate) instance: u32,
     pub(crate) servers: Vec<Server>,
     pub(crate) next: usize,
     pub(crate) retries: u32,

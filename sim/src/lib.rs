@@ -19,6 +19,8 @@ mod gauge;
 mod health;
 mod host;
 mod kv_store;
+#[cfg(test)]
+mod leaks;
 mod program;
 mod request;
 mod sample;

@@ -10,6 +10,9 @@ use results::{Frame, Sample};
 
 use crate::world::World;
 
+/// Requests under way and waiting at the clients, by the load generator's name for it; a mean.
+const IN_FLIGHT: &str = "in_flight";
+
 /// Gathers samples at the end of each interval.
 #[derive(Debug)]
 pub(crate) struct Sampler {
@@ -47,6 +50,10 @@ impl World {
                 value,
             });
         };
+        for balancer in &self.balancers {
+            let up = f64::from(u8::from(balancer.killed == 0));
+            put(&names[usize::from(balancer.component)], balancer.instance, UP, up);
+        }
         for service in &mut self.services {
             let name = &names[usize::from(service.component)];
             let cores = f64::from(self.cores[usize::from(service.host)].total);
@@ -91,7 +98,7 @@ impl World {
             busy += client.busy.read(now, nanos);
         }
         put(GENERATOR, 0, QUEUE, queue);
-        put(GENERATOR, 0, IN_SERVICE, busy);
+        put(GENERATOR, 0, IN_FLIGHT, queue + busy);
         self.sampler.interval += 1;
         if let Some(at) = self.sampler.next() {
             self.events.schedule(at, self.sampler.timer);

@@ -48,7 +48,7 @@ const REQUESTS_PER_SLICE: f64 = 200_000.0;
 #[derive(Debug)]
 pub struct Simulation {
     plan: Arc<Plan>,
-    world: World,
+    pub(crate) world: World,
     total: SimTime,
     /// Up to where requests have come due.
     reached: SimTime,

@@ -275,7 +275,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
     let host = places.hosts[component.host.index()] + instance as u16;
     let index = id.index() as u16;
     match &component.kind {
-        ComponentKind::LoadBalancer(b) => add_balancer(world, scenario, places, id, b, latency),
+        ComponentKind::LoadBalancer(b) => add_balancer(world, scenario, places, (id, instance), b, latency),
         ComponentKind::Service(s) => world.services.push(Service {
             component: index,
             instance,
@@ -355,7 +355,7 @@ fn add_balancer(
     world: &mut World,
     scenario: &Scenario,
     places: &Places,
-    id: ComponentId,
+    (id, instance): (ComponentId, u32),
     b: &LoadBalancer,
     latency: Delay,
 ) {
@@ -395,6 +395,8 @@ fn add_balancer(
         .then(|| TimeoutRing::new(b.server_timeout.as_nanos()));
     let timer = world.add_timer(Timer::ServerTimeout(u32::from(number)));
     world.balancers.push(Balancer {
+        component: id.index() as u16,
+        instance,
         servers,
         next: 0,
         retries: b.retries,

@@ -246,6 +246,11 @@ impl Lists {
         self.free.push(list);
     }
 
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        self.lists.len() - self.free.len()
+    }
+
     pub(crate) fn get(&mut self, list: u32) -> &mut Vec<u64> {
         &mut self.lists[list as usize]
     }

@@ -1,0 +1,124 @@
+//! Whatever breaks, in whatever order: once it is all over, every worker, core, connection and slot is free again.
+
+use std::sync::atomic::AtomicBool;
+
+use proptest::prelude::*;
+use scenarios::Scenario;
+
+use crate::Simulation;
+use crate::client::Connections;
+use crate::request::CHECK;
+
+/// The scenario of trouble without its own faults.
+fn stack() -> (&'static str, &'static str) {
+    let text = include_str!("../tests/sim/trouble.toml");
+    let faults = text.find("[[faults]]").expect("it has faults");
+    let calibration = text.find("[calibration]").expect("it has a calibration");
+    (&text[..faults], &text[calibration..])
+}
+
+#[derive(Clone, Debug)]
+struct Break {
+    at_ms: u32,
+    for_ms: u32,
+    what: &'static str,
+}
+
+const WHAT: [&str; 24] = [
+    r#"kill = "host:app[1]""#,
+    r#"kill = "host:app[2]""#,
+    r#"kill = "host:app[3]""#,
+    r#"kill = "component:shop[1]""#,
+    r#"kill = "host:tools[1]""#,
+    r#"kill = "component:images[2]""#,
+    r#"kill = "host:edge[1]""#,
+    r#"kill = "component:balancer[2]""#,
+    r#"kill = "component:objects""#,
+    r#"kill = "component:archive""#,
+    r#"kill = "host:db""#,
+    r#"hang = "host:app[1]""#,
+    r#"hang = "component:shop[2]""#,
+    r#"hang = "component:images[1]""#,
+    r#"hang = "component:objects""#,
+    r#"hang = "component:archive""#,
+    r#"unplug = "host:app[1]""#,
+    r#"unplug = "host:app[2]""#,
+    r#"unplug = "host:tools[2]""#,
+    r#"unplug = "host:data""#,
+    r#"unplug = "host:db""#,
+    r#"serve_500 = "component:shop[1]""#,
+    r#"serve_500 = "component:images[1]""#,
+    r#"serve_500 = "component:balancer[1]""#,
+];
+
+fn breaks() -> impl Strategy<Value = Vec<Break>> {
+    let one = (0_u32..12_000, 1_u32..4_000, 0..WHAT.len()).prop_map(|(at_ms, for_ms, i)| Break {
+        at_ms,
+        for_ms,
+        what: WHAT[i],
+    });
+    proptest::collection::vec(one, 1..12)
+}
+
+fn left_over(faults: &[Break], seed: u32) -> Result<(), TestCaseError> {
+    let (head, tail) = stack();
+    let faults: String = faults
+        .iter()
+        .map(|f| format!("[[faults]]\nat = \"{}ms\"\nfor = \"{}ms\"\n{}\n", f.at_ms, f.for_ms, f.what))
+        .collect();
+    let text = format!("{head}{faults}{tail}")
+        .replace("seed = 1", &format!("seed = {seed}"))
+        .replace("duration = \"40s\"", "duration = \"13s\"");
+    let scenario = Scenario::parse("trouble.toml", text).expect("it is good with any faults");
+    let mut simulation = Simulation::new(&scenario).expect("the simulator takes it");
+    let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
+    prop_assert_eq!(outcome.counts.due, outcome.counts.ok + outcome.counts.failed);
+    let world = &mut simulation.world;
+    // Requests that nobody waits for any more still run to their end; faults end as well.
+    let over = 60_000_000_000;
+    while world.events.next_time() < over {
+        let (at, token) = world.events.pop().expect("there is a next one");
+        world.handle(at, token);
+    }
+    prop_assert_eq!(world.requests.slots().filter(|(_, r)| r.origin != CHECK).count(), 0, "slots in use");
+    for (i, service) in world.services.iter().enumerate() {
+        prop_assert_eq!(service.in_service.level(), 0, "workers of service {} are busy", i);
+        prop_assert_eq!((service.waiting.len(), service.queue.level()), (0, 0));
+        prop_assert_eq!((service.share.busy.level(), service.share.queue.level()), (0, 0));
+        prop_assert!(service.parked.is_empty());
+        prop_assert_eq!((service.killed, service.stopped, service.unplugged, service.broken), (0, 0, 0, 0));
+    }
+    for store in &world.stores {
+        prop_assert!(!store.running && store.parked.is_empty());
+        prop_assert_eq!((store.waiting.len(), store.queue.level(), store.busy.level()), (0, 0, 0));
+        let contents = &store.contents;
+        let held: u64 =
+            contents.volatile.from(0).chain(contents.lasting.from(0)).map(|e| u64::from(e.bytes)).sum();
+        prop_assert_eq!(contents.used_bytes, contents.persistent_bytes + held);
+    }
+    for database in &world.databases {
+        prop_assert_eq!((database.in_service.level(), database.waiting.len()), (0, 0));
+        prop_assert_eq!((database.share.busy.level(), database.share.queue.level()), (0, 0));
+    }
+    for cores in &world.cores {
+        prop_assert_eq!((cores.busy, cores.queue.len()), (0, 0));
+    }
+    for (client, traffic) in world.clients.iter().zip(&scenario.traffic) {
+        let free = match &client.connections {
+            Connections::Alike(free) => *free,
+            Connections::Numbered(free) => free.len() as u32,
+        };
+        prop_assert_eq!((client.in_flight, client.waiting.len(), free), (0, 0, traffic.connections));
+    }
+    prop_assert_eq!(world.missed.in_use(), 0);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_left_over_whatever_breaks(faults in breaks(), seed in 1_u32..1_000) {
+        left_over(&faults, seed)?;
+    }
+}
