@@ -14,6 +14,7 @@ use scenarios::plan::Draws;
 use scenarios::scenario::{ComponentId, ComponentKind};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
+use tokio::runtime::{Builder, LocalOptions};
 
 use crate::emulated::clock::process_cpu_seconds;
 use crate::emulated::{Cores, Timer};
@@ -123,12 +124,13 @@ pub(crate) fn run() -> ExitCode {
         complain("a component was started without a setup");
         return ExitCode::FAILURE;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // A local runtime wakes its tasks without a system call, where a `LocalSet` writes to an eventfd each time.
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("no runtime: {error}")),
     };
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         let started = Context::new(setup).and_then(|context| {
             let context = Rc::new(context);
             let metrics = context.start().map_err(|error| format!("{}: {error}", context.name()))?;

@@ -56,7 +56,7 @@ impl Ord for Sleeper {
 }
 
 impl Timer {
-    /// Opens the descriptor and starts the task that serves it on the current `LocalSet`.
+    /// Opens the descriptor and starts the task that serves it on the current local runtime.
     ///
     /// # Errors
     /// Where the kernel refuses a timer descriptor.
@@ -153,12 +153,17 @@ async fn serve(inner: Rc<Inner>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::{Builder, LocalOptions};
+
     use super::*;
 
     #[test]
     fn sleepers_are_never_early_and_wake_in_order() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        tokio::task::LocalSet::new().block_on(&runtime, async {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .expect("a runtime");
+        runtime.block_on(async {
             let timer = Timer::start().expect("a timer");
             let start = now_nanos();
             let order = Rc::new(RefCell::new(Vec::new()));

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -23,6 +24,9 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Self {
         // It fails only on a socket that is already dead, which the next read will tell.
         let _ = stream.set_nodelay(true);
+        // Some machines' default (BBR) spaces packets by a timer, which has no place on a loopback interface. Reno is
+        // part of every kernel.
+        let _ = SockRef::from(&stream).set_tcp_congestion(b"reno");
         Self { stream, input: Vec::new(), used: 0 }
     }
 

@@ -22,6 +22,7 @@ use scenarios::Scenario;
 use scenarios::scenario::ComponentId;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
 use crate::message::{self, Opening, Place, Stage};
@@ -47,8 +48,8 @@ pub(crate) fn run() -> ExitCode {
         complain("the supervisor was started without a scenario");
         return ExitCode::FAILURE;
     };
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, supervise(stage)),
+    match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime.block_on(supervise(stage)),
         Err(error) => fail(format!("no runtime: {error}")),
     }
 }
