@@ -191,7 +191,7 @@ impl Comparison<'_> {
     fn names(&self) -> [String; 2] {
         let name = |letter, r: &RunRecord| {
             let p = &r.provenance;
-            format!("{letter}: {}, by {}, started {}", r.world.title(), p.tool, p.started)
+            format!("{letter}: {}, by {}, started {:.0}", r.world.title(), p.tool, p.started)
         };
         [name("A", self.a), name("B", self.b)]
     }

@@ -14,6 +14,8 @@ pub(crate) enum Unit {
     Share,
     /// A plain number.
     Count,
+    /// Bytes, in binary multiples.
+    Bytes,
 }
 
 impl Unit {
@@ -34,6 +36,7 @@ impl Unit {
             Self::Share if !value.is_finite() => digits(value),
             Self::Share => format!("{}%", digits(value * 100.0)),
             Self::Count => plain_with(value, digits),
+            Self::Bytes => bytes_with(value, digits),
         }
     }
 
@@ -57,6 +60,7 @@ impl Unit {
             Self::PerSecond => "per second",
             Self::Share => "fraction",
             Self::Count => "count",
+            Self::Bytes => "bytes",
         }
     }
 }
@@ -72,7 +76,8 @@ pub(crate) fn significant(value: f64) -> String {
     let decimals = |v: f64| (2 - v.abs().log10().floor() as i32).clamp(0, 9) as usize;
     // Rounding may carry into another digit: 9.996 is 10.0.
     let rounded: f64 = format!("{value:.*}", decimals(value)).parse().unwrap_or(value);
-    format!("{value:.*}", decimals(if rounded == 0.0 { value } else { rounded }))
+    let text = format!("{value:.*}", decimals(if rounded == 0.0 { value } else { rounded }));
+    text.replace('-', "−")
 }
 
 /// The same without trailing zeros after the point.
@@ -90,7 +95,7 @@ fn seconds_with(value: f64, digits: fn(f64) -> String) -> String {
     let magnitude = value.abs();
     let (scale, unit) = match magnitude {
         _ if !value.is_finite() => return digits(value),
-        0.0 => return "0 ms".to_owned(),
+        0.0 => return "0 s".to_owned(),
         m if m < 0.999_5e-3 => (1e6, "µs"),
         m if m < 0.999_5 => (1e3, "ms"),
         m if m < 180.0 => (1.0, "s"),
@@ -133,6 +138,12 @@ fn plain_with(value: f64, digits: fn(f64) -> String) -> String {
     }
 }
 
+fn bytes_with(value: f64, digits: fn(f64) -> String) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let power = if value >= 1.0 { (value.log2() / 10.0) as usize } else { 0 }.min(UNITS.len() - 1);
+    format!("{} {}", digits(value / 1024f64.powi(power as i32)), UNITS[power])
+}
+
 /// A count with its thousands apart.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
@@ -168,7 +179,7 @@ mod tests {
     fn units_fit_the_number() {
         let shown: Vec<String> =
             [0.0, 4.2e-5, 0.012_34, 0.999_9, 12.0, 75.0, 900.0, 86_400.0, 604_800.0].map(seconds).to_vec();
-        assert_eq!(shown, ["0 ms", "42 µs", "12.3 ms", "1 s", "12 s", "75 s", "15 min", "24 h", "7 d"]);
+        assert_eq!(shown, ["0 s", "42 µs", "12.3 ms", "1 s", "12 s", "75 s", "15 min", "24 h", "7 d"]);
         assert_eq!(seconds(f64::INFINITY), "∞");
         let counts = [1.0, 999.4, 1_234.0, 2.5e6, 3e9].map(|n| Unit::Count.show_round(n));
         assert_eq!(counts, ["1", "999", "1,234", "2.5 M", "3 G"]);

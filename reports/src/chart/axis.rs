@@ -47,7 +47,14 @@ impl Axis {
         let most = if most > 0.0 { most } else { 1.0 };
         // A share is at most 1, and there is no room above that.
         let high = if unit == Unit::Share && most <= 1.0 && most > 0.6 { 1.0 } else { most * 1.08 };
-        let step = nice_step(high / 5.0);
+        let step = match unit {
+            // Ticks in the binary multiple in which they are shown.
+            Unit::Bytes if high >= 1024.0 => {
+                let multiple = 1024f64.powf((high.log2() / 10.0).floor());
+                nice_step(high / multiple / 5.0) * multiple
+            }
+            _ => nice_step(high / 5.0),
+        };
         let ticks = (0..=20).map(|i| f64::from(i) * step).take_while(|t| *t <= high * 1.000_1);
         Self { low: 0.0, high, log: false, ticks: ticks.map(|t| (t, unit.show_round(t))).collect() }
     }
@@ -75,7 +82,7 @@ impl Axis {
             _ => (86_400.0, "d"),
         };
         let (first, last) = ((from / step - 1e-4).ceil() as i64, (until / step + 1e-4).floor() as i64);
-        let text = |t: f64| format!("{} {unit}", format::short(t / scale).replace('-', "−"));
+        let text = |t: f64| format!("{} {unit}", format::short(t / scale));
         let ticks = (first..=last).map(|i| i as f64 * step).map(|t| (t, text(t)));
         Self { low: from, high: until, log: false, ticks: ticks.collect() }
     }

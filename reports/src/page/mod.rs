@@ -1,8 +1,10 @@
 //! Pages: one self-contained HTML file, without scripts and without anything from elsewhere.
 
 mod compared;
+mod components;
 mod figure;
 mod run;
+mod timeline;
 
 use askama::Template;
 use results::RunRecord;

@@ -2,21 +2,18 @@
 
 use askama::Template;
 use results::record::Status;
-use results::{Failure, RunRecord, Scope, World, sample};
+use results::{Failure, RunRecord, Scope, World};
 
-use super::figure::{Figure, bands, time_axis};
+use super::components::components;
+use super::figure::Figure;
+use super::timeline::{Reading, Timeline};
 use crate::chart::{Chart, Horizontal, Line, Scale};
 use crate::format::{self, Unit};
-use crate::moments::{Moment, PERCENTILES, at_most, moments};
+use crate::moments::{Moment, PERCENTILES};
 use crate::phases::{FAILED, Key, MAX, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
 use crate::summary::phase_table;
 use crate::table::Table;
 use crate::verdict;
-
-/// The greatest number of rows of a table under a chart.
-const ROWS: usize = 60;
-/// The greatest number of lines in a chart of instances; beyond it instances are summed up by component.
-const MOST_LINES: usize = 8;
 
 /// A key figure.
 struct Card {
@@ -110,10 +107,13 @@ fn cards(record: &RunRecord) -> Vec<Card> {
     ];
     for (label, key) in keys {
         let estimate = key.of(record, Scope::Run);
-        let note = match estimate {
+        let mut note = match estimate {
             Some(e) if e.low < e.high => format!("{} … {}", key.unit.show(e.low), key.unit.show(e.high)),
             _ => String::new(),
         };
+        if key == FAILED && estimate.is_some() {
+            note = format!("{} requests; {note}", format::grouped(tally.failed()));
+        }
         cards.push(card(label, format::figure(estimate, key.unit), note));
     }
     cards
@@ -134,11 +134,11 @@ fn class_table(record: &RunRecord) -> Table {
 }
 
 fn thresholds(record: &RunRecord) -> Option<Table> {
-    let mut table = Table::new(&["threshold", "limit", "measured", "verdict"]);
+    let mut table = Table::new(&["threshold", "limit", "figure", "verdict"]);
     for v in &record.thresholds {
         let figure = v.threshold.figure;
         let unit = verdict::unit(figure.metric, figure.aggregate);
-        let measured = if v.estimate.is_some() && v.passed.is_some() {
+        let shown = if v.estimate.is_some() && v.passed.is_some() {
             format::with_noise(v.estimate, unit)
         } else {
             verdict::value(v)
@@ -147,7 +147,7 @@ fn thresholds(record: &RunRecord) -> Option<Table> {
         table.rows.push(vec![
             v.threshold.selector.clone(),
             v.threshold.condition.clone(),
-            measured,
+            shown,
             passed.to_owned(),
         ]);
     }
@@ -173,52 +173,8 @@ fn published(record: &RunRecord) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
-/// A function of a moment, drawn as a line.
-type Reading<'a> = (&'a str, &'a dyn Fn(&Moment) -> Option<f64>);
-
-/// Draws and tabulates functions of the run's moments.
-struct Timeline<'a> {
-    record: &'a RunRecord,
-    fine: Vec<Moment>,
-    coarse: Vec<Moment>,
-}
-
-impl Timeline<'_> {
-    fn figure(
-        &self,
-        title: &str,
-        caption: &str,
-        unit: Unit,
-        scale: Scale,
-        readings: &[Reading<'_>],
-    ) -> Figure {
-        let lines = readings.iter().map(|(name, read)| Line {
-            name: (*name).to_owned(),
-            points: self.fine.iter().map(|m| (m.middle(), read(m))).collect(),
-        });
-        let chart = Chart {
-            label: format!("{title} over time"),
-            horizontal: time_axis(self.record),
-            unit,
-            scale,
-            lines: lines.collect(),
-            bands: bands(self.record),
-        };
-        let mut head = vec!["from", "to"];
-        head.extend(readings.iter().map(|r| r.0));
-        let mut table = Table::new(&head);
-        for m in &self.coarse {
-            let mut row = vec![format::seconds(m.from), format::seconds(m.until)];
-            let values = readings.iter().map(|(_, read)| read(m));
-            row.extend(values.map(|v| v.map_or_else(|| "–".to_owned(), |v| unit.show(v))));
-            table.rows.push(row);
-        }
-        Figure::new(title, caption, &chart, table)
-    }
-}
-
 fn figures(record: &RunRecord) -> Vec<Figure> {
-    let timeline = Timeline { record, fine: moments(record, 1), coarse: at_most(record, ROWS) };
+    let timeline = Timeline::new(record);
     let mut figures = vec![timeline.figure(
         "Offered and achieved rate",
         "Requests due, and good answers when they came.",
@@ -302,107 +258,6 @@ fn distribution(record: &RunRecord) -> Figure {
     Figure::new("Distribution of response and service time", caption, &chart, table)
 }
 
-/// What was observed of components: utilisation, waiting, hit ratio, evictions.
-fn components(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
-    let states = [
-        (sample::UTILISATION, "Utilisation", "Busy share of each instance's cores or workers.", Unit::Share),
-        (sample::QUEUE, "Waiting", "How many wait at each instance, on average.", Unit::Count),
-    ];
-    let mut figures = Vec::new();
-    for (metric, title, caption, unit) in states {
-        let readings = by_instance(record, metric);
-        figures.extend(drawn(timeline, title, caption, unit, &readings));
-    }
-    let stores: Vec<&str> = record
-        .scenario
-        .components
-        .iter()
-        .map(|c| c.name.as_str())
-        .filter(|name| record.series(name, sample::HITS).next().is_some())
-        .collect();
-    let count = |component: &str, metric: &str, m: &Moment| -> Option<f64> {
-        let values = record.series(component, metric).flat_map(|s| &s.values[m.intervals.clone()]).flatten();
-        values.copied().reduce(|a, b| a + b)
-    };
-    let ratios: Vec<Named<'_>> = stores
-        .iter()
-        .map(|&store| {
-            let read = move |m: &Moment| {
-                let hits = count(store, sample::HITS, m).unwrap_or(0.0);
-                let asked = hits + count(store, sample::MISSES, m).unwrap_or(0.0);
-                (asked > 0.0).then_some(hits / asked)
-            };
-            (store.to_owned(), Box::new(read) as Read<'_>)
-        })
-        .collect();
-    let caption = "Keys found among the keys asked for.";
-    figures.extend(drawn(timeline, "Hit ratio", caption, Unit::Share, &ratios));
-    let evictions: Vec<Named<'_>> = stores
-        .iter()
-        .map(|&store| {
-            let read = move |m: &Moment| count(store, sample::EVICTIONS, m).map(|n| n / (m.until - m.from));
-            (store.to_owned(), Box::new(read) as Read<'_>)
-        })
-        .collect();
-    let caption = "Keys removed to make room.";
-    figures.extend(drawn(timeline, "Evictions", caption, Unit::PerSecond, &evictions));
-    figures
-}
-
-type Read<'a> = Box<dyn Fn(&Moment) -> Option<f64> + 'a>;
-type Named<'a> = (String, Read<'a>);
-
-fn drawn(
-    timeline: &Timeline<'_>,
-    title: &str,
-    caption: &str,
-    unit: Unit,
-    lines: &[Named<'_>],
-) -> Option<Figure> {
-    if !timeline.fine.iter().any(|m| lines.iter().any(|(_, read)| read(m).is_some())) {
-        return None;
-    }
-    let readings: Vec<Reading<'_>> =
-        lines.iter().map(|(name, read)| (name.as_str(), read.as_ref() as _)).collect();
-    Some(timeline.figure(title, caption, unit, Scale::Linear, &readings))
-}
-
-/// A line for each instance, or, where these are too many, for the mean of each component's.
-fn by_instance<'a>(record: &'a RunRecord, metric: &'a str) -> Vec<Named<'a>> {
-    let mean = |values: &[Option<f64>]| {
-        let known: Vec<f64> = values.iter().flatten().copied().collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-    };
-    let names = record.scenario.components.iter().map(|c| c.name.as_str());
-    let all: Vec<_> = names.flat_map(|name| record.series(name, metric)).collect();
-    if all.len() <= MOST_LINES {
-        let alone = |name: &str| all.iter().filter(|s| s.component == name).count() == 1;
-        return all
-            .iter()
-            .map(|&s| {
-                let name = if alone(&s.component) {
-                    s.component.clone()
-                } else {
-                    format!("{}[{}]", s.component, s.instance + 1)
-                };
-                let read = move |m: &Moment| mean(&s.values[m.intervals.clone()]);
-                (name, Box::new(read) as Read<'a>)
-            })
-            .collect();
-    }
-    let components = record.scenario.components.iter();
-    components
-        .filter(|c| record.series(&c.name, metric).next().is_some())
-        .map(|c| {
-            let read = move |m: &Moment| {
-                let values = record.series(&c.name, metric).map(|s| mean(&s.values[m.intervals.clone()]));
-                mean(&values.collect::<Vec<_>>())
-            };
-            (format!("{} (mean of {})", c.name, c.instances), Box::new(read) as Read<'a>)
-        })
-        .collect()
-}
-
 fn provenance(record: &RunRecord) -> Vec<(&'static str, String)> {
     let (facts, origin) = (&record.scenario, &record.provenance);
     let machine = &origin.machine;
@@ -421,7 +276,7 @@ fn provenance(record: &RunRecord) -> Vec<(&'static str, String)> {
             ),
         ),
         ("Made by", origin.tool.clone()),
-        ("Started", format!("{}, took {}", origin.started, format::seconds(origin.took.as_secs_f64()))),
+        ("Started", format!("{:.0}, took {}", origin.started, format::seconds(origin.took.as_secs_f64()))),
         (
             "Machine",
             format!(
