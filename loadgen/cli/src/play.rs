@@ -3,12 +3,16 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use loadgen::http::Limits;
 use loadgen::{Entries, Job};
 use results::{Provenance, RunRecord};
+use scenarios::Scenario;
 
 use crate::arguments::Options;
 use crate::prepare::{Prepared, prepare};
@@ -19,6 +23,8 @@ use crate::{interrupt, summary};
 
 /// The report's name beside the record.
 const REPORT: &str = "report.html";
+/// An interruption is noticed this soon.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Plays a file, or the quickstart; the exit code.
 pub(crate) fn play(file: Option<&Path>, options: &Options) -> Result<u8, Problem> {
@@ -60,12 +66,35 @@ fn say(prepared: &Prepared) -> io::Result<()> {
     Ok(())
 }
 
+/// The reference stack, started; none where that was interrupted. Filling its stores can take a while.
+fn start(scenario: &Scenario, quiet: bool, stop: &AtomicBool) -> Result<Option<StackSystem>, Problem> {
+    let begun = Instant::now();
+    let (started, stack) = mpsc::channel();
+    let own = scenario.clone();
+    // The stack's processes end with this one, so an interrupted start needs no more than that.
+    thread::spawn(move || started.send(StackSystem::start(&own)));
+    if !quiet {
+        writeln!(io::stderr(), "starting the reference stack")?;
+    }
+    loop {
+        match stack.recv_timeout(LOOK) {
+            Ok(stack) => {
+                if !quiet {
+                    writeln!(io::stderr(), "started in {:.1} s", begun.elapsed().as_secs_f64())?;
+                }
+                return stack.map(Some);
+            }
+            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("the thread that starts the stack says how it went")
+            }
+        }
+    }
+}
+
 /// The record of the run; none where it was interrupted before it began.
-fn measure(
-    prepared: &Prepared,
-    options: &Options,
-    stop: &'static std::sync::atomic::AtomicBool,
-) -> Result<Option<RunRecord>, Problem> {
+fn measure(prepared: &Prepared, options: &Options, stop: &AtomicBool) -> Result<Option<RunRecord>, Problem> {
     let scenario = &prepared.scenario;
     let (entries, system) = match &options.target {
         Some(url) => {
@@ -75,13 +104,10 @@ fn measure(
             (Entries { by_traffic, base_path: target.base_path }, None)
         }
         None => {
-            let system = StackSystem::start(scenario)?;
+            let Some(system) = start(scenario, options.quiet, stop)? else { return Ok(None) };
             (system.entries(scenario)?, Some(system))
         }
     };
-    if stop.load(Ordering::Relaxed) {
-        return Ok(None);
-    }
     let mut engine = loadgen::Options::default();
     engine.threads = options.threads;
     engine.limits = Limits { body_bytes: options.max_body.get(), ..Limits::default() };

@@ -3,7 +3,7 @@
 use results::{RunRecord, Scope, Status};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Place, errors};
+use crate::support::{Place, errors, until};
 
 #[test]
 fn killing_the_program_leaves_no_process_and_the_next_run_starts_cleanly() {
@@ -48,4 +48,20 @@ fn an_interrupted_run_leaves_the_record_of_what_it_had() {
         assert!(!run.join(results::writer::JOURNAL).exists() && run.join("report.html").exists());
         place.all_gone();
     }
+}
+
+#[test]
+fn an_interruption_of_the_start_leaves_nothing() {
+    let place = Place::new();
+    // A store that takes its time to fill.
+    place.shop(
+        "600s",
+        "[keyspaces.many]\nin = \"objects\"\nkeys = 20_000_000\npersistent = true\nvalue = \"1B\"",
+    );
+    let mut program = place.start(&["run", "shop.toml"]);
+    until("the stack is being started", || (place.processes().len() > 1).then_some(()));
+    kill_process(Pid::from_child(&program), Signal::INT).expect("it is running");
+    assert_eq!(program.wait().expect("it was started here").code(), Some(105));
+    assert_eq!(place.runs(), Vec::<std::path::PathBuf>::new());
+    place.all_gone();
 }
