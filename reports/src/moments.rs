@@ -39,7 +39,7 @@ impl Moment {
 
 /// The run in stretches of `group` intervals, as far as it came. A last stretch that is too short for a rate is left
 /// out.
-pub(crate) fn moments(record: &RunRecord, group: usize) -> Vec<Moment> {
+fn moments(record: &RunRecord, group: usize) -> Vec<Moment> {
     let (frame, end) = (&record.frame, record.covered());
     let count = frame.intervals();
     let starts = (0..count).step_by(group.max(1));
@@ -53,6 +53,9 @@ pub(crate) fn moments(record: &RunRecord, group: usize) -> Vec<Moment> {
     };
     groups.filter_map(moment).collect()
 }
+
+/// The greatest number of points of a line: more of them would only blacken a chart.
+pub(crate) const MOST_POINTS: usize = 400;
 
 /// At most `rows` stretches.
 pub(crate) fn at_most(record: &RunRecord, rows: usize) -> Vec<Moment> {

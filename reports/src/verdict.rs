@@ -78,9 +78,14 @@ pub(crate) fn outcome(record: &RunRecord) -> Outcome {
 pub(crate) fn sentence(record: &RunRecord) -> String {
     let judged: Vec<_> = record.thresholds.iter().filter(|v| v.passed.is_some()).collect();
     let failing: Vec<_> = judged.iter().filter(|v| v.passed == Some(false)).collect();
+    let unjudged = record.thresholds.len() - judged.len();
+    let beside = match unjudged {
+        0 => String::new(),
+        n => format!(" ({n} more judges a part that this run has not)"),
+    };
     let thresholds = match (judged.len(), failing.len()) {
         (0, _) => "no threshold judges this run".to_owned(),
-        (1, 0) => "the one threshold holds".to_owned(),
+        (1, 0) => "the threshold holds".to_owned(),
         (all, 0) => format!("all {all} thresholds hold"),
         (all, n) => {
             let told = failing
@@ -96,6 +101,7 @@ pub(crate) fn sentence(record: &RunRecord) -> String {
             format!("{n} of {all} {plural}: {}", told.collect::<Vec<_>>().join("; "))
         }
     };
+    let thresholds = thresholds + &beside;
     match outcome(record) {
         Outcome::Incomplete => format!(
             "the run was {} after {} of {}, and shows only that much; of this, {thresholds}.",

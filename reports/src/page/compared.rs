@@ -7,7 +7,7 @@ use super::figure::{Figure, bands, time_axis};
 use crate::chart::{Chart, Horizontal, Line, Scale};
 use crate::compare::Comparison;
 use crate::format::{self, Unit};
-use crate::moments::{Moment, at_most, moments};
+use crate::moments::{MOST_POINTS, Moment, at_most};
 use crate::table::Table;
 
 const ROWS: usize = 60;
@@ -66,7 +66,7 @@ const READINGS: [Reading; 5] = [
 
 fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
     let runs = [("A", comparison.a), ("B", comparison.b)];
-    let fine = runs.map(|(_, r)| moments(r, 1));
+    let fine = runs.map(|(_, r)| at_most(r, MOST_POINTS));
     let coarse = runs.map(|(_, r)| at_most(r, ROWS));
     let mut figures = Vec::new();
     for (title, caption, unit, scale, read) in READINGS {

@@ -5,7 +5,7 @@ use results::RunRecord;
 use super::figure::{Figure, bands, time_axis};
 use crate::chart::{Chart, Line, Scale};
 use crate::format::{self, Unit};
-use crate::moments::{Moment, at_most, moments};
+use crate::moments::{MOST_POINTS, Moment, at_most};
 use crate::table::Table;
 
 /// The greatest number of rows of a table under a chart.
@@ -17,7 +17,7 @@ pub(super) type Reading<'a> = (&'a str, &'a dyn Fn(&Moment) -> Option<f64>);
 /// Draws and tabulates functions of the run's moments.
 pub(super) struct Timeline<'a> {
     record: &'a RunRecord,
-    /// By interval, for charts.
+    /// For charts.
     pub(super) fine: Vec<Moment>,
     /// In fewer steps, for tables.
     coarse: Vec<Moment>,
@@ -25,7 +25,7 @@ pub(super) struct Timeline<'a> {
 
 impl<'a> Timeline<'a> {
     pub(super) fn new(record: &'a RunRecord) -> Self {
-        Self { record, fine: moments(record, 1), coarse: at_most(record, ROWS) }
+        Self { record, fine: at_most(record, MOST_POINTS), coarse: at_most(record, ROWS) }
     }
 
     /// A chart of these readings with its table.
