@@ -55,6 +55,8 @@ pub(crate) struct Check {
 impl World {
     /// Starts a check, and sets the time of the next.
     pub(crate) fn start_check(&mut self, index: u32) {
+        // A timeout as long as the interval ends with it, before the next check.
+        self.check_timed_out(index, self.checks[index as usize].times_out);
         let check = &mut self.checks[index as usize];
         self.events.schedule(self.now + check.interval, check.timer);
         let balancer = &self.balancers[usize::from(check.balancer)];
@@ -91,7 +93,7 @@ impl World {
 
     pub(crate) fn check_timed_out(&mut self, index: u32, token: Token) {
         let check = &mut self.checks[index as usize];
-        if check.times_out == token {
+        if check.times_out == token && check.pending != NONE {
             let slot = check.pending;
             self.check_answered(slot, false);
             self.abandon(slot);

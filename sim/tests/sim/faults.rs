@@ -120,6 +120,17 @@ fn hung_node_answers_when_it_goes_on() {
 }
 
 #[test]
+fn hung_node_is_taken_out_by_checks_that_time_out() {
+    for timeout in ["", ", timeout = \"300ms\"", ", timeout = \"1s\"", ", timeout = \"5s\""] {
+        let checks = CHECKED.replace(" }", &format!("{timeout} }}"));
+        let run = run(&shop(&checks, "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nhang = \"host:app[1]\"\n"));
+        let up = run.metric("shop", 0, "up");
+        // Three checks without an answer take at most four intervals, two good ones bring it back.
+        assert_eq!((up[9], up[14], up[17], up[21]), (1.0, 0.0, 0.0, 1.0), "{checks}: {up:?}");
+    }
+}
+
+#[test]
 fn silent_server_is_a_504_after_the_timeout() {
     let fault = "[[faults]]\nat = \"10s\"\nfor = \"20s\"\nhang = \"host:app[1]\"\n";
     let balancer = "server_timeout = \"2s\"";
