@@ -165,3 +165,50 @@ fn fail(cell: &mut Tally<Coarse>, window: &mut Tally<Fine>, failure: Failure, re
         window.response_sum_nanos = window.response_sum_nanos.saturating_add(response);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame() -> Frame {
+        let secs = SimTime::from_secs;
+        let faults =
+            [("a", secs(4), SimTime::from_millis(5_500)), ("b", SimTime::from_millis(5_200), secs(8))];
+        Frame::cut(secs(2), SimTime::from_millis(12_300), 2, &faults)
+    }
+
+    proptest! {
+        /// The cursor is only a shortcut: whatever came before, a request lands where the frame says.
+        #[test]
+        fn outcomes_land_where_they_were_due(dues in proptest::collection::vec(0u64..15_000, 1..200)) {
+            let frame = frame();
+            let mut recorder = Recorder::new(&frame);
+            let mut expected = vec![0u64; frame.intervals() + frame.windows.len()];
+            for &due in &dues {
+                // Edges are hit exactly in half of the cases.
+                let due = SimTime::from_millis(if due % 2 == 0 { due / 100 * 100 } else { due });
+                recorder.count(1, due, Some(due), due + SimTime::from_millis(700), SimTime::ZERO, Ok(()));
+                expected[frame.interval_of(due)] += 1;
+                expected[frame.intervals() + frame.window_of(due)] += 1;
+            }
+            let delta = recorder.take();
+            let intervals = (0..frame.intervals()).map(|i| delta.tallies.interval(i, None).ok);
+            let windows = (0..frame.windows.len()).map(|w| delta.tallies.window(w, Some(1)).ok);
+            prop_assert_eq!(intervals.chain(windows).collect::<Vec<_>>(), expected);
+            let answered: u64 = (0..frame.intervals()).map(|i| delta.tallies.answered(i)).sum();
+            prop_assert!(answered <= dues.len() as u64);
+        }
+    }
+
+    #[test]
+    fn dropped_requests_have_no_times() {
+        let mut recorder = Recorder::new(&frame());
+        let due = SimTime::from_secs(3);
+        recorder.count(0, due, None, due, SimTime::ZERO, Err(Failure::Dropped));
+        let tally = recorder.take().tallies.window(1, None);
+        assert_eq!((tally.due(), tally.sent, tally.dropped()), (1, 0, 1));
+        assert!(tally.failed_response.is_empty() && tally.service.is_empty());
+        assert_eq!(tally.response_times().percentile(50.0), Some(f64::INFINITY));
+    }
+}

@@ -1,16 +1,16 @@
 //! The page of a comparison: both runs on the same axes.
 
 use askama::Template;
-use results::{RunRecord, Scope};
+use results::{RunRecord, Scope, sample};
 
+use super::components::{hit_ratio, utilisation};
 use super::figure::{Figure, bands, time_axis};
+use super::timeline::ROWS;
 use crate::chart::{Chart, Horizontal, Line, Scale};
 use crate::compare::Comparison;
 use crate::format::{self, Unit};
 use crate::moments::{MOST_POINTS, Moment, at_most};
 use crate::table::Table;
-
-const ROWS: usize = 60;
 
 #[derive(Template)]
 #[template(path = "compared.html")]
@@ -47,36 +47,69 @@ fn legend(letter: &str, record: &RunRecord) -> String {
     format!("{letter}: {}", record.world.title())
 }
 
-/// What is read from each moment of both runs.
-type Reading = (&'static str, &'static str, Unit, Scale, fn(&Moment) -> Option<f64>);
+type Read<'a> = Box<dyn Fn(&RunRecord, &Moment) -> Option<f64> + 'a>;
 
-const READINGS: [Reading; 5] = [
-    ("Throughput", "Good answers when they came.", Unit::PerSecond, Scale::Linear, |m| Some(m.achieved)),
-    ("Response time, median", "Where requests were due. Logarithmic.", Unit::Seconds, Scale::Log, |m| {
-        m.response[0]
-    }),
-    ("Response time, p90", "Where requests were due. Logarithmic.", Unit::Seconds, Scale::Log, |m| {
-        m.response[1]
-    }),
-    ("Response time, p99", "Where requests were due. Logarithmic.", Unit::Seconds, Scale::Log, |m| {
-        m.response[2]
-    }),
-    ("Failed requests", "Share of the requests due.", Unit::Share, Scale::Linear, |m| m.failed_share),
-];
+/// A chart of both runs: what is read from each moment of a run.
+struct Reading<'a> {
+    title: String,
+    caption: &'static str,
+    unit: Unit,
+    scale: Scale,
+    read: Read<'a>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(
+        title: impl Into<String>,
+        caption: &'static str,
+        unit: Unit,
+        read: impl Fn(&RunRecord, &Moment) -> Option<f64> + 'a,
+    ) -> Self {
+        let scale = if unit == Unit::Seconds { Scale::Log } else { Scale::Linear };
+        Self { title: title.into(), caption, unit, scale, read: Box::new(read) }
+    }
+}
+
+/// Throughput, percentiles and failures, then what both runs know of the components.
+fn readings<'a>(comparison: &Comparison<'a>) -> Vec<Reading<'a>> {
+    let due = "Where requests were due. Logarithmic.";
+    let mut readings = vec![
+        Reading::new("Throughput", "Good answers when they came.", Unit::PerSecond, |_, m| Some(m.achieved)),
+        Reading::new("Response time, median", due, Unit::Seconds, |_, m| m.response[0]),
+        Reading::new("Response time, p90", due, Unit::Seconds, |_, m| m.response[1]),
+        Reading::new("Response time, p99", due, Unit::Seconds, |_, m| m.response[2]),
+    ];
+    let failed = |r: &RunRecord| r.tally(Scope::Run, None).failed() > 0;
+    if failed(comparison.a) || failed(comparison.b) {
+        let caption = "Share of the requests due.";
+        readings.push(Reading::new("Failed requests", caption, Unit::Share, |_, m| m.failed_share));
+    }
+    let components = &comparison.a.scenario.components;
+    let both = |name: &str, metric: &str| {
+        [comparison.a, comparison.b].iter().all(|r| r.series(name, metric).next().is_some())
+    };
+    for c in components.iter().filter(|c| both(&c.name, sample::UTILISATION)) {
+        let title = format!("Utilisation of {}", c.name);
+        let caption = "Busy share of its cores or workers, the mean of its instances.";
+        readings.push(Reading::new(title, caption, Unit::Share, |r, m| utilisation(r, &c.name, m)));
+    }
+    for c in components.iter().filter(|c| both(&c.name, sample::HITS)) {
+        let title = format!("Hit ratio of {}", c.name);
+        let caption = "Keys found among the keys asked for.";
+        readings.push(Reading::new(title, caption, Unit::Share, |r, m| hit_ratio(r, &c.name, m)));
+    }
+    readings
+}
 
 fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
     let runs = [("A", comparison.a), ("B", comparison.b)];
     let fine = runs.map(|(_, r)| at_most(r, MOST_POINTS));
     let coarse = runs.map(|(_, r)| at_most(r, ROWS));
     let mut figures = Vec::new();
-    for (title, caption, unit, scale, read) in READINGS {
-        let any_failure = fine.iter().flatten().any(|m| read(m).is_some_and(|v| v > 0.0));
-        if unit == Unit::Share && !any_failure {
-            continue;
-        }
+    for Reading { title, caption, unit, scale, read } in readings(comparison) {
         let lines = runs.iter().zip(&fine).map(|((letter, record), moments)| Line {
             name: legend(letter, record),
-            points: moments.iter().map(|m| (m.middle(), read(m))).collect(),
+            points: moments.iter().map(|m| (m.middle(), read(record, m))).collect(),
         });
         let chart = Chart {
             label: format!("{title} of both runs over time"),
@@ -87,13 +120,16 @@ fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
             bands: bands(comparison.a),
         };
         let mut table = Table::new(&["from", "to", "A", "B"]);
-        let show = |m: Option<&Moment>| m.and_then(read).map_or_else(|| "–".to_owned(), |v| unit.show(v));
         for i in 0..coarse[0].len().max(coarse[1].len()) {
-            let (a, b) = (coarse[0].get(i), coarse[1].get(i));
-            let Some(any) = a.or(b) else { continue };
-            table.rows.push(vec![format::seconds(any.from), format::seconds(any.until), show(a), show(b)]);
+            let moments = [coarse[0].get(i), coarse[1].get(i)];
+            let Some(any) = moments[0].or(moments[1]) else { continue };
+            let mut row = vec![format::seconds(any.from), format::seconds(any.until)];
+            row.extend(runs.iter().zip(moments).map(|((_, record), moment)| {
+                moment.and_then(|m| read(record, m)).map_or_else(|| "–".to_owned(), |v| unit.show(v))
+            }));
+            table.rows.push(row);
         }
-        figures.push(Figure::new(title, caption, &chart, table));
+        figures.push(Figure::new(&title, caption, &chart, table));
     }
     figures.push(distribution(&runs));
     figures

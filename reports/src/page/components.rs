@@ -45,11 +45,7 @@ fn stores(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
     let components = record.scenario.components.iter().map(|c| c.name.as_str());
     let stores: Vec<&str> =
         components.filter(|name| record.series(name, sample::HITS).next().is_some()).collect();
-    let ratio = |store: &str, m: &Moment| {
-        let hits = count(record, store, sample::HITS, m).unwrap_or(0.0);
-        let asked = hits + count(record, store, sample::MISSES, m).unwrap_or(0.0);
-        (asked > 0.0).then_some(hits / asked)
-    };
+    let ratio = |store: &str, m: &Moment| hit_ratio(record, store, m);
     let evictions =
         |store: &str, m: &Moment| Some(count(record, store, sample::EVICTIONS, m)? / (m.until - m.from));
     let ratios: Vec<Named<'_>> =
@@ -75,6 +71,18 @@ fn stores(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
         .iter()
         .filter_map(|(title, caption, unit, lines)| drawn(timeline, title, caption, *unit, lines))
         .collect()
+}
+
+/// The share of the keys asked for that a store had.
+pub(super) fn hit_ratio(record: &RunRecord, store: &str, m: &Moment) -> Option<f64> {
+    let hits = count(record, store, sample::HITS, m)?;
+    let asked = hits + count(record, store, sample::MISSES, m).unwrap_or(0.0);
+    (asked > 0.0).then_some(hits / asked)
+}
+
+/// The mean utilisation of a component's instances.
+pub(super) fn utilisation(record: &RunRecord, component: &str, m: &Moment) -> Option<f64> {
+    mean(record.series(component, sample::UTILISATION).filter_map(|s| within(s, m)))
 }
 
 /// The number of events in a moment, over all instances.

@@ -53,7 +53,7 @@ fn page_draws_both_runs_on_the_same_axes() {
     let (sim, measured) = (run(SHOP, Play::SIM), run(SHOP, Play::LOADGEN));
     let html = reports::compare(&sim, &measured).expect("the scenario is the same").html();
     let charts: Vec<&str> = html.split("<figure>").skip(1).collect();
-    assert_eq!(charts.len(), 6);
+    assert_eq!(charts.len(), 8, "five over time, two of components, the distribution");
     for chart in charts {
         assert!(chart.contains("A: simulated") && chart.contains("B: measured"));
         assert!(
