@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::administration;
-use super::data::{Data, Expiry, Value};
+use super::data::{Contents, Data, Expiry, Value};
 use crate::resp::{Writer, integer};
 
 /// What a connection has agreed on.
@@ -126,11 +126,11 @@ fn arity(name: &[u8]) -> (usize, usize) {
     }
 }
 
-fn value(value: Option<&Value>, reply: &mut Writer<'_>) {
+fn value(value: Option<Contents<'_>>, reply: &mut Writer<'_>) {
     match value {
         None => reply.null(),
-        Some(Value::Run(byte, len)) => reply.bulk_run(*byte, *len),
-        Some(Value::Bytes(bytes)) => reply.bulk(bytes),
+        Some(Contents::Run(byte, len)) => reply.bulk_run(byte, len),
+        Some(Contents::Bytes(bytes)) => reply.bulk(bytes),
     }
 }
 
@@ -205,8 +205,8 @@ fn remaining(data: &mut Data, arguments: Arguments<'_>, unit: impl Fn(u64) -> u6
 fn increment(data: &mut Data, key: &[u8], reply: &mut Writer<'_>) {
     let current = if data.contains(key) {
         match data.get(key) {
-            Some(Value::Bytes(bytes)) => integer(bytes),
-            Some(Value::Run(digit, len)) => integer(&vec![*digit; (*len).min(32)]),
+            Some(Contents::Bytes(bytes)) => integer(bytes),
+            Some(Contents::Run(digit, len)) => integer(&vec![digit; len.min(32)]),
             None => Some(0),
         }
     } else {

@@ -8,6 +8,8 @@ use scenarios::scenario::Eviction;
 use scenarios::units::Seed;
 
 use super::eviction::Pool;
+use super::prefill::FILLER;
+use super::standing::Standing;
 use crate::emulated::clock::now_nanos;
 
 /// What a record costs beside its key and its value, in bytes: both worlds count so.
@@ -75,6 +77,13 @@ struct Entry {
     volatile_at: u32,
 }
 
+/// A value as it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents<'a> {
+    Run(u8, usize),
+    Bytes(&'a [u8]),
+}
+
 /// When a key expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
@@ -89,6 +98,8 @@ pub(crate) enum Expiry {
 #[derive(Debug)]
 pub(crate) struct Data {
     pub(crate) limits: Limits,
+    /// Looked at where the index knows nothing.
+    standing: Vec<Standing>,
     index: HashMap<Rc<[u8]>, u32>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
@@ -105,6 +116,7 @@ impl Data {
     pub(crate) fn new(limits: Limits, seed: Seed) -> Self {
         let mut data = Self {
             limits,
+            standing: Vec::new(),
             index: HashMap::new(),
             entries: Vec::new(),
             free: Vec::new(),
@@ -134,8 +146,25 @@ impl Data {
     }
 
     /// Records, those that are expired and not found out yet included.
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
+    pub(crate) fn len(&self) -> u64 {
+        self.index.len() as u64 + self.standing.iter().map(Standing::len).sum::<u64>()
+    }
+
+    /// Adds records that are there without having been written.
+    pub(super) fn stand(&mut self, standing: Standing) {
+        self.memory += standing.bytes() + standing.len() * RECORD_OVERHEAD;
+        self.standing.push(standing);
+    }
+
+    /// Makes room for so many further records.
+    pub(super) fn reserve(&mut self, records: usize) {
+        self.index.reserve(records);
+        self.entries.reserve(records);
+    }
+
+    /// The record among those that stand: in which keyspace, which number.
+    fn find_standing(&self, key: &[u8]) -> Option<(usize, u64)> {
+        self.standing.iter().enumerate().find_map(|(i, standing)| Some((i, standing.find(key)?)))
     }
 
     /// Records with a TTL.
@@ -160,9 +189,15 @@ impl Data {
         self.entries[slot as usize].as_mut().expect("the index names occupied slots")
     }
 
-    /// The slot of a key that is alive; an expired one is removed on the way.
+    /// The slot of a key that is alive; an expired one is removed on the way, one that only stood is written.
     fn find(&mut self, key: &[u8]) -> Option<u32> {
-        let slot = *self.index.get(key)?;
+        let Some(&slot) = self.index.get(key) else {
+            let (keyspace, number) = self.find_standing(key)?;
+            let size = self.standing[keyspace].size(number);
+            self.standing[keyspace].take(number);
+            self.memory -= (key.len() + size) as u64 + RECORD_OVERHEAD;
+            return Some(self.insert(key, Value::Run(FILLER, size), self.now_s()));
+        };
         if self.entry(slot).expires_ms <= self.now_ms {
             self.remove_slot(slot);
             self.counts.expired += 1;
@@ -172,7 +207,13 @@ impl Data {
     }
 
     /// Reads a value, counts a hit or a miss, and marks the record as used now.
-    pub(crate) fn get(&mut self, key: &[u8]) -> Option<&Value> {
+    pub(crate) fn get(&mut self, key: &[u8]) -> Option<Contents<'_>> {
+        if !self.index.contains_key(key)
+            && let Some((keyspace, number)) = self.find_standing(key)
+        {
+            self.counts.hits += 1;
+            return Some(Contents::Run(FILLER, self.standing[keyspace].size(number)));
+        }
         let Some(slot) = self.find(key) else {
             self.counts.misses += 1;
             return None;
@@ -181,7 +222,10 @@ impl Data {
         let now = self.now_s();
         let entry = self.entry_mut(slot);
         entry.touched_s = now;
-        Some(&entry.value)
+        Some(match &entry.value {
+            Value::Run(byte, len) => Contents::Run(*byte, *len),
+            Value::Bytes(bytes) => Contents::Bytes(bytes),
+        })
     }
 
     /// Whether a key is there.
@@ -300,6 +344,7 @@ impl Data {
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
+        self.standing.clear();
         self.index.clear();
         self.entries.clear();
         self.free.clear();

@@ -3,13 +3,14 @@
 //! - [`data`]: records, expiry, memory
 //! - [`eviction`]: volatile-lru by sampling
 //! - [`command`]: what the commands do; [`administration`]: those that are not about keys
-//! - [`prefill`]: what is there before the run starts
+//! - [`prefill`]: what is there before the run starts; [`standing`]: the part of it that nobody has written since
 
 mod administration;
 mod command;
 mod data;
 mod eviction;
 mod prefill;
+mod standing;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ use std::io::Write;
 use scenarios::scenario::KeyspaceId;
 
 use super::data::{Data, Expiry, Value};
+use super::standing::Standing;
 use crate::component::Context;
 
 /// The byte that values are made of.
@@ -20,13 +21,14 @@ pub(crate) fn fill(data: &mut Data, context: &Context) {
     here.sort_by_key(|id| !scenario.keyspace(*id).persistent);
     for id in here {
         let keyspace = scenario.keyspace(id);
-        let keys = if keyspace.persistent {
-            keyspace.keys
-        } else if context.first_start {
-            keyspace.prefill.min(keyspace.keys)
-        } else {
-            0
-        };
+        if keyspace.persistent {
+            let (draws, law) = (context.draws.clone(), keyspace.value);
+            let sizes = move |key| draws.value_size(id, key, &law) as usize;
+            data.stand(Standing::new(&keyspace.name, keyspace.keys, Box::new(sizes)));
+            continue;
+        }
+        let keys = if context.first_start { keyspace.prefill.min(keyspace.keys) } else { 0 };
+        data.reserve(keys as usize);
         let mut name = Vec::new();
         for key in (0..keys).rev() {
             key_name(&mut name, &keyspace.name, key);

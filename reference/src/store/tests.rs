@@ -6,7 +6,8 @@ use scenarios::scenario::Eviction;
 use scenarios::units::Seed;
 
 use super::command::{Session, execute};
-use super::data::{Data, Expiry, Limits, RECORD_OVERHEAD, Value};
+use super::data::{Contents, Data, Expiry, Limits, RECORD_OVERHEAD, Value};
+use super::standing::Standing;
 use crate::resp::request::parse_command;
 
 fn store(max_memory: Option<u64>, eviction: Eviction) -> Data {
@@ -114,6 +115,33 @@ fn noeviction_refuses_writes_at_the_limit() {
     assert!(run(&mut data, "SET c 1").starts_with("-OOM"));
     assert_eq!(run(&mut data, "DEL b"), ":1\r\n");
     assert_eq!(run(&mut data, "SET c 1"), "+OK\r\n");
+}
+
+#[test]
+fn records_that_stand_behave_like_written_ones() {
+    let mut data = store(None, Eviction::NoEviction);
+    data.stand(Standing::new("carts", 12, Box::new(|number| 10 + number as usize)));
+    let memory = data.memory();
+    let expected: u64 = (0..12).map(|n| format!("carts:{n}").len() as u64 + 10 + n + RECORD_OVERHEAD).sum();
+    assert_eq!((data.len(), memory), (12, expected));
+    assert_eq!(data.get(b"carts:11"), Some(Contents::Run(b'x', 21)));
+    for stranger in ["carts:12", "carts:", "carts:01", "carts:+1", "cart:1", "carts:99999999999999999999999"]
+    {
+        assert_eq!(data.get(stranger.as_bytes()), None, "{stranger}");
+    }
+    for (command, reply) in [
+        ("TTL carts:3", ":-1\r\n"),
+        ("EXISTS carts:3 carts:12", ":1\r\n"),
+        ("SET carts:3 1", "+OK\r\n"),
+        ("GET carts:3", "$1\r\n1\r\n"),
+        ("DBSIZE", ":12\r\n"),
+        ("DEL carts:3 carts:4", ":2\r\n"),
+        ("MGET carts:3 carts:4 carts:0", "*3\r\n$-1\r\n$-1\r\n$10\r\nxxxxxxxxxx\r\n"),
+        ("DBSIZE", ":10\r\n"),
+    ] {
+        assert_eq!(run(&mut data, command), reply, "{command}");
+    }
+    assert_eq!(data.memory(), memory - (7 + 13 + 96) - (7 + 14 + 96));
 }
 
 /// Redis 7.0 itself, on a Zipf(1.0) trace over 500,000 cache keys at 20,000 requests a second, with room for 99,525 of

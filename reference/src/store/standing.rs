@@ -1,0 +1,73 @@
+//! Records that stand in the store from the start and that nobody has written since. All about them follows from their
+//! key, so they are derived when they are read, not kept: a keyspace of a hundred million costs nothing here, and is
+//! counted as if it were there.
+
+use std::collections::HashSet;
+use std::fmt;
+
+/// The length of the value of a key's number.
+type Sizes = Box<dyn Fn(u64) -> usize>;
+
+/// The records of one keyspace.
+pub(super) struct Standing {
+    /// What the names begin with, the colon included.
+    prefix: Vec<u8>,
+    keys: u64,
+    sizes: Sizes,
+    /// Those that were written or removed since, and so stand no longer.
+    taken: HashSet<u64>,
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing")
+            .field("prefix", &self.prefix)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Standing {
+    /// The records `keyspace:0` to `keyspace:(keys - 1)`.
+    pub(super) fn new(keyspace: &str, keys: u64, sizes: Sizes) -> Self {
+        Self { prefix: format!("{keyspace}:").into_bytes(), keys, sizes, taken: HashSet::new() }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> u64 {
+        self.keys - self.taken.len() as u64
+    }
+
+    /// The lengths of all keys and values together.
+    pub(super) fn bytes(&self) -> u64 {
+        let standing = (0..self.keys).filter(|number| !self.taken.contains(number));
+        standing.map(|number| (self.prefix.len() + digits(number) + (self.sizes)(number)) as u64).sum()
+    }
+
+    /// The number of a key that stands here.
+    pub(super) fn find(&self, key: &[u8]) -> Option<u64> {
+        let number = key.strip_prefix(self.prefix.as_slice())?;
+        // Only the canonical spelling is the key's name.
+        if number.is_empty() || number.len() > 19 || (number[0] == b'0' && number.len() > 1) {
+            return None;
+        }
+        let number = number
+            .iter()
+            .try_fold(0_u64, |n, digit| digit.is_ascii_digit().then(|| n * 10 + u64::from(digit - b'0')))?;
+        (number < self.keys && !self.taken.contains(&number)).then_some(number)
+    }
+
+    /// The length of the value of a key that stands here.
+    pub(super) fn size(&self, number: u64) -> usize {
+        (self.sizes)(number)
+    }
+
+    /// From now on the record does not stand any more.
+    pub(super) fn take(&mut self, number: u64) {
+        self.taken.insert(number);
+    }
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
