@@ -23,6 +23,6 @@ mod timer;
 pub mod validity;
 
 pub use clock::Clock;
-pub use engine::{Entries, Entry, Options};
+pub use engine::{Entries, Entry, Options, Pulse};
 pub use error::Error;
 pub use run::{Job, Snapshot, run};

@@ -216,6 +216,8 @@ struct Journal<'a> {
     snapshot: Snapshot,
     planned_before: (SimTime, u64),
     evidence: Evidence,
+    /// What was used over the whole run.
+    whole: Meter,
     unsound: Vec<String>,
 }
 
@@ -250,6 +252,7 @@ impl<'a> Journal<'a> {
                 wakeup_lag_nanos: 0,
                 stall: SimTime::ZERO,
             },
+            whole: Meter::new(),
             unsound: Vec::new(),
         }
     }
@@ -365,7 +368,7 @@ impl<'a> Journal<'a> {
         let mut reasons = self.unsound;
         // What an interrupted run did not deliver says nothing about the generator.
         let accounts = if stopped { &[] } else { accounts };
-        reasons.extend(judge(self.frame, accounts, self.watchdog.worst()));
+        reasons.extend(judge(self.frame, accounts, self.watchdog.worst(), self.whole.read()));
         let status = if stopped { Status::Interrupted } else { Status::Complete };
         Ok(self.writer.finish(status, Validity { reasons })?)
     }

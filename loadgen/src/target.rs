@@ -52,6 +52,12 @@ pub struct Target {
 ///
 /// # Errors
 /// What is wrong with the target.
+///
+/// ```
+/// let target = loadgen::target::resolve("http://127.0.0.1:8080/shop/", false).expect("this machine may be loaded");
+/// assert_eq!((target.entry.host.as_str(), target.base_path.as_str()), ("127.0.0.1:8080", "/shop"));
+/// assert!(loadgen::target::resolve("http://203.0.113.7", false).is_err());
+/// ```
 pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
     let wrong = |problem| TargetError::Url { found: url.to_owned(), problem };
     let (host, port, base_path) = split(url).map_err(wrong)?;

@@ -7,6 +7,7 @@ use results::Frame;
 use scenarios::units::SimTime;
 
 use crate::engine::ledger::{Account, LATE};
+use crate::evidence::Used;
 
 /// A machine that stood still for longer makes the run invalid.
 pub const STALL: SimTime = SimTime::from_millis(100);
@@ -18,9 +19,12 @@ pub const SENT_SHARE: f64 = 0.01;
 const JUDGED: u64 = 100;
 
 /// The reasons why a run is invalid: none if it is valid. `accounts` are those of all threads, in the frame's order of
-/// windows.
-pub fn judge(frame: &Frame, accounts: &[Account], stall: SimTime) -> Vec<String> {
+/// windows; `used` is what the generator and its machine used over the whole run.
+pub(crate) fn judge(frame: &Frame, accounts: &[Account], stall: SimTime, used: Used) -> Vec<String> {
     let mut reasons = Vec::new();
+    // A generator that is late and nearly idle was kept from the processor by others.
+    let circumstances =
+        format!("it used {:.2} cores, the machine was {:.0}% busy", used.own_cores, used.machine * 100.0);
     if stall > STALL {
         reasons.push(format!(
             "the machine stood still for {:.0} ms (limit {:.0} ms): neither server nor generator is to blame",
@@ -33,7 +37,7 @@ pub fn judge(frame: &Frame, accounts: &[Account], stall: SimTime) -> Vec<String>
         if account.with_room >= JUDGED && late > LATE_SHARE {
             reasons.push(format!(
                 "window {:?}: {:.1}% of the requests that found a free connection were handed over more than {:.0} ms late \
-                 (limit {:.0}%): the generator was too slow for the plan",
+                 (limit {:.0}%): the generator could not keep to the plan ({circumstances})",
                 window.name,
                 late * 100.0,
                 LATE.as_secs_f64() * 1e3,
@@ -43,7 +47,7 @@ pub fn judge(frame: &Frame, accounts: &[Account], stall: SimTime) -> Vec<String>
         let missing = share(account.planned.abs_diff(account.sent), account.planned);
         if account.dropped == 0 && account.planned >= JUDGED && missing > SENT_SHARE {
             reasons.push(format!(
-                "window {:?}: {} requests were planned and {} sent (limit {:.0}% apart): the generator did not deliver the plan",
+                "window {:?}: {} requests were planned and {} sent (limit {:.0}% apart): the generator did not deliver the plan ({circumstances})",
                 window.name,
                 account.planned,
                 account.sent,
@@ -68,7 +72,7 @@ mod tests {
         // The warm-up is as bad as can be, and nobody minds.
         let warmup =
             Account { planned: 1_000, with_room: 1_000, late_with_room: 1_000, ..Account::default() };
-        judge(&frame, &[warmup, account], stall)
+        judge(&frame, &[warmup, account], stall, Used { own_cores: 0.03, machine: 0.99, stolen_cores: 0.0 })
     }
 
     #[test]
@@ -83,7 +87,10 @@ mod tests {
         let account =
             Account { planned: 1_000, sent: 1_000, with_room: 1_000, late_with_room: 11, dropped: 0 };
         let reasons = reasons(account, SimTime::ZERO);
-        assert!(reasons.len() == 1 && reasons[0].contains("too slow for the plan"), "{reasons:?}");
+        assert!(
+            reasons.len() == 1 && reasons[0].ends_with("(it used 0.03 cores, the machine was 99% busy)"),
+            "{reasons:?}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One engine thread's state: its share of every traffic's connections, queues and limits, and what it counted.
 //!
-//! A lane knows when things are due, not how to wait: [`super::pacer`] calls it on time, and each slot's task
-//! ([`super::connection`]) calls it when its socket has something.
+//! A lane knows when things are due, not how to wait: `pacer` calls it on time, and each slot's task
+//! (`connection`) calls it when its socket has something.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -8,22 +8,22 @@ pub(crate) const LATE: SimTime = SimTime::from_millis(10);
 
 /// What was done of the plan in one window of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// Requests that the plan made due.
-    pub planned: u64,
+    pub(crate) planned: u64,
     /// Those handed to a connection.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Those dropped at `max_in_flight`, or still unsent at the end.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// Those that found a free connection when they were handed over.
-    pub with_room: u64,
+    pub(crate) with_room: u64,
     /// Of these, those handed over later than [`LATE`].
-    pub late_with_room: u64,
+    pub(crate) late_with_room: u64,
 }
 
 impl Account {
     /// Adds another lane's.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.planned += other.planned;
         self.sent += other.sent;
         self.dropped += other.dropped;
@@ -53,7 +53,7 @@ pub struct Pulse {
 
 impl Pulse {
     /// Adds another lane's.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.planned += other.planned;
         self.ok += other.ok;
         self.failed += other.failed;

@@ -1,8 +1,8 @@
 //! The engine: threads that each play a segment of the plan over connections of their own.
 //!
-//! - [`pacer`]: due times, and nothing else, decide when a request is handed over
-//! - [`lane`], [`slot`], [`connection`]: where it goes
-//! - [`ledger`]: what was done of the plan, for the judgement of the run's validity
+//! - `pacer`: due times, and nothing else, decide when a request is handed over
+//! - `lane`, `slot`, `connection`: where it goes
+//! - `ledger`: what was done of the plan, for the judgement of the run's validity
 
 mod connection;
 mod lane;
@@ -25,7 +25,8 @@ use scenarios::units::SimTime;
 use tokio::sync::oneshot;
 
 use self::lane::{Lane, TrafficLane};
-use self::ledger::{Account, Ledger, Pulse};
+pub use self::ledger::Pulse;
+use self::ledger::{Account, Ledger};
 use self::slot::Slot;
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;

@@ -59,6 +59,13 @@ pub enum Progress {
 }
 
 /// Reads one answer after another from one connection.
+///
+/// ```
+/// use loadgen::http::{Limits, Progress, Reader};
+/// let mut reader = Reader::new(Limits::default());
+/// assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\ncontent-le"), Ok(Progress::More));
+/// assert_eq!(reader.feed(b"ngth: 2\r\n\r\nhi"), Ok(Progress::Done { status: 200, keep_alive: true }));
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     limits: Limits,
