@@ -91,7 +91,7 @@ fn readings<'a>(comparison: &Comparison<'a>) -> Vec<Reading<'a>> {
     for c in components.iter().filter(|c| both(&c.name, sample::UTILISATION)) {
         let title = format!("Utilisation of {}", c.name);
         let caption = "Busy share of its cores or workers, the mean of its instances.";
-        readings.push(Reading::new(title, caption, Unit::Share, |r, m| utilisation(r, &c.name, m)));
+        readings.push(Reading::new(title, caption, Unit::Share, |r, m| utilisation(r, c, m)));
     }
     for c in components.iter().filter(|c| both(&c.name, sample::HITS)) {
         let title = format!("Hit ratio of {}", c.name);

@@ -1,5 +1,6 @@
 //! What was observed of components over time, and of the generator.
 
+use results::facts::ComponentFacts;
 use results::record::Series;
 use results::{RunRecord, World, sample};
 
@@ -81,8 +82,14 @@ pub(super) fn hit_ratio(record: &RunRecord, store: &str, m: &Moment) -> Option<f
 }
 
 /// The mean utilisation of a component's instances.
-pub(super) fn utilisation(record: &RunRecord, component: &str, m: &Moment) -> Option<f64> {
-    mean(record.series(component, sample::UTILISATION).filter_map(|s| within(s, m)))
+pub(super) fn utilisation(record: &RunRecord, component: &ComponentFacts, m: &Moment) -> Option<f64> {
+    over_instances(record, component, sample::UTILISATION, m)
+}
+
+/// The mean over all instances; one of which nothing was seen while others were seen is dead, and counts as idle.
+fn over_instances(record: &RunRecord, component: &ComponentFacts, metric: &str, m: &Moment) -> Option<f64> {
+    let seen = record.series(&component.name, metric).filter_map(|s| within(s, m));
+    seen.reduce(|a, b| a + b).map(|sum| sum / f64::from(component.instances.max(1)))
 }
 
 /// The number of events in a moment, over all instances.
@@ -129,7 +136,7 @@ fn by_instance<'a>(record: &'a RunRecord, metric: &'a str) -> Vec<Named<'a>> {
     for c in components {
         if lines > MOST_LINES && c.instances > 1 {
             if record.series(&c.name, metric).next().is_some() {
-                let read = |m: &Moment| mean(record.series(&c.name, metric).filter_map(|s| within(s, m)));
+                let read = |m: &Moment| over_instances(record, c, metric, m);
                 named.push((format!("{} (mean of {})", c.name, c.instances), Box::new(read)));
             }
             continue;
