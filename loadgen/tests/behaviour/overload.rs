@@ -56,3 +56,18 @@ fn waiting_requests_are_sent_in_the_order_of_their_due_times() {
         Plan::new(&scenario).requests().map(|planned| format!("{:016x}", planned.id.0)).collect();
     assert_eq!(*seen.lock().expect("no thread panics with the lock"), plan[1..]);
 }
+
+#[test]
+fn what_is_never_sent_counts_as_dropped() {
+    let scenario = scenario(50, 1, "connections = 1\nmax_in_flight = 1000\ntimeout = \"1s\"");
+    let server = Server::start(|stream, _| {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        answer(stream)
+    });
+    let record = play(&scenario, server.address, Options::default());
+    let (due, ok, failed) = counts(&record);
+    assert_eq!((due, ok + failed), (50, 50));
+    // Two seconds after the run's end are the timeout and its grace; by then about six of fifty were answered.
+    let dropped = failures(&record, Failure::Dropped);
+    assert!(dropped >= 35, "{dropped} dropped, {ok} good");
+}

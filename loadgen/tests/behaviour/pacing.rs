@@ -1,7 +1,10 @@
 //! The plan reaches the server as it is, and every request says which one it is.
 
 use std::collections::HashSet;
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use loadgen::Options;
@@ -56,10 +59,35 @@ fn a_run_outlives_a_server_that_closes_after_every_answer() {
     let scenario = scenario(200, 1, "connections = 20");
     let server = Server::start(|stream, _| {
         let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
-        std::io::Write::write_all(stream, head).expect("a small answer fits the socket's buffer");
+        stream.write_all(head).expect("a small answer fits the socket's buffer");
         false
     });
     let record = play(&scenario, server.address, Options::default());
     assert_eq!(counts(&record), (200, 200, 0), "{:?}", record.validity);
     assert_eq!(failures(&record, results::Failure::Reset), 0);
+}
+
+#[test]
+fn a_lost_connection_is_reopened_before_it_is_needed() {
+    let scenario = scenario(20, 1, "connections = 2");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let accepted = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&accepted);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counter.fetch_add(1, Ordering::Relaxed);
+            std::thread::spawn(move || {
+                if read_request(&mut stream).is_some() {
+                    let last = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(last).expect("a small answer fits the socket's buffer");
+                }
+            });
+        }
+    });
+    let record = play(&scenario, address, Options::default());
+    assert_eq!(counts(&record), (20, 20, 0), "{:?}", record.validity);
+    // Opened only when needed, there would be as many connections as requests.
+    let accepted = accepted.load(Ordering::Relaxed);
+    assert!(accepted > 20, "{accepted} connections");
 }
