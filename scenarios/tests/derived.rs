@@ -31,7 +31,7 @@ fn loads_and_capacities_scale_together() {
     let derived = quickstart(None, None, Some(0.5));
     let part = parse(&derived.text);
     assert_eq!(part.traffic[0].rate.at(0.0), 150.0);
-    assert_eq!(part.hosts[1].cores, 2);
+    assert_eq!(part.hosts[1].cores, 1, "half of the two cores");
     assert_eq!(part.keyspaces[0].keys, 25_000);
     let ComponentKind::Service(service) = &part.components[1].kind else { panic!("the shop is a service") };
     assert_eq!((service.workers, service.backlog), (16, 64));
@@ -45,7 +45,7 @@ fn loads_and_capacities_scale_together() {
 fn rounding_that_changes_utilisation_is_said() {
     let derived = quickstart(None, None, Some(0.1));
     assert!(
-        derived.warnings.iter().any(|w| w.starts_with("hosts.app.cores: 4 × 10%")),
+        derived.warnings.iter().any(|w| w.starts_with("hosts.app.cores: 2 × 10%")),
         "{:?}",
         derived.warnings
     );
