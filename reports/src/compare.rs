@@ -2,6 +2,9 @@
 //!
 //! Where one run is simulated and the other measured, the relative difference is the simulator's *prediction error*:
 //! what it said, over what was measured, minus 1.
+//!
+//! The noise of a difference is that of two independent runs. Runs of one seed share their planned requests, so chance
+//! explains less than that: "within noise" is said too often rather than too rarely.
 
 use results::{Estimate, RunRecord, World};
 use serde_json::{Value, json};
@@ -111,7 +114,7 @@ impl Row {
     fn judged(&self) -> String {
         match (self.difference, self.within_noise()) {
             (None, _) => "–",
-            (Some(0.0), _) => "none",
+            (Some(0.0), _) => "equal",
             (_, Some(true)) => "within noise",
             (_, Some(false)) => "beyond noise",
             (_, None) => "too few requests",
