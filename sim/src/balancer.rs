@@ -8,8 +8,16 @@ use crate::request::{ABANDONED, CHECK, Phase};
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
 
-/// Linux sends an unanswered SYN again after 1 s, 3 s, 7 s, …: the n-th try is 2^n - 1 s after the first.
+/// How long Linux waits for the answer to the first SYN.
 const SYN_NANOS: u64 = 1_000_000_000;
+/// How often Linux sends a SYN again at that pace, before it doubles the wait each time (`tcp_syn_linear_timeouts`,
+/// since Linux 6.5; before, the tries were 1, 3 and 7 s after the first instead of 1, 2, 3, 4, 5 and 7).
+const SYN_LINEAR: u8 = 4;
+
+/// How long Linux waits after the n-th try, counted from zero.
+pub(crate) fn syn_wait(tries: u8) -> u64 {
+    SYN_NANOS << tries.saturating_sub(SYN_LINEAR).min(30)
+}
 
 /// One server as one balancer instance sees it.
 #[derive(Clone, Debug)]
@@ -116,7 +124,7 @@ impl World {
             if service.accepts() {
                 return self.forward(slot);
             }
-            let (deadline, wait) = (request.work, SYN_NANOS << request.syns.min(30));
+            let (deadline, wait) = (request.work, syn_wait(request.syns));
             request.syns += 1;
             return self.wait_until(slot, deadline.min(self.now + wait), Phase::Connecting);
         }

@@ -159,6 +159,10 @@ impl World {
         service.queue.set(self.now, 0);
         service.in_service.set(self.now, 0);
         service.parked.clear();
+        service.idle.fill(0);
+        for caller in &mut self.services {
+            caller.idle[usize::from(index)] = 0;
+        }
         for balancer in &mut self.balancers {
             for server in balancer.servers.iter_mut().filter(|s| s.service == index) {
                 server.idle = 0;

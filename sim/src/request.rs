@@ -38,7 +38,9 @@ pub(crate) enum Phase {
     Work,
     /// A step's time without a processor.
     Wait,
-    /// The delay of a service called for one step.
+    /// The next try of a SYN to a service called for one step.
+    ConnectingRemote,
+    /// The delay of that service.
     ToRemote,
     /// A worker of that service.
     RemoteWorker,

@@ -2,11 +2,15 @@
 
 use results::Failure;
 
+use crate::balancer::syn_wait;
 use crate::gauge::Gauge;
 use crate::host::Share;
 use crate::program::Op;
 use crate::request::{ABANDONED, CHECK, Fifo, NONE, NOWHERE, ORPHAN, Phase};
 use crate::world::{Delay, Flow, World};
+
+/// How often Linux sends a SYN again before it gives up (`tcp_syn_retries` on top of `tcp_syn_linear_timeouts`).
+const SYN_RETRIES: u8 = 10;
 
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -22,6 +26,8 @@ pub(crate) struct Service {
     pub(crate) share: Share,
     /// Whose turn it is at the services that this one calls.
     pub(crate) turn: u32,
+    /// Idle connections to each service instance that this one has called.
+    pub(crate) idle: Vec<u32>,
     /// How many faults keep it dead.
     pub(crate) killed: u32,
     /// How many faults keep it from going on.
@@ -184,18 +190,40 @@ impl World {
         self.requests.remove(slot);
     }
 
-    /// Calls another service for the present step. Its connections are persistent, so its backlog has no say.
+    /// Calls another service for the present step, over an idle connection or a new one.
     fn call_remote(&mut self, slot: u32, base: u16, count: u16) -> Flow {
         let request = &mut self.requests[slot];
         let caller = &mut self.services[usize::from(request.service)];
         let remote = base + (caller.turn % u32::from(count)) as u16;
         caller.turn = caller.turn.wrapping_add(1);
         request.remote = remote;
-        let remote = &self.services[usize::from(remote)];
-        if remote.killed > 0 {
+        request.syns = 0;
+        let idle = &mut caller.idle[usize::from(remote)];
+        if *idle > 0 {
+            *idle -= 1;
+            return self.reach_remote(slot);
+        }
+        self.connect_to_remote(slot)
+    }
+
+    /// Sends a SYN, for the first time or again. A service waits for a connection as long as the kernel tries.
+    pub(crate) fn connect_to_remote(&mut self, slot: u32) -> Flow {
+        let request = &mut self.requests[slot];
+        let remote = &self.services[usize::from(request.remote)];
+        if remote.killed > 0 || request.syns > SYN_RETRIES {
             return Flow::Failed;
         }
-        let latency = remote.latency;
+        if remote.accepts() {
+            return self.reach_remote(slot);
+        }
+        let wait = syn_wait(request.syns);
+        request.syns += 1;
+        self.wait_until(slot, self.now + wait, Phase::ConnectingRemote);
+        Flow::Suspended
+    }
+
+    fn reach_remote(&mut self, slot: u32) -> Flow {
+        let latency = self.services[usize::from(self.requests[slot].remote)].latency;
         if self.delay(slot, latency, Phase::ToRemote) { Flow::Suspended } else { self.arrive_at_remote(slot) }
     }
 
@@ -225,7 +253,7 @@ impl World {
             unreachable!("only a remote step calls another service");
         };
         if service.broken > 0 {
-            self.release_worker(self.requests[slot].remote);
+            self.leave_remote(slot);
             return self.go_on(slot, Flow::Failed);
         }
         let (host, time) = (service.host, self.draws.step(request.id, step, &law).as_nanos());
@@ -253,9 +281,19 @@ impl World {
             service.parked.push(slot);
             return;
         }
-        request.remote = NOWHERE;
-        self.release_worker(remote);
+        self.leave_remote(slot);
         self.go_on(slot, Flow::Done);
+    }
+
+    /// The call is answered: frees the worker there and keeps the connection.
+    #[inline]
+    fn leave_remote(&mut self, slot: u32) {
+        let request = &mut self.requests[slot];
+        let remote = std::mem::replace(&mut request.remote, NOWHERE);
+        if !request.is(ORPHAN) {
+            self.services[usize::from(request.service)].idle[usize::from(remote)] += 1;
+        }
+        self.release_worker(remote);
     }
 }
 

@@ -168,7 +168,11 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             add_instance(&mut world, scenario, &places, id, instance);
         }
     }
-    for service in 0..world.services.len() {
+    let services = world.services.len();
+    for service in &mut world.services {
+        service.idle = vec![0; services];
+    }
+    for service in 0..services {
         world.note_up(Process::Service(service as u16));
     }
     for traffic in &scenario.traffic {
@@ -288,6 +292,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             queue: Gauge::default(),
             share: Share::default(),
             turn: 0,
+            idle: Vec::new(),
             killed: 0,
             stopped: 0,
             unplugged: 0,

@@ -150,6 +150,10 @@ impl World {
             Phase::TurnAround => self.connect(slot),
             Phase::Connecting => self.try_syn_again(slot),
             Phase::ToService => self.arrive_at_service(slot),
+            Phase::ConnectingRemote => {
+                let flow = self.connect_to_remote(slot);
+                self.go_on(slot, flow);
+            }
             Phase::ToRemote => {
                 let flow = self.arrive_at_remote(slot);
                 self.go_on(slot, flow);
