@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use scenarios::plan::Draws;
 use scenarios::scenario::{ComponentId, ComponentKind};
@@ -124,6 +125,7 @@ pub(crate) fn run() -> ExitCode {
         complain("a component was started without a setup");
         return ExitCode::FAILURE;
     };
+    raise_descriptor_limit();
     // A local runtime wakes its tasks without a system call, where a `LocalSet` writes to an eventfd each time.
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = match runtime {
@@ -145,6 +147,13 @@ pub(crate) fn run() -> ExitCode {
             Err(message) => refuse(&message),
         }
     })
+}
+
+/// A descriptor for every connection: the usual soft limit of 1024 is there for programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is not allowed, connections beyond the limit wait until there is room.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn refuse(message: &str) -> ExitCode {

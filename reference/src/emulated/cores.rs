@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::Timer;
 use super::clock::now_nanos;
@@ -24,20 +24,43 @@ struct Schedule {
     free_at: BinaryHeap<Reverse<u64>>,
     /// All durations handed out, in nanoseconds.
     assigned: u64,
+    /// When those start that wait still; in order, as they are served in order.
+    starts: VecDeque<u64>,
+    /// All waiting, past and to come, in nanoseconds.
+    waiting: u64,
 }
 
 impl Schedule {
     fn new(cores: u32) -> Self {
-        Self { free_at: (0..cores.max(1)).map(|_| Reverse(0)).collect(), assigned: 0 }
+        let free_at = (0..cores.max(1)).map(|_| Reverse(0)).collect();
+        Self { free_at, assigned: 0, starts: VecDeque::new(), waiting: 0 }
     }
 
     /// Takes the core that is free first; when the work ends.
     fn assign(&mut self, now: u64, nanos: u64) -> u64 {
         let Reverse(free) = self.free_at.pop().expect("a host has at least one core");
-        let end = free.max(now).saturating_add(nanos);
+        let start = free.max(now);
+        let end = start.saturating_add(nanos);
         self.free_at.push(Reverse(end));
+        self.forget_started(now);
+        if start > now {
+            self.starts.push_back(start);
+            self.waiting += start - now;
+        }
         self.assigned += nanos;
         end
+    }
+
+    fn forget_started(&mut self, now: u64) {
+        while self.starts.front().is_some_and(|start| *start <= now) {
+            self.starts.pop_front();
+        }
+    }
+
+    /// How long all together waited until `now`.
+    fn waited_nanos(&mut self, now: u64) -> u64 {
+        self.forget_started(now);
+        self.waiting - self.starts.iter().map(|start| start - now).sum::<u64>()
     }
 
     /// What was worked off by `now`: a core with work left is busy without a gap until it is free.
@@ -62,6 +85,11 @@ impl Cores {
         self.timer.sleep_until(end).await;
     }
 
+    /// How long work has waited for a core so far, all together, in seconds.
+    pub(crate) fn waited_seconds(&self) -> f64 {
+        self.schedule.borrow_mut().waited_nanos(now_nanos()) as f64 / 1e9
+    }
+
     /// Core time worked off so far, in seconds.
     pub(crate) fn busy_seconds(&self) -> f64 {
         self.schedule.borrow().busy_nanos(now_nanos()) as f64 / 1e9
@@ -80,5 +108,10 @@ mod tests {
         assert_eq!(schedule.assign(1, 3), 7, "starts when the second core is free at 4");
         assert_eq!(schedule.assign(20, 5), 25, "an idle core starts at once");
         assert_eq!(schedule.busy_nanos(22), 10 + 4 + 3 + 2);
+        assert_eq!(schedule.waited_nanos(22), 3, "from 1 to 4");
+        assert_eq!(schedule.assign(22, 10), 32, "the other core is idle");
+        assert_eq!(schedule.assign(22, 1), 26, "starts when the first core is free at 25");
+        assert_eq!(schedule.waited_nanos(23), 3 + 1);
+        assert_eq!(schedule.waited_nanos(40), 3 + 3);
     }
 }

@@ -68,7 +68,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         figures.set("busy_core_seconds", service.context.cores.busy_seconds());
         figures.set("workers", f64::from(workers.limit()));
         figures.set("busy_worker_seconds", workers.busy.seconds());
-        figures.set("queue_seconds", workers.waiting.seconds());
+        // Who waits for a worker, and who has one and waits for a core.
+        figures.set("queue_seconds", workers.waiting.seconds() + service.context.cores.waited_seconds());
         figures.set("in_service", workers.busy.get() as f64);
         figures.set("in_service_max", workers.most_busy() as f64);
         figures.set("waiting", workers.waiting.get() as f64);

@@ -68,7 +68,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
         figures.set("busy_core_seconds", server.context.cores.busy_seconds());
         figures.set("workers", f64::from(server.settings.connections));
         figures.set("busy_worker_seconds", server.busy.seconds());
-        figures.set("queue_seconds", server.waiting.seconds());
+        // Who waits for a connection, and who has one and waits for a core.
+        figures.set("queue_seconds", server.waiting.seconds() + server.context.cores.waited_seconds());
         figures.set("in_service", server.busy.get() as f64);
         figures.set("waiting", server.waiting.get() as f64);
         figures.set("connections", server.connections.get() as f64);
