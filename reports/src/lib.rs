@@ -8,7 +8,7 @@
 //! - `chart`: lines over an axis, as inline SVG that follows the page's colours
 //! - `phases`, `verdict`: key figures by phase; the run in one sentence
 //! - `page`: the HTML of a run and of a comparison
-//! - [`compare`]: two runs of one scenario
+//! - [`mod@compare`]: two runs of one scenario
 //! - `summary`: a run on a terminal
 
 mod chart;

@@ -1,7 +1,7 @@
 //! The run record: what a run in either world leaves behind, and every figure that is computed from it.
 //!
 //! Producers make a [`Frame`] and a [`Recorder`], hand [`Outcome`]s to it, and append what it took to a [`RunWriter`];
-//! readers start at [`RunRecord`] and [`figure`]. Nothing here draws.
+//! readers start at [`RunRecord`] and [`figure()`]. Nothing here draws.
 //!
 //! ```
 //! use results::{Frame, Outcome, Provenance, Recorder, RunRecord, RunWriter, Status, Validity, World};
