@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use scenarios::derive;
+use scenarios::diagnostic::Diagnostics;
 use scenarios::units::{Ratio, SimTime};
 
 /// The exit code for a bad scenario or configuration.
@@ -27,7 +29,7 @@ Examples:
   sim run scenarios/library/octivi/week.toml --for 1h --rate 10% --seed 7 --json
   sim completions bash > ~/.local/share/bash-completion/completions/sim
 
-Exit codes: 0 good, 99 a threshold failed, 104 a bad scenario, 105 interrupted.";
+Exit codes: 0 good, 1 no record could be written, 99 a threshold failed, 104 a bad scenario, 105 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -81,7 +83,8 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             summary::complain(&format!("{error:#}"));
-            ExitCode::from(EXIT_BAD)
+            let scenario = error.is::<Diagnostics>() || error.is::<derive::Error>();
+            if scenario { ExitCode::from(EXIT_BAD) } else { ExitCode::FAILURE }
         }
     }
 }

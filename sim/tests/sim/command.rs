@@ -83,6 +83,17 @@ fn a_failed_threshold_exits_99_and_a_bad_file_104() {
 }
 
 #[test]
+fn a_window_outside_the_run_exits_104_and_an_unwritable_record_1() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    write(directory.path(), "page.toml", &page("10s", "100/s", "p(99)<1s"));
+    let output = sim(directory.path(), &["run", "page.toml", "--from", "2d"]);
+    assert_eq!(output.status.code(), Some(104), "{output:?}");
+    write(directory.path(), "file", "in the way of a directory");
+    let output = sim(directory.path(), &["run", "page.toml", "--out", "file"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
 fn equal_runs_have_equal_records_but_for_their_provenance() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     write(directory.path(), "page.toml", &page("10s", "500/s", "p(99)<1s"));

@@ -88,3 +88,20 @@ fn abandoned_requests_keep_their_workers_to_the_end() {
     let busy = run.metric("shop", 0, "in_service");
     assert!(busy[5..].iter().all(|b| (b - 2.0).abs() < 1e-9), "{busy:?}");
 }
+
+#[test]
+fn full_backlog_of_a_called_service_makes_its_caller_wait_for_another_syn() {
+    let called = "[hosts.tools]\n[components.images]\nkind = \"service\"\nhost = \"tools\"\nworkers = 1\nbacklog = 1\n";
+    let traffic = format!("to = \"shop\"\nrate = \"4/s\"\ntimeout = \"100s\"\n{called}");
+    let step = "at = \"images\"\nwait = \"200ms\"";
+    let calm = run(&shop("workers = 100", step, &traffic));
+    assert!(
+        calm.percentiles(100.0).iter().all(|p| (0.199..0.203).contains(p)),
+        "{:?}",
+        calm.percentiles(100.0)
+    );
+    let busy = run(&shop("workers = 100", step, &traffic.replace("4/s", "20/s")));
+    // One is served and one waits; the third connection is opened by a SYN a second later.
+    let slow = busy.percentiles(100.0)[0];
+    assert!(slow > 1.0, "{slow}");
+}
