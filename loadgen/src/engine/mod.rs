@@ -59,7 +59,8 @@ pub struct Entries {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Engine threads; each plays a segment of the plan. At most as many as the least traffic has connections.
+    /// Engine threads; each plays a segment of the plan with its share of every traffic's connections and of its
+    /// `max_in_flight`. At most as many as the least traffic has connections.
     pub threads: NonZeroU32,
     /// How much of an answer is accepted.
     pub limits: Limits,
