@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -37,8 +38,14 @@ impl Role {
 /// Runs this process as a part of a stack, if it was started as one. To be called first thing in `main`.
 ///
 /// ```no_run
-/// if let Some(code) = reference::process::run_if_child() {
-///     std::process::exit(i32::from(code == std::process::ExitCode::FAILURE));
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     if let Some(code) = reference::process::run_if_child() {
+///         return code;
+///     }
+///     // … what the program is for.
+///     ExitCode::SUCCESS
 /// }
 /// ```
 pub fn run_if_child() -> Option<ExitCode> {
@@ -61,19 +68,17 @@ fn follow_parent(parent: &OsStr) -> io::Result<()> {
     if getppid() == expected { Ok(()) } else { Err(io::Error::other("the parent is gone")) }
 }
 
-/// This executable. The path may have been replaced by a newer build since the start; the kernel's link still names
-/// what we are.
+/// This executable, by the kernel's link: what stands at its path may be a newer build by now.
 pub(crate) fn this_executable() -> PathBuf {
-    match std::env::current_exe() {
-        Ok(path) if path.exists() => path,
-        _ => "/proc/self/exe".into(),
-    }
+    "/proc/self/exe".into()
 }
 
-/// The command that starts such a process; `name` is for those who read the list of processes. It must be spawned from a
+/// The command that starts such a process; `name` is for readers of the list of processes. It must be spawned from a
 /// thread that lasts as long as the process shall: the kernel's death signal follows the thread.
 pub(crate) fn command(executable: &Path, role: Role, name: &str) -> Command {
     let mut command = Command::new(executable);
+    // For those who read the list of processes.
+    command.arg0(std::env::args_os().next().unwrap_or_else(|| executable.into()));
     command.args([HIDDEN, role.name(), &std::process::id().to_string(), name]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command

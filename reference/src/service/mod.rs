@@ -16,9 +16,11 @@ mod workers;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use scenarios::scenario::{Service as Settings, WorkerHolds};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::component::{Context, Metrics};
 use crate::http::{Body, Connection, plain_answer};
@@ -29,6 +31,9 @@ use workers::{Permit, Workers};
 
 /// Connections held at once, beyond which none is accepted.
 const CONNECTIONS_LIMIT: i64 = 16_384;
+
+/// How long a new connection is counted as if it had brought a request.
+const FIRST_REQUEST: Duration = Duration::from_millis(5);
 
 /// The service's state.
 #[derive(Debug)]
@@ -83,22 +88,41 @@ async fn accept(service: Rc<Service>) {
     loop {
         service.workers.room().await;
         if service.connections.get() >= CONNECTIONS_LIMIT {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         }
         let stream = service.listener.accept().await;
-        tokio::task::spawn_local(serve(Rc::clone(&service), stream));
+        let fresh = Fresh::new(&service);
+        tokio::task::spawn_local(serve(Rc::clone(&service), stream, fresh));
     }
 }
 
-async fn serve(service: Rc<Service>, stream: TcpStream) {
+/// A connection that has brought no request yet.
+#[derive(Debug)]
+struct Fresh(Rc<Service>);
+
+impl Fresh {
+    fn new(service: &Rc<Service>) -> Self {
+        service.workers.expect();
+        Self(Rc::clone(service))
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.0.workers.expect_no_more();
+    }
+}
+
+async fn serve(service: Rc<Service>, stream: TcpStream, fresh: Fresh) {
     service.connections.set(service.connections.get() + 1);
     // A broken connection concerns its client alone.
-    let _ = converse(&service, Connection::new(stream)).await;
+    let _ = converse(&service, Connection::new(stream), fresh).await;
     service.connections.set(service.connections.get() - 1);
 }
 
-async fn converse(service: &Service, mut connection: Connection) -> io::Result<()> {
+async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -> io::Result<()> {
+    let mut fresh = Some(fresh);
     let mut out = Vec::new();
     let holds_connection = service.holds == WorkerHolds::Connection;
     let _permit: Option<Permit<'_>> =
@@ -107,6 +131,12 @@ async fn converse(service: &Service, mut connection: Connection) -> io::Result<(
         let incoming = loop {
             match request::read(connection.input(), &service.context) {
                 Ok(Some(incoming)) => break incoming,
+                Ok(None) if fresh.is_some() => match timeout(FIRST_REQUEST, connection.fill()).await {
+                    Ok(Ok(0)) => return Ok(()),
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => fresh = None,
+                },
                 Ok(None) if connection.fill().await? == 0 => return Ok(()),
                 Ok(None) => {}
                 Err(bad) => {
@@ -121,6 +151,7 @@ async fn converse(service: &Service, mut connection: Connection) -> io::Result<(
             return connection.write_all(&out).await;
         }
         let close = !incoming.keep_alive;
+        fresh = None;
         answer(service, &incoming, holds_connection, close, &mut out).await;
         connection.write_all(&out).await?;
         out.clear();

@@ -22,6 +22,8 @@ pub(super) struct Workers {
     pub(super) busy: Level,
     pub(super) waiting: Level,
     most_busy: Cell<i64>,
+    /// Connections that were just accepted, whose first request is probably on its way.
+    fresh: Cell<i64>,
 }
 
 impl Workers {
@@ -36,6 +38,7 @@ impl Workers {
             busy: Level::default(),
             waiting: Level::default(),
             most_busy: Cell::new(0),
+            fresh: Cell::new(0),
         }
     }
 
@@ -62,13 +65,27 @@ impl Workers {
         Permit { workers: self, _busy: busy, _permit: permit }
     }
 
+    /// Counts a connection as about to bring a request, so that a burst of them is not accepted beyond the limit.
+    pub(super) fn expect(&self) {
+        self.fresh.set(self.fresh.get() + 1);
+    }
+
+    /// Its request came, or did not come soon.
+    pub(super) fn expect_no_more(&self) {
+        self.fresh.set(self.fresh.get() - 1);
+        self.freed.notify_one();
+    }
+
     /// Waits until another connection may be accepted.
     pub(super) async fn room(&self) {
-        while self.is_full() {
-            self.listener.set_closed(true);
+        loop {
+            let full = self.is_full();
+            self.listener.set_closed(full);
+            if !full && self.busy.get() + self.waiting.get() + self.fresh.get() < self.most {
+                return;
+            }
             self.freed.notified().await;
         }
-        self.listener.set_closed(false);
     }
 
     fn is_full(&self) -> bool {
