@@ -72,7 +72,10 @@ fn start(scenario: &Scenario, quiet: bool, stop: &AtomicBool) -> Result<Option<S
     let (started, stack) = mpsc::channel();
     let own = scenario.clone();
     // The stack's processes end with this one, so an interrupted start needs no more than that.
-    thread::spawn(move || started.send(StackSystem::start(&own)));
+    thread::spawn(move || {
+        // Nobody waits for it any more where the start was interrupted.
+        let _ = started.send(StackSystem::start(&own));
+    });
     if !quiet {
         writeln!(io::stderr(), "starting the reference stack")?;
     }
