@@ -1,6 +1,6 @@
 //! A run on a terminal.
 
-use results::RunRecord;
+use results::{RunRecord, Scope};
 
 use crate::format::{self, Unit};
 use crate::phases::{FAILED, MAX, P50, P90, P99, THROUGHPUT, phases};
@@ -24,6 +24,21 @@ pub(crate) fn phase_table(record: &RunRecord) -> Table {
     table
 }
 
+/// Figures by class of request, over all that was measured.
+pub(crate) fn class_table(record: &RunRecord) -> Table {
+    let keys = [THROUGHPUT, FAILED, P50, P90, P99, MAX];
+    let mut head = vec!["class", "requests"];
+    head.extend(keys.iter().map(|k| k.name));
+    let mut table = Table::new(&head);
+    for (class, name) in record.scenario.classes.iter().enumerate() {
+        let due = record.tally(Scope::Run, Some(class)).due();
+        let mut row = vec![name.clone(), format::grouped(due)];
+        row.extend(keys.iter().map(|k| format::figure(k.of_class(record, class), k.unit)));
+        table.rows.push(row);
+    }
+    table
+}
+
 /// A run in a few lines: verdict, figures by phase, thresholds, published figures.
 pub fn summary(record: &RunRecord) -> String {
     let facts = &record.scenario;
@@ -35,6 +50,10 @@ pub fn summary(record: &RunRecord) -> String {
         verdict::sentence(record)
     );
     text += &phase_table(record).text();
+    if record.scenario.classes.len() > 1 {
+        text += "\n";
+        text += &class_table(record).text();
+    }
     if !record.thresholds.is_empty() {
         text += "\nThresholds\n";
         for v in &record.thresholds {

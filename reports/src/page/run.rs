@@ -10,8 +10,8 @@ use super::timeline::{Reading, Timeline};
 use crate::chart::{Chart, Horizontal, Line, Scale};
 use crate::format::{self, Unit};
 use crate::moments::{Moment, PERCENTILES};
-use crate::phases::{FAILED, Key, MAX, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
-use crate::summary::phase_table;
+use crate::phases::{FAILED, Key, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
+use crate::summary::{class_table, phase_table};
 use crate::table::Table;
 use crate::verdict;
 
@@ -117,20 +117,6 @@ fn cards(record: &RunRecord) -> Vec<Card> {
         cards.push(card(label, format::figure(estimate, key.unit), note));
     }
     cards
-}
-
-fn class_table(record: &RunRecord) -> Table {
-    let keys = [THROUGHPUT, FAILED, P50, P90, P99, MAX];
-    let mut head = vec!["class", "requests"];
-    head.extend(keys.iter().map(|k| k.name));
-    let mut table = Table::new(&head);
-    for (class, name) in record.scenario.classes.iter().enumerate() {
-        let due = record.tally(Scope::Run, Some(class)).due();
-        let mut row = vec![name.clone(), format::grouped(due)];
-        row.extend(keys.iter().map(|k| format::figure(k.of_class(record, class), k.unit)));
-        table.rows.push(row);
-    }
-    table
 }
 
 fn thresholds(record: &RunRecord) -> Option<Table> {
