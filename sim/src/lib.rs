@@ -3,6 +3,10 @@
 //! Start at [`Simulation`]. Time is in integer nanoseconds; events at the same time happen in the order in which they were
 //! scheduled; all randomness follows from the scenario's seed, so equal runs are equal byte for byte.
 //!
+//! What is not in the model: the network beyond the calibrated delays, so that an answer's size costs nothing; memory of
+//! hosts; the time that stores take where no calibration says so; what a client's leaving does to a service (it works to
+//! the end, as Apache does); retransmission after an unplugged cable is back; Redis's expiry between commands.
+//!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
