@@ -35,12 +35,15 @@ fn holder(scenario: &Scenario, options: &[&str], until: &str) -> (Child, Vec<Str
 fn descendants(parent: u32) -> Vec<u32> {
     let children = std::fs::read_dir("/proc").expect("a /proc").filter_map(|entry| {
         let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // pid (name) state parent …
-        let of: u32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-        (of == parent).then_some(pid)
+        (parent_of(pid)? == parent).then_some(pid)
     });
     children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // pid (name) state parent …
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 fn is_gone(pid: u32) -> bool {
@@ -76,6 +79,20 @@ fn a_request_to_terminate_ends_in_order() {
     assert!(term.success());
     assert!(child.wait().expect("reaped").success());
     assert!(family.into_iter().all(is_gone), "all are gone before it ends");
+}
+
+#[test]
+fn the_components_do_not_survive_their_supervisor() {
+    let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
+    let pids: Vec<u32> = stack.listeners().iter().map(|l| l.pid).collect();
+    let supervisor = parent_of(pids[0]).expect("it lives");
+    let killed = Command::new("kill").args(["-KILL", &supervisor.to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    for pid in pids {
+        eventually("a component is gone", || is_gone(pid));
+    }
+    assert!(stack.stats().is_err());
+    stack.stop();
 }
 
 #[test]
