@@ -105,7 +105,13 @@ impl Validator<'_> {
                 }
             }
             let interval = self.positive(&format!("{at}.interval"), check.interval);
-            let timeout = check.timeout.map(|t| self.positive(&format!("{at}.timeout"), t));
+            let timeout_at = format!("{at}.timeout");
+            let timeout = check.timeout.map(|t| self.positive(&timeout_at, t));
+            // Checks of a server never overlap, so one that lasts longer would change the interval.
+            if timeout.is_some_and(|timeout| timeout > interval) {
+                let hint = "a check has to end before the next one starts".to_owned();
+                self.problem(&timeout_at, format!("at most the interval, {interval}"), Some(hint));
+            }
             HealthCheck {
                 http: check.http.clone().unwrap_or_default(),
                 interval,
