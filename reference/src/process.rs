@@ -4,7 +4,7 @@
 //! None of them outlives the one that started it: each asks the kernel for a signal at its parent's death, and reads
 //! its standard input, whose end means that nobody is left who could want anything.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,10 @@ pub fn run_if_child() -> Option<ExitCode> {
     if let Err(error) = follow_parent(&parent) {
         complain(&format!("cannot follow the parent process: {error}"));
         return Some(ExitCode::FAILURE);
+    }
+    if let Some(name) = arguments.next().and_then(|name| CString::new(name.into_encoded_bytes()).ok()) {
+        // What `top` shows; without it, the name of the kernel's link that we were started by.
+        let _ = rustix::thread::set_name(&name);
     }
     Some(if role == Role::Supervisor.name() { supervisor::run() } else { component::run() })
 }
