@@ -20,14 +20,31 @@ const KEYS: [Key; 5] = [THROUGHPUT, FAILED, P50, P90, P99];
 
 /// Why two runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the runs are of different scenarios, so their difference would mean nothing:\n  A: {path_a}, SHA-256 {hash_a}\n  B: {path_b}, SHA-256 {hash_b}\n  hint: run both worlds with the same file; a derived scenario lies beside its record as scenario.toml"
-)]
-pub struct DifferentScenarios {
-    path_a: String,
-    hash_a: String,
-    path_b: String,
-    hash_b: String,
+pub enum Incomparable {
+    /// They are of different scenarios.
+    #[error(
+        "the runs are of different scenarios, so their difference would mean nothing:\n  A: {path_a}, SHA-256 {hash_a}\n  B: {path_b}, SHA-256 {hash_b}\n  hint: run both worlds with the same file; a derived scenario lies beside its record as scenario.toml"
+    )]
+    Scenarios {
+        /// The first run's file.
+        path_a: String,
+        /// The hash of its text.
+        hash_a: String,
+        /// The second run's file.
+        path_b: String,
+        /// The hash of its text.
+        hash_b: String,
+    },
+    /// They are of one scenario, but its faults took place in only one of them.
+    #[error(
+        "the runs are of one scenario, but not with the same faults: A has the windows {a}; B has {b}\n  hint: run both with the faults, or the scenario without them"
+    )]
+    Faults {
+        /// The first run's windows.
+        a: String,
+        /// The second run's windows.
+        b: String,
+    },
 }
 
 /// One figure in both runs.
@@ -62,12 +79,17 @@ pub struct Comparison<'a> {
 /// Compares two runs.
 ///
 /// # Errors
-/// If their scenarios have different hashes.
-pub fn compare<'a>(a: &'a RunRecord, b: &'a RunRecord) -> Result<Comparison<'a>, DifferentScenarios> {
+/// If their scenarios have different hashes, or one of them left the faults out.
+pub fn compare<'a>(a: &'a RunRecord, b: &'a RunRecord) -> Result<Comparison<'a>, Incomparable> {
     if a.scenario.hash != b.scenario.hash {
         let name = |r: &RunRecord| (r.scenario.path.clone(), r.scenario.hash.clone());
         let ((path_a, hash_a), (path_b, hash_b)) = (name(a), name(b));
-        return Err(DifferentScenarios { path_a, hash_a, path_b, hash_b });
+        return Err(Incomparable::Scenarios { path_a, hash_a, path_b, hash_b });
+    }
+    if a.frame != b.frame {
+        let windows =
+            |r: &RunRecord| r.frame.windows.iter().map(|w| w.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(Incomparable::Faults { a: windows(a), b: windows(b) });
     }
     let a_is_judged = predicts(a, b);
     let phases = phases(a).into_iter().map(|phase| PhaseRows {

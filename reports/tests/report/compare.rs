@@ -62,3 +62,11 @@ fn page_draws_both_runs_on_the_same_axes() {
     }
     assert!(!html.contains("http") && html.len() < 2_000_000);
 }
+
+#[test]
+fn a_run_without_the_faults_is_not_held_against_one_with_them() {
+    let (a, mut b) = (run(SHOP, Play::SIM), run(SHOP, Play::LOADGEN));
+    b.frame.windows.truncate(2);
+    let message = reports::compare(&a, &b).expect_err("the windows differ").to_string();
+    assert!(message.contains("not with the same faults"), "{message}");
+}
