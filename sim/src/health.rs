@@ -55,7 +55,7 @@ pub(crate) struct Check {
 impl World {
     /// Starts a check, and sets the time of the next.
     pub(crate) fn start_check(&mut self, index: u32) {
-        // A timeout as long as the interval ends with it, before the next check.
+        // A timeout is at most as long as the interval; where it is as long, it ends before the next check.
         self.check_timed_out(index, self.checks[index as usize].times_out);
         let check = &mut self.checks[index as usize];
         self.events.schedule(self.now + check.interval, check.timer);

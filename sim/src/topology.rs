@@ -379,8 +379,7 @@ fn add_balancer(
                 balancer: number,
                 server,
                 interval,
-                // One check of a server at a time.
-                timeout: check.timeout.as_nanos().min(interval),
+                timeout: check.timeout.as_nanos(),
                 fall: check.fall,
                 rise: check.rise,
                 timer,
