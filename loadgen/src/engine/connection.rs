@@ -52,15 +52,23 @@ async fn open(lane: &RefCell<Lane>, index: u32) -> Result<TcpStream, Failure> {
             return Poll::Ready(Err(Failure::Timeout));
         }
         let connected = ready!(connecting.as_mut().poll(context));
-        // Without TCP_NODELAY a request could wait for the acknowledgement of the one before.
-        Poll::Ready(connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::TimedOut => Failure::Timeout,
-                _ => Failure::Refused,
-            }
+        Poll::Ready(connected.and_then(tuned).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Failure::Timeout,
+            _ => Failure::Refused,
         }))
     })
     .await
+}
+
+fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
+    // Without TCP_NODELAY a request could wait for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    // Where the system's default is BBR, packets are spaced by a timer. That belongs to a network's path, but on the
+    // loopback interface it would only be measured as the server's time. Reno is part of every kernel.
+    if stream.peer_addr()?.ip().is_loopback() {
+        let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "reno");
+    }
+    Ok(stream)
 }
 
 impl Lane {
