@@ -3,7 +3,6 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::HealthCheck;
@@ -45,17 +44,26 @@ pub(super) async fn watch(proxy: Rc<Proxy>, server: usize, check: HealthCheck) {
     let mut verdict = Verdict { up: true, against: 0 };
     loop {
         proxy.context.timer.sleep_until(next).await;
-        let asking = ask(&proxy, server, request.as_bytes());
-        let limit = Duration::from_nanos(check.timeout.as_nanos());
-        let good = matches!(tokio::time::timeout(limit, asking).await, Ok(Ok(200..=399)));
+        let limit = now_nanos().saturating_add(check.timeout.as_nanos());
+        let good = tokio::select! {
+            status = ask(&proxy, server, request.as_bytes()) => matches!(status, Ok(200..=399)),
+            // tokio's own timer is a millisecond late each time, and a silent server's checks follow one on another.
+            () = proxy.context.timer.sleep_until(limit) => false,
+        };
         let before = verdict.up;
         verdict.take(good, check.fall, check.rise);
         if verdict.up != before {
             proxy.servers.set_up(server, verdict.up);
         }
-        // The phase is kept; checks that were missed while this process was stopped are not made up for.
-        next += interval * (now_nanos().saturating_sub(next) / interval + 1);
+        next = following(next, now_nanos(), interval);
     }
+}
+
+/// When the check after the one of `due` begins. The phase is kept, and checks that were missed while this process was
+/// stopped are not made up for; but the check of a silent server ends when the next is due, or just after, and that
+/// one is not missed.
+fn following(due: u64, now: u64, interval: u64) -> u64 {
+    due + interval * (now.saturating_sub(due) / interval).max(1)
 }
 
 async fn ask(proxy: &Proxy, server: usize, request: &[u8]) -> io::Result<u16> {
@@ -73,6 +81,14 @@ async fn ask(proxy: &Proxy, server: usize, request: &[u8]) -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_that_took_its_whole_interval_does_not_cost_the_next_one() {
+        assert_eq!(following(1000, 1001, 100), 1100, "an answer at once");
+        assert_eq!(following(1000, 1100, 100), 1100, "silence until the timeout");
+        assert_eq!(following(1000, 1103, 100), 1100, "and the timer is a little late");
+        assert_eq!(following(1000, 1750, 100), 1700, "one check after a stop, not seven");
+    }
 
     #[test]
     fn only_results_in_a_row_change_the_state() {

@@ -54,6 +54,17 @@ fn without_a_living_server_the_answer_is_503() {
 }
 
 #[test]
+fn retries_end_when_the_last_server_is_taken_out() {
+    let settings = "retries = 1_000_000\nredispatch = true\n\
+                    health_check = { http = \"/health\", interval = \"200ms\", fall = 1 }";
+    let stack = start(&shop(settings, "workers = 4", WAIT, &[KILL_FIRST, KILL_SECOND]));
+    stack.begin_fault(0).expect("killed");
+    stack.begin_fault(1).expect("killed");
+    assert_eq!(get(stack.entry("balancer")[0], "/item/3").expect("answered").0, 503);
+    assert!(figure(&stack, "balancer", 1, "retries") < 1e6, "a server that is out was asked again");
+}
+
+#[test]
 fn a_server_that_dies_over_a_request_makes_it_502() {
     let stack = start(&shop("", "workers = 4", &["wait = \"25s\""], &["kill = \"host:app[1]\""]));
     let mut stream = connect(stack.entry("balancer")[0]).expect("the proxy accepts");
