@@ -172,7 +172,8 @@ impl Proxy {
             self.retried.set(self.retried.get() + 1);
             if self.redispatch {
                 // The same one again where there is no other, but only as long as it counts as up.
-                server = self.servers.next_but(Some(server)).unwrap_or(server);
+                let another = self.servers.next_but(Some(server)).or_else(|| self.servers.next());
+                server = another.ok_or(unavailable)?;
             } else {
                 tokio::time::sleep(self.connect_timeout.min(TURN_AROUND)).await;
             }
