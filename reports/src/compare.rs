@@ -58,6 +58,8 @@ pub struct Row {
     relative: Option<f64>,
     /// Half the width of the 95% interval of the difference, if the runs were independent.
     noise: Option<f64>,
+    /// The same as a share of what the judged value is held against.
+    relative_noise: Option<f64>,
 }
 
 /// All figures of one phase.
@@ -107,7 +109,7 @@ fn predicts(a: &RunRecord, b: &RunRecord) -> bool {
 
 impl Row {
     fn new(key: Key, a: Option<Estimate>, b: Option<Estimate>, a_is_judged: bool) -> Self {
-        let mut row = Self { key, a, b, difference: None, relative: None, noise: None };
+        let mut row = Self { key, a, b, difference: None, relative: None, noise: None, relative_noise: None };
         let (Some(a), Some(b)) = (a, b) else { return row };
         let (judged, reference) = if a_is_judged { (a, b) } else { (b, a) };
         if !judged.value.is_finite() || !reference.value.is_finite() {
@@ -125,6 +127,7 @@ impl Row {
         let towards = |e: Estimate, up: bool| if up { e.high - e.value } else { e.value - e.low };
         let noise = towards(judged, difference < 0.0).hypot(towards(reference, difference > 0.0));
         row.noise = Some(noise).filter(|n| n.is_finite());
+        row.relative_noise = row.noise.filter(|_| reference.value > 0.0).map(|n| n / reference.value);
         row
     }
 
@@ -169,16 +172,18 @@ impl Comparison<'_> {
         if self.is_prediction() { "prediction error" } else { "B against A" }
     }
 
-    /// The most important figures in one sentence.
+    /// The most important figures in one sentence, each with its noise.
     pub fn headline(&self) -> String {
         let Some(whole) = self.phases.first() else { return String::new() };
         let told = whole.rows.iter().filter(|r| [THROUGHPUT, FAILED, P50, P99].contains(&r.key)).map(|row| {
-            let error = if row.key.unit == Unit::Share {
-                row.difference.map(|d| Unit::Share.show_difference(d))
+            let (error, noise) = if row.key.unit == Unit::Share {
+                let show = |v: f64| Unit::Share.show(v);
+                (row.difference.map(|d| Unit::Share.show_difference(d)), row.noise.map(show))
             } else {
-                row.relative.map(format::relative)
+                (row.relative.map(format::relative), row.relative_noise.map(format::percent))
             };
-            format!("{} {}", row.key.name, error.unwrap_or_else(|| "–".to_owned()))
+            let noise = noise.map_or_else(String::new, |noise| format!(" ± {noise}"));
+            format!("{} {}{noise}", row.key.name, error.unwrap_or_else(|| "–".to_owned()))
         });
         let title = if self.is_prediction() { "Prediction error" } else { "B against A" };
         format!("{title}: {}", told.collect::<Vec<_>>().join(", "))
@@ -276,6 +281,7 @@ impl Comparison<'_> {
                 "difference": r.difference,
                 "relative": r.relative,
                 "noise": r.noise,
+                "relative_noise": r.relative_noise,
                 "within_noise": r.within_noise(),
             })
         };

@@ -112,7 +112,8 @@ fn cards(record: &RunRecord) -> Vec<Card> {
             _ => String::new(),
         };
         if key == FAILED && estimate.is_some() {
-            note = format!("{} requests; {note}", format::grouped(tally.failed()));
+            let requests = if tally.failed() == 1 { "request" } else { "requests" };
+            note = format!("{} {requests}; {note}", format::grouped(tally.failed()));
         }
         cards.push(card(label, format::figure(estimate, key.unit), note));
     }
