@@ -58,7 +58,8 @@ fn walk(c: &mut Criterion) {
 }
 
 fn seek(c: &mut Criterion) {
-    let scenario = scenario("executor = \"curve-arrival-rate\"\ncurve = \"retail-week\"\nexpected = 1_000_000_000");
+    let scenario =
+        scenario("executor = \"curve-arrival-rate\"\ncurve = \"retail-week\"\nexpected = 1_000_000_000");
     let plan = Plan::new(&scenario);
     let from = SimTime::from_secs(5 * 86_400);
     c.bench_function("plan/seek to Saturday", |b| {
@@ -84,7 +85,8 @@ ttl = "1d"
 popularity = "zipf(0.9)"
 value = "lognormal(median=400B, p99=3kB)"
 "#;
-    let scenario = Scenario::parse(Path::new("plan-bench.toml"), &text).expect("the bench's scenario is right");
+    let scenario =
+        Scenario::parse(Path::new("plan-bench.toml"), &text).expect("the bench's scenario is right");
     let draws = Draws::new(&scenario);
     let keyspace = scenario.keyspace_ids().next().expect("the scenario has a keyspace");
     let ids: Vec<_> = Plan::new(&scenario).requests().take(10_000).map(|p| p.id).collect();

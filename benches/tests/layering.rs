@@ -18,7 +18,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Tests and benches may look further, but never from one world into the other.
-const NEVER: &[(&str, &str)] = &[("sim", "reference"), ("reference", "sim"), ("sim", "loadgen"), ("loadgen", "sim")];
+const NEVER: &[(&str, &str)] =
+    &[("sim", "reference"), ("reference", "sim"), ("sim", "loadgen"), ("loadgen", "sim")];
 
 /// Package name -> (dependencies of its code, dependencies of its tests), within the workspace.
 fn arrows() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
@@ -37,7 +38,9 @@ fn arrows() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
                 package
                     .dependencies
                     .iter()
-                    .filter(|d| (d.kind == DependencyKind::Development) == kind_is_dev && members.contains(&d.name))
+                    .filter(|d| {
+                        (d.kind == DependencyKind::Development) == kind_is_dev && members.contains(&d.name)
+                    })
                     .map(|d| d.name.clone())
                     .collect::<BTreeSet<_>>()
             };
@@ -69,5 +72,8 @@ fn a_forbidden_arrow_would_be_seen() {
     // The alarm's own proof: the arrows that exist are read, so a further one would be.
     let arrows = arrows();
     assert!(arrows["results"].0.contains("scenarios"), "the arrow from results to scenarios was not read");
-    assert!(arrows["loadgen-cli"].0.contains("reference"), "the arrow from loadgen-cli to reference was not read");
+    assert!(
+        arrows["loadgen-cli"].0.contains("reference"),
+        "the arrow from loadgen-cli to reference was not read"
+    );
 }

@@ -1,0 +1,104 @@
+//! The two worlds agree: a window of the quickstart, with its node's death, simulated and played over sockets.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A machine's noise only ever adds to what is measured, so the best of a few attempts is judged.
+const ATTEMPTS: usize = 3;
+/// How far the simulated throughput and median may lie from the measured ones where nothing is broken.
+const THROUGHPUT: f64 = 0.02;
+const MEDIAN: f64 = 0.15;
+
+/// The workspace's binaries, which `cargo test --workspace` builds beside this test.
+fn binary(name: &str) -> Option<PathBuf> {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let path = test.parent()?.parent()?.join(name);
+    path.exists().then_some(path)
+}
+
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()))
+}
+
+/// The directory of the only run in `runs`.
+fn only_run(runs: &Path) -> PathBuf {
+    let mut entries = std::fs::read_dir(runs).expect("the run left a directory");
+    entries.next().expect("there is a run").expect("its entry can be read").path()
+}
+
+/// (phase, figure, relative prediction error)
+fn errors(comparison: &Value) -> Vec<(String, String, f64)> {
+    let phases = comparison["phases"].as_array().expect("a comparison has phases");
+    let figures = phases.iter().flat_map(|phase| {
+        let name = phase["phase"].as_str().expect("a phase has a name");
+        phase["figures"].as_array().expect("a phase has figures").iter().map(move |figure| {
+            let told = figure["figure"].as_str().expect("a figure has a name");
+            (name.to_owned(), told.to_owned(), figure["relative"].as_f64().unwrap_or(f64::NAN))
+        })
+    });
+    figures.collect()
+}
+
+/// What lies too far off where nothing is broken; none where this attempt cannot be judged.
+fn attempt(loadgen: &Path, sim: &Path, report: &Path) -> Option<Vec<String>> {
+    let here = tempfile::tempdir().expect("a temporary directory");
+    let [measured, simulated] = ["measured", "simulated"].map(|name| here.path().join(name));
+    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/library/quickstart.toml");
+    let out = measured.to_str().expect("the path is text");
+    let window = ["run", quickstart, "--from", "8s", "--for", "17s", "--out", out, "--quiet", "--no-report"];
+    let played = run(loadgen, &window);
+    match played.status.code() {
+        Some(0 | 99) => {}
+        Some(111) => return None,
+        other => panic!("loadgen ended with {other:?}: {}", String::from_utf8_lossy(&played.stderr)),
+    }
+    let measured = only_run(&measured);
+    let scenario = measured.join("scenario.toml");
+    let out = simulated.to_str().expect("the path is text");
+    let done = run(sim, &["run", scenario.to_str().expect("the path is text"), "--out", out, "--quiet"]);
+    assert!(matches!(done.status.code(), Some(0 | 99)), "sim: {}", String::from_utf8_lossy(&done.stderr));
+    let runs = [only_run(&simulated), measured].map(|p| p.to_str().expect("the path is text").to_owned());
+    let compared = run(report, &["compare", &runs[0], &runs[1], "--json"]);
+    assert!(compared.status.success(), "report: {}", String::from_utf8_lossy(&compared.stderr));
+    let comparison = serde_json::from_slice(&compared.stdout).expect("the comparison is JSON");
+    let errors = errors(&comparison);
+    for (phase, figure, error) in &errors {
+        println!("{phase}: {figure} {:+.1}%", error * 100.0);
+    }
+    let quiet: Vec<_> = errors.iter().filter(|(phase, ..)| phase == "before" || phase == "after").collect();
+    assert_eq!(quiet.len(), 10, "five figures before the fault and five after it");
+    let limit = |figure: &str| match figure {
+        "throughput" => THROUGHPUT,
+        "p50" => MEDIAN,
+        _ => f64::INFINITY,
+    };
+    let far = quiet.iter().filter(|(_, figure, error)| error.abs() > limit(figure));
+    Some(far.map(|(phase, figure, error)| format!("{phase}: {figure} {:+.1}%", error * 100.0)).collect())
+}
+
+#[test]
+fn simulated_quickstart_agrees_with_the_measured_one_outside_the_fault() {
+    let (Some(loadgen), Some(sim), Some(report)) = (binary("loadgen"), binary("sim"), binary("report"))
+    else {
+        println!("SKIPPED: the binaries are not built; cargo test --workspace builds them");
+        return;
+    };
+    let mut judged = None;
+    for _ in 0..ATTEMPTS {
+        match attempt(&loadgen, &sim, &report) {
+            Some(far) if far.is_empty() => return,
+            Some(far) => judged = Some(far),
+            None => println!("an attempt was invalid: this machine stalled"),
+        }
+    }
+    match judged {
+        Some(far) => panic!("in none of {ATTEMPTS} attempts did the worlds agree; the last: {far:?}"),
+        None => println!("SKIPPED: each of {ATTEMPTS} attempts was invalid, for this machine stalled"),
+    }
+}
