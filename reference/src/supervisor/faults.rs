@@ -21,7 +21,8 @@ pub(super) struct State {
 }
 
 impl State {
-    fn is_silent(self) -> bool {
+    /// Whether it cannot be talked to.
+    pub(super) fn is_silent(self) -> bool {
         self.hung || self.unplugged
     }
 }
@@ -90,7 +91,7 @@ impl Supervisor {
             Self::tell(instance, Order::Unplug).await?;
         }
         if wanted.hung {
-            instance.signal(Signal::STOP);
+            instance.pause().await;
         }
         Ok(())
     }
@@ -106,18 +107,12 @@ impl Supervisor {
     pub(super) async fn figures(&self) -> Vec<InstanceFigures> {
         let mut all = Vec::with_capacity(self.instances.len());
         for instance in &self.instances {
-            let state = instance.state.get();
-            let answer = if state.is_silent() || !instance.is_alive() {
-                None
-            } else {
-                instance.order(Order::Figures).await
-            };
-            let figures = match answer {
-                Some(Word::Figures(figures)) => {
+            let figures = match instance.figures().await {
+                Some(figures) => {
                     instance.last_figures.borrow_mut().clone_from(&figures);
                     figures
                 }
-                _ => not_up(instance),
+                None => not_up(instance),
             };
             all.push(InstanceFigures {
                 component: instance.component.index(),

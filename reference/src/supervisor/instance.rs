@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
+use super::words::Words;
 use crate::message::{self, Order, Setup, Stage, Word};
 use crate::process::{self, Role, complain};
 
@@ -49,7 +50,7 @@ pub(super) struct Instance {
 struct Running {
     pid: Pid,
     orders: mpsc::UnboundedSender<String>,
-    words: Rc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Word>>>,
+    words: Rc<tokio::sync::Mutex<Words>>,
     alive: Rc<Cell<bool>>,
 }
 
@@ -130,6 +131,9 @@ impl Instance {
             Rc::clone(&self.exited),
             expected,
         ));
+        let mut words = Words::new(words);
+        // That it is ready, or why not.
+        words.expect_one();
         let words = Rc::new(tokio::sync::Mutex::new(words));
         *self.running.borrow_mut() = Some(Running { pid, orders, words, alive });
         Ok(())
@@ -146,7 +150,10 @@ impl Instance {
     /// the wait.
     pub(super) async fn ready(&self) -> Result<(), String> {
         let _talk = self.talk.lock().await;
-        match self.word(None).await {
+        let words = self.running.borrow().as_ref().map(|running| Rc::clone(&running.words));
+        let Some(words) = words else { return Err("was not started".to_owned()) };
+        let word = words.lock().await.last().await;
+        match word {
             Some(Word::Ready) => Ok(()),
             Some(Word::Failed(message)) => Err(message),
             Some(other) => Err(format!("said {other:?} instead of being ready")),
@@ -157,21 +164,39 @@ impl Instance {
     /// Gives an order and waits for the answer; none where the child is dead or silent.
     pub(super) async fn order(&self, order: Order) -> Option<Word> {
         let _talk = self.talk.lock().await;
-        {
+        self.exchange(order).await
+    }
+
+    /// Asks for the figures; none where the child is dead or silent. A silent one is not asked: it could not answer,
+    /// and what it finds when it goes on would be taken for the end of its silence.
+    pub(super) async fn figures(&self) -> Option<BTreeMap<String, f64>> {
+        let _talk = self.talk.lock().await;
+        // Only now, because it may have fallen silent while somebody else talked to it.
+        if self.state.get().is_silent() {
+            return None;
+        }
+        match self.exchange(Order::Figures).await {
+            Some(Word::Figures(figures)) => Some(figures),
+            _ => None,
+        }
+    }
+
+    /// Stops the child in its tracks, but never between an order and its answer.
+    pub(super) async fn pause(&self) {
+        let _talk = self.talk.lock().await;
+        self.signal(Signal::STOP);
+    }
+
+    async fn exchange(&self, order: Order) -> Option<Word> {
+        let words = {
             let running = self.running.borrow();
             let running = running.as_ref().filter(|running| running.alive.get())?;
             running.orders.send(message::line(&order)).ok()?;
-        }
-        self.word(Some(PATIENCE)).await
-    }
-
-    async fn word(&self, patience: Option<Duration>) -> Option<Word> {
-        let words = self.running.borrow().as_ref().map(|running| Rc::clone(&running.words))?;
+            Rc::clone(&running.words)
+        };
         let mut words = words.lock().await;
-        match patience {
-            Some(patience) => timeout(patience, words.recv()).await.ok()?,
-            None => words.recv().await,
-        }
+        words.expect_one();
+        timeout(PATIENCE, words.last()).await.ok()?
     }
 
     pub(super) fn pid(&self) -> Option<u32> {

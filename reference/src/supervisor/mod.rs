@@ -3,13 +3,14 @@
 //! It runs on one thread, its main thread, because the kernel ties the death signal of its children to the thread that
 //! started them.
 //!
-//! - [`instance`]: one child process
+//! - [`instance`]: one child process; [`words`]: what it says
 //! - [`faults`]: what breaks
 //! - [`control`]: the socket on which orders come
 
 mod control;
 mod faults;
 mod instance;
+mod words;
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
