@@ -1,6 +1,9 @@
 //! The `sim` command: arguments, the run with its record, exit codes.
 
+// How long the user has waited is wall time; nothing that is simulated sees it.
+#[allow(clippy::disallowed_methods)]
 mod progress;
+#[allow(clippy::disallowed_methods)]
 mod run;
 mod summary;
 
