@@ -4,7 +4,7 @@
 use results::Failure;
 
 use crate::health::Health;
-use crate::request::{ABANDONED, CHECK, Phase};
+use crate::request::{ABANDONED, CHECK, NOWHERE, Phase};
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
 
@@ -133,10 +133,11 @@ impl World {
         }
     }
 
-    /// A connection failed. Whether to try another at once; else it is being waited, or the client has its 503.
+    /// A connection failed. Whether to try another at once; else it is being waited, or the client has its 503. Clients and
+    /// checks that connect by themselves do not try again.
     fn retry(&mut self, slot: u32) -> bool {
         let request = &mut self.requests[slot];
-        if request.origin == CHECK {
+        if request.origin == CHECK || request.balancer == NOWHERE {
             self.give_answer(slot, Err(Failure::Refused));
             return false;
         }
@@ -168,7 +169,7 @@ impl World {
     fn forward(&mut self, slot: u32) {
         let request = &self.requests[slot];
         let service = request.service;
-        if request.origin != CHECK {
+        if request.origin != CHECK && request.balancer != NOWHERE {
             let balancer = &mut self.balancers[usize::from(request.balancer)];
             if let Some(timeouts) = &mut balancer.timeouts
                 && let Some(at) = timeouts.start(&self.requests, self.now, slot)

@@ -1,15 +1,18 @@
 //! The clients of one traffic: a bounded set of persistent connections, a counted queue before it, timeouts.
 //!
-//! Open loop: a request comes due whatever became of those before it.
+//! Open loop: a request comes due whatever became of those before it. Connections are opened before they are needed; one
+//! that breaks is opened again as soon as its instance takes it, and is the last to be used until then.
 
 use std::collections::VecDeque;
 
 use results::{Failure, Outcome};
 use scenarios::plan::Planned;
+use scenarios::scenario::ClassId;
 use scenarios::units::SimTime;
 
+use crate::fault::Process;
 use crate::gauge::Gauge;
-use crate::request::{ABANDONED, CHECK, Fifo, Phase, Request};
+use crate::request::{ABANDONED, CHECK, Fifo, Phase, Request, UNOPENED};
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
 
@@ -20,35 +23,118 @@ pub(crate) enum Entry {
     Service { base: u16, count: u16 },
 }
 
-/// The free connections. Where all lead to the same instance, which one is taken makes no difference.
+impl Entry {
+    /// The instance that a connection leads to, in the order of the entry's instances.
+    #[inline]
+    fn instance(self, connection: u32) -> u16 {
+        let (Self::Balancer { count, .. } | Self::Service { count, .. }) = self;
+        (connection % u32::from(count)) as u16
+    }
+}
+
+/// The connections without a request: those that are open, and those that broke and could not be opened again yet.
 #[derive(Debug)]
 pub(crate) enum Connections {
-    Alike(u32),
-    Numbered(VecDeque<u32>),
+    /// All lead to the same instance: which one is taken makes no difference.
+    Alike { open: u32, lost: u32 },
+    /// Those free the longest come first. `of` counts the lost ones by instance.
+    Numbered { open: VecDeque<u32>, lost: VecDeque<u32>, of: Vec<u32> },
 }
 
 impl Connections {
     pub(crate) fn new(count: u32, instances: u16) -> Self {
-        if instances == 1 { Self::Alike(count) } else { Self::Numbered((0..count).collect()) }
+        if instances == 1 {
+            return Self::Alike { open: count, lost: 0 };
+        }
+        let of = vec![0; usize::from(instances)];
+        Self::Numbered { open: (0..count).collect(), lost: VecDeque::new(), of }
     }
 
+    /// A connection, and whether it is open: an open one if there is any.
     #[inline]
-    fn take(&mut self) -> Option<u32> {
+    fn take(&mut self) -> Option<(u32, bool)> {
         match self {
-            Self::Alike(0) => None,
-            Self::Alike(free) => {
-                *free -= 1;
-                Some(0)
+            Self::Alike { open: 0, lost: 0 } => None,
+            Self::Alike { open: 0, lost } => {
+                *lost -= 1;
+                Some((0, false))
             }
-            Self::Numbered(free) => free.pop_front(),
+            Self::Alike { open, .. } => {
+                *open -= 1;
+                Some((0, true))
+            }
+            Self::Numbered { open, lost, of } => open.pop_front().map(|c| (c, true)).or_else(|| {
+                let connection = lost.pop_front()?;
+                let instances = of.len();
+                of[connection as usize % instances] -= 1;
+                Some((connection, false))
+            }),
         }
     }
 
     #[inline]
     fn give_back(&mut self, connection: u32) {
         match self {
-            Self::Alike(free) => *free += 1,
-            Self::Numbered(free) => free.push_back(connection),
+            Self::Alike { open, .. } => *open += 1,
+            Self::Numbered { open, .. } => open.push_back(connection),
+        }
+    }
+
+    fn set_aside(&mut self, connection: u32) {
+        match self {
+            Self::Alike { lost, .. } => *lost += 1,
+            Self::Numbered { lost, of, .. } => {
+                lost.push_back(connection);
+                let instances = of.len();
+                of[connection as usize % instances] += 1;
+            }
+        }
+    }
+
+    #[inline]
+    fn any_lost(&self) -> bool {
+        match self {
+            Self::Alike { lost, .. } => *lost > 0,
+            Self::Numbered { lost, .. } => !lost.is_empty(),
+        }
+    }
+
+    /// The open connections to an instance broke.
+    fn lose(&mut self, instance: u16) {
+        match self {
+            Self::Alike { open, lost } => *lost += std::mem::take(open),
+            Self::Numbered { open, lost, of } => {
+                let place = usize::from(instance);
+                let (gone, kept) = open.iter().copied().partition(|&c| c as usize % of.len() == place);
+                let gone: VecDeque<u32> = gone;
+                of[place] += gone.len() as u32;
+                lost.extend(gone);
+                *open = kept;
+            }
+        }
+    }
+
+    /// Lost connections are opened again where their instance takes them.
+    fn reopen(&mut self, takes: impl Fn(u16) -> bool) {
+        match self {
+            Self::Alike { open, lost } => {
+                if takes(0) {
+                    *open += std::mem::take(lost);
+                }
+            }
+            Self::Numbered { open, lost, of } => {
+                let instances = of.len();
+                for instance in 0..instances {
+                    // Walking through all of the lost ones pays only where some come back.
+                    if of[instance] > 0 && takes(instance as u16) {
+                        of[instance] = 0;
+                        let (back, rest): (VecDeque<u32>, VecDeque<u32>) =
+                            lost.iter().copied().partition(|&c| c as usize % instances == instance);
+                        open.extend(back);
+                        *lost = rest;
+                    }
+                }
+            }
         }
     }
 }
@@ -74,26 +160,26 @@ impl World {
     pub(crate) fn come_due(&mut self, planned: &Planned) {
         self.now = planned.due.as_nanos();
         self.counts.due += 1;
-        let client = &mut self.clients[planned.traffic.index()];
-        if client.in_flight >= client.max_in_flight {
-            self.counts.failed += 1;
-            self.recorder.record(&Outcome {
-                class: planned.class,
-                due: planned.due,
-                sent: None,
-                done: planned.due,
-                lag: SimTime::ZERO,
-                result: Err(Failure::Dropped),
-            });
-            return;
+        let traffic = planned.traffic.index();
+        if self.clients[traffic].connections.any_lost() {
+            self.reopen_connections(traffic);
         }
+        let client = &mut self.clients[traffic];
+        let request = Request::new(planned.id, planned.class, traffic as u16, self.now);
+        let room = client.in_flight < client.max_in_flight;
+        // Where there is no slot either, the simulated machines are out of memory.
+        let Some(slot) = room.then(|| self.requests.insert(request)).flatten() else {
+            return self.drop_request(planned.class, planned.due);
+        };
         client.in_flight += 1;
         self.in_flight += 1;
-        let request = Request::new(planned.id, planned.class, planned.traffic.index() as u16, self.now);
-        let slot = self.requests.insert(request);
         match client.connections.take() {
-            Some(connection) => {
-                self.requests[slot].connection = connection;
+            Some((connection, open)) => {
+                let request = &mut self.requests[slot];
+                request.connection = connection;
+                if !open {
+                    request.flags |= UNOPENED;
+                }
                 client.busy.up(self.now);
                 self.send(slot);
             }
@@ -103,6 +189,61 @@ impl World {
             }
         }
         self.drain();
+    }
+
+    /// A request is never sent.
+    fn drop_request(&mut self, class: ClassId, due: SimTime) {
+        self.counts.failed += 1;
+        self.recorder.record(&Outcome {
+            class,
+            due,
+            sent: None,
+            done: SimTime::from_nanos(self.now),
+            lag: SimTime::ZERO,
+            result: Err(Failure::Dropped),
+        });
+    }
+
+    /// Whether an instance of an entry completes a new connection.
+    fn takes_connections(&self, entry: Entry, instance: u16) -> bool {
+        match entry {
+            Entry::Balancer { base, .. } => self.balancers[usize::from(base + instance)].killed == 0,
+            Entry::Service { base, .. } => {
+                let service = &self.services[usize::from(base + instance)];
+                service.killed == 0 && service.accepts()
+            }
+        }
+    }
+
+    /// Clients try to open what they lost. At a stopped instance each connection takes a place in the backlog for as long
+    /// as that lasts, so there it is opened for a request alone.
+    #[cold]
+    fn reopen_connections(&mut self, traffic: usize) {
+        let entry = self.clients[traffic].entry;
+        let mut connections =
+            std::mem::replace(&mut self.clients[traffic].connections, Connections::new(0, 1));
+        connections.reopen(|instance| {
+            let goes_on = match entry {
+                Entry::Balancer { .. } => true,
+                Entry::Service { base, .. } => self.services[usize::from(base + instance)].stopped == 0,
+            };
+            goes_on && self.takes_connections(entry, instance)
+        });
+        self.clients[traffic].connections = connections;
+    }
+
+    /// A process died: the connections of clients that lead to it broke.
+    pub(crate) fn lose_connections(&mut self, process: Process) {
+        for client in &mut self.clients {
+            let (base, count, place) = match (client.entry, process) {
+                (Entry::Balancer { base, count }, Process::Balancer(i)) => (base, count, i),
+                (Entry::Service { base, count }, Process::Service(i)) => (base, count, i),
+                _ => continue,
+            };
+            if (base..base + count).contains(&place) {
+                client.connections.lose(place - base);
+            }
+        }
     }
 
     /// Sends a request over the connection that it holds.
@@ -124,9 +265,11 @@ impl World {
     #[inline]
     pub(crate) fn enter(&mut self, slot: u32) {
         let request = &mut self.requests[slot];
-        match self.clients[request.origin as usize].entry {
-            Entry::Balancer { base, count } => {
-                let balancer = base + (request.connection % u32::from(count)) as u16;
+        let entry = self.clients[request.origin as usize].entry;
+        let instance = entry.instance(request.connection);
+        match entry {
+            Entry::Balancer { base, .. } => {
+                let balancer = base + instance;
                 request.balancer = balancer;
                 if self.balancers[balancer as usize].killed > 0 {
                     self.settle(slot, Err(Failure::Refused));
@@ -138,16 +281,20 @@ impl World {
                     self.choose_server(slot);
                 }
             }
-            Entry::Service { base, count } => {
-                let service = base + (request.connection % u32::from(count)) as u16;
-                request.service = service;
-                if self.services[service as usize].killed > 0 {
+            Entry::Service { base, .. } => {
+                request.service = base + instance;
+                let service = &self.services[usize::from(request.service)];
+                if service.killed > 0 {
                     self.settle(slot, Err(Failure::Refused));
                     self.requests.remove(slot);
                     return;
                 }
-                // The connection was opened ahead, so the backlog has no say.
-                let latency = self.services[service as usize].latency;
+                // Where the connection was opened ahead, the backlog has no say.
+                if request.is(UNOPENED) && !service.accepts() {
+                    // The client gives up before the kernel does.
+                    return self.wait_for_syn(slot, u64::MAX);
+                }
+                let latency = service.latency;
                 if !self.delay(slot, latency, Phase::ToService) {
                     self.arrive_at_service(slot);
                 }
@@ -176,16 +323,28 @@ impl World {
             result,
         });
         self.in_flight -= 1;
-        let client = &mut self.clients[request.origin as usize];
+        let traffic = request.origin as usize;
+        let client = &mut self.clients[traffic];
         client.in_flight -= 1;
         let connection = request.connection;
+        // After these the connection is closed, and another takes its place.
+        let lost = matches!(result, Err(Failure::Timeout | Failure::Reset | Failure::Refused));
         if let Some(next) = client.waiting.pop(&self.requests) {
             client.queue.down(self.now);
-            self.requests[next].connection = connection;
+            let next_request = &mut self.requests[next];
+            next_request.connection = connection;
+            if lost {
+                next_request.flags |= UNOPENED;
+            }
             self.ready.push_back(next);
+            return;
+        }
+        client.busy.down(self.now);
+        let entry = client.entry;
+        if lost && !self.takes_connections(entry, entry.instance(connection)) {
+            self.clients[traffic].connections.set_aside(connection);
         } else {
-            client.connections.give_back(connection);
-            client.busy.down(self.now);
+            self.clients[traffic].connections.give_back(connection);
         }
     }
 

@@ -127,6 +127,7 @@ impl World {
         if *killed > 1 {
             return;
         }
+        self.lose_connections(process);
         match process {
             Process::Balancer(i) => self.kill_balancer(i),
             Process::Service(i) => self.kill_service(i),

@@ -72,7 +72,7 @@ impl World {
         request.balancer = check.balancer;
         request.service = service;
         request.step = u16::MAX;
-        let slot = self.requests.insert(request);
+        let Some(slot) = self.requests.insert(request) else { return self.learn(index, false) };
         check.pending = slot;
         check.times_out = self.events.schedule(self.now + check.timeout, check.timeout_timer);
         if self.services[usize::from(service)].accepts() {

@@ -105,8 +105,8 @@ fn left_over(faults: &[Break], seed: u32) -> Result<(), TestCaseError> {
     }
     for (client, traffic) in world.clients.iter().zip(&scenario.traffic) {
         let free = match &client.connections {
-            Connections::Alike(free) => *free,
-            Connections::Numbered(free) => free.len() as u32,
+            Connections::Alike { open, lost } => open + lost,
+            Connections::Numbered { open, lost, .. } => (open.len() + lost.len()) as u32,
         };
         prop_assert_eq!((client.in_flight, client.waiting.len(), free), (0, 0, traffic.connections));
     }

@@ -34,6 +34,8 @@ mod sql_store;
 mod table;
 mod timeout;
 mod topology;
+#[cfg(test)]
+mod upstream_tests;
 mod world;
 
 pub use simulation::{Progress, SimOutcome, Simulation};

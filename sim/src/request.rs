@@ -72,6 +72,8 @@ pub(crate) const ABANDONED: u8 = 1;
 pub(crate) const ORPHAN: u8 = 2;
 /// It holds a core.
 pub(crate) const ON_CORE: u8 = 4;
+/// The client's connection has to be opened first: the one before it broke.
+pub(crate) const UNOPENED: u8 = 8;
 
 /// A request in flight, or a health check.
 #[derive(Clone, Copy, Debug)]
@@ -141,31 +143,36 @@ impl Request {
 }
 
 /// All requests in flight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Requests {
     slots: Vec<Request>,
     free: u32,
+    limit: u32,
 }
 
 impl Requests {
-    pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: NONE }
+    /// With at most so many at once, and never more than there are slots for events.
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { slots: Vec::new(), free: NONE, limit: limit.min(TIMER_BASE) }
     }
 
+    /// The request's slot; none where there are too many.
     #[inline]
-    pub(crate) fn insert(&mut self, mut request: Request) -> u32 {
+    pub(crate) fn insert(&mut self, mut request: Request) -> Option<u32> {
         if self.free == NONE {
             let slot = self.slots.len() as u32;
-            assert!(slot < TIMER_BASE, "at most {TIMER_BASE} requests can be in flight");
+            if slot >= self.limit {
+                return None;
+            }
             self.slots.push(request);
-            return slot;
+            return Some(slot);
         }
         let slot = self.free;
         let place = &mut self.slots[slot as usize];
         self.free = place.next;
         request.generation = place.generation;
         *place = request;
-        slot
+        Some(slot)
     }
 
     #[inline]

@@ -26,7 +26,7 @@ use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
 use crate::timeout::TimeoutRing;
-use crate::world::{Counts, Delay, Lists, Timer, World};
+use crate::world::{Counts, Delay, Lists, TIMER_BASE, Timer, World};
 
 const CALIBRATION: Purpose = Purpose::named("sim-calibration");
 const CHECK_PHASE: Purpose = Purpose::named("sim-check-phase");
@@ -128,7 +128,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         seed: scenario.run.seed,
         events: EventQueue::new(),
         timers: Vec::new(),
-        requests: Requests::new(),
+        requests: Requests::new(TIMER_BASE),
         ready: std::collections::VecDeque::new(),
         clients: Vec::new(),
         balancers: Vec::new(),

@@ -67,11 +67,10 @@ fn without_retries_requests_fail_until_the_checks_notice() {
             _ => assert_eq!(count, 0, "nobody fails after detection: {failed:?}"),
         }
     }
-    let up = run.metric("shop", 0, "up");
-    assert_eq!((up[9], up[14]), (1.0, 0.0));
+    let busy = run.metric("shop", 0, "in_service");
     // Two good checks after the restart at 18 s bring it back.
-    assert_eq!((up[17], up[21]), (0.0, 1.0));
-    assert!(run.metric("shop", 1, "up").iter().all(|up| *up == 1.0));
+    assert_eq!((busy[14], busy[18]), (0.0, 0.0), "{busy:?}");
+    assert!((4.9..5.1).contains(&busy[21]), "half of ten: {busy:?}");
 }
 
 #[test]
@@ -124,9 +123,11 @@ fn hung_node_is_taken_out_by_checks_that_time_out() {
     for timeout in ["", ", timeout = \"300ms\"", ", timeout = \"1s\""] {
         let checks = CHECKED.replace(" }", &format!("{timeout} }}"));
         let run = run(&shop(&checks, "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nhang = \"host:app[1]\"\n"));
-        let up = run.metric("shop", 0, "up");
-        // Three checks without an answer take at most four intervals, two good ones bring it back.
-        assert_eq!((up[9], up[14], up[17], up[21]), (1.0, 0.0, 0.0, 1.0), "{checks}: {up:?}");
+        let (queue, busy) = (run.metric("shop", 0, "queue"), run.metric("shop", 0, "in_service"));
+        // Three checks without an answer take at most four intervals: nothing but checks comes after that.
+        assert!(queue[11] > queue[10] && queue[17] < queue[15] + 4.0, "{checks}: {queue:?}");
+        // Two good ones bring it back.
+        assert!((4.9..5.1).contains(&busy[22]), "{checks}: {busy:?}");
     }
 }
 
@@ -155,9 +156,39 @@ fn node_that_serves_500_is_taken_out_by_its_checks() {
 fn unplugged_node_accepts_no_connection() {
     let fault = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nunplug = \"host:app[1]\"\n";
     let run = run(&shop(&format!("{CHECKED}\nconnect_timeout = \"2s\""), fault));
-    let up = run.metric("shop", 0, "up");
-    // A check is silent for its interval, three in a row.
-    assert_eq!((up[9], up[15], up[22]), (1.0, 0.0, 1.0));
+    let tallies = run.outcome.delta.tallies();
+    let slowest = |i| tallies.interval(i, None).response_times().percentile(100.0).expect("requests in it");
+    // A check is silent for its interval, three in a row; until then half of the requests wait for a connection.
+    assert!(slowest(11) > 1.0 && slowest(15) < 0.11, "{} {}", slowest(11), slowest(15));
+    let busy = run.metric("shop", 0, "in_service");
+    assert!((4.9..5.1).contains(&busy[22]), "{busy:?}");
+}
+
+/// One service without a balancer.
+fn single(service: &str, steps: &str, rest: &str) -> String {
+    format!(
+        r#"
+title = "One node"
+[run]
+duration = "30s"
+[hosts.app]
+[hosts.db]
+[components.shop]
+kind = "service"
+host = "app"
+{service}
+[requests.page]
+path = "/"
+{steps}
+[traffic.users]
+to = "shop"
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+arrivals = "uniform"
+timeout = "100s"
+{rest}
+"#
+    )
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod clients;
 mod command;
 mod faults;
 mod load;

@@ -1,0 +1,102 @@
+//! What a balancer does with its connections to servers when clients leave and servers go down.
+
+use scenarios::Scenario;
+
+use crate::Simulation;
+use crate::request::{CHECK, Requests};
+
+fn simulation(balancer: &str, shop: &str, step: &str, rest: &str) -> Simulation {
+    let text = format!(
+        r#"
+title = "One server"
+[run]
+duration = "20s"
+[hosts.edge]
+[hosts.app]
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "shop"
+{balancer}
+[components.shop]
+kind = "service"
+host = "app"
+{shop}
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+{step}
+[traffic.users]
+to = "balancer"
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+rate = "10/s"
+arrivals = "uniform"
+{rest}
+"#
+    );
+    let scenario = Scenario::parse("upstream.toml", text)
+        .unwrap_or_else(|problems| panic!("the test's scenario is good:\n{problems}"));
+    Simulation::new(&scenario).expect("the simulator takes it")
+}
+
+/// Plays the run up to a moment.
+fn play(simulation: &mut Simulation, seconds: u64) {
+    while simulation.progress().reached.as_nanos() < seconds * 1_000_000_000 {
+        simulation.advance();
+    }
+}
+
+fn idle(simulation: &Simulation) -> u32 {
+    simulation.world.balancers[0].servers[0].idle
+}
+
+fn in_service(simulation: &Simulation) -> u32 {
+    simulation.world.services[0].in_service.level()
+}
+
+/// Plays on to a moment after the last due time.
+fn play_out(simulation: &mut Simulation, millis: u64) {
+    let world = &mut simulation.world;
+    while world.events.next_time() <= millis * 1_000_000 {
+        let (at, token) = world.events.pop().expect("there is a next one");
+        world.handle(at, token);
+    }
+}
+
+#[test]
+fn the_connection_is_not_kept_after_a_504() {
+    for timeout in ["10s", "800ms"] {
+        let rest = format!("timeout = \"{timeout}\"");
+        let mut run = simulation("server_timeout = \"900ms\"", "workers = 64", "wait = \"1s\"", &rest);
+        play(&mut run, 20);
+        play_out(&mut run, 25_000);
+        assert_eq!(idle(&run), 0, "with a client timeout of {timeout}");
+    }
+}
+
+const CHECKS: &str = r#"health_check = { http = "/health", interval = "500ms", fall = 3, rise = 2 }"#;
+
+#[test]
+fn a_connection_to_a_server_that_is_down_is_not_kept() {
+    let fault = "[[faults]]\nat = \"5s\"\nfor = \"5s\"\nhang = \"component:shop\"\n";
+    let mut run =
+        simulation(CHECKS, "workers = 64", "wait = \"100ms\"", &format!("timeout = \"1s\"\n{fault}"));
+    play(&mut run, 8);
+    assert!(run.world.services[0].waiting.len() > 5, "they wait for it to go on");
+    play(&mut run, 10);
+    // It answers what it was asked before two checks bring it back.
+    play_out(&mut run, 10_300);
+    assert_eq!((in_service(&run), idle(&run), run.world.balancers[0].servers[0].health.up), (0, 0, false));
+}
+
+#[test]
+fn a_request_for_which_there_is_no_room_at_all_is_dropped() {
+    let mut run = simulation("", "workers = 64", "wait = \"1s\"", "timeout = \"500ms\"");
+    run.world.requests = Requests::new(8);
+    while !run.advance() {}
+    let counts = run.world.counts;
+    assert_eq!((counts.due, counts.ok), (200, 0));
+    assert_eq!(counts.due, counts.failed);
+    assert!(run.world.requests.slots().filter(|(_, r)| r.origin != CHECK).count() <= 8);
+}

@@ -1,0 +1,86 @@
+//! Clients whose connections break, or whose requests are not answered before the run is given up.
+
+use results::Failure;
+
+use crate::support::run;
+
+/// A service on one machine, or behind a balancer on each of two; 10 to 1,000 requests a second, evenly spaced.
+fn shop(service: &str, step: &str, traffic: &str) -> String {
+    format!(
+        r#"
+title = "Clients"
+[run]
+duration = "30s"
+[hosts.edge]
+count = 2
+[hosts.app]
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "shop"
+[components.shop]
+kind = "service"
+host = "app"
+{service}
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+{step}
+[traffic.users]
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+arrivals = "uniform"
+{traffic}
+"#
+    )
+}
+
+#[test]
+fn a_hung_service_is_sent_no_more_than_its_backlog_and_the_connections_that_were_open() {
+    let traffic =
+        "to = \"shop\"\nrate = \"1000/s\"\nconnections = 50\nmax_in_flight = 1000\ntimeout = \"100ms\"";
+    let fault = "[[faults]]\nat = \"5s\"\nfor = \"20s\"\nhang = \"component:shop\"\n";
+    let text = shop("workers = 4\nbacklog = 16", "wait = \"1ms\"", &format!("{traffic}\n{fault}"));
+    let run = run(&text);
+    let queue = run.metric("shop", 0, "queue");
+    // 500 requests a second are given up; once nothing is accepted any more, they leave nothing behind.
+    assert!(queue[8..25].iter().all(|q| (20.0..=70.0).contains(q)), "{queue:?}");
+    let failed = run.failures(Failure::Timeout);
+    assert!(failed[10] > 400, "{failed:?}");
+    // What was accepted is worked off, and new requests are answered again.
+    assert!(run.failed()[27..].iter().all(|f| *f == 0), "{:?}", run.failed());
+}
+
+#[test]
+fn a_request_on_a_replaced_connection_waits_for_the_service_to_accept_it() {
+    let traffic = "to = \"shop\"\nrate = \"5/s\"\nconnections = 10\ntimeout = \"1500ms\"";
+    let fault = "[[faults]]\nat = \"5s\"\nfor = \"10500ms\"\nunplug = \"host:app[1]\"\n";
+    let run = run(&shop("workers = 4\nbacklog = 16", "wait = \"1ms\"", &format!("{traffic}\n{fault}")));
+    let slowest = run.percentiles(100.0);
+    // Whoever asked just before the cable was back got its connection with the SYN of a second later.
+    assert!((1.0..1.01).contains(&slowest[15]), "{slowest:?}");
+    assert!(slowest[17..].iter().all(|s| *s < 0.002), "{slowest:?}");
+}
+
+#[test]
+fn free_connections_to_a_dead_entry_are_not_used_while_others_are_free() {
+    let traffic = "to = \"balancer\"\nrate = \"100/s\"\nconnections = 100\n";
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nkill = \"host:edge[1]\"\n";
+    let text = shop("workers = 64", "wait = \"100ms\"", &format!("{traffic}{fault}"));
+    let run = run(&text);
+    assert_eq!(run.failures(Failure::Refused).iter().sum::<u64>(), 0);
+    let reset: u64 = run.failures(Failure::Reset).iter().sum();
+    assert!((1..=10).contains(&reset), "what was under way on the dead balancer, {reset}");
+    assert_eq!(run.outcome.counts.failed, reset);
+}
+
+#[test]
+fn connections_to_a_dead_entry_are_used_where_no_other_is_free() {
+    let traffic = "to = \"balancer\"\nrate = \"100/s\"\nconnections = 12\n";
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nkill = \"host:edge[1]\"\n";
+    let run = run(&shop("workers = 64", "wait = \"100ms\"", &format!("{traffic}{fault}")));
+    let refused = run.failures(Failure::Refused);
+    // Six connections carry 60 a second.
+    assert!(refused[10..18].iter().all(|f| (38..=46).contains(f)), "{refused:?}");
+    assert_eq!(refused[18..].iter().sum::<u64>(), 0, "{refused:?}");
+}
