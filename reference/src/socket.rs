@@ -61,6 +61,12 @@ impl Listener {
         }
     }
 
+    /// Whether new connections are dropped.
+    #[cfg(test)]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
     fn listen(&self, backlog: u32) {
         // Linux takes a new backlog for a socket that listens already.
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);

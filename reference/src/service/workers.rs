@@ -81,7 +81,7 @@ impl Workers {
         loop {
             let full = self.is_full();
             self.listener.set_closed(full);
-            if !full && self.busy.get() + self.waiting.get() + self.fresh.get() < self.most {
+            if !full && self.inside() + self.fresh.get() < self.most {
                 return;
             }
             self.freed.notified().await;
@@ -89,7 +89,11 @@ impl Workers {
     }
 
     fn is_full(&self) -> bool {
-        self.busy.get() + self.waiting.get() >= self.most
+        self.inside() >= self.most
+    }
+
+    fn inside(&self) -> i64 {
+        self.busy.get() + self.waiting.get()
     }
 }
 
@@ -103,6 +107,44 @@ pub(super) struct Permit<'a> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
+        // Whoever accepts may be waiting for a connection by now, so the kernel is told here; this one still counts.
+        self.workers.listener.set_closed(self.workers.inside() > self.workers.most);
         self.workers.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn the_backlog_opens_again_when_a_worker_is_freed_not_at_the_next_connection() {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("a free port");
+            let listener = Rc::new(listener);
+            let workers = Workers::new(1, 1, Rc::clone(&listener));
+            let working = workers.enter().await;
+            assert!(!listener.is_closed());
+            let mut waiting = pin!(workers.enter());
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            let mut third = pin!(workers.enter());
+            assert!(third.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(listener.is_closed(), "one works, two wait where one may");
+            drop(working);
+            let working = waiting.await;
+            assert!(listener.is_closed(), "one works, one waits");
+            drop(working);
+            assert!(!listener.is_closed(), "one is left");
+            let Poll::Ready(_last) = third.poll(&mut Context::from_waker(Waker::noop())) else {
+                panic!("a worker is free");
+            };
+        });
     }
 }
