@@ -369,6 +369,26 @@ impl World {
         }
     }
 
+    /// Ends the run here: what waits for a connection is never sent, what is under way has timed out.
+    pub(crate) fn give_up(&mut self) {
+        for traffic in 0..self.clients.len() {
+            loop {
+                let client = &mut self.clients[traffic];
+                let Some(slot) = client.waiting.pop(&self.requests) else { break };
+                client.queue.down(self.now);
+                client.in_flight -= 1;
+                self.in_flight -= 1;
+                let Request { class, due, .. } = self.requests[slot];
+                self.requests.remove(slot);
+                self.drop_request(class, SimTime::from_nanos(due));
+            }
+        }
+        for slot in self.slots_where(|r| r.origin != CHECK && !r.is(ABANDONED)) {
+            self.settle(slot, Err(Failure::Timeout));
+            self.abandon(slot);
+        }
+    }
+
     /// Nobody waits for this request's answer any more. What has not reached a service goes no further; a service notices
     /// nothing until it answers.
     pub(crate) fn abandon(&mut self, slot: u32) {

@@ -137,7 +137,8 @@ impl World {
         self.note_up(process);
     }
 
-    fn slots_where(&self, mut holds: impl FnMut(&crate::request::Request) -> bool) -> Vec<u32> {
+    /// All requests of a kind, in no order that means anything but always the same.
+    pub(crate) fn slots_where(&self, mut holds: impl FnMut(&crate::request::Request) -> bool) -> Vec<u32> {
         self.requests.slots().filter(|(_, r)| holds(r)).map(|(slot, _)| slot).collect()
     }
 

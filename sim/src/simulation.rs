@@ -12,6 +12,8 @@ use scenarios::units::SimTime;
 use crate::topology;
 use crate::world::{Counts, World};
 
+/// Answers are waited for at the end for as long as the longest timeout, and this.
+const GRACE: SimTime = SimTime::from_secs(1);
 /// How many requests are simulated between two looks at the outside.
 const REQUESTS_PER_SLICE: f64 = 200_000.0;
 
@@ -50,6 +52,8 @@ pub struct Simulation {
     plan: Arc<Plan>,
     pub(crate) world: World,
     total: SimTime,
+    /// When what is still unanswered is given up.
+    end: SimTime,
     /// Up to where requests have come due.
     reached: SimTime,
     slice: SimTime,
@@ -88,10 +92,12 @@ impl Simulation {
         let world = topology::build(scenario)?;
         let plan = Arc::new(Plan::new(scenario));
         let total = scenario.run.total();
+        let longest = scenario.traffic.iter().map(|traffic| traffic.timeout).max().unwrap_or_default();
+        let end = total.saturating_add(longest).saturating_add(GRACE);
         let expected = plan.expected(SimTime::ZERO, total).max(1.0);
         let slices = (expected / REQUESTS_PER_SLICE).clamp(100.0, 1e7);
         let slice = SimTime::from_nanos(((total.as_nanos() as f64 / slices) as u64).max(1));
-        Ok(Self { plan, world, total, reached: SimTime::ZERO, slice })
+        Ok(Self { plan, world, total, end, reached: SimTime::ZERO, slice })
     }
 
     /// Runs to the end, or until `cancel` is set; says now and then how far it has come.
@@ -105,8 +111,8 @@ impl Simulation {
         SimOutcome { complete, counts: self.world.counts, delta, samples }
     }
 
-    /// Simulates the next slice of time; whether the run is over. After the last due time, everything under way is
-    /// followed to its end.
+    /// Simulates the next slice of time; whether the run is over. After the last due time, answers are waited for as long
+    /// as the longest timeout and a second more; what waits for a connection even then counts as dropped.
     pub fn advance(&mut self) -> bool {
         let until = self.reached.saturating_add(self.slice).min(self.total);
         let plan = Arc::clone(&self.plan);
@@ -117,11 +123,15 @@ impl Simulation {
         }
         self.reached = until;
         if until == self.total {
-            // Requests that wait for nothing but a timeout end with it, so this ends.
             self.events_until(until.as_nanos());
-            while self.world.in_flight > 0 {
+            let end = self.end.as_nanos();
+            while self.world.in_flight > 0 && self.world.events.next_time() <= end {
                 let Some((at, token)) = self.world.events.pop() else { break };
                 self.world.handle(at, token);
+            }
+            if self.world.in_flight > 0 {
+                self.world.now = end;
+                self.world.give_up();
             }
         }
         self.is_done()
