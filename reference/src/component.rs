@@ -51,7 +51,7 @@ pub(crate) struct Context {
     pub(crate) first_start: bool,
     /// Where everybody listens, by component and instance.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
-    /// Whether every request is to fail.
+    /// Whether every request is to fail with 500; of those that speak HTTP.
     pub(crate) failing: Rc<Cell<bool>>,
     pub(crate) timer: Timer,
     /// The cores of the host.

@@ -50,7 +50,7 @@ pub(crate) struct Setup {
 pub(crate) enum Order {
     /// Answer with the figures.
     Figures,
-    /// From now on fail every request, or stop doing so.
+    /// From now on fail every request with 500, or stop doing so; for those that speak HTTP.
     Fail(bool),
     /// Fall silent until [`Order::Plug`].
     Unplug,

@@ -188,7 +188,7 @@ async fn answer(
     let (id, class, step) = match incoming.asked {
         Asked::Health => {
             let _permit = if holds_connection { None } else { Some(service.workers.enter().await) };
-            return plain_answer(200, close, out);
+            return plain_answer(if service.context.failing.get() { 500 } else { 200 }, close, out);
         }
         Asked::Nothing => return plain_answer(404, close, out),
         Asked::Malformed => return plain_answer(400, close, out),
@@ -196,6 +196,8 @@ async fn answer(
     };
     let permit = if holds_connection { None } else { Some(service.workers.enter().await) };
     let done = match step {
+        // Whoever began to fail while this one waited does nothing for it.
+        _ if service.context.failing.get() => Ok(()),
         Some(step) => service.one_step(id, class, step).await,
         None => service.all_steps(id, class).await,
     };

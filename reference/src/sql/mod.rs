@@ -146,7 +146,6 @@ impl Server {
     async fn execute(&self, statement: Statement, out: &mut Vec<u8>) {
         let mut reply = Writer::new(out, false);
         let (update, table, request, step, keys) = match statement {
-            _ if self.context.failing.get() => return reply.error("ERR the server is failing on purpose"),
             Statement::Ping => return reply.simple("PONG"),
             Statement::Malformed(message) => return reply.error(message),
             Statement::Rows { update, table, request, step, keys } => (update, table, request, step, keys),

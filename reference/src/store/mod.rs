@@ -44,7 +44,6 @@ struct Store {
     data: RefCell<Data>,
     connections: Cell<i64>,
     commands: Cell<u64>,
-    failing: Rc<Cell<bool>>,
 }
 
 /// Fills the store, starts it on the context's listener and returns where its figures come from.
@@ -59,12 +58,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     };
     let mut data = Data::new(limits, context.scenario.run.seed);
     prefill::fill(&mut data, context);
-    let store = Rc::new(Store {
-        data: RefCell::new(data),
-        connections: Cell::new(0),
-        commands: Cell::new(0),
-        failing: Rc::clone(&context.failing),
-    });
+    let store =
+        Rc::new(Store { data: RefCell::new(data), connections: Cell::new(0), commands: Cell::new(0) });
     let listener = context.listen(1024)?;
     tokio::task::spawn_local({
         let store = Rc::clone(&store);
@@ -128,11 +123,7 @@ async fn converse(store: &Store, mut connection: Connection) -> io::Result<()> {
                     Ok(Some(len)) => {
                         if !arguments.is_empty() {
                             store.commands.set(store.commands.get() + 1);
-                            if store.failing.get() {
-                                Writer::new(&mut out, false).error("ERR the store is failing on purpose");
-                            } else {
-                                execute(&mut data, &mut session, &input[used..], &arguments, &mut out);
-                            }
+                            execute(&mut data, &mut session, &input[used..], &arguments, &mut out);
                         }
                         used += len;
                     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rustix::process::Signal;
-use scenarios::scenario::{FaultKind, FaultTarget};
+use scenarios::scenario::{ComponentKind, FaultKind, FaultTarget};
 
 use super::Supervisor;
 use super::instance::Instance;
@@ -64,7 +64,7 @@ impl Supervisor {
             killed: has(FaultKind::Kill),
             hung: has(FaultKind::Hang),
             unplugged: has(FaultKind::Unplug),
-            failing: has(FaultKind::Serve500),
+            failing: has(FaultKind::Serve500) && self.speaks_http(instance),
         };
         let mut now = instance.state.replace(wanted);
         if wanted.killed {
@@ -94,6 +94,11 @@ impl Supervisor {
             instance.pause().await;
         }
         Ok(())
+    }
+
+    fn speaks_http(&self, instance: &Instance) -> bool {
+        let kind = &self.scenario.component(instance.component).kind;
+        matches!(kind, ComponentKind::LoadBalancer(_) | ComponentKind::Service(_))
     }
 
     async fn tell(instance: &Instance, order: Order) -> Result<(), String> {

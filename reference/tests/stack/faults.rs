@@ -1,10 +1,10 @@
 //! What breaks as TCP shows it, and what is there again afterwards.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::room::{BOUND, connect, figure, get, receive, send, shop, start};
+use crate::room::{BOUND, connect, eventually, figure, get, receive, send, shop, start};
 
 const WAIT: &[&str] = &["wait = \"1ms\""];
 
@@ -77,4 +77,71 @@ fn faults_that_overlap_end_one_by_one() {
     assert_eq!(get(shop, "/item/1").expect("answered").0, 500, "alive, and failing still");
     stack.end_fault(1).expect("all ended");
     assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+}
+
+#[test]
+fn what_waits_when_a_service_begins_to_fail_fails_without_its_steps() {
+    let steps = ["wait = \"3s\"", "get = { keyspace = \"carts\" }"];
+    let stack = start(&shop("", "workers = 1", &steps, &["serve_500 = \"component:shop[1]\""]));
+    let shop = stack.entry("shop")[0];
+    let mut working = connect(shop).expect("accepted");
+    send(&mut working, "/item/1").expect("sent");
+    eventually("one is worked on", || figure(&stack, "shop", 1, "in_service") > 0.5);
+    let mut waiting = connect(shop).expect("accepted");
+    send(&mut waiting, "/item/1").expect("sent");
+    eventually("one waits", || figure(&stack, "shop", 1, "waiting") > 0.5);
+    stack.begin_fault(0).expect("it fails");
+    assert_eq!(get(shop, "/item/1").expect("answered").0, 500, "without waiting for the worker");
+    assert!(figure(&stack, "shop", 1, "waiting") > 0.5);
+    assert_eq!(receive(&mut working).expect("answered").0, 500);
+    assert_eq!(receive(&mut waiting).expect("answered").0, 500);
+    assert!((figure(&stack, "objects", 1, "hits") - 1.0).abs() < 0.5, "only the first one's steps are done");
+}
+
+#[test]
+fn a_store_on_a_host_that_serves_500_goes_on() {
+    let text = r#"
+title = "One host"
+[run]
+duration = "10s"
+[hosts.app]
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[components.objects]
+kind = "kv-store"
+host = "app"
+[keyspaces.carts]
+in = "objects"
+keys = 10
+persistent = true
+value = "100B"
+[requests.cart]
+path = "/cart/{carts}"
+[[requests.cart.steps]]
+get = { keyspace = "carts" }
+[traffic.people]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { cart = 1 }
+[[faults]]
+at = "1s"
+for = "5s"
+serve_500 = "host:app"
+"#;
+    let scenario =
+        scenarios::Scenario::parse("one.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let stack = start(&scenario);
+    let mut store = connect(stack.entry("objects")[0]).expect("accepted");
+    for failing in [true, false] {
+        let (status, order) = if failing { (500, stack.begin_fault(0)) } else { (200, stack.end_fault(0)) };
+        order.expect("carried out");
+        assert_eq!(get(stack.entry("shop")[0], "/cart/3").expect("answered").0, status);
+        store.write_all(b"PING\r\n").expect("sent");
+        let mut answer = [0; 7];
+        store.read_exact(&mut answer).expect("answered");
+        assert_eq!(&answer, b"+PONG\r\n");
+    }
 }
