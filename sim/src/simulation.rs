@@ -100,12 +100,15 @@ impl Simulation {
         Ok(Self { plan, world, total, end, reached: SimTime::ZERO, slice })
     }
 
-    /// Runs to the end, or until `cancel` is set; says now and then how far it has come.
+    /// Runs to the end, or until `cancel` is set, where it is given up; says now and then how far it has come.
     pub fn run(&mut self, observe: &mut dyn FnMut(Progress), cancel: &AtomicBool) -> SimOutcome {
         let mut complete = self.is_done();
         while !complete && !cancel.load(Ordering::Relaxed) {
             complete = self.advance();
             observe(self.progress());
+        }
+        if !complete {
+            self.give_up();
         }
         let (delta, samples) = self.take();
         SimOutcome { complete, counts: self.world.counts, delta, samples }
@@ -131,10 +134,16 @@ impl Simulation {
             }
             if self.world.in_flight > 0 {
                 self.world.now = end;
-                self.world.give_up();
+                self.give_up();
             }
         }
         self.is_done()
+    }
+
+    /// Ends the run where it is: what waits for a connection is dropped, what is under way has timed out, so that every
+    /// request that came due has an outcome.
+    pub fn give_up(&mut self) {
+        self.world.give_up();
     }
 
     /// Handles all events up to and including a moment.

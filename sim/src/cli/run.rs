@@ -39,6 +39,9 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<u8> {
         bar.update(&simulation.progress());
     }
     bar.finish();
+    if !complete {
+        simulation.give_up();
+    }
     let (delta, samples) = simulation.take();
     writer.append(&delta, &samples)?;
     let took = started.elapsed();

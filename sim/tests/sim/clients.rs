@@ -99,18 +99,3 @@ fn what_is_unanswered_when_a_run_is_given_up_has_timed_out_or_was_never_sent() {
         assert!(high < 22_200_000_000, "nothing lasts longer than the run: {high}");
     }
 }
-
-#[test]
-fn what_is_unanswered_when_a_run_is_given_up_has_timed_out_or_was_never_sent() {
-    let traffic = "to = \"shop\"\nrate = \"2/s\"\nconnections = 2\ntimeout = \"20s\"";
-    let run = run(&shop("workers = 1", "wait = \"10s\"", traffic));
-    // A minute's requests; the end is 20 s and 1 s after the run's, and by then six or so have had an answer.
-    assert_eq!(run.outcome.counts.due, 60);
-    let dropped: u64 = run.failures(Failure::Dropped).iter().sum();
-    assert!((50..60).contains(&dropped), "{dropped} were never sent");
-    let timed_out: u64 = run.failures(Failure::Timeout).iter().sum();
-    assert!(timed_out >= 2, "both connections were in use: {timed_out}");
-    for (_, high, _) in run.outcome.delta.tallies().interval(29, None).failed_response.iter() {
-        assert!(high < 22_200_000_000, "nothing lasts longer than the run: {high}");
-    }
-}

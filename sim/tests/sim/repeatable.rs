@@ -55,4 +55,6 @@ fn a_cancelled_run_says_so() {
     let outcome = simulation.run(&mut |_| cancel.store(true, Ordering::Relaxed), &cancel);
     assert!(!outcome.complete);
     assert!(outcome.counts.due > 0);
+    // What was under way has an outcome too: leaving it out would leave out the slowest.
+    assert_eq!(outcome.counts.due, outcome.counts.ok + outcome.counts.failed);
 }
