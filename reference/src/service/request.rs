@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use scenarios::plan::RequestId;
-use scenarios::scenario::{Path, PathPart, Scenario};
+use scenarios::scenario::{ComponentKind, Path, PathPart, Scenario};
 
 use crate::component::Context;
 use crate::http::Framing;
@@ -66,14 +66,18 @@ fn asked(head: &RequestHead<'_, '_>, scenario: &Scenario) -> Asked {
         },
         None => {
             let path = head.target.split('?').next().unwrap_or("");
+            // A check carries no class, so it comes before a class with the same path, whose requests name it.
+            if head.method == "GET" && is_checked(path, scenario) {
+                return Asked::Health;
+            }
             let found = scenario
                 .requests
                 .iter()
                 .position(|c| c.method.as_str() == head.method && matches(&c.path, path, scenario));
             match found {
                 Some(class) => class,
-                // Every path that no class claims is taken for a health check if it is one of those configured.
-                None if is_health_path(path, scenario) => return Asked::Health,
+                // For those who ask by hand, and by another method.
+                None if path == "/health" || is_checked(path, scenario) => return Asked::Health,
                 None => return Asked::Nothing,
             }
         }
@@ -110,14 +114,14 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
-fn is_health_path(path: &str, scenario: &Scenario) -> bool {
-    path == "/health"
-        || scenario.components.iter().any(|component| match &component.kind {
-            scenarios::scenario::ComponentKind::LoadBalancer(balancer) => {
-                balancer.health_check.as_ref().is_some_and(|check| check.http == path)
-            }
-            _ => false,
-        })
+/// Whether a load balancer's checks ask for this path.
+fn is_checked(path: &str, scenario: &Scenario) -> bool {
+    scenario.components.iter().any(|component| match &component.kind {
+        ComponentKind::LoadBalancer(balancer) => {
+            balancer.health_check.as_ref().is_some_and(|check| check.http == path)
+        }
+        _ => false,
+    })
 }
 
 /// Whether a concrete path is one of a class: its texts with numbers at the places of keys.
@@ -139,4 +143,57 @@ fn matches(class: &Path, path: &str, scenario: &Scenario) -> bool {
         };
     }
     rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_by(text: &str, scenario: &Scenario) -> Asked {
+        let mut fields = NO_FIELDS;
+        let head = parse_request(text.as_bytes(), &mut fields).expect("well-formed").expect("whole");
+        asked(&head, scenario)
+    }
+
+    #[test]
+    fn a_check_is_told_from_a_class_with_its_path_by_the_missing_header() {
+        let text = r#"
+title = "A check that asks for the front page"
+[run]
+duration = "10s"
+[hosts.edge]
+[hosts.app]
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "shop"
+health_check = { http = "/", interval = "1s" }
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[requests.front]
+path = "/"
+[[requests.front.steps]]
+work = "1ms"
+[requests.other]
+path = "/other"
+[[requests.other.steps]]
+work = "1ms"
+[traffic.people]
+to = "balancer"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { front = 1, other = 1 }
+"#;
+        let scenario = Scenario::parse("front.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let asked = |text| asked_by(text, &scenario);
+        assert_eq!(asked("GET / HTTP/1.1\r\nhost: h\r\n\r\n"), Asked::Health);
+        assert_eq!(asked("GET /health HTTP/1.1\r\nhost: h\r\n\r\n"), Asked::Health);
+        let named = asked("GET / HTTP/1.1\r\nhost: h\r\nx-rehearsal-class: front\r\n\r\n");
+        assert!(matches!(named, Asked::Class { class: 0, .. }), "{named:?}");
+        let by_path = asked("GET /other HTTP/1.1\r\nhost: h\r\n\r\n");
+        assert!(matches!(by_path, Asked::Class { class: 1, .. }), "{by_path:?}");
+        assert_eq!(asked("GET /nowhere HTTP/1.1\r\nhost: h\r\n\r\n"), Asked::Nothing);
+    }
 }
