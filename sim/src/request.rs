@@ -74,6 +74,8 @@ pub(crate) const ORPHAN: u8 = 2;
 pub(crate) const ON_CORE: u8 = 4;
 /// The client's connection has to be opened first: the one before it broke.
 pub(crate) const UNOPENED: u8 = 8;
+/// A call of its present step failed, which its stopped service has yet to notice.
+pub(crate) const FAILED: u8 = 16;
 
 /// A request in flight, or a health check.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use crate::balancer::syn_wait;
 use crate::gauge::Gauge;
 use crate::host::Share;
 use crate::program::Op;
-use crate::request::{ABANDONED, CHECK, Fifo, NONE, NOWHERE, ORPHAN, Phase};
+use crate::request::{ABANDONED, CHECK, FAILED, Fifo, NONE, NOWHERE, ORPHAN, Phase};
 use crate::world::{Delay, Flow, World};
 
 /// How often Linux sends a SYN again before it gives up (`tcp_syn_retries` on top of `tcp_syn_linear_timeouts`).
@@ -79,9 +79,10 @@ impl World {
             let request = &mut self.requests[slot];
             let service = &mut self.services[usize::from(request.service)];
             if service.stopped > 0 {
-                request.phase = Phase::Parked;
-                service.parked.push(slot);
-                return;
+                return self.park(slot);
+            }
+            if request.is(FAILED) {
+                return self.finish(slot, false);
             }
             if service.broken > 0 {
                 return self.finish(slot, false);
@@ -139,8 +140,18 @@ impl World {
         match flow {
             Flow::Done => self.step_done(slot),
             Flow::Suspended => {}
-            Flow::Failed => self.finish(slot, false),
+            Flow::Failed => {
+                self.requests[slot].flags |= FAILED;
+                self.proceed(slot);
+            }
         }
+    }
+
+    /// Its service is stopped: it goes on when that does.
+    fn park(&mut self, slot: u32) {
+        let request = &mut self.requests[slot];
+        request.phase = Phase::Parked;
+        self.services[usize::from(request.service)].parked.push(slot);
     }
 
     /// The worker has the answer: sends it and takes the next request.

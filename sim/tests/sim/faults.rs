@@ -192,6 +192,22 @@ timeout = "100s"
 }
 
 #[test]
+fn a_hung_service_tells_of_its_dead_store_when_it_goes_on() {
+    let steps = "[[requests.page.steps]]\nselect = { from = \"archive\", keyspace = \"users\" }\n";
+    let store = "[components.archive]\nkind = \"sql-store\"\nhost = \"db\"\nread = \"900ms\"\nwrite = \"1ms\"\n\
+                 [components.objects]\nkind = \"kv-store\"\nhost = \"db\"\n\
+                 [keyspaces.users]\nin = \"objects\"\nkeys = 10\nvalue = \"10B\"\n";
+    let faults = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nhang = \"component:shop\"\n\
+                  [[faults]]\nat = \"10500ms\"\nfor = \"1s\"\nkill = \"component:archive\"\n";
+    let run = run(&single("workers = 64", steps, &format!("rate = \"1/s\"\n{store}{faults}")));
+    let failed = run.failures(Failure::Status);
+    assert!(failed[9] == 1, "its statement was lost: {failed:?}");
+    for (low, ..) in run.outcome.delta.tallies().interval(9, None).failed_response.iter() {
+        assert!(low > 4_900_000_000, "it was due before 10 s, and nobody could answer before 15 s: {low}");
+    }
+}
+
+#[test]
 fn what_the_simulator_lacks_is_refused_with_its_place() {
     let outer = "[components.outer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"balancer\"\n";
     let hang = "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nhang = \"component:balancer\"\n";
