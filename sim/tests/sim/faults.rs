@@ -198,7 +198,7 @@ fn a_hung_service_tells_of_its_dead_store_when_it_goes_on() {
                  [components.objects]\nkind = \"kv-store\"\nhost = \"db\"\n\
                  [keyspaces.users]\nin = \"objects\"\nkeys = 10\nvalue = \"10B\"\n";
     let faults = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nhang = \"component:shop\"\n\
-                  [[faults]]\nat = \"10500ms\"\nfor = \"1s\"\nkill = \"component:archive\"\n";
+                  [[faults]]\nat = \"10100ms\"\nfor = \"1s\"\nkill = \"component:archive\"\n";
     let run = run(&single("workers = 64", steps, &format!("rate = \"1/s\"\n{store}{faults}")));
     let failed = run.failures(Failure::Status);
     assert!(failed[9] == 1, "its statement was lost: {failed:?}");
