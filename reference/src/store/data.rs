@@ -94,6 +94,10 @@ pub(crate) enum Expiry {
     In(u64),
 }
 
+fn machine_ms() -> u64 {
+    now_nanos() / 1_000_000
+}
+
 /// All records.
 #[derive(Debug)]
 pub(crate) struct Data {
@@ -109,6 +113,8 @@ pub(crate) struct Data {
     pool: Pool,
     stream: Stream,
     now_ms: u64,
+    /// How far the machine's clock is ahead of the store's; none as long as the store's stands still.
+    ahead_ms: Option<u64>,
 }
 
 impl Data {
@@ -126,6 +132,7 @@ impl Data {
             pool: Pool::default(),
             stream: Stream::new(seed, Purpose::named("store-sampling"), 0),
             now_ms: 0,
+            ahead_ms: Some(0),
         };
         data.tick();
         data
@@ -133,7 +140,22 @@ impl Data {
 
     /// Reads the clock; commands of one batch share a reading.
     pub(crate) fn tick(&mut self) {
-        self.now_ms = now_nanos() / 1_000_000;
+        if let Some(ahead) = self.ahead_ms {
+            self.now_ms = machine_ms() - ahead;
+        }
+    }
+
+    /// Lets no time pass until [`Data::start_clock`].
+    pub(super) fn stop_clock(&mut self) {
+        self.ahead_ms = None;
+    }
+
+    /// Lets time pass again, if it does not; from where it stood.
+    #[inline]
+    pub(crate) fn start_clock(&mut self) {
+        if self.ahead_ms.is_none() {
+            self.ahead_ms = Some(machine_ms() - self.now_ms);
+        }
     }
 
     #[cfg(test)]

@@ -115,8 +115,11 @@ async fn converse(store: &Store, mut connection: Connection) -> io::Result<()> {
         let mut malformed = false;
         {
             let mut data = store.data.borrow_mut();
-            data.tick();
             let input = connection.input();
+            if !input.is_empty() {
+                data.start_clock();
+            }
+            data.tick();
             while !session.over && out.len() < OUTPUT_SIZE {
                 match parse_command(&input[used..], &mut arguments) {
                     Ok(None) => break,

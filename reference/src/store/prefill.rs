@@ -1,5 +1,8 @@
 //! What is in the store before the run: persistent keyspaces entirely, at every start; the most popular keys of cache
 //! keyspaces at the first start only, the most popular written last.
+//!
+//! What lifetime a prefilled key has left counts from the start of the run, of which a store sees the first command.
+//! Until then its clock stands still, however long it takes to fill it and to start the others.
 
 use std::io::Write;
 
@@ -14,6 +17,7 @@ pub(crate) const FILLER: u8 = b'x';
 
 /// Fills the store from the context's scenario.
 pub(crate) fn fill(data: &mut Data, context: &Context) {
+    data.stop_clock();
     let scenario = &context.scenario;
     let mut here: Vec<_> =
         scenario.keyspace_ids().filter(|id| scenario.keyspace(*id).store == context.component).collect();

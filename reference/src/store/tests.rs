@@ -8,6 +8,7 @@ use scenarios::units::Seed;
 use super::command::{Session, execute};
 use super::data::{Contents, Data, Expiry, Limits, RECORD_OVERHEAD, Value};
 use super::standing::Standing;
+use crate::emulated::clock::now_nanos;
 use crate::resp::request::parse_command;
 
 fn store(max_memory: Option<u64>, eviction: Eviction) -> Data {
@@ -81,6 +82,25 @@ fn keys_expire_when_they_are_looked_at_and_when_they_are_not() {
     data.expire_cycle(u64::MAX);
     assert!(data.len() < 200, "one cycle leaves no more than about a tenth, not {}", data.len());
     assert!(data.contains(b"long"));
+}
+
+#[test]
+fn lifetimes_do_not_run_while_the_clock_stands() {
+    let mut data = store(None, Eviction::NoEviction);
+    data.stop_clock();
+    data.set(b"short", Value::new(b"v"), Expiry::In(1));
+    let start = now_nanos();
+    while now_nanos() - start < 5_000_000 {
+        data.tick();
+        data.expire_cycle(u64::MAX);
+    }
+    assert_eq!(run(&mut data, "PTTL short"), ":1\r\n");
+    data.start_clock();
+    let start = now_nanos();
+    while now_nanos() - start < 5_000_000 {
+        data.tick();
+    }
+    assert_eq!(run(&mut data, "PTTL short"), ":-2\r\n");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use redis::TypedCommands;
 
-use crate::room::{connect, shop, start};
+use crate::room::{connect, eventually, figure, shop, start};
 
 fn room() -> (reference::client::Stack, std::net::SocketAddr) {
     let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
@@ -82,4 +83,21 @@ fn nonsense_is_answered_with_an_error_and_the_store_lives_on() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("closed after QUIT");
     assert_eq!(answer, "+PONG\r\n+OK\r\n");
+}
+
+#[test]
+fn prefilled_keys_live_from_the_first_command_on() {
+    let text = shop("", "workers = 4", &["wait = \"1ms\""], &[]).source.text;
+    let text = text.replace("base = \"10m\"", "base = \"100ms\"");
+    let scenario =
+        scenarios::Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let stack = start(&scenario);
+    let keys = || figure(&stack, "objects", 1, "keys");
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(300) {
+        assert!((keys() - 150.0).abs() < 0.5, "100 prefilled, 50 persistent");
+    }
+    let mut stream = connect(stack.entry("objects")[0]).expect("accepted");
+    stream.write_all(b"PING\r\n").expect("sent");
+    eventually("most of the prefilled ones are expired", || keys() < 75.0);
 }
