@@ -55,6 +55,12 @@ impl Service {
     fn has_free_worker(&self) -> bool {
         self.stopped == 0 && self.in_service.level() < self.workers
     }
+
+    /// Whether it answers 500 to whatever comes.
+    #[inline]
+    fn answers_500(&self) -> bool {
+        self.broken > 0 && self.stopped == 0
+    }
 }
 
 impl World {
@@ -63,13 +69,26 @@ impl World {
     pub(crate) fn arrive_at_service(&mut self, slot: u32) {
         let index = self.requests[slot].service;
         let service = &mut self.services[usize::from(index)];
-        if service.has_free_worker() {
+        if service.answers_500() {
+            // That takes no worker.
+            self.answer(slot, false);
+        } else if service.has_free_worker() {
             service.in_service.up(self.now);
             self.proceed(slot);
         } else {
             self.requests[slot].phase = Phase::Worker;
             service.waiting.push(&mut self.requests, slot);
             service.queue.up(self.now);
+        }
+    }
+
+    /// A request that waited has its worker. Where the service began to serve 500 meanwhile, there is nothing to do for it.
+    #[inline]
+    pub(crate) fn begin(&mut self, slot: u32) {
+        if self.services[usize::from(self.requests[slot].service)].answers_500() {
+            self.finish(slot, false);
+        } else {
+            self.proceed(slot);
         }
     }
 
@@ -84,12 +103,11 @@ impl World {
             if request.is(FAILED) {
                 return self.finish(slot, false);
             }
-            if service.broken > 0 {
-                return self.finish(slot, false);
-            }
             let step = usize::from(request.step);
             let Some(op) = self.programs[request.class.index()].ops.get(step) else {
-                return self.finish(slot, true);
+                // Whoever serves 500 does so after a request's steps if these had begun before.
+                let good = service.broken == 0;
+                return self.finish(slot, good);
             };
             let flow = match *op {
                 Op::Work(law) => {
@@ -157,9 +175,15 @@ impl World {
     /// The worker has the answer: sends it and takes the next request.
     #[inline]
     pub(crate) fn finish(&mut self, slot: u32, good: bool) {
+        self.release_worker(self.requests[slot].service);
+        self.answer(slot, good);
+    }
+
+    /// The service's answer goes out.
+    #[inline]
+    fn answer(&mut self, slot: u32, good: bool) {
         let request = &self.requests[slot];
         let (service, balancer) = (request.service, request.balancer);
-        self.release_worker(service);
         if !request_is_abandoned(self, slot) {
             if balancer != NOWHERE && self.requests[slot].origin != CHECK {
                 self.keep_connection(balancer, service);
@@ -244,6 +268,10 @@ impl World {
         if service.killed > 0 {
             return Flow::Failed;
         }
+        if service.answers_500() {
+            self.hang_up_remote(slot);
+            return Flow::Failed;
+        }
         if service.has_free_worker() {
             service.in_service.up(self.now);
             self.start_remote(slot);
@@ -263,9 +291,8 @@ impl World {
         let Op::Remote { law, work, .. } = self.programs[request.class.index()].ops[step] else {
             unreachable!("only a remote step calls another service");
         };
-        if service.broken > 0 {
-            self.leave_remote(slot);
-            return self.go_on(slot, Flow::Failed);
+        if service.answers_500() {
+            return self.leave_remote(slot, Flow::Failed);
         }
         let (host, time) = (service.host, self.draws.step(request.id, step, &law).as_nanos());
         if work {
@@ -292,19 +319,27 @@ impl World {
             service.parked.push(slot);
             return;
         }
-        self.leave_remote(slot);
-        self.go_on(slot, Flow::Done);
+        let flow = if service.broken > 0 { Flow::Failed } else { Flow::Done };
+        self.leave_remote(slot, flow);
     }
 
-    /// The call is answered: frees the worker there and keeps the connection.
+    /// The call is answered: frees the worker there and goes on.
     #[inline]
-    fn leave_remote(&mut self, slot: u32) {
+    fn leave_remote(&mut self, slot: u32, flow: Flow) {
+        let remote = self.hang_up_remote(slot);
+        self.release_worker(remote);
+        self.go_on(slot, flow);
+    }
+
+    /// Keeps the connection of an answered call; returns where it leads.
+    #[inline]
+    fn hang_up_remote(&mut self, slot: u32) -> u16 {
         let request = &mut self.requests[slot];
         let remote = std::mem::replace(&mut request.remote, NOWHERE);
         if !request.is(ORPHAN) {
             self.services[usize::from(request.service)].idle[usize::from(remote)] += 1;
         }
-        self.release_worker(remote);
+        remote
     }
 }
 

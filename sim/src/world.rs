@@ -131,7 +131,8 @@ impl World {
             match self.requests[slot].phase {
                 Phase::Connection => self.send(slot),
                 Phase::RemoteWorker => self.start_remote(slot),
-                Phase::Worker | Phase::Parked => self.proceed(slot),
+                Phase::Worker => self.begin(slot),
+                Phase::Parked => self.proceed(slot),
                 phase => unreachable!("nothing that is {phase:?} waits to get ready"),
             }
         }

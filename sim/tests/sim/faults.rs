@@ -208,6 +208,31 @@ fn a_hung_service_tells_of_its_dead_store_when_it_goes_on() {
 }
 
 #[test]
+fn a_service_that_serves_500_answers_without_a_worker() {
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nserve_500 = \"component:shop\"\n";
+    let steps = "[[requests.page.steps]]\nwait = \"3s\"\n";
+    let run = run(&single("workers = 1", steps, &format!("rate = \"1/s\"\n{fault}")));
+    let tally = |i| run.outcome.delta.tallies().interval(i, None);
+    for second in 10..15 {
+        assert_eq!(tally(second).failed(), 1);
+        assert!(tally(second).failed_response.iter().all(|(_, high, _)| high < 1_000_000), "second {second}");
+    }
+    // Whoever waited has its 500 when it would have had its worker.
+    assert!(tally(9).failed_response.iter().all(|(low, ..)| low > 1_000_000_000));
+}
+
+#[test]
+fn a_request_under_way_when_500s_begin_takes_its_steps_first() {
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"10s\"\nserve_500 = \"component:shop\"\n";
+    let steps = "[[requests.page.steps]]\nwait = \"2s\"\n".repeat(2);
+    let run = run(&single("workers = 64", &steps, &format!("rate = \"1/s\"\n{fault}")));
+    let tally = run.outcome.delta.tallies().interval(9, None);
+    assert_eq!(tally.failed(), 1);
+    assert!(tally.failed_response.iter().all(|(low, ..)| low > 3_900_000_000));
+    assert_eq!(run.failed().iter().sum::<u64>(), 4 + 10, "what was under way, and what came");
+}
+
+#[test]
 fn what_the_simulator_lacks_is_refused_with_its_place() {
     let outer = "[components.outer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"balancer\"\n";
     let hang = "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nhang = \"component:balancer\"\n";
