@@ -3,12 +3,12 @@
 //! A keyspace can have more rows than memory holds, and every row follows from its key, so a row is inserted when it is
 //! first asked for. After [`ROWS_LIMIT`] rows further ones are made on the fly and not kept.
 
-use std::rc::Rc;
-
 use rusqlite::{Connection, OptionalExtension, Result};
+use scenarios::Scenario;
+use scenarios::law::SizeLaw;
+use scenarios::plan::Draws;
 use scenarios::scenario::KeyspaceId;
 
-use crate::component::Context;
 use crate::store::FILLER;
 
 /// Rows that are kept at most, over all tables.
@@ -19,7 +19,9 @@ const CACHED_STATEMENTS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
-    context: Rc<Context>,
+    draws: Draws,
+    /// The sizes of values, by table.
+    sizes: Vec<SizeLaw>,
     rows: u64,
     selects: Vec<String>,
     inserts: Vec<String>,
@@ -31,12 +33,11 @@ impl Database {
     ///
     /// # Errors
     /// SQLite's.
-    pub(super) fn open(context: &Rc<Context>) -> Result<Self> {
+    pub(super) fn open(scenario: &Scenario, draws: Draws) -> Result<Self> {
         let connection = Connection::open_in_memory()?;
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-        connection.pragma_update(None, "journal_mode", "OFF")?;
         let (mut selects, mut inserts, mut updates) = (Vec::new(), Vec::new(), Vec::new());
-        for keyspace in &context.scenario.keyspaces {
+        for keyspace in &scenario.keyspaces {
             // Names are keys of a TOML file; quoted, any of them is a valid table.
             let table = format!("\"{}\"", keyspace.name.replace('"', "\"\""));
             connection.execute_batch(&format!(
@@ -46,7 +47,8 @@ impl Database {
             inserts.push(format!("INSERT INTO {table} (id, value, version) VALUES (?1, ?2, ?3)"));
             updates.push(format!("UPDATE {table} SET version = version + 1 WHERE id = ?1"));
         }
-        Ok(Self { connection, context: Rc::clone(context), rows: 0, selects, inserts, updates })
+        let sizes = scenario.keyspaces.iter().map(|keyspace| keyspace.value.clone()).collect();
+        Ok(Self { connection, draws, sizes, rows: 0, selects, inserts, updates })
     }
 
     /// The values of these rows, in this order.
@@ -77,7 +79,21 @@ impl Database {
     /// # Errors
     /// SQLite's.
     pub(super) fn update(&mut self, table: KeyspaceId, keys: &[u64]) -> Result<usize> {
+        let rows = self.rows;
         self.connection.execute_batch("BEGIN")?;
+        let result = self.update_each(table, keys).and_then(|()| self.connection.execute_batch("COMMIT"));
+        if let Err(error) = result {
+            self.rows = rows;
+            // Some errors have rolled back already; otherwise the next BEGIN would fail, and all after it.
+            if !self.connection.is_autocommit() {
+                self.connection.execute_batch("ROLLBACK")?;
+            }
+            return Err(error);
+        }
+        Ok(keys.len())
+    }
+
+    fn update_each(&mut self, table: KeyspaceId, keys: &[u64]) -> Result<()> {
         for &key in keys {
             let changed = {
                 let mut update = self.connection.prepare_cached(&self.updates[table.index()])?;
@@ -88,13 +104,11 @@ impl Database {
                 self.insert(table, key, &value, 1)?;
             }
         }
-        self.connection.execute_batch("COMMIT")?;
-        Ok(keys.len())
+        Ok(())
     }
 
     fn derive(&self, table: KeyspaceId, key: u64) -> Vec<u8> {
-        let law = &self.context.scenario.keyspace(table).value;
-        vec![FILLER; self.context.draws.value_size(table, key, law) as usize]
+        vec![FILLER; self.draws.value_size(table, key, &self.sizes[table.index()]) as usize]
     }
 
     fn insert(&mut self, table: KeyspaceId, key: u64, value: &[u8], version: i64) -> Result<()> {
@@ -104,5 +118,62 @@ impl Database {
             self.rows += 1;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_fails_leaves_nothing_behind_and_the_next_goes_on() {
+        let text = r#"
+title = "A table"
+[run]
+duration = "10s"
+[hosts.app]
+[hosts.data]
+[hosts.db]
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[components.objects]
+kind = "kv-store"
+host = "data"
+[components.archive]
+kind = "sql-store"
+host = "db"
+read = "1ms"
+write = "1ms"
+[keyspaces.items]
+in = "objects"
+keys = 10
+persistent = true
+value = "100B"
+[requests.item]
+path = "/item/{items}"
+[[requests.item.steps]]
+update = { in = "archive", keyspace = "items" }
+[traffic.people]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { item = 1 }
+"#;
+        let scenario = Scenario::parse("table.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let table = scenario.keyspace_ids().next().expect("one keyspace");
+        let mut database = Database::open(&scenario, Draws::new(&scenario)).expect("SQLite opens");
+        let trigger = "CREATE TRIGGER broken BEFORE INSERT ON items WHEN NEW.id = 7 \
+                       BEGIN SELECT RAISE(ABORT, 'broken'); END";
+        database.connection.execute_batch(trigger).expect("a trigger");
+        for _ in 0..2 {
+            let error = database.update(table, &[3, 7]).expect_err("the trigger breaks it");
+            assert!(error.to_string().contains("broken"), "{error}");
+        }
+        assert_eq!(database.update(table, &[3, 4]).expect("the next one works"), 2);
+        let versions = "SELECT group_concat(id || ':' || version) FROM items";
+        let versions: String = database.connection.query_row(versions, [], |row| row.get(0)).expect("rows");
+        assert_eq!((versions.as_str(), database.rows), ("3:1,4:1", 2));
     }
 }

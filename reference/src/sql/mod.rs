@@ -44,7 +44,9 @@ struct Server {
 /// Where the address cannot be listened on or SQLite fails.
 pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Metrics> {
     let server = Rc::new(Server {
-        database: RefCell::new(Database::open(context).map_err(io::Error::other)?),
+        database: RefCell::new(
+            Database::open(&context.scenario, context.draws.clone()).map_err(io::Error::other)?,
+        ),
         context: Rc::clone(context),
         settings: settings.clone(),
         permits: Semaphore::new(settings.connections as usize),
