@@ -189,9 +189,11 @@ impl World {
         self.balancers[usize::from(balancer)].server(service).idle += 1;
     }
 
-    /// Answers from where no service is involved, and forgets the request.
+    /// Answers from where no service is involved, if anybody still waits for it, and forgets the request.
     pub(crate) fn give_answer(&mut self, slot: u32, result: Result<(), Failure>) {
-        self.settle(slot, result);
+        if !self.requests[slot].is(ABANDONED) {
+            self.settle(slot, result);
+        }
         self.requests.remove(slot);
     }
 
@@ -204,8 +206,8 @@ impl World {
                 Ok(slot) => {
                     if !self.requests[slot].is(ABANDONED) {
                         self.settle(slot, Err(Failure::Status));
-                        self.abandon(slot);
                     }
+                    self.requests[slot].flags |= ABANDONED;
                 }
                 Err(again) => {
                     if let Some(at) = again {

@@ -12,7 +12,7 @@ use scenarios::units::SimTime;
 
 use crate::fault::Process;
 use crate::gauge::Gauge;
-use crate::request::{ABANDONED, CHECK, Fifo, Phase, Request, UNOPENED};
+use crate::request::{ABANDONED, CHECK, Fifo, NOWHERE, Phase, Request, UNOPENED};
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
 
@@ -389,14 +389,14 @@ impl World {
         }
     }
 
-    /// Nobody waits for this request's answer any more. What has not reached a service goes no further; a service notices
-    /// nothing until it answers.
+    /// Nobody waits for this request's answer any more. Balancers and services notice nothing until they answer: a balancer
+    /// goes on looking for a server. What its sender itself has not got through goes no further.
     pub(crate) fn abandon(&mut self, slot: u32) {
         let request = &mut self.requests[slot];
+        let by_sender = request.balancer == NOWHERE || request.origin == CHECK;
         match request.phase {
-            Phase::ToEntry | Phase::InBalancer | Phase::TurnAround | Phase::Connecting => {
-                self.requests.remove(slot);
-            }
+            Phase::ToEntry => self.requests.remove(slot),
+            Phase::Connecting if by_sender => self.requests.remove(slot),
             _ => request.flags |= ABANDONED,
         }
     }

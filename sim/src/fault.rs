@@ -231,16 +231,24 @@ impl World {
     }
 
     fn kill_balancer(&mut self, index: u16) {
-        let inside = self.slots_where(|r| r.balancer == index && !r.is(ABANDONED));
-        for slot in inside {
-            if self.requests[slot].origin == CHECK {
-                let check = &mut self.checks[self.requests[slot].connection as usize];
-                check.pending = NONE;
-                check.times_out = Token::NONE;
-            } else {
-                self.settle(slot, Err(Failure::Reset));
+        use Phase::*;
+        for slot in self.slots_where(|r| r.balancer == index) {
+            let request = &self.requests[slot];
+            let at_a_server = !matches!(request.phase, InBalancer | TurnAround | Connecting);
+            if !request.is(ABANDONED) {
+                if request.origin == CHECK {
+                    let check = &mut self.checks[request.connection as usize];
+                    check.pending = NONE;
+                    check.times_out = Token::NONE;
+                } else {
+                    self.settle(slot, Err(Failure::Reset));
+                }
             }
-            self.abandon(slot);
+            if at_a_server {
+                self.requests[slot].flags |= ABANDONED;
+            } else {
+                self.requests.remove(slot);
+            }
         }
         for server in &mut self.balancers[usize::from(index)].servers {
             server.idle = 0;

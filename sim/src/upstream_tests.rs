@@ -91,6 +91,28 @@ fn a_connection_to_a_server_that_is_down_is_not_kept() {
 }
 
 #[test]
+fn a_balancer_goes_on_connecting_for_a_client_that_left() {
+    let fault = "[[faults]]\nat = \"5s\"\nfor = \"5s\"\nunplug = \"component:shop\"\n";
+    let rest = format!("timeout = \"500ms\"\n{fault}");
+    let mut run = simulation("connect_timeout = \"10s\"", "workers = 256", "wait = \"8s\"", &rest);
+    play(&mut run, 14);
+    // 40 came after the fault; those of its five seconds are 50 more, all sent after it.
+    let busy = in_service(&run);
+    assert!((88..=91).contains(&busy), "{busy} in service");
+}
+
+#[test]
+fn a_balancer_tries_again_for_a_client_that_left() {
+    let fault = "[[faults]]\nat = \"5s\"\nfor = \"1s\"\nkill = \"component:shop\"\n";
+    let rest = format!("timeout = \"500ms\"\n{fault}");
+    let mut run = simulation("redispatch = false\nretries = 3", "workers = 256", "wait = \"5s\"", &rest);
+    play(&mut run, 9);
+    // Those of the second in which it was dead were sent a second later.
+    let busy = in_service(&run);
+    assert!((38..=41).contains(&busy), "{busy} in service");
+}
+
+#[test]
 fn a_request_for_which_there_is_no_room_at_all_is_dropped() {
     let mut run = simulation("", "workers = 64", "wait = \"1s\"", "timeout = \"500ms\"");
     run.world.requests = Requests::new(8);
