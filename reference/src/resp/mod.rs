@@ -17,6 +17,8 @@ pub(crate) const BULK_LIMIT: usize = 64 << 20;
 pub(crate) const ARGUMENTS_LIMIT: usize = 1 << 20;
 /// The longest command, all in.
 pub(crate) const COMMAND_LIMIT: usize = 256 << 20;
+/// The longest reply.
+pub(crate) const REPLY_LIMIT: usize = 256 << 20;
 /// The longest line: an inline command, a size, a simple reply.
 pub(crate) const LINE_LIMIT: usize = 64 << 10;
 

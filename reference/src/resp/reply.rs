@@ -18,6 +18,16 @@ impl<'a> Writer<'a> {
         Self { out, version3 }
     }
 
+    /// How long the output is by now.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written since the output was this long.
+    pub(crate) fn take_back(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
     /// `+OK` and its like.
     pub(crate) fn simple(&mut self, text: &str) {
         self.line('+', text);

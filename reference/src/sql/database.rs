@@ -47,7 +47,7 @@ impl Database {
             inserts.push(format!("INSERT INTO {table} (id, value, version) VALUES (?1, ?2, ?3)"));
             updates.push(format!("UPDATE {table} SET version = version + 1 WHERE id = ?1"));
         }
-        let sizes = scenario.keyspaces.iter().map(|keyspace| keyspace.value.clone()).collect();
+        let sizes = scenario.keyspaces.iter().map(|keyspace| keyspace.value).collect();
         Ok(Self { connection, draws, sizes, rows: 0, selects, inserts, updates })
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::administration;
 use super::data::{Contents, Data, Expiry, Value};
-use crate::resp::{Writer, integer};
+use crate::resp::{REPLY_LIMIT, Writer, integer};
 
 /// What a connection has agreed on.
 #[derive(Debug, Default)]
@@ -42,6 +42,7 @@ impl<'a> Arguments<'a> {
 
 pub(crate) const SYNTAX: &str = "ERR syntax error";
 const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
+const TOO_LONG: &str = "ERR the reply would be longer than 256 MiB";
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /// Executes one command and appends its reply.
@@ -75,12 +76,7 @@ pub(crate) fn execute(
     }
     match name {
         b"GET" => value(data.get(arguments.get(1)), &mut reply),
-        b"MGET" => {
-            reply.array(arguments.len() - 1);
-            for key in arguments.from(1) {
-                value(data.get(key), &mut reply);
-            }
-        }
+        b"MGET" => get_many(data, arguments, &mut reply),
         b"SET" => set(data, arguments, &mut reply),
         b"SETEX" => set_with_ttl(data, arguments, 1000, &mut reply),
         b"PSETEX" => set_with_ttl(data, arguments, 1, &mut reply),
@@ -131,6 +127,20 @@ fn value(value: Option<Contents<'_>>, reply: &mut Writer<'_>) {
         None => reply.null(),
         Some(Contents::Run(byte, len)) => reply.bulk_run(byte, len),
         Some(Contents::Bytes(bytes)) => reply.bulk(bytes),
+    }
+}
+
+fn get_many(data: &mut Data, arguments: Arguments<'_>, reply: &mut Writer<'_>) {
+    let start = reply.len();
+    reply.array(arguments.len() - 1);
+    for key in arguments.from(1) {
+        let contents = data.get(key);
+        // A short command can name a large value very often.
+        if reply.len() - start + contents.map_or(0, Contents::len) > REPLY_LIMIT {
+            reply.take_back(start);
+            return reply.error(TOO_LONG);
+        }
+        value(contents, reply);
     }
 }
 

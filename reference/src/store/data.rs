@@ -84,6 +84,16 @@ pub(crate) enum Contents<'a> {
     Bytes(&'a [u8]),
 }
 
+impl Contents<'_> {
+    /// Its length in bytes.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Run(_, len) => len,
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// When a key expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {

@@ -68,6 +68,15 @@ fn replies_are_those_of_redis() {
 }
 
 #[test]
+fn a_reply_beyond_the_limit_is_an_error_instead() {
+    let mut data = store(None, Eviction::NoEviction);
+    data.set(b"big", Value::Run(b'v', 60 << 20), Expiry::Never);
+    let reply = run(&mut data, &format!("MGET{}", " big".repeat(5)));
+    assert!(reply.starts_with("-ERR the reply would be longer"), "{} bytes", reply.len());
+    assert_eq!(run(&mut data, "MGET a").len(), "*1\r\n$-1\r\n".len());
+}
+
+#[test]
 fn keys_expire_when_they_are_looked_at_and_when_they_are_not() {
     let mut data = store(None, Eviction::NoEviction);
     for i in 0..1000 {
