@@ -4,7 +4,7 @@
 use results::Failure;
 
 use crate::health::Health;
-use crate::request::{ABANDONED, CHECK, NOWHERE, Phase};
+use crate::request::{ABANDONED, CHECK, CUT, NOWHERE, Phase};
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
 
@@ -38,6 +38,7 @@ pub(crate) struct Balancer {
     pub(crate) redispatch: bool,
     pub(crate) connect_timeout: u64,
     pub(crate) latency: Delay,
+    pub(crate) server_timeout: u64,
     /// None where every client gives up before.
     pub(crate) timeouts: Option<TimeoutRing>,
     pub(crate) timer: u32,
@@ -167,8 +168,12 @@ impl World {
     /// Sends the request to the server that it is connected to.
     #[inline]
     fn forward(&mut self, slot: u32) {
-        let request = &self.requests[slot];
+        let request = &mut self.requests[slot];
         let service = request.service;
+        if request.is(ABANDONED) {
+            // Its client has its result already; the server's time begins.
+            request.sent = self.now;
+        }
         if request.origin != CHECK && request.balancer != NOWHERE {
             let balancer = &mut self.balancers[usize::from(request.balancer)];
             if let Some(timeouts) = &mut balancer.timeouts
@@ -183,10 +188,21 @@ impl World {
         }
     }
 
-    /// The server's connection is free for the next request.
+    /// A server has answered: the connection is free for the next request, unless the balancer closed it meanwhile. One to
+    /// a server that is down is closed now.
     #[inline]
-    pub(crate) fn keep_connection(&mut self, balancer: u16, service: u16) {
-        self.balancers[usize::from(balancer)].server(service).idle += 1;
+    pub(crate) fn keep_connection(&mut self, slot: u32) {
+        let request = &self.requests[slot];
+        let balancer = &mut self.balancers[usize::from(request.balancer)];
+        if request.is(ABANDONED) {
+            // Once the client has left, nothing else watches over the server's timeout.
+            let late = self.now - request.sent >= balancer.server_timeout;
+            if late || request.is(CUT) {
+                return;
+            }
+        }
+        let server = balancer.server(request.service);
+        server.idle += u32::from(server.health.up);
     }
 
     /// Answers from where no service is involved, if anybody still waits for it, and forgets the request.
@@ -207,7 +223,7 @@ impl World {
                     if !self.requests[slot].is(ABANDONED) {
                         self.settle(slot, Err(Failure::Status));
                     }
-                    self.requests[slot].flags |= ABANDONED;
+                    self.requests[slot].flags |= ABANDONED | CUT;
                 }
                 Err(again) => {
                     if let Some(at) = again {

@@ -9,7 +9,7 @@ use scenarios::scenario::FaultKind;
 
 use crate::event::Token;
 use crate::health::Health;
-use crate::request::{ABANDONED, CHECK, Fifo, NONE, NOWHERE, ON_CORE, ORPHAN, Phase};
+use crate::request::{ABANDONED, CHECK, CUT, Fifo, NONE, NOWHERE, ON_CORE, ORPHAN, Phase};
 use crate::world::World;
 
 /// One process.
@@ -245,7 +245,7 @@ impl World {
                 }
             }
             if at_a_server {
-                self.requests[slot].flags |= ABANDONED;
+                self.requests[slot].flags |= ABANDONED | CUT;
             } else {
                 self.requests.remove(slot);
             }

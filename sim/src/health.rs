@@ -106,6 +106,10 @@ impl World {
         let (before, service) = (server.health.up, server.service);
         server.health.learn(good, check.fall, check.rise);
         if server.health.up != before {
+            if before {
+                // Who knows in which state they are.
+                server.idle = 0;
+            }
             self.note_up(Process::Service(service));
         }
     }

@@ -74,6 +74,8 @@ pub(crate) const ORPHAN: u8 = 2;
 pub(crate) const ON_CORE: u8 = 4;
 /// The client's connection has to be opened first: the one before it broke.
 pub(crate) const UNOPENED: u8 = 8;
+/// Its balancer died or gave the server up, and with that closed the connection between the two.
+pub(crate) const CUT: u8 = 32;
 /// A call of its present step failed, which its stopped service has yet to notice.
 pub(crate) const FAILED: u8 = 16;
 

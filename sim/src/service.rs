@@ -183,11 +183,11 @@ impl World {
     #[inline]
     fn answer(&mut self, slot: u32, good: bool) {
         let request = &self.requests[slot];
-        let (service, balancer) = (request.service, request.balancer);
-        if !request_is_abandoned(self, slot) {
-            if balancer != NOWHERE && self.requests[slot].origin != CHECK {
-                self.keep_connection(balancer, service);
-            }
+        let awaited = !request.is(ABANDONED);
+        if request.balancer != NOWHERE && request.origin != CHECK {
+            self.keep_connection(slot);
+        }
+        if awaited {
             self.settle(slot, if good { Ok(()) } else { Err(Failure::Status) });
         }
         self.forget(slot);
@@ -341,9 +341,4 @@ impl World {
         }
         remote
     }
-}
-
-#[inline]
-fn request_is_abandoned(world: &World, slot: u32) -> bool {
-    world.requests[slot].is(ABANDONED)
 }

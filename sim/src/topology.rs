@@ -407,6 +407,7 @@ fn add_balancer(
         redispatch: b.redispatch,
         connect_timeout: b.connect_timeout.as_nanos(),
         latency,
+        server_timeout: b.server_timeout.as_nanos(),
         timeouts: server_timeout,
         timer,
         killed: 0,

@@ -65,6 +65,15 @@ fn play_out(simulation: &mut Simulation, millis: u64) {
 }
 
 #[test]
+fn the_connection_is_kept_when_the_answer_comes_after_the_client_left() {
+    let mut run = simulation("", "workers = 64", "wait = \"1s\"", "timeout = \"500ms\"");
+    play(&mut run, 20);
+    play_out(&mut run, 25_000);
+    // Ten a second of a second each: ten or so connections, each used again and again.
+    assert!((10..=11).contains(&idle(&run)), "{} idle", idle(&run));
+}
+
+#[test]
 fn the_connection_is_not_kept_after_a_504() {
     for timeout in ["10s", "800ms"] {
         let rest = format!("timeout = \"{timeout}\"");
@@ -76,6 +85,17 @@ fn the_connection_is_not_kept_after_a_504() {
 }
 
 const CHECKS: &str = r#"health_check = { http = "/health", interval = "500ms", fall = 3, rise = 2 }"#;
+
+#[test]
+fn a_server_that_goes_down_loses_its_idle_connections() {
+    let fault = "[[faults]]\nat = \"5s\"\nfor = \"5s\"\nserve_500 = \"component:shop\"\n";
+    let mut run =
+        simulation(CHECKS, "workers = 64", "wait = \"100ms\"", &format!("timeout = \"1s\"\n{fault}"));
+    play(&mut run, 5);
+    assert!(idle(&run) + in_service(&run) > 0);
+    play(&mut run, 8);
+    assert_eq!((idle(&run), run.world.balancers[0].servers[0].health.up), (0, false));
+}
 
 #[test]
 fn a_connection_to_a_server_that_is_down_is_not_kept() {
