@@ -9,6 +9,7 @@ use scenarios::law::SizeLaw;
 use scenarios::plan::Draws;
 use scenarios::scenario::KeyspaceId;
 
+use crate::resp::REPLY_LIMIT;
 use crate::store::FILLER;
 
 /// Rows that are kept at most, over all tables.
@@ -51,27 +52,33 @@ impl Database {
         Ok(Self { connection, draws, sizes, rows: 0, selects, inserts, updates })
     }
 
-    /// The values of these rows, in this order.
+    /// The values of these rows, in this order; none where they are longer than a reply can be.
     ///
     /// # Errors
     /// SQLite's.
-    pub(super) fn select(&mut self, table: KeyspaceId, keys: &[u64]) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn select(&mut self, table: KeyspaceId, keys: &[u64]) -> Result<Option<Vec<Vec<u8>>>> {
         let mut values = Vec::with_capacity(keys.len());
+        let mut length = 0;
         for &key in keys {
             let found = {
                 let mut select = self.connection.prepare_cached(&self.selects[table.index()])?;
                 select.query_row([key as i64], |row| row.get::<_, Vec<u8>>(0)).optional()?
             };
-            values.push(match found {
+            let value = match found {
                 Some(value) => value,
                 None => {
                     let value = self.derive(table, key);
                     self.insert(table, key, &value, 0)?;
                     value
                 }
-            });
+            };
+            length += value.len();
+            if length > REPLY_LIMIT {
+                return Ok(None);
+            }
+            values.push(value);
         }
-        Ok(values)
+        Ok(Some(values))
     }
 
     /// Raises the version of these rows, in one transaction; how many there were.
@@ -125,9 +132,10 @@ impl Database {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_update_that_fails_leaves_nothing_behind_and_the_next_goes_on() {
-        let text = r#"
+    /// A scenario with one keyspace of ten rows of this size.
+    fn items(size: &str) -> (Scenario, KeyspaceId) {
+        let text = format!(
+            r#"
 title = "A table"
 [run]
 duration = "10s"
@@ -150,19 +158,35 @@ write = "1ms"
 in = "objects"
 keys = 10
 persistent = true
-value = "100B"
+value = "{size}"
 [requests.item]
-path = "/item/{items}"
+path = "/item/{{items}}"
 [[requests.item.steps]]
-update = { in = "archive", keyspace = "items" }
+update = {{ in = "archive", keyspace = "items" }}
 [traffic.people]
 to = "shop"
 executor = "constant-arrival-rate"
 rate = "10/s"
-mix = { item = 1 }
-"#;
+mix = {{ item = 1 }}
+"#
+        );
         let scenario = Scenario::parse("table.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
         let table = scenario.keyspace_ids().next().expect("one keyspace");
+        (scenario, table)
+    }
+
+    #[test]
+    fn rows_beyond_the_limit_of_a_reply_are_not_collected() {
+        let (scenario, table) = items("60MB");
+        let mut database = Database::open(&scenario, Draws::new(&scenario)).expect("SQLite opens");
+        let length = |rows: Option<Vec<Vec<u8>>>| rows.map(|rows| rows.iter().map(Vec::len).sum::<usize>());
+        assert_eq!(length(database.select(table, &[3]).expect("a row")), Some(60_000_000));
+        assert_eq!(length(database.select(table, &[3; 5]).expect("no error")), None);
+    }
+
+    #[test]
+    fn an_update_that_fails_leaves_nothing_behind_and_the_next_goes_on() {
+        let (scenario, table) = items("100B");
         let mut database = Database::open(&scenario, Draws::new(&scenario)).expect("SQLite opens");
         let trigger = "CREATE TRIGGER broken BEFORE INSERT ON items WHEN NEW.id = 7 \
                        BEGIN SELECT RAISE(ABORT, 'broken'); END";

@@ -163,9 +163,12 @@ impl Server {
         let result = if update {
             database.update(table, &keys).map(|rows| reply.integer(rows as i64))
         } else {
-            database.select(table, &keys).map(|rows| {
-                reply.array(rows.len());
-                rows.iter().for_each(|row| reply.bulk(row));
+            database.select(table, &keys).map(|rows| match rows {
+                Some(rows) => {
+                    reply.array(rows.len());
+                    rows.iter().for_each(|row| reply.bulk(row));
+                }
+                None => reply.error("ERR the rows would be longer than 256 MiB"),
             })
         };
         if let Err(error) = result {
