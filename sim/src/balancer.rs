@@ -3,6 +3,7 @@
 
 use results::Failure;
 
+use crate::gauge::Gauge;
 use crate::health::Health;
 use crate::request::{ABANDONED, CHECK, CUT, NOWHERE, Phase};
 use crate::timeout::TimeoutRing;
@@ -46,6 +47,8 @@ pub(crate) struct Balancer {
     pub(crate) killed: u32,
     /// How many faults make it answer 500.
     pub(crate) broken: u32,
+    /// Whether it answers.
+    pub(crate) up: Gauge,
 }
 
 impl Balancer {

@@ -124,10 +124,10 @@ impl Connections {
             }
             Self::Numbered { open, lost, of } => {
                 let instances = of.len();
-                for instance in 0..instances {
+                for (instance, count) in of.iter_mut().enumerate() {
                     // Walking through all of the lost ones pays only where some come back.
-                    if of[instance] > 0 && takes(instance as u16) {
-                        of[instance] = 0;
+                    if *count > 0 && takes(instance as u16) {
+                        *count = 0;
                         let (back, rest): (VecDeque<u32>, VecDeque<u32>) =
                             lost.iter().copied().partition(|&c| c as usize % instances == instance);
                         open.extend(back);

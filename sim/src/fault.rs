@@ -39,6 +39,7 @@ impl World {
                     }
                 }
             }
+            self.note_up(process);
             // What got ready must not be found half-way by the next kill.
             self.drain();
         }
@@ -134,7 +135,6 @@ impl World {
             Process::Store(i) => self.kill_store(i),
             Process::Database(i) => self.kill_database(i),
         }
-        self.note_up(process);
     }
 
     /// All requests of a kind, in no order that means anything but always the same.
@@ -254,9 +254,6 @@ impl World {
             server.idle = 0;
             server.health = Health::UP;
         }
-        for service in 0..self.services.len() {
-            self.note_up(Process::Service(service as u16));
-        }
     }
 
     /// Takes requests off the cores that they hold or wait for.
@@ -283,18 +280,26 @@ impl World {
         }
     }
 
-    /// Keeps account of which instances are up, as whoever sends to them sees it.
+    /// Keeps account of which processes answer, with whatever status.
     pub(crate) fn note_up(&mut self, process: Process) {
-        if let Process::Service(index) = process {
-            let views = self.checks.iter().filter_map(|c| {
-                let server = &self.balancers[usize::from(c.balancer)].servers[usize::from(c.server)];
-                (server.service == index).then_some(server.health.up)
-            });
-            let (seen, up) = views.fold((0, 0), |(n, up), view| (n + 1, up + u32::from(view)));
-            let service = &mut self.services[usize::from(index)];
-            let level = if seen == 0 { u32::from(service.killed == 0) } else { up };
-            service.up.set(self.now, level);
-            service.views = seen.max(1);
-        }
+        let (up, kept_from) = match process {
+            Process::Balancer(i) => {
+                let balancer = &mut self.balancers[usize::from(i)];
+                (&mut balancer.up, balancer.killed)
+            }
+            Process::Service(i) => {
+                let service = &mut self.services[usize::from(i)];
+                (&mut service.up, service.killed + service.stopped)
+            }
+            Process::Store(i) => {
+                let store = &mut self.stores[usize::from(i)];
+                (&mut store.up, store.killed + store.stopped)
+            }
+            Process::Database(i) => {
+                let database = &mut self.databases[usize::from(i)];
+                (&mut database.up, database.killed + database.stopped)
+            }
+        };
+        up.set(self.now, u32::from(kept_from == 0));
     }
 }

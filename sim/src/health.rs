@@ -6,7 +6,6 @@ use scenarios::plan::RequestId;
 use scenarios::scenario::ClassId;
 
 use crate::event::Token;
-use crate::fault::Process;
 use crate::request::{CHECK, NONE, Request};
 use crate::world::World;
 
@@ -103,14 +102,11 @@ impl World {
     fn learn(&mut self, index: u32, good: bool) {
         let check = &self.checks[index as usize];
         let server = &mut self.balancers[usize::from(check.balancer)].servers[usize::from(check.server)];
-        let (before, service) = (server.health.up, server.service);
+        let before = server.health.up;
         server.health.learn(good, check.fall, check.rise);
-        if server.health.up != before {
-            if before {
-                // Who knows in which state they are.
-                server.idle = 0;
-            }
-            self.note_up(Process::Service(service));
+        if before && !server.health.up {
+            // Who knows in which state they are.
+            server.idle = 0;
         }
     }
 }

@@ -245,6 +245,8 @@ pub(crate) struct KvStore {
     pub(crate) queue: Gauge,
     pub(crate) killed: u32,
     pub(crate) stopped: u32,
+    /// Whether it answers.
+    pub(crate) up: Gauge,
     pub(crate) parked: Vec<u32>,
     pub(crate) expiry_timer: u32,
 }

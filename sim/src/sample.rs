@@ -10,7 +10,7 @@ use results::{Frame, Sample};
 
 use crate::world::World;
 
-/// Requests under way and waiting at the clients, by the load generator's name for it; a mean.
+/// Requests under way, by the load generator's name for it, without those that wait for a connection; a mean.
 const IN_FLIGHT: &str = "in_flight";
 
 /// Gathers samples at the end of each interval.
@@ -50,8 +50,8 @@ impl World {
                 value,
             });
         };
-        for balancer in &self.balancers {
-            let up = f64::from(u8::from(balancer.killed == 0));
+        for balancer in &mut self.balancers {
+            let up = balancer.up.read(now, nanos);
             put(&names[usize::from(balancer.component)], balancer.instance, UP, up);
         }
         for service in &mut self.services {
@@ -62,13 +62,13 @@ impl World {
             put(name, i, UTILISATION, service.share.busy.read(now, nanos) / cores);
             put(name, i, IN_SERVICE, service.in_service.read(now, nanos));
             put(name, i, QUEUE, queue);
-            put(name, i, UP, service.up.read(now, nanos) / f64::from(service.views));
+            put(name, i, UP, service.up.read(now, nanos));
         }
         for store in &mut self.stores {
             let name = &names[usize::from(store.component)];
             put(name, 0, UTILISATION, store.busy.read(now, nanos));
             put(name, 0, QUEUE, store.queue.read(now, nanos));
-            put(name, 0, UP, f64::from(u8::from(store.killed == 0)));
+            put(name, 0, UP, store.up.read(now, nanos));
             let contents = &mut store.contents;
             let counts = std::mem::take(&mut contents.counts);
             for (metric, count) in [
@@ -90,7 +90,7 @@ impl World {
             put(name, 0, UTILISATION, database.share.busy.read(now, nanos) / cores);
             put(name, 0, IN_SERVICE, database.in_service.read(now, nanos));
             put(name, 0, QUEUE, queue);
-            put(name, 0, UP, f64::from(u8::from(database.killed == 0)));
+            put(name, 0, UP, database.up.read(now, nanos));
         }
         let (mut queue, mut busy) = (0.0, 0.0);
         for client in &mut self.clients {
@@ -98,7 +98,7 @@ impl World {
             busy += client.busy.read(now, nanos);
         }
         put(GENERATOR, 0, QUEUE, queue);
-        put(GENERATOR, 0, IN_FLIGHT, queue + busy);
+        put(GENERATOR, 0, IN_FLIGHT, busy);
         self.sampler.interval += 1;
         if let Some(at) = self.sampler.next() {
             self.events.schedule(at, self.sampler.timer);

@@ -36,9 +36,8 @@ pub(crate) struct Service {
     pub(crate) unplugged: u32,
     /// How many faults make it answer 500.
     pub(crate) broken: u32,
-    /// How many balancers see it up, of how many that look.
+    /// Whether it answers.
     pub(crate) up: Gauge,
-    pub(crate) views: u32,
     /// Requests that would go on if it were not stopped.
     pub(crate) parked: Vec<u32>,
 }

@@ -18,6 +18,8 @@ pub(crate) struct SqlStore {
     pub(crate) share: Share,
     pub(crate) killed: u32,
     pub(crate) stopped: u32,
+    /// Whether it answers.
+    pub(crate) up: Gauge,
     pub(crate) parked: Vec<u32>,
 }
 

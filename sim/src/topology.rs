@@ -172,9 +172,12 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     for service in &mut world.services {
         service.idle = vec![0; services];
     }
-    for service in 0..services {
-        world.note_up(Process::Service(service as u16));
-    }
+    let processes = (0..world.balancers.len() as u16)
+        .map(Process::Balancer)
+        .chain((0..services as u16).map(Process::Service))
+        .chain((0..world.stores.len() as u16).map(Process::Store))
+        .chain((0..world.databases.len() as u16).map(Process::Database));
+    processes.for_each(|process| world.note_up(process));
     for traffic in &scenario.traffic {
         let count = scenario.instances(traffic.to) as u16;
         let base = places.of(traffic.to);
@@ -298,7 +301,6 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             unplugged: 0,
             broken: 0,
             up: Gauge::default(),
-            views: 1,
             parked: Vec::new(),
         }),
         ComponentKind::KvStore(s) => {
@@ -335,6 +337,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
                 queue: Gauge::default(),
                 killed: 0,
                 stopped: 0,
+                up: Gauge::default(),
                 parked: Vec::new(),
                 expiry_timer,
             });
@@ -350,6 +353,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             share: Share::default(),
             killed: 0,
             stopped: 0,
+            up: Gauge::default(),
             parked: Vec::new(),
         }),
         kind => unreachable!("validation knows no {}", kind.name()),
@@ -412,5 +416,6 @@ fn add_balancer(
         timer,
         killed: 0,
         broken: 0,
+        up: Gauge::default(),
     });
 }

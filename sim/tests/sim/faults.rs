@@ -164,6 +164,20 @@ fn unplugged_node_accepts_no_connection() {
     assert!((4.9..5.1).contains(&busy[22]), "{busy:?}");
 }
 
+#[test]
+fn up_says_whether_the_process_answers_not_what_the_balancer_thinks() {
+    for (fault, during) in [("kill", 0.0), ("hang", 0.0), ("unplug", 0.0), ("serve_500", 1.0)] {
+        let text = format!("[[faults]]\nat = \"10s\"\nfor = \"8s\"\n{fault} = \"host:app[1]\"\n");
+        let run = run(&shop(CHECKED, &text));
+        let up = run.metric("shop", 0, "up");
+        assert_eq!((up[9], up[10], up[17], up[18]), (1.0, during, during, 1.0), "{fault}: {up:?}");
+        assert!(run.metric("shop", 1, "up").iter().all(|up| *up == 1.0));
+    }
+    let balancer = run(&shop(CHECKED, &KILL.replace("host:app[1]", "component:balancer")));
+    let up = balancer.metric("balancer", 0, "up");
+    assert_eq!((up[9], up[10], up[17], up[18]), (1.0, 0.0, 0.0, 1.0));
+}
+
 /// One service without a balancer.
 fn single(service: &str, steps: &str, rest: &str) -> String {
     format!(

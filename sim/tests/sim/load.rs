@@ -66,6 +66,8 @@ fn waiting_for_a_connection_counts_in_the_response_time_alone() {
     let response = tally.response_times().percentile(50.0).expect("requests in it");
     assert!((0.99..1.01).contains(&service), "{service}");
     assert!(response > 29.0, "{response}");
+    let (queue, under_way) = (run.metric("generator", 0, "queue"), run.metric("generator", 0, "in_flight"));
+    assert!(queue[29] > 20.0 && under_way[29] <= 1.0, "{queue:?} {under_way:?}");
 }
 
 #[test]
