@@ -127,6 +127,8 @@ fn a_window_is_a_scenario_of_its_own() {
 }
 
 #[test]
+// A process of its own is waited for in wall time.
+#[allow(clippy::disallowed_methods)]
 fn an_interrupted_run_leaves_what_it_had() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     write(directory.path(), "long.toml", &page("7d", "2000/s", "p(99)<1s"));
