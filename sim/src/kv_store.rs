@@ -370,10 +370,12 @@ impl World {
                 }
                 contents.counts.hits += hits;
                 contents.counts.misses += u64::from(count) - hits;
-                let (Some(miss), true) = (miss, list != NONE) else { return Flow::Done };
+                if list == NONE {
+                    return Flow::Done;
+                }
                 self.requests[slot].missed = list;
                 self.requests[slot].stage = 1;
-                self.call_database(slot, miss.database)
+                self.go_on_with_misses(slot)
             }
             Op::Get { keyspace, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
@@ -420,7 +422,25 @@ impl World {
         }
         request.store = store;
         request.stage = 2;
-        self.call_store(slot)
+        self.go_on_with_misses(slot)
+    }
+
+    /// The service asks the database for what is missing, or writes back what it said; if it is stopped, when it goes on.
+    pub(crate) fn go_on_with_misses(&mut self, slot: u32) -> Flow {
+        let request = &self.requests[slot];
+        if self.services[usize::from(request.service)].stopped > 0 {
+            self.park(slot);
+            return Flow::Suspended;
+        }
+        if request.stage == 2 {
+            return self.call_store(slot);
+        }
+        let Op::Get { miss: Some(miss), .. } =
+            self.programs[request.class.index()].ops[usize::from(request.step)]
+        else {
+            unreachable!("misses are kept where something is done about them");
+        };
+        self.call_database(slot, miss.database)
     }
 
     fn forget_missed(&mut self, slot: u32) {

@@ -102,6 +102,14 @@ impl World {
             if request.is(FAILED) {
                 return self.finish(slot, false);
             }
+            if request.missed != NONE {
+                match self.go_on_with_misses(slot) {
+                    Flow::Done => self.requests[slot].step += 1,
+                    Flow::Suspended => return,
+                    Flow::Failed => return self.finish(slot, false),
+                }
+                continue;
+            }
             let step = usize::from(request.step);
             let Some(op) = self.programs[request.class.index()].ops.get(step) else {
                 // Whoever serves 500 does so after a request's steps if these had begun before.
@@ -165,7 +173,7 @@ impl World {
     }
 
     /// Its service is stopped: it goes on when that does.
-    fn park(&mut self, slot: u32) {
+    pub(crate) fn park(&mut self, slot: u32) {
         let request = &mut self.requests[slot];
         request.phase = Phase::Parked;
         self.services[usize::from(request.service)].parked.push(slot);

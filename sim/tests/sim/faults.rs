@@ -222,6 +222,23 @@ fn a_hung_service_tells_of_its_dead_store_when_it_goes_on() {
 }
 
 #[test]
+fn a_hung_service_sends_no_statement_for_what_it_missed() {
+    let steps = "[[requests.page.steps]]\nget = { keyspace = \"users\", on_miss = { from = \"archive\", fill = true } }\n";
+    let store = "[components.archive]\nkind = \"sql-store\"\nhost = \"db\"\nread = \"100ms\"\nwrite = \"1ms\"\n\
+                 [components.objects]\nkind = \"kv-store\"\nhost = \"db\"\n\
+                 [keyspaces.users]\nin = \"objects\"\nkeys = 1_000_000\nvalue = \"10B\"\nttl = \"1h\"\n\
+                 [calibration]\nsource = \"made up\"\ncomponents.objects = { latency = \"600ms\" }\n";
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nhang = \"component:shop\"\n";
+    let run = run(&single("workers = 64", steps, &format!("rate = \"10/s\"\n{fault}{store}")));
+    assert_eq!(run.outcome.counts.failed, 0);
+    let statements = run.metric("archive", 0, "in_service");
+    assert!(statements[8] > 0.9, "ten a second of 100 ms each: {statements:?}");
+    // What was at the database goes on there; what was at the store comes back to nobody.
+    assert!(statements[10] < 0.15 && statements[11..15].iter().all(|s| *s == 0.0), "{statements:?}");
+    assert!(statements[15] > 1.0, "{statements:?}");
+}
+
+#[test]
 fn a_service_that_serves_500_answers_without_a_worker() {
     let fault = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nserve_500 = \"component:shop\"\n";
     let steps = "[[requests.page.steps]]\nwait = \"3s\"\n";
