@@ -5,7 +5,8 @@
 //!
 //! What is not in the model: the network beyond the calibrated delays, so that an answer's size costs nothing; memory of
 //! hosts; the time that stores take where no calibration says so; what a client's leaving does to a service (it works to
-//! the end, as Apache does); retransmission after an unplugged cable is back; Redis's expiry between commands.
+//! the end, as Apache does); retransmission after an unplugged cable is back; Redis's expiry between commands; the pauses
+//! of up to half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `topology`: from scenario to world; `world`: dispatch
