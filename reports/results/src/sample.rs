@@ -45,7 +45,7 @@ pub const KEYS_WITH_TTL: &str = "keys_with_ttl";
 pub const MEMORY_BYTES: &str = "memory_bytes";
 /// Connections open; a state.
 pub const CONNECTIONS: &str = "connections";
-/// Whether the instance is up, as whoever sends to it sees it: 1 or 0; a mean.
+/// Whether the process answers: 1 or 0, and in between where it did for a part of the interval; a mean.
 pub const UP: &str = "up";
 /// Cores used by the generator's process; a mean.
 pub const CPU: &str = "cpu";
