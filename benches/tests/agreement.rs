@@ -68,9 +68,6 @@ fn attempt(loadgen: &Path, sim: &Path, report: &Path) -> Option<Vec<String>> {
     assert!(compared.status.success(), "report: {}", String::from_utf8_lossy(&compared.stderr));
     let comparison = serde_json::from_slice(&compared.stdout).expect("the comparison is JSON");
     let errors = errors(&comparison);
-    for (phase, figure, error) in &errors {
-        println!("{phase}: {figure} {:+.1}%", error * 100.0);
-    }
     let quiet: Vec<_> = errors.iter().filter(|(phase, ..)| phase == "before" || phase == "after").collect();
     assert_eq!(quiet.len(), 10, "five figures before the fault and five after it");
     let limit = |figure: &str| match figure {
