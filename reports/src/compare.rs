@@ -180,7 +180,10 @@ impl Comparison<'_> {
                 let show = |v: f64| Unit::Share.show(v);
                 (row.difference.map(|d| Unit::Share.show_difference(d)), row.noise.map(show))
             } else {
-                (row.relative.map(format::relative), row.relative_noise.map(format::percent))
+                (
+                    row.relative.map(format::relative),
+                    row.relative_noise.map(|n| format::relative(n).replace('+', "")),
+                )
             };
             let noise = noise.map_or_else(String::new, |noise| format!(" ± {noise}"));
             format!("{} {}{noise}", row.key.name, error.unwrap_or_else(|| "–".to_owned()))
