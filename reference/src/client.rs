@@ -85,7 +85,7 @@ impl Stack {
     /// Starts the stack that a scenario file describes; returns when all of it listens.
     ///
     /// The processes are this executable, started again: its `main` must begin with
-    /// [`process::run_if_child`](crate::process::run_if_child).
+    /// [`process::run_if_child`].
     ///
     /// ```no_run
     /// let stack = reference::client::Stack::start("shop.toml".as_ref())?;
@@ -108,7 +108,7 @@ impl Stack {
     }
 
     /// As [`Stack::start_scenario`], with the processes in another executable that begins with
-    /// [`process::run_if_child`](crate::process::run_if_child): for tests, whose own `main` is not theirs to write.
+    /// [`process::run_if_child`]: for tests, whose own `main` is not theirs to write.
     ///
     /// # Errors
     /// As [`Stack::start`].
