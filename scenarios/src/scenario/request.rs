@@ -15,7 +15,7 @@ pub struct RequestClass {
     pub path: Path,
     /// What the service does for it, in order.
     pub steps: Vec<Step>,
-    /// The size of the answer's body.
+    /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
     pub response: SizeLaw,
 }
 

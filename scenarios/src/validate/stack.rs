@@ -73,7 +73,7 @@ impl Validator<'_> {
             };
             components.push(Component { name: name.clone(), host: HostId(host.unwrap_or(0)), kind });
         }
-        self.cycles(&components);
+        self.cycles(&files, &components);
         components
     }
 
@@ -150,15 +150,16 @@ impl Validator<'_> {
     }
 
     /// Reports each balancer from which requests come back to itself.
-    fn cycles(&mut self, components: &[Component]) {
+    fn cycles(&mut self, files: &[(String, wire::Component)], components: &[Component]) {
         for start in 0..components.len() {
             let mut path = vec![start];
             while let ComponentKind::LoadBalancer(b) = &components[path[path.len() - 1]].kind {
                 // An unresolved target stands at 0; it was reported, and must not look like a cycle.
-                let name = &components[path[path.len() - 1]].name;
-                let written = self.d.locations.get(&format!("components.{name}.to"));
-                if written.is_none_or(|l| l.found.trim_matches(['"', '\'']) != components[b.to.index()].name)
-                {
+                let written = match &files[path[path.len() - 1]].1.kind {
+                    Some(wire::ComponentKind::LoadBalancer(file)) => file.to.as_ref(),
+                    _ => None,
+                };
+                if written.is_none_or(|to| *to != components[b.to.index()].name) {
                     break;
                 }
                 if b.to.index() == start {

@@ -224,7 +224,7 @@ table! {
         default method: Method = Method::Get,
         /// The path; `{products}` stands for the number of the request's first key of the keyspace `products`.
         required path: String,
-        /// The size of the answer's body.
+        /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
         default response: SizeLaw = SizeLaw::from_bytes(crate::law::Law::Constant(1000.0)),
         /// What the service does for it, in order.
         default steps: List<Step> = List::default(),
