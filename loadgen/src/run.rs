@@ -133,8 +133,12 @@ pub fn run(
         if result.is_err() {
             job.stop.store(true, Ordering::Relaxed);
         }
-        let accounts = join(lanes)?;
+        let mut accounts = join(lanes)?;
         result?;
+        // What was planned is asked of the plan itself: the lanes' own count could only agree with what they did.
+        for (account, window) in accounts.iter_mut().zip(&frame.windows) {
+            account.planned = plan.window(window.from, window.until, 0, 1).count() as u64;
+        }
         over.store(true, Ordering::Relaxed);
         journal.finish(&received, &accounts, job.stop.load(Ordering::Relaxed))
     })

@@ -42,7 +42,17 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
         let hint = "add --skip-faults, or leave --target out to play against the reference stack";
         let expected = "no fault where --target is given: loadgen can only break what it has started";
         let found = format!("the fault {:?}", fault.name);
-        return Err(scenario.problem_at("faults[1]", found, expected, Some(hint)).into());
+        return Err(scenario.problem_at(&fault.place, found, expected, Some(hint)).into());
+    }
+    if options.target.is_some() {
+        let first = scenario.traffic.first().map(|t| t.to);
+        if let Some(other) = scenario.traffic.iter().find(|t| Some(t.to) != first) {
+            let hint = "play such a scenario against the reference stack, or split it by entry";
+            let found = format!("{:?}", scenario.component(other.to).name);
+            let expected = "one entry for all traffic where --target is given: it names one place";
+            let place = format!("traffic.{}.to", other.name);
+            return Err(scenario.problem_at(&place, found, expected, Some(hint)).into());
+        }
     }
     loadgen::limits::check(&scenario).map_err(Problem::configuration)?;
     let directory = results::run_directory(&options.out, &scenario, World::Loadgen)?;

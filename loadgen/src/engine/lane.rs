@@ -109,15 +109,13 @@ impl Lane {
     pub(super) fn dispatch(&mut self, planned: Planned) {
         let now = monotonic_nanos();
         let lag_nanos = now.saturating_sub(self.clock.absolute_nanos(planned.due));
+        self.ledger.planned(planned.due, lag_nanos);
         let traffic = &mut self.traffic[planned.traffic.index()];
         if traffic.under_way as usize + traffic.queue.len() >= traffic.max_in_flight as usize {
-            self.ledger.planned(planned.due, lag_nanos, false);
             self.drop_request(planned, lag_nanos, now);
             return;
         }
-        let free = traffic.idle.pop_front();
-        self.ledger.planned(planned.due, lag_nanos, free.is_some());
-        if let Some(slot) = free {
+        if let Some(slot) = traffic.idle.pop_front() {
             self.assign(slot, planned, lag_nanos, now);
             self.send(slot);
         } else if let Some(slot) = traffic.opening.pop_front() {

@@ -15,10 +15,8 @@ pub(crate) struct Account {
     pub(crate) sent: u64,
     /// Those dropped at `max_in_flight`, or still unsent at the end.
     pub(crate) dropped: u64,
-    /// Those that found a free connection when they were handed over.
-    pub(crate) with_room: u64,
-    /// Of these, those handed over later than [`LATE`].
-    pub(crate) late_with_room: u64,
+    /// Those that the generator took up later than [`LATE`], which no server can cause.
+    pub(crate) late: u64,
 }
 
 impl Account {
@@ -27,8 +25,7 @@ impl Account {
         self.planned += other.planned;
         self.sent += other.sent;
         self.dropped += other.dropped;
-        self.with_room += other.with_room;
-        self.late_with_room += other.late_with_room;
+        self.late += other.late;
     }
 }
 
@@ -85,14 +82,13 @@ impl Ledger {
     }
 
     #[inline]
-    pub(super) fn planned(&mut self, due: SimTime, lag_nanos: u64, room: bool) {
+    pub(super) fn planned(&mut self, due: SimTime, lag_nanos: u64) {
         while due >= self.windows[self.current].0 && self.current + 1 < self.windows.len() {
             self.current += 1;
         }
         let account = &mut self.windows[self.current].1;
         account.planned += 1;
-        account.with_room += u64::from(room);
-        account.late_with_room += u64::from(room && lag_nanos > LATE.as_nanos());
+        account.late += u64::from(lag_nanos > LATE.as_nanos());
         self.planned += 1;
     }
 

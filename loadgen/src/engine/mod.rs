@@ -105,7 +105,7 @@ pub(crate) struct Ready {
 
 /// The greatest number of threads that a scenario can use.
 pub fn most_threads(scenario: &Scenario) -> u32 {
-    let connections = scenario.traffic.iter().map(|traffic| traffic.connections).min();
+    let connections = scenario.traffic.iter().map(|t| t.connections.min(t.max_in_flight)).min();
     connections.unwrap_or(1).clamp(1, SUBSTREAMS)
 }
 
