@@ -68,6 +68,9 @@ impl Places {
     }
 }
 
+/// The most pairs of a balancer's instance and a server: far below what the event list can name.
+const MOST_PAIRS: u64 = 1_000_000;
+
 /// Everything in the scenario that this simulator does not implement.
 fn unsupported(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
@@ -101,6 +104,22 @@ fn unsupported(scenario: &Scenario) -> Vec<Diagnostic> {
     let machines: u64 = scenario.hosts.iter().map(|h| u64::from(h.count)).sum();
     if instances.max(machines) >= u64::from(u16::MAX) {
         refuse("hosts", "the simulator has at most 65,534 machines and as many instances");
+    }
+    // Each balancer instance keeps connections to, and two timers for, every server.
+    let pairs: u64 = scenario
+        .component_ids()
+        .filter_map(|id| match &scenario.component(id).kind {
+            ComponentKind::LoadBalancer(b) => {
+                Some(u64::from(scenario.instances(id)) * u64::from(scenario.instances(b.to)))
+            }
+            _ => None,
+        })
+        .sum();
+    if pairs > MOST_PAIRS {
+        refuse(
+            "components",
+            "the simulator has at most 1,000,000 pairs of a balancer's instance and a server",
+        );
     }
     problems
 }

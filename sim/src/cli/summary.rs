@@ -70,7 +70,9 @@ pub(super) fn table(record: &RunRecord, directory: &Path, took: Duration) -> std
             None => "empty ",
         };
         let threshold = &verdict.threshold;
-        let found = verdict.estimate.map_or("-".to_owned(), |e| found(threshold.figure.metric, e.value));
+        let found = verdict
+            .estimate
+            .map_or("-".to_owned(), |e| found(threshold.figure.metric, threshold.figure.aggregate, e.value));
         let _ = writeln!(text, "{word}  {}: {} (found {found})", threshold.selector, threshold.condition);
     }
     for reproduction in &record.published {
@@ -93,10 +95,11 @@ pub(super) fn table(record: &RunRecord, directory: &Path, took: Duration) -> std
     std::io::stdout().lock().write_all(text.as_bytes())
 }
 
-fn found(metric: Metric, value: f64) -> String {
-    match metric {
-        Metric::ResponseTime | Metric::ServiceTime => format!("{} ms", millis(Some(value))),
-        Metric::Failed => format!("{:.4}%", value * 100.0),
+fn found(metric: Metric, aggregate: Aggregate, value: f64) -> String {
+    match (metric, aggregate) {
+        (_, Aggregate::Count) => format!("{value:.0}"),
+        (Metric::ResponseTime | Metric::ServiceTime, _) => format!("{} ms", millis(Some(value))),
+        (Metric::Failed, _) => format!("{:.4}%", value * 100.0),
         _ => format!("{value:.1}"),
     }
 }

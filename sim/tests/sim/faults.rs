@@ -249,6 +249,7 @@ fn a_service_that_serves_500_answers_without_a_worker() {
         assert!(tally(second).failed_response.iter().all(|(_, high, _)| high < 1_000_000), "second {second}");
     }
     // Whoever waited has its 500 when it would have had its worker.
+    assert_eq!(tally(9).failed(), 1);
     assert!(tally(9).failed_response.iter().all(|(low, ..)| low > 1_000_000_000));
 }
 
