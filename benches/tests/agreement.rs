@@ -5,7 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A machine's noise only ever adds to what is measured, so the best of a few attempts is judged.
+/// A busy machine makes what is measured slower, so the best of a few attempts is judged. This forgives chance as well: the
+/// limits below are wide against what quiet machines show, and are not a measurement.
 const ATTEMPTS: usize = 3;
 /// How far the simulated throughput and median may lie from the measured ones where nothing is broken.
 const THROUGHPUT: f64 = 0.02;

@@ -28,7 +28,7 @@ struct Body<'a> {
 /// The page.
 pub(crate) fn page(comparison: &Comparison<'_>) -> String {
     let facts = &comparison.a.scenario;
-    let command = |r: &RunRecord| r.provenance.command.join(" ");
+    let command = super::run::command_line;
     let body = Body {
         title: &facts.title,
         headline: comparison.headline(),

@@ -63,7 +63,7 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         published: published(record),
         figures: figures(record),
         facts: provenance(record),
-        command: record.provenance.command.iter().map(|a| quoted(a)).collect::<Vec<_>>().join(" "),
+        command: command_line(record),
         scenario: &facts.text,
         number,
     };
@@ -276,6 +276,11 @@ fn provenance(record: &RunRecord) -> Vec<(&'static str, String)> {
             ),
         ),
     ]
+}
+
+/// The command that made a run, as a shell would need it.
+pub(super) fn command_line(record: &RunRecord) -> String {
+    record.provenance.command.iter().map(|a| quoted(a)).collect::<Vec<_>>().join(" ")
 }
 
 /// An argument as a shell would need it.
