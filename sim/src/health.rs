@@ -66,7 +66,9 @@ impl World {
         if self.services[usize::from(service)].killed > 0 {
             return self.learn(index, false);
         }
-        let mut request = Request::new(RequestId(0), check.class, CHECK, self.now);
+        // Each check draws for itself, by what tells it from all others: whose it is and when.
+        let id = RequestId(u64::from(index) << 48 ^ self.now);
+        let mut request = Request::new(id, check.class, CHECK, self.now);
         request.connection = index;
         request.balancer = check.balancer;
         request.service = service;
