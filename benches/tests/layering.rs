@@ -13,7 +13,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("loadgen", &["scenarios", "results"]),
     ("reports", &["scenarios", "results"]),
     ("reference", &["scenarios"]),
-    ("loadgen-cli", &["scenarios", "results", "loadgen", "reference", "reports"]),
+    ("programs", &["scenarios", "results"]),
+    ("sim-cli", &["scenarios", "results", "sim", "reports", "programs"]),
+    ("loadgen-cli", &["scenarios", "results", "loadgen", "reference", "reports", "programs"]),
     ("benches", &[]),
 ];
 

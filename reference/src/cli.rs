@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use scenarios::{Diagnostics, Scenario};
+use scenarios::{Diagnostics, Scenario, exit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::{Error, Stack};
-use crate::process::EXIT_BAD_SCENARIO;
 use crate::support;
 
 /// Runs the machine room of a scenario: a proxy, services and stores, as processes on loopback addresses.
@@ -71,7 +70,7 @@ pub fn main() -> ExitCode {
                 Error::Scenario(problems) => writeln!(io::stderr(), "{problems}"),
                 error => writeln!(io::stderr(), "error: {error}"),
             };
-            ExitCode::from(if matches!(error, Error::Scenario(_)) { EXIT_BAD_SCENARIO } else { 1 })
+            ExitCode::from(if matches!(error, Error::Scenario(_)) { exit::BAD_SCENARIO } else { 1 })
         }
     }
 }

@@ -16,9 +16,6 @@ use crate::{component, supervisor};
 
 const HIDDEN: &str = "__rehearsal-reference-process";
 
-/// Exit code of a bad scenario or configuration.
-pub const EXIT_BAD_SCENARIO: u8 = 104;
-
 /// What a process of the stack is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {

@@ -9,9 +9,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use results::RunRecord;
 
-/// A run that cannot be read, or two that cannot be compared.
-pub(crate) const EXIT_BAD_INPUT: u8 = 104;
-
 const EXAMPLES: &str = "\
 Examples:
   report render runs/20260101-120000-quickstart-loadgen

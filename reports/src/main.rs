@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where even standard error is gone, nobody can be told.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::from(cli::EXIT_BAD_INPUT)
+            ExitCode::from(scenarios::exit::BAD_SCENARIO)
         }
     }
 }

@@ -6,12 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use scenarios::exit::BAD_SCENARIO;
 use scenarios::quantity::Misread;
 use scenarios::units::{Ratio, SimTime};
 use scenarios::{Scenario, derive, explain, schema};
-
-/// A file is no good scenario.
-const BAD_SCENARIO: u8 = 104;
 
 /// Checks and explains scenario files.
 #[derive(Debug, Parser)]

@@ -10,11 +10,12 @@
 //! - [`plan`]: requests with due times, keys and sizes, the same for every world
 //! - [`mod@derive`]: a window of a scenario at a reduced rate, as a scenario of its own
 //! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
-//! - [`library`]: scenarios that are compiled in
+//! - [`library`]: scenarios that are compiled in; [`exit`]: exit codes of all programs
 
 pub mod curve;
 pub mod derive;
 pub mod diagnostic;
+pub mod exit;
 pub mod explain;
 pub mod law;
 pub mod library;

@@ -12,10 +12,8 @@
 //! - `simulation`: a run from outside; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
 //! - `fault`: what breaks; `sample`: what is observed; `request`, `timeout`, `gauge`, `program`: shared parts
-//! - [`cli`]: the `sim` command
 
 mod balancer;
-pub mod cli;
 mod client;
 pub mod event;
 mod eviction;

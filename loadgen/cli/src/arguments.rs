@@ -5,11 +5,10 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use scenarios::quantity::Misread;
-use scenarios::units::{Bytes, Ratio, SimTime};
+use programs::{Part, Problem};
+use scenarios::units::Bytes;
 
 use crate::play;
-use crate::problem::Problem;
 
 /// Plays scenarios over sockets: open loop, every request on time.
 ///
@@ -71,18 +70,8 @@ pub(crate) struct Options {
     /// Leaves the scenario's faults out
     #[arg(long)]
     pub(crate) skip_faults: bool,
-    /// Where on the timeline to start, such as 2d20h
-    #[arg(long, value_parser = str::parse::<SimTime>)]
-    pub(crate) from: Option<SimTime>,
-    /// How long to play, such as 1m
-    #[arg(long = "for", value_name = "DURATION", value_parser = str::parse::<SimTime>)]
-    pub(crate) length: Option<SimTime>,
-    /// The share of the traffic, keys, memory and cores to play with, such as 10%
-    #[arg(long, value_parser = rate)]
-    pub(crate) rate: Option<Ratio>,
-    /// Another seed than the scenario's
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) part: Part,
     /// Engine threads
     #[arg(long, default_value = "1")]
     pub(crate) threads: NonZeroU32,
@@ -98,10 +87,6 @@ pub(crate) struct Options {
     /// Shows no progress and no summary, only where the record is
     #[arg(long, short)]
     pub(crate) quiet: bool,
-}
-
-fn rate(text: &str) -> Result<Ratio, Misread> {
-    text.parse()
 }
 
 impl Arguments {
@@ -123,6 +108,7 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use scenarios::units::Ratio;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -134,6 +120,7 @@ mod tests {
         let arguments =
             Arguments::try_parse_from(["loadgen", "--rate", "10%", "--seed", "3"]).expect("they are known");
         assert!(arguments.command.is_none());
-        assert_eq!((arguments.options.rate, arguments.options.seed), (Some(Ratio::new(0.1)), Some(3)));
+        let part = arguments.options.part;
+        assert_eq!((part.rate, part.seed), (Some(Ratio::new(0.1)), Some(3)));
     }
 }

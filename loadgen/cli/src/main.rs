@@ -1,7 +1,6 @@
 //! The `loadgen` program.
 
 mod arguments;
-mod interrupt;
 mod play;
 mod prepare;
 mod problem;

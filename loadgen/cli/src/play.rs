@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use loadgen::http::Limits;
 use loadgen::{Entries, Job};
+use programs::{Problem, Progress, interrupt};
 use results::{Provenance, RunRecord};
-use scenarios::Scenario;
+use scenarios::{Scenario, exit};
 
 use crate::arguments::Options;
 use crate::prepare::{Prepared, prepare};
-use crate::problem::Problem;
-use crate::progress::Progress;
+use crate::progress;
 use crate::stack::StackSystem;
-use crate::{interrupt, summary};
+use crate::{problem, summary};
 
 /// The report's name beside the record.
 const REPORT: &str = "report.html";
@@ -33,10 +33,10 @@ pub(crate) fn play(file: Option<&Path>, options: &Options) -> Result<u8, Problem
     if !options.quiet {
         say(&prepared)?;
     }
-    let record = measure(&prepared, options, stop).inspect_err(|_| prepared.forget())?;
+    let record = measure(&prepared, options, &stop).inspect_err(|_| prepared.forget())?;
     let Some(record) = record else {
         prepared.forget();
-        return Ok(interrupt::EXIT_INTERRUPTED);
+        return Ok(exit::INTERRUPTED);
     };
     let report = prepared.directory.join(REPORT);
     if !options.no_report {
@@ -123,9 +123,11 @@ fn measure(prepared: &Prepared, options: &Options, stop: &AtomicBool) -> Result<
         provenance: Provenance::here(tool),
         stop,
     };
-    let mut progress = Progress::new(!options.quiet, scenario);
+    let mut progress = Progress::new(!options.quiet);
     let system = system.as_ref().map(|system| system as &dyn loadgen::system::System);
-    let record = loadgen::run(job, system, &mut |snapshot| progress.show(snapshot));
+    let record = loadgen::run(job, system, &mut |snapshot| {
+        progress.show(progress::share(snapshot), || progress::line(snapshot, scenario.run.warmup));
+    });
     progress.end();
-    Ok(Some(record?))
+    Ok(Some(record.map_err(problem::of_loadgen)?))
 }

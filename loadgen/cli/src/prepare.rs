@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use programs::Problem;
 use results::World;
-use scenarios::{Scenario, derive, library};
+use scenarios::{Scenario, library};
 
 use crate::arguments::Options;
-use crate::problem::Problem;
 
 /// A scenario, ready to be played.
 #[derive(Debug)]
@@ -25,17 +25,7 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
         Some(file) => Scenario::load(file)?,
         None => Scenario::parse("quickstart.toml", library::QUICKSTART)?,
     };
-    let part = options.from.is_some() || options.length.is_some() || options.rate.is_some();
-    let mut warnings = Vec::new();
-    let mut scenario = if part || options.seed.is_some() {
-        let derived = derive::window(&whole, options.from, options.length, options.rate, options.seed);
-        let derived = derived.map_err(Problem::configuration)?;
-        warnings = derived.warnings;
-        let stem = whole.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Scenario::parse(format!("{stem}-derived.toml"), derived.text)?
-    } else {
-        whole
-    };
+    let programs::part::Prepared { mut scenario, warnings } = options.part.of(whole)?;
     if options.skip_faults {
         scenario.faults.clear();
     } else if let (Some(_), Some(fault)) = (&options.target, scenario.faults.first()) {

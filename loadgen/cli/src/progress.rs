@@ -1,72 +1,17 @@
-//! How a run stands, while it runs: one live line on a terminal, a plain line every few seconds elsewhere.
+//! How a run over sockets stands, in a line.
 
-use std::io::{self, IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressStyle};
 use loadgen::Snapshot;
-use scenarios::Scenario;
 use scenarios::units::SimTime;
 
 use crate::summary::milliseconds;
 
-/// Between two plain lines.
-const PAUSE: Duration = Duration::from_secs(5);
-
-/// Shows a run's progress on standard error.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    view: View,
-    warmup: SimTime,
+/// How much of the run is over, from 0 to 1.
+pub(crate) fn share(snapshot: &Snapshot) -> f64 {
+    snapshot.at.as_secs_f64() / snapshot.total.as_secs_f64().max(1e-9)
 }
 
-#[derive(Debug)]
-enum View {
-    Nothing,
-    Bar(ProgressBar),
-    Lines { last: Option<Instant> },
-}
-
-impl Progress {
-    pub(crate) fn new(wanted: bool, scenario: &Scenario) -> Self {
-        let view = if !wanted {
-            View::Nothing
-        } else if io::stderr().is_terminal() {
-            let bar = ProgressBar::new(scenario.run.total().as_nanos());
-            let style = ProgressStyle::with_template("{bar:10} {wide_msg}");
-            bar.set_style(style.expect("the template is a constant"));
-            View::Bar(bar)
-        } else {
-            View::Lines { last: None }
-        };
-        Self { view, warmup: scenario.run.warmup }
-    }
-
-    pub(crate) fn show(&mut self, snapshot: &Snapshot) {
-        match &mut self.view {
-            View::Nothing => {}
-            View::Bar(bar) => {
-                bar.set_position(snapshot.at.min(snapshot.total).as_nanos());
-                bar.set_message(line(snapshot, self.warmup));
-            }
-            View::Lines { last } => {
-                if last.is_none_or(|last| last.elapsed() >= PAUSE) {
-                    *last = Some(Instant::now());
-                    // Progress that nobody can read is no reason to stop.
-                    let _ = writeln!(io::stderr(), "{}", line(snapshot, self.warmup));
-                }
-            }
-        }
-    }
-
-    pub(crate) fn end(&self) {
-        if let View::Bar(bar) = &self.view {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn line(snapshot: &Snapshot, warmup: SimTime) -> String {
+/// How it stands.
+pub(crate) fn line(snapshot: &Snapshot, warmup: SimTime) -> String {
     let pulse = &snapshot.pulse;
     let waiting = if pulse.queue > 0 { format!(" + {} waiting", pulse.queue) } else { String::new() };
     format!(

@@ -2,10 +2,9 @@
 
 use loadgen::system::{Problem as SystemProblem, Reading, System};
 use loadgen::{Entries, Entry};
+use programs::Problem;
 use reference::client::Stack;
 use scenarios::Scenario;
-
-use crate::problem::Problem;
 
 /// A stack that was started for this run and ends with it.
 #[derive(Debug)]

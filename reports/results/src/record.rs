@@ -17,6 +17,7 @@ use crate::sample::Sample;
 use crate::tally::{Tallies, Tally};
 use crate::verdict::{Reproduction, Verdict};
 use crate::writer::document;
+use scenarios::exit;
 use scenarios::units::SimTime;
 
 /// How a run ended.
@@ -93,15 +94,6 @@ pub struct RunRecord {
     /// Where the record comes from.
     pub provenance: Provenance,
 }
-
-/// The end of a good run.
-pub const EXIT_GOOD: u8 = 0;
-/// A threshold does not hold.
-pub const EXIT_THRESHOLDS: u8 = 99;
-/// The run was interrupted.
-pub const EXIT_INTERRUPTED: u8 = 105;
-/// The run's figures must not be believed.
-pub const EXIT_INVALID: u8 = 111;
 
 impl RunRecord {
     /// Everything but the counts' consequences; verdicts follow with [`RunRecord::judged`].
@@ -186,13 +178,13 @@ impl RunRecord {
     /// The process's exit code: interrupted, invalid and failed thresholds, in this order of precedence.
     pub fn exit_code(&self) -> u8 {
         if self.status != Status::Complete {
-            EXIT_INTERRUPTED
+            exit::INTERRUPTED
         } else if !self.validity.is_valid() {
-            EXIT_INVALID
+            exit::INVALID
         } else if self.thresholds.iter().any(|v| v.passed == Some(false)) {
-            EXIT_THRESHOLDS
+            exit::THRESHOLDS
         } else {
-            EXIT_GOOD
+            exit::GOOD
         }
     }
 

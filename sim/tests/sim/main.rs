@@ -3,7 +3,6 @@
 mod support;
 
 mod clients;
-mod command;
 mod faults;
 mod load;
 mod queues;

@@ -59,8 +59,8 @@ fn a_good_run_prints_its_figures_and_leaves_a_record() {
     let output = sim(directory.path(), &["run", "page.toml"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(text.contains("holds   response_time: p(99)<1s"), "{text}");
-    assert!(text.contains("record: runs/"), "{text}");
+    assert!(text.contains("✓ response_time p(99)<1s"), "{text}");
+    assert!(text.contains("record  runs/"), "{text}");
     let record = RunRecord::read(only_run(directory.path())).expect("the record can be read");
     assert_eq!(record.status, Status::Complete);
     assert!(!record.series.is_empty());
@@ -127,8 +127,6 @@ fn a_window_is_a_scenario_of_its_own() {
 }
 
 #[test]
-// A process of its own is waited for in wall time.
-#[allow(clippy::disallowed_methods)]
 fn an_interrupted_run_leaves_what_it_had() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     write(directory.path(), "long.toml", &page("7d", "2000/s", "p(99)<1s"));

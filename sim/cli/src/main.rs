@@ -1,0 +1,16 @@
+//! The `sim` program.
+
+mod arguments;
+mod run;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match arguments::Arguments::parse().carry_out() {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => problem.report(),
+    }
+}

@@ -1,0 +1,87 @@
+//! One run: the scenario or a part of it, the simulation, the record.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use programs::{Problem, Progress, interrupt};
+use results::{Provenance, RunRecord, RunWriter, Status, Validity, World, run_directory};
+use scenarios::Scenario;
+use sim::Simulation;
+
+use crate::arguments::RunArguments;
+use crate::summary;
+
+/// How often the journal is written.
+const JOURNAL_PERIOD: Duration = Duration::from_secs(1);
+
+/// Runs a file and tells what came out; the exit code.
+pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
+    let stop = interrupt::listen().context("signal handlers cannot be set")?;
+    let prepared = arguments.part.load(&arguments.file)?;
+    if !arguments.quiet {
+        for warning in &prepared.warnings {
+            writeln!(io::stderr().lock(), "note: {warning}")?;
+        }
+    }
+    let mut progress = Progress::new(!arguments.quiet);
+    progress.message("building the world");
+    let mut simulation = Simulation::new(&prepared.scenario)?;
+    let directory = run_directory(&arguments.out, &prepared.scenario, World::Sim)?;
+    let record = simulate(&mut simulation, &prepared.scenario, &directory, &mut progress, &stop)?;
+    if arguments.json {
+        summary::json(&record, &directory)?;
+    } else if !arguments.quiet {
+        summary::text(&record, &directory)?;
+    }
+    Ok(record.exit_code())
+}
+
+/// Plays one simulation to its end or its interruption, with a journal as it goes.
+fn simulate(
+    simulation: &mut Simulation,
+    scenario: &Scenario,
+    directory: &Path,
+    progress: &mut Progress,
+    stop: &AtomicBool,
+) -> Result<RunRecord, Problem> {
+    let provenance = Provenance::here(concat!("sim ", env!("CARGO_PKG_VERSION")));
+    let mut writer = RunWriter::create(directory, scenario, World::Sim, provenance)?;
+    let mut journalled = Instant::now();
+    let mut complete = false;
+    while !complete && !stop.load(Ordering::Relaxed) {
+        complete = simulation.advance();
+        if journalled.elapsed() >= JOURNAL_PERIOD {
+            journalled = Instant::now();
+            let (delta, samples) = simulation.take();
+            writer.append(&delta, &samples)?;
+        }
+        let reached = simulation.progress();
+        let share = reached.reached.as_secs_f64() / reached.total.as_secs_f64().max(1e-9);
+        let seconds = progress.elapsed().as_secs_f64();
+        progress.show(share, || line(&reached, seconds));
+    }
+    progress.end();
+    if !complete {
+        simulation.give_up();
+    }
+    let (delta, samples) = simulation.take();
+    writer.append(&delta, &samples)?;
+    let status = if complete { Status::Complete } else { Status::Interrupted };
+    Ok(writer.finish(status, Validity::default())?)
+}
+
+/// How a simulation stands.
+fn line(progress: &sim::Progress, seconds: f64) -> String {
+    let counts = progress.counts;
+    format!(
+        "{:.0} of {:.0} s simulated, {} requests ({:.2} million/s), {} failed",
+        progress.reached.as_secs_f64(),
+        progress.total.as_secs_f64(),
+        counts.due,
+        counts.due as f64 / seconds.max(1e-3) / 1e6,
+        counts.failed
+    )
+}

@@ -1,0 +1,3 @@
+//! The `sim` program from outside: a file per kind of behaviour.
+
+mod runs;

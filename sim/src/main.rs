@@ -1,7 +1,0 @@
-//! The `sim` command: see `sim --help`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    sim::cli::main()
-}
