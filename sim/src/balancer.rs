@@ -1,232 +1,147 @@
 //! The load balancer: round robin over the servers that are up, connections pooled and retried, HAProxy's answers when
 //! there is none. Whether a server is up is `health`'s to find out.
 
-use results::Failure;
-
-use crate::gauge::Gauge;
+use crate::call::NOBODY;
+use crate::connect::Target;
 use crate::health::Health;
-use crate::request::{ABANDONED, CHECK, CUT, NOWHERE, Phase};
+use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
-use crate::world::{Delay, World};
+use crate::world::World;
 
-/// How long Linux waits for the answer to the first SYN.
-const SYN_NANOS: u64 = 1_000_000_000;
-/// How often Linux sends a SYN again at that pace, before it doubles the wait each time (`tcp_syn_linear_timeouts`,
-/// since Linux 6.5; before, the tries were 1, 3 and 7 s after the first instead of 1, 2, 3, 4, 5 and 7).
-const SYN_LINEAR: u8 = 4;
-
-/// How long Linux waits after the n-th try, counted from zero.
-pub(crate) fn syn_wait(tries: u8) -> u64 {
-    SYN_NANOS << tries.saturating_sub(SYN_LINEAR).min(30)
-}
-
-/// One server as one balancer instance sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct Server {
-    pub(crate) service: u16,
-    pub(crate) health: Health,
-    /// Idle connections in the pool.
-    pub(crate) idle: u32,
-}
+/// The longest pause before a connection to the same server is tried again.
+const TURN_AROUND_NANOS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    pub(crate) component: u16,
-    pub(crate) instance: u32,
-    pub(crate) servers: Vec<Server>,
-    pub(crate) next: usize,
+    /// The instances that are its servers.
+    pub(crate) target: Target,
+    /// What it knows of each.
+    pub(crate) servers: Vec<Health>,
+    /// Whose turn it is.
+    pub(crate) next: u16,
     pub(crate) retries: u32,
     pub(crate) redispatch: bool,
     pub(crate) connect_timeout: u64,
-    pub(crate) latency: Delay,
-    pub(crate) server_timeout: u64,
-    /// None where every client gives up before.
-    pub(crate) timeouts: Option<TimeoutRing>,
+    pub(crate) timeouts: TimeoutRing,
     pub(crate) timer: u32,
-    /// How many faults keep it dead.
-    pub(crate) killed: u32,
-    /// How many faults make it answer 500.
-    pub(crate) broken: u32,
-    /// Whether it answers.
-    pub(crate) up: Gauge,
 }
 
 impl Balancer {
     /// The next server that is up, other than the one to avoid unless there is no other.
+    #[inline]
     fn next_up(&mut self, avoid: Option<u16>) -> Option<u16> {
-        let count = self.servers.len();
-        let turn = |i| (self.next + i) % count;
-        let good = |i: &usize| self.servers[*i].health.up;
-        let other = (0..count).map(turn).find(|i| good(i) && Some(self.servers[*i].service) != avoid);
-        let chosen = other.or_else(|| (0..count).map(turn).find(good))?;
-        self.next = (chosen + 1) % count;
-        Some(self.servers[chosen].service)
-    }
-
-    fn server(&mut self, service: u16) -> &mut Server {
-        let first = self.servers[0].service;
-        &mut self.servers[usize::from(service - first)]
+        let count = self.target.count;
+        let mut spare = None;
+        let mut server = self.next;
+        for _ in 0..count {
+            let following = if server + 1 == count { 0 } else { server + 1 };
+            if self.servers[usize::from(server)].up {
+                if Some(server) != avoid {
+                    self.next = following;
+                    return Some(server);
+                }
+                spare = Some((server, following));
+            }
+            server = following;
+        }
+        let (server, following) = spare?;
+        self.next = following;
+        Some(server)
     }
 }
 
 impl World {
-    /// Picks a server for a request that has none yet.
+    fn balancer(&mut self, slot: u32) -> &mut Balancer {
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        &mut self.balancers[usize::from(instance.index)]
+    }
+
+    /// A request is there: picks a server for it.
     #[inline]
-    pub(crate) fn choose_server(&mut self, slot: u32) {
-        let balancer = &mut self.balancers[usize::from(self.requests[slot].balancer)];
-        if balancer.broken > 0 {
-            return self.give_answer(slot, Err(Failure::Status));
+    pub(crate) fn balancer_arrive(&mut self, slot: u32) {
+        if self.instances[usize::from(self.calls[slot].at)].broken > 0 {
+            return self.answer(slot, Answer::Error);
         }
-        match balancer.next_up(None) {
-            Some(service) => {
-                self.requests[slot].service = service;
-                self.connect(slot);
-            }
-            None => self.give_answer(slot, Err(Failure::Status)),
+        match self.balancer(slot).next_up(None) {
+            Some(server) => self.forward(slot, server),
+            None => self.answer(slot, Answer::Error),
         }
     }
 
-    /// Gets a connection to the chosen server, from the pool or new.
-    pub(crate) fn connect(&mut self, slot: u32) {
-        loop {
-            let request = &mut self.requests[slot];
-            let service = &self.services[usize::from(request.service)];
-            let balancer = &mut self.balancers[usize::from(request.balancer)];
-            if service.killed > 0 {
-                if self.retry(slot) {
-                    continue;
+    /// Connects to a server and sends it the request.
+    #[inline]
+    fn forward(&mut self, slot: u32, server: u16) {
+        let now = self.now;
+        let balancer = self.balancer(slot);
+        let (target, deadline) = (balancer.target, now.saturating_add(balancer.connect_timeout));
+        let call = &mut self.calls[slot];
+        call.leaf = server;
+        let steps = (call.step, call.end);
+        self.call(slot, target, target.base + server, steps, deadline);
+    }
+
+    /// A server has answered, or could not be asked.
+    #[inline]
+    pub(crate) fn balancer_answered(&mut self, slot: u32, back: Back) {
+        match back.answer {
+            Answer::Good | Answer::Error => {
+                let balancer = self.balancer(slot);
+                // A connection to a server that is down is closed.
+                if balancer.servers[usize::from(back.at - balancer.target.base)].up {
+                    self.pools.give_back(back.pool);
                 }
-                return;
+                self.answer(slot, back.answer);
             }
-            let server = balancer.server(request.service);
-            if server.idle > 0 {
-                server.idle -= 1;
-                return self.forward(slot);
-            }
-            if service.accepts() {
-                return self.forward(slot);
-            }
-            let deadline = self.now.saturating_add(balancer.connect_timeout);
-            return self.wait_for_syn(slot, deadline);
+            Answer::Reset => self.answer(slot, Answer::Error),
+            Answer::Refused | Answer::Unreachable => self.retry(slot, back.at),
         }
     }
 
-    /// Sends a SYN that nobody answers.
-    pub(crate) fn wait_for_syn(&mut self, slot: u32, deadline: u64) {
-        let request = &mut self.requests[slot];
-        request.work = deadline;
-        request.syns = 1;
-        self.wait_until(slot, deadline.min(self.now + SYN_NANOS), Phase::Connecting);
-    }
-
-    /// The SYN is sent again, or the connection has timed out.
-    pub(crate) fn try_syn_again(&mut self, slot: u32) {
-        let request = &mut self.requests[slot];
-        let service = &self.services[usize::from(request.service)];
-        let (refused, late) = (service.killed > 0, self.now >= request.work);
-        if !refused && !late {
-            if service.accepts() {
-                return self.forward(slot);
-            }
-            let (deadline, wait) = (request.work, syn_wait(request.syns));
-            request.syns += 1;
-            return self.wait_until(slot, deadline.min(self.now + wait), Phase::Connecting);
-        }
-        if self.retry(slot) {
-            self.connect(slot);
-        }
-    }
-
-    /// A connection failed. Whether to try another at once; else it is being waited, or the client has its 503. Clients and
-    /// checks that connect by themselves do not try again.
-    fn retry(&mut self, slot: u32) -> bool {
-        let request = &mut self.requests[slot];
-        if request.origin == CHECK || request.balancer == NOWHERE {
-            self.give_answer(slot, Err(Failure::Refused));
-            return false;
-        }
-        let balancer = &mut self.balancers[usize::from(request.balancer)];
-        request.attempts += 1;
-        if request.attempts > balancer.retries {
-            self.give_answer(slot, Err(Failure::Status));
-            return false;
+    /// A connection failed: tries another, at once or after a pause; a request of which something was sent never comes here.
+    fn retry(&mut self, slot: u32, failed: u16) {
+        let call = &mut self.calls[slot];
+        call.attempts += 1;
+        let attempts = u32::from(call.attempts);
+        let balancer = self.balancer(slot);
+        if attempts > balancer.retries {
+            return self.answer(slot, Answer::Error);
         }
         if !balancer.redispatch {
-            let turn_around = balancer.connect_timeout.min(SYN_NANOS);
-            self.wait_until(slot, self.now + turn_around, Phase::TurnAround);
-            return false;
+            let pause = balancer.connect_timeout.min(TURN_AROUND_NANOS);
+            return self.wait_until(slot, self.now + pause, crate::call::Phase::Timed);
         }
-        match balancer.next_up(Some(request.service)) {
-            Some(service) => {
-                request.service = service;
-                true
-            }
-            None => {
-                self.give_answer(slot, Err(Failure::Status));
-                false
-            }
+        let avoid = failed - balancer.target.base;
+        match balancer.next_up(Some(avoid)) {
+            Some(server) => self.forward(slot, server),
+            None => self.answer(slot, Answer::Error),
         }
     }
 
-    /// Sends the request to the server that it is connected to.
+    /// The pause before the same server is tried again is over.
+    pub(crate) fn balancer_wake(&mut self, slot: u32) {
+        let server = self.calls[slot].leaf;
+        self.forward(slot, server);
+    }
+
+    /// A request was sent to a server: its time begins.
     #[inline]
-    fn forward(&mut self, slot: u32) {
-        let request = &mut self.requests[slot];
-        let service = request.service;
-        if request.is(ABANDONED) {
-            // Its client has its result already; the server's time begins.
-            request.sent = self.now;
-        }
-        if request.origin != CHECK && request.balancer != NOWHERE {
-            let balancer = &mut self.balancers[usize::from(request.balancer)];
-            if let Some(timeouts) = &mut balancer.timeouts
-                && let Some(at) = timeouts.start(&self.requests, self.now, slot)
-            {
-                self.events.schedule(at, balancer.timer);
-            }
-        }
-        let latency = self.services[usize::from(service)].latency;
-        if !self.delay(slot, latency, Phase::ToService) {
-            self.arrive_at_service(slot);
+    pub(crate) fn start_server_timeout(&mut self, balancer: u16, child: u32) {
+        let balancer = &mut self.balancers[usize::from(balancer)];
+        if let Some(at) = balancer.timeouts.start(&self.calls, self.now, child) {
+            self.events.schedule(at, balancer.timer);
         }
     }
 
-    /// A server has answered: the connection is free for the next request, unless the balancer closed it meanwhile. One to
-    /// a server that is down is closed now.
-    #[inline]
-    pub(crate) fn keep_connection(&mut self, slot: u32) {
-        let request = &self.requests[slot];
-        let balancer = &mut self.balancers[usize::from(request.balancer)];
-        if request.is(ABANDONED) {
-            // Once the client has left, nothing else watches over the server's timeout.
-            let late = self.now - request.sent >= balancer.server_timeout;
-            if late || request.is(CUT) {
-                return;
-            }
-        }
-        let server = balancer.server(request.service);
-        server.idle += u32::from(server.health.up);
-    }
-
-    /// Answers from where no service is involved, if anybody still waits for it, and forgets the request.
-    pub(crate) fn give_answer(&mut self, slot: u32, result: Result<(), Failure>) {
-        if !self.requests[slot].is(ABANDONED) {
-            self.settle(slot, result);
-        }
-        self.requests.remove(slot);
-    }
-
-    /// Answers 504 for every request whose server has been silent for too long.
+    /// Answers 504 for every request whose server has been silent for too long, and closes its connection.
     pub(crate) fn server_timeouts(&mut self, index: u32) {
         loop {
             let balancer = &mut self.balancers[index as usize];
-            let Some(timeouts) = &mut balancer.timeouts else { return };
-            match timeouts.expired(&self.requests, self.now) {
-                Ok(slot) => {
-                    if !self.requests[slot].is(ABANDONED) {
-                        self.settle(slot, Err(Failure::Status));
+            match balancer.timeouts.expired(&self.calls, self.now) {
+                Ok(child) => {
+                    let parent = std::mem::replace(&mut self.calls[child].parent, NOBODY);
+                    if parent < NOBODY {
+                        self.answer(parent, Answer::Error);
                     }
-                    self.requests[slot].flags |= ABANDONED | CUT;
                 }
                 Err(again) => {
                     if let Some(at) = again {

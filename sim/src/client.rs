@@ -10,25 +10,24 @@ use scenarios::plan::Planned;
 use scenarios::scenario::ClassId;
 use scenarios::units::SimTime;
 
-use crate::fault::Process;
+use crate::call::{CLIENT, Call, Fifo, Phase, UNOPENED};
 use crate::gauge::Gauge;
-use crate::request::{ABANDONED, CHECK, Fifo, NOWHERE, Phase, Request, UNOPENED};
+use crate::instance::Answer;
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
 
-/// What the connections lead to.
+/// What the connections lead to: the first instance, and how many there are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Entry {
-    Balancer { base: u16, count: u16 },
-    Service { base: u16, count: u16 },
+pub(crate) struct Entry {
+    pub(crate) base: u16,
+    pub(crate) count: u16,
 }
 
 impl Entry {
-    /// The instance that a connection leads to, in the order of the entry's instances.
+    /// The number of the instance that a connection leads to.
     #[inline]
-    fn instance(self, connection: u32) -> u16 {
-        let (Self::Balancer { count, .. } | Self::Service { count, .. }) = self;
-        (connection % u32::from(count)) as u16
+    fn number(self, connection: u32) -> u16 {
+        (connection % u32::from(self.count)) as u16
     }
 }
 
@@ -165,26 +164,28 @@ impl World {
             self.reopen_connections(traffic);
         }
         let client = &mut self.clients[traffic];
-        let request = Request::new(planned.id, planned.class, traffic as u16, self.now);
+        let mut call = Call::new(planned.id, planned.class, CLIENT, self.now);
+        call.traffic = traffic as u16;
+        (call.step, call.end) = self.classes[planned.class.index()];
         let room = client.in_flight < client.max_in_flight;
         // Where there is no slot either, the simulated machines are out of memory.
-        let Some(slot) = room.then(|| self.requests.insert(request)).flatten() else {
+        let Some(slot) = room.then(|| self.calls.insert(call)).flatten() else {
             return self.drop_request(planned.class, planned.due);
         };
         client.in_flight += 1;
         self.in_flight += 1;
         match client.connections.take() {
             Some((connection, open)) => {
-                let request = &mut self.requests[slot];
-                request.connection = connection;
+                let call = &mut self.calls[slot];
+                call.connection = connection;
                 if !open {
-                    request.flags |= UNOPENED;
+                    call.flags |= UNOPENED;
                 }
                 client.busy.up(self.now);
                 self.send(slot);
             }
             None => {
-                client.waiting.push(&mut self.requests, slot);
+                client.waiting.push(&mut self.calls, slot);
                 client.queue.up(self.now);
             }
         }
@@ -204,44 +205,26 @@ impl World {
         });
     }
 
-    /// Whether an instance of an entry completes a new connection.
-    fn takes_connections(&self, entry: Entry, instance: u16) -> bool {
-        match entry {
-            Entry::Balancer { base, .. } => self.balancers[usize::from(base + instance)].killed == 0,
-            Entry::Service { base, .. } => {
-                let service = &self.services[usize::from(base + instance)];
-                service.killed == 0 && service.accepts()
-            }
-        }
-    }
-
     /// Clients try to open what they lost. At a stopped instance each connection takes a place in the backlog for as long
     /// as that lasts, so there it is opened for a request alone.
     #[cold]
     fn reopen_connections(&mut self, traffic: usize) {
-        let entry = self.clients[traffic].entry;
+        let base = self.clients[traffic].entry.base;
         let mut connections =
             std::mem::replace(&mut self.clients[traffic].connections, Connections::new(0, 1));
-        connections.reopen(|instance| {
-            let goes_on = match entry {
-                Entry::Balancer { .. } => true,
-                Entry::Service { base, .. } => self.services[usize::from(base + instance)].stopped == 0,
-            };
-            goes_on && self.takes_connections(entry, instance)
+        connections.reopen(|number| {
+            let instance = &self.instances[usize::from(base + number)];
+            instance.stopped == 0 && instance.killed == 0 && self.accepts(base + number)
         });
         self.clients[traffic].connections = connections;
     }
 
     /// A process died: the connections of clients that lead to it broke.
-    pub(crate) fn lose_connections(&mut self, process: Process) {
+    pub(crate) fn lose_connections(&mut self, at: u16) {
         for client in &mut self.clients {
-            let (base, count, place) = match (client.entry, process) {
-                (Entry::Balancer { base, count }, Process::Balancer(i)) => (base, count, i),
-                (Entry::Service { base, count }, Process::Service(i)) => (base, count, i),
-                _ => continue,
-            };
-            if (base..base + count).contains(&place) {
-                client.connections.lose(place - base);
+            let Entry { base, count } = client.entry;
+            if (base..base + count).contains(&at) {
+                client.connections.lose(at - base);
             }
         }
     }
@@ -249,11 +232,12 @@ impl World {
     /// Sends a request over the connection that it holds.
     #[inline]
     pub(crate) fn send(&mut self, slot: u32) {
-        let request = &mut self.requests[slot];
-        request.sent = self.now;
-        let client = &mut self.clients[request.origin as usize];
+        let call = &mut self.calls[slot];
+        call.sent = self.now;
+        let client = &mut self.clients[usize::from(call.traffic)];
+        call.at = client.entry.base + client.entry.number(call.connection);
         let latency = client.latency;
-        if let Some(at) = client.timeouts.start(&self.requests, self.now, slot) {
+        if let Some(at) = client.timeouts.start(&self.calls, self.now, slot) {
             self.events.schedule(at, client.timer);
         }
         if !self.delay(slot, latency, Phase::ToEntry) {
@@ -264,84 +248,57 @@ impl World {
     /// The request reaches the instance that its connection leads to.
     #[inline]
     pub(crate) fn enter(&mut self, slot: u32) {
-        let request = &mut self.requests[slot];
-        let entry = self.clients[request.origin as usize].entry;
-        let instance = entry.instance(request.connection);
-        match entry {
-            Entry::Balancer { base, .. } => {
-                let balancer = base + instance;
-                request.balancer = balancer;
-                if self.balancers[balancer as usize].killed > 0 {
-                    self.settle(slot, Err(Failure::Refused));
-                    self.requests.remove(slot);
-                    return;
-                }
-                let latency = self.balancers[balancer as usize].latency;
-                if !self.delay(slot, latency, Phase::InBalancer) {
-                    self.choose_server(slot);
-                }
-            }
-            Entry::Service { base, .. } => {
-                request.service = base + instance;
-                let service = &self.services[usize::from(request.service)];
-                if service.killed > 0 {
-                    self.settle(slot, Err(Failure::Refused));
-                    self.requests.remove(slot);
-                    return;
-                }
-                // Where the connection was opened ahead, the backlog has no say.
-                if request.is(UNOPENED) && !service.accepts() {
-                    // The client gives up before the kernel does.
-                    return self.wait_for_syn(slot, u64::MAX);
-                }
-                let latency = service.latency;
-                if !self.delay(slot, latency, Phase::ToService) {
-                    self.arrive_at_service(slot);
-                }
-            }
+        let call = &mut self.calls[slot];
+        call.phase = Phase::Connecting;
+        let at = call.at;
+        if self.instances[usize::from(at)].killed > 0 {
+            self.answer(slot, Answer::Refused);
+        } else if call.is(UNOPENED) && !self.accepts(at) {
+            // The client gives up before the kernel does.
+            self.calls[slot].work = u64::MAX;
+            self.wait_for_syn(slot);
+        } else {
+            // Where the connection was opened ahead, the backlog has no say.
+            self.connected(slot);
         }
     }
 
-    /// The sender learns what became of its request. The request itself may live on, abandoned; the caller says.
+    /// A client learns what became of its request. The call itself may live on; the caller says.
     #[inline]
     pub(crate) fn settle(&mut self, slot: u32, result: Result<(), Failure>) {
-        let request = &self.requests[slot];
-        if request.origin == CHECK {
-            self.check_answered(slot, result.is_ok());
-            return;
-        }
+        let call = &self.calls[slot];
         match result {
             Ok(()) => self.counts.ok += 1,
             Err(_) => self.counts.failed += 1,
         }
         self.recorder.record(&Outcome {
-            class: request.class,
-            due: SimTime::from_nanos(request.due),
-            sent: Some(SimTime::from_nanos(request.sent)),
+            class: call.class,
+            due: SimTime::from_nanos(call.due),
+            sent: Some(SimTime::from_nanos(call.sent)),
             done: SimTime::from_nanos(self.now),
             lag: SimTime::ZERO,
             result,
         });
         self.in_flight -= 1;
-        let traffic = request.origin as usize;
+        let traffic = usize::from(call.traffic);
         let client = &mut self.clients[traffic];
         client.in_flight -= 1;
-        let connection = request.connection;
+        let connection = call.connection;
         // After these the connection is closed, and another takes its place.
         let lost = matches!(result, Err(Failure::Timeout | Failure::Reset | Failure::Refused));
-        if let Some(next) = client.waiting.pop(&self.requests) {
+        if let Some(next) = client.waiting.pop(&self.calls) {
             client.queue.down(self.now);
-            let next_request = &mut self.requests[next];
-            next_request.connection = connection;
+            let next_call = &mut self.calls[next];
+            next_call.connection = connection;
             if lost {
-                next_request.flags |= UNOPENED;
+                next_call.flags |= UNOPENED;
             }
             self.ready.push_back(next);
             return;
         }
         client.busy.down(self.now);
-        let entry = client.entry;
-        if lost && !self.takes_connections(entry, entry.instance(connection)) {
+        let at = client.entry.base + client.entry.number(connection);
+        if lost && (self.instances[usize::from(at)].killed > 0 || !self.accepts(at)) {
             self.clients[traffic].connections.set_aside(connection);
         } else {
             self.clients[traffic].connections.give_back(connection);
@@ -352,11 +309,11 @@ impl World {
     pub(crate) fn client_timeouts(&mut self, traffic: u32) {
         loop {
             let client = &mut self.clients[traffic as usize];
-            match client.timeouts.expired(&self.requests, self.now) {
+            match client.timeouts.expired(&self.calls, self.now) {
                 Ok(slot) => {
-                    if !self.requests[slot].is(ABANDONED) {
+                    if self.calls[slot].parent == CLIENT {
                         self.settle(slot, Err(Failure::Timeout));
-                        self.abandon(slot);
+                        self.leave(slot);
                     }
                 }
                 Err(again) => {
@@ -374,30 +331,18 @@ impl World {
         for traffic in 0..self.clients.len() {
             loop {
                 let client = &mut self.clients[traffic];
-                let Some(slot) = client.waiting.pop(&self.requests) else { break };
+                let Some(slot) = client.waiting.pop(&self.calls) else { break };
                 client.queue.down(self.now);
                 client.in_flight -= 1;
                 self.in_flight -= 1;
-                let Request { class, due, .. } = self.requests[slot];
-                self.requests.remove(slot);
+                let Call { class, due, .. } = self.calls[slot];
+                self.calls.remove(slot);
                 self.drop_request(class, SimTime::from_nanos(due));
             }
         }
-        for slot in self.slots_where(|r| r.origin != CHECK && !r.is(ABANDONED)) {
+        for slot in self.calls.slots_where(|c| c.parent == CLIENT) {
             self.settle(slot, Err(Failure::Timeout));
-            self.abandon(slot);
-        }
-    }
-
-    /// Nobody waits for this request's answer any more. Balancers and services notice nothing until they answer: a balancer
-    /// goes on looking for a server. What its sender itself has not got through goes no further.
-    pub(crate) fn abandon(&mut self, slot: u32) {
-        let request = &mut self.requests[slot];
-        let by_sender = request.balancer == NOWHERE || request.origin == CHECK;
-        match request.phase {
-            Phase::ToEntry => self.requests.remove(slot),
-            Phase::Connecting if by_sender => self.requests.remove(slot),
-            _ => request.flags |= ABANDONED,
+            self.leave(slot);
         }
     }
 }

@@ -5,8 +5,8 @@
 use scenarios::plan::RequestId;
 use scenarios::scenario::ClassId;
 
+use crate::call::{CHECK, Call, NONE, Phase};
 use crate::event::Token;
-use crate::request::{CHECK, NONE, Request};
 use crate::world::World;
 
 /// What is known of a server.
@@ -35,7 +35,8 @@ impl Health {
 /// The checks of one server by one balancer instance.
 #[derive(Debug)]
 pub(crate) struct Check {
-    pub(crate) balancer: u16,
+    /// The balancer's instance.
+    pub(crate) from: u16,
     /// The position in the balancer's servers.
     pub(crate) server: u16,
     pub(crate) interval: u64,
@@ -58,38 +59,36 @@ impl World {
         self.check_timed_out(index, self.checks[index as usize].times_out);
         let check = &mut self.checks[index as usize];
         self.events.schedule(self.now + check.interval, check.timer);
-        let balancer = &self.balancers[usize::from(check.balancer)];
-        if balancer.killed > 0 {
+        let from = &self.instances[usize::from(check.from)];
+        if from.killed > 0 || from.stopped > 0 {
             return;
-        }
-        let service = balancer.servers[usize::from(check.server)].service;
-        if self.services[usize::from(service)].killed > 0 {
-            return self.learn(index, false);
         }
         // Each check draws for itself, by what tells it from all others: whose it is and when.
         let id = RequestId(u64::from(index) << 48 ^ self.now);
-        let mut request = Request::new(id, check.class, CHECK, self.now);
-        request.connection = index;
-        request.balancer = check.balancer;
-        request.service = service;
-        request.step = u16::MAX;
-        let Some(slot) = self.requests.insert(request) else { return self.learn(index, false) };
+        let mut call = Call::new(id, check.class, CHECK, self.now);
+        call.connection = index;
+        call.from = check.from;
+        call.at = self.balancers[usize::from(from.index)].target.base + check.server;
+        call.work = self.now + check.timeout;
+        call.phase = Phase::Connecting;
+        let Some(slot) = self.calls.insert(call) else { return self.learn(index, false) };
         check.pending = slot;
         check.times_out = self.events.schedule(self.now + check.timeout, check.timeout_timer);
-        if self.services[usize::from(service)].accepts() {
-            self.arrive_at_service(slot);
-        } else {
-            let deadline = self.now + self.checks[index as usize].timeout;
-            self.wait_for_syn(slot, deadline);
-        }
+        self.connect(slot);
     }
 
-    /// The check of this request has an answer, or its connection failed.
+    /// The check of this call has an answer, or its connection failed.
     pub(crate) fn check_answered(&mut self, slot: u32, good: bool) {
-        let index = self.requests[slot].connection;
-        self.checks[index as usize].pending = NONE;
-        self.checks[index as usize].times_out = Token::NONE;
+        let index = self.calls[slot].connection;
+        self.forget_check(index);
         self.learn(index, good);
+    }
+
+    /// Nobody waits for a check's answer any more.
+    pub(crate) fn forget_check(&mut self, index: u32) {
+        let check = &mut self.checks[index as usize];
+        check.pending = NONE;
+        check.times_out = Token::NONE;
     }
 
     pub(crate) fn check_timed_out(&mut self, index: u32, token: Token) {
@@ -97,18 +96,21 @@ impl World {
         if check.times_out == token && check.pending != NONE {
             let slot = check.pending;
             self.check_answered(slot, false);
-            self.abandon(slot);
+            self.leave(slot);
         }
     }
 
     fn learn(&mut self, index: u32, good: bool) {
         let check = &self.checks[index as usize];
-        let server = &mut self.balancers[usize::from(check.balancer)].servers[usize::from(check.server)];
-        let before = server.health.up;
-        server.health.learn(good, check.fall, check.rise);
-        if before && !server.health.up {
+        let from = &self.instances[usize::from(check.from)];
+        let balancer = &mut self.balancers[usize::from(from.index)];
+        let server = &mut balancer.servers[usize::from(check.server)];
+        let before = server.up;
+        server.learn(good, check.fall, check.rise);
+        if before && !server.up {
             // Who knows in which state they are.
-            server.idle = 0;
+            let target = balancer.target;
+            self.pools.close(target.pool(check.from, target.base + check.server));
         }
     }
 }

@@ -4,16 +4,18 @@
 //! they need no identity: they hold a fixed amount of memory, summed exactly up to a million keys and beyond that taken as
 //! the mean value size times the number of keys. Not modelled: Redis's fast expiry cycle between events.
 
+use results::sample::{EVICTIONS, EXPIRED, HITS, KEYS, KEYS_WITH_TTL, MEMORY_BYTES, MISSES};
 use scenarios::law::SizeLaw;
 use scenarios::plan::Draws;
 use scenarios::scenario::{Keyspace, KeyspaceId};
 
+use crate::call::{DEAD, Fifo, NONE, Phase};
 use crate::eviction::volatile_lru::VolatileLru;
 use crate::gauge::Gauge;
-use crate::program::Op;
-use crate::request::{Fifo, NONE, ORPHAN, Phase};
+use crate::instance::{Continuation, Flow, Parked};
+use crate::program::{Miss, Op};
 use crate::table::{Entry, Table};
-use crate::world::{Delay, Flow, World};
+use crate::world::World;
 
 /// What a record takes beside its key and its value.
 const RECORD_BYTES: u64 = 96;
@@ -221,6 +223,19 @@ impl Contents {
         }
     }
 
+    /// Tells each metric's value in the interval that ends here.
+    pub(crate) fn sample(&mut self, put: &mut dyn FnMut(&'static str, f64)) {
+        let counts = std::mem::take(&mut self.counts);
+        put(HITS, counts.hits as f64);
+        put(MISSES, counts.misses as f64);
+        put(EVICTIONS, counts.evictions as f64);
+        put(EXPIRED, counts.expired as f64);
+        let keys = self.persistent_keys + (self.volatile.len() + self.lasting.len()) as u64;
+        put(KEYS, keys as f64);
+        put(KEYS_WITH_TTL, self.volatile.len() as f64);
+        put(MEMORY_BYTES, self.used_bytes as f64);
+    }
+
     /// Makes the tables large enough from the start.
     pub(crate) fn reserve(&mut self, keys: usize) {
         self.volatile = Table::with_room(keys);
@@ -233,8 +248,6 @@ fn seconds(now: u64) -> u32 {
 
 #[derive(Debug)]
 pub(crate) struct KvStore {
-    pub(crate) component: u16,
-    pub(crate) latency: Delay,
     /// Time that a command takes of the thread, and each of its keys on top.
     pub(crate) command: u64,
     pub(crate) key: u64,
@@ -243,37 +256,42 @@ pub(crate) struct KvStore {
     pub(crate) busy: Gauge,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
-    pub(crate) killed: u32,
-    pub(crate) stopped: u32,
-    /// Whether it answers.
-    pub(crate) up: Gauge,
-    pub(crate) parked: Vec<u32>,
     pub(crate) expiry_timer: u32,
 }
 
+/// How far a read with misses is: they are known, the database is asked, they are being written back.
+const MISSED: u8 = 1;
+const ASKED: u8 = 2;
+const FILLING: u8 = 3;
+
 impl World {
-    /// Sends the command of a request's present step and stage.
+    fn store(&mut self, slot: u32) -> &mut KvStore {
+        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        &mut self.stores[usize::from(instance.index)]
+    }
+
+    /// Sends the command of a call's present step and stage.
     #[inline]
     pub(crate) fn call_store(&mut self, slot: u32) -> Flow {
-        let store = &self.stores[usize::from(self.requests[slot].store)];
-        if store.killed > 0 {
+        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        if instance.killed > 0 {
             return Flow::Failed;
         }
-        let latency = store.latency;
+        let latency = instance.latency;
         if self.delay(slot, latency, Phase::ToStore) { Flow::Suspended } else { self.arrive_at_store(slot) }
     }
 
     #[inline]
     pub(crate) fn arrive_at_store(&mut self, slot: u32) -> Flow {
-        let index = self.requests[slot].store;
         let cost = self.command_cost(slot);
-        let store = &mut self.stores[usize::from(index)];
-        if store.killed > 0 {
+        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        if instance.killed > 0 {
             return Flow::Failed;
         }
-        if store.running || store.stopped > 0 {
-            self.requests[slot].phase = Phase::StoreQueue;
-            store.waiting.push(&mut self.requests, slot);
+        let store = &mut self.stores[usize::from(instance.index)];
+        if store.running || instance.stopped > 0 {
+            self.calls[slot].phase = Phase::StoreQueue;
+            store.waiting.push(&mut self.calls, slot);
             store.queue.up(self.now);
             return Flow::Suspended;
         }
@@ -285,21 +303,23 @@ impl World {
     }
 
     fn run_command(&mut self, slot: u32, cost: u64) {
-        let store = &mut self.stores[usize::from(self.requests[slot].store)];
+        let now = self.now;
+        let store = self.store(slot);
         store.running = true;
-        store.busy.up(self.now);
-        self.wait_until(slot, self.now + cost, Phase::StoreRun);
+        store.busy.up(now);
+        self.wait_until(slot, now + cost, Phase::StoreRun);
     }
 
     fn command_cost(&mut self, slot: u32) -> u64 {
-        let request = &self.requests[slot];
-        let store = &self.stores[usize::from(request.store)];
+        let call = &self.calls[slot];
+        let instance = &self.instances[usize::from(call.leaf)];
+        let store = &self.stores[usize::from(instance.index)];
         if store.command == 0 && store.key == 0 {
             return 0;
         }
-        let (commands, keys) = match self.programs[request.class.index()].ops[usize::from(request.step)] {
-            Op::Get { .. } if request.missed != NONE => {
-                let fills = self.missed.get(request.missed).len() as u64;
+        let (commands, keys) = match self.steps[usize::from(call.step)].op {
+            Op::Get { .. } if call.stage == FILLING => {
+                let fills = self.missed.get(call.missed).len() as u64;
                 (fills, fills)
             }
             Op::Get { count, .. } => (1, u64::from(count)),
@@ -309,44 +329,48 @@ impl World {
         commands * store.command + keys * store.key
     }
 
+    /// The thread has done a command; a stopped one says so when it goes on.
     pub(crate) fn command_done(&mut self, slot: u32) {
-        let index = self.requests[slot].store;
-        let store = &mut self.stores[usize::from(index)];
-        if store.stopped > 0 {
-            store.parked.push(slot);
-            return;
+        let at = self.calls[slot].leaf;
+        let instance = &mut self.instances[usize::from(at)];
+        if instance.stopped > 0 {
+            let generation = self.calls[slot].generation;
+            return instance.parked.push(Parked { slot, generation, what: Continuation::StoreDone });
         }
+        let store = &mut self.stores[usize::from(instance.index)];
         store.running = false;
         store.busy.down(self.now);
         // Effects come at a command's end, before the next starts.
-        let flow = if self.requests[slot].is(ORPHAN) { Flow::Done } else { self.execute(slot) };
-        self.start_next_command(index);
-        self.go_on(slot, flow);
+        let flow = if self.calls[slot].is(DEAD) { Flow::Done } else { self.execute(slot) };
+        self.start_next_command(at);
+        self.leaf_done(slot, flow);
     }
 
-    pub(crate) fn start_next_command(&mut self, index: u16) {
+    pub(crate) fn start_next_command(&mut self, at: u16) {
         loop {
-            let store = &mut self.stores[usize::from(index)];
-            if store.running || store.stopped > 0 {
+            let instance = &self.instances[usize::from(at)];
+            let store = &mut self.stores[usize::from(instance.index)];
+            if store.running || instance.stopped > 0 {
                 return;
             }
-            let Some(next) = store.waiting.pop(&self.requests) else { return };
+            let Some(next) = store.waiting.pop(&self.calls) else { return };
             store.queue.down(self.now);
             let cost = self.command_cost(next);
             if cost > 0 {
                 return self.run_command(next, cost);
             }
-            let flow = if self.requests[next].is(ORPHAN) { Flow::Done } else { self.execute(next) };
-            self.go_on(next, flow);
+            let flow = if self.calls[next].is(DEAD) { Flow::Done } else { self.execute(next) };
+            self.leaf_done(next, flow);
         }
     }
 
-    /// Executes the command, and starts what is to be done about misses.
+    /// Executes the command; what a read missed is in its list, and its stage says so.
     fn execute(&mut self, slot: u32) -> Flow {
-        let request = &self.requests[slot];
-        let contents = &mut self.stores[usize::from(request.store)].contents;
-        match self.programs[request.class.index()].ops[usize::from(request.step)] {
-            Op::Get { keyspace, count, miss, .. } if request.missed == NONE => {
+        let call = &self.calls[slot];
+        let instance = &self.instances[usize::from(call.leaf)];
+        let contents = &mut self.stores[usize::from(instance.index)].contents;
+        match self.steps[usize::from(call.step)].op {
+            Op::Get { keyspace, count, miss, .. } if call.stage != FILLING => {
                 contents.make_room(self.now);
                 let keys = &self.keys[usize::from(keyspace)];
                 if keys.keyspace.persistent {
@@ -356,7 +380,7 @@ impl World {
                 let mut list = NONE;
                 let mut hits = 0;
                 self.scratch.clear();
-                self.scratch.extend(self.draws.keys(request.id, keys.id).take(count as usize));
+                self.scratch.extend(self.draws.keys(call.id, keys.id).take(count as usize));
                 contents.touch(self.scratch.iter().map(|&key| keys.name(key)));
                 for &key in &self.scratch {
                     if contents.read(keys.name(key), self.now) {
@@ -370,17 +394,16 @@ impl World {
                 }
                 contents.counts.hits += hits;
                 contents.counts.misses += u64::from(count) - hits;
-                if list == NONE {
-                    return Flow::Done;
+                if list != NONE {
+                    self.calls[slot].missed = list;
+                    self.calls[slot].stage = MISSED;
                 }
-                self.requests[slot].missed = list;
-                self.requests[slot].stage = 1;
-                self.go_on_with_misses(slot)
+                Flow::Done
             }
             Op::Get { keyspace, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
-                for &key in self.missed.get(request.missed).iter() {
-                    let ttl = self.draws.ttl(request.id, &keys.keyspace, key);
+                for &key in self.missed.get(call.missed).iter() {
+                    let ttl = self.draws.ttl(call.id, &keys.keyspace, key);
                     let expires = ttl.map(|ttl| self.now + ttl.as_nanos());
                     // A fill that the store refuses is no failure of the request.
                     contents.write(keys.name(key), keys.record_bytes(&self.draws, key), expires, self.now);
@@ -390,12 +413,12 @@ impl World {
             }
             Op::Set { keyspace, count, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
-                for key in self.draws.keys(request.id, keys.id).take(count as usize) {
+                for key in self.draws.keys(call.id, keys.id).take(count as usize) {
                     let good = if keys.keyspace.persistent {
                         // The same size as before.
                         contents.make_room(self.now)
                     } else {
-                        let ttl = self.draws.ttl(request.id, &keys.keyspace, key);
+                        let ttl = self.draws.ttl(call.id, &keys.keyspace, key);
                         let expires = ttl.map(|ttl| self.now + ttl.as_nanos());
                         contents.write(keys.name(key), keys.record_bytes(&self.draws, key), expires, self.now)
                     };
@@ -409,52 +432,59 @@ impl World {
         }
     }
 
-    /// The statement for the missing keys is done: writes them back, where that is wanted.
-    pub(crate) fn fill(&mut self, slot: u32, wanted: bool) -> Flow {
-        let request = &mut self.requests[slot];
-        let Op::Get { store, .. } = self.programs[request.class.index()].ops[usize::from(request.step)]
-        else {
-            unreachable!("only a read misses");
-        };
-        if !wanted {
-            self.forget_missed(slot);
-            return Flow::Done;
-        }
-        request.store = store;
-        request.stage = 2;
-        self.go_on_with_misses(slot)
-    }
-
-    /// The service asks the database for what is missing, or writes back what it said; if it is stopped, when it goes on.
+    /// A command or a statement is done, and the service may go on: asks the database for what is missing, then writes
+    /// back what it said, where that is wanted.
+    #[inline]
     pub(crate) fn go_on_with_misses(&mut self, slot: u32) -> Flow {
-        let request = &self.requests[slot];
-        if self.services[usize::from(request.service)].stopped > 0 {
-            self.park(slot);
-            return Flow::Suspended;
+        loop {
+            let call = &mut self.calls[slot];
+            let flow = match (call.stage, self.steps[usize::from(call.step)].op) {
+                (MISSED, Op::Get { miss: Some(miss), .. }) => {
+                    call.stage = ASKED;
+                    self.call_database(slot, miss.database)
+                }
+                (ASKED, Op::Get { store, miss: Some(Miss { fill: true, .. }), .. }) => {
+                    call.stage = FILLING;
+                    call.leaf = store;
+                    self.call_store(slot)
+                }
+                (ASKED, _) => {
+                    self.forget_missed(slot);
+                    Flow::Done
+                }
+                _ => return Flow::Done,
+            };
+            if flow != Flow::Done {
+                return flow;
+            }
         }
-        if request.stage == 2 {
-            return self.call_store(slot);
-        }
-        let Op::Get { miss: Some(miss), .. } =
-            self.programs[request.class.index()].ops[usize::from(request.step)]
-        else {
-            unreachable!("misses are kept where something is done about them");
-        };
-        self.call_database(slot, miss.database)
     }
 
     fn forget_missed(&mut self, slot: u32) {
-        let list = std::mem::replace(&mut self.requests[slot].missed, NONE);
+        let call = &mut self.calls[slot];
+        call.stage = 0;
+        let list = std::mem::replace(&mut call.missed, NONE);
         if list != NONE {
             self.missed.give_back(list);
         }
     }
 
-    pub(crate) fn expire_some(&mut self, index: u32) {
-        let store = &mut self.stores[index as usize];
-        if store.killed == 0 && store.stopped == 0 {
+    pub(crate) fn expire_some(&mut self, at: u32) {
+        let instance = &self.instances[at as usize];
+        let store = &mut self.stores[usize::from(instance.index)];
+        if instance.killed == 0 && instance.stopped == 0 {
             store.contents.expire_some(self.now);
         }
         self.events.schedule(self.now + EXPIRY_NANOS, store.expiry_timer);
+    }
+
+    /// The process died: what waited is gone, and what is not on disk.
+    pub(crate) fn store_lose(&mut self, index: u16) {
+        let store = &mut self.stores[usize::from(index)];
+        store.waiting = Fifo::new();
+        store.queue.set(self.now, 0);
+        store.busy.set(self.now, 0);
+        store.running = false;
+        store.contents.lose_all();
     }
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use scenarios::Scenario;
 
 use crate::Simulation;
+use crate::call::CHECK;
 use crate::client::Connections;
-use crate::request::CHECK;
 
 /// The scenario of trouble without its own faults.
 fn stack() -> (&'static str, &'static str) {
@@ -24,7 +24,9 @@ struct Break {
     what: &'static str,
 }
 
-const WHAT: [&str; 24] = [
+const WHAT: [&str; 26] = [
+    r#"hang = "component:balancer[1]""#,
+    r#"unplug = "component:balancer[2]""#,
     r#"kill = "host:app[1]""#,
     r#"kill = "host:app[2]""#,
     r#"kill = "host:app[3]""#,
@@ -80,16 +82,19 @@ fn left_over(faults: &[Break], seed: u32) -> Result<(), TestCaseError> {
         let (at, token) = world.events.pop().expect("there is a next one");
         world.handle(at, token);
     }
-    prop_assert_eq!(world.requests.slots().filter(|(_, r)| r.origin != CHECK).count(), 0, "slots in use");
+    prop_assert_eq!(world.calls.iter().filter(|(_, c)| c.parent != CHECK).count(), 0, "slots in use");
+    for (i, instance) in world.instances.iter().enumerate() {
+        prop_assert_eq!((instance.share.busy.level(), instance.share.queue.level()), (0, 0));
+        prop_assert!(instance.parked.is_empty(), "instance {} has calls parked", i);
+        let faults = (instance.killed, instance.stopped, instance.unplugged, instance.broken);
+        prop_assert_eq!(faults, (0, 0, 0, 0));
+    }
     for (i, service) in world.services.iter().enumerate() {
         prop_assert_eq!(service.in_service.level(), 0, "workers of service {} are busy", i);
         prop_assert_eq!((service.waiting.len(), service.queue.level()), (0, 0));
-        prop_assert_eq!((service.share.busy.level(), service.share.queue.level()), (0, 0));
-        prop_assert!(service.parked.is_empty());
-        prop_assert_eq!((service.killed, service.stopped, service.unplugged, service.broken), (0, 0, 0, 0));
     }
     for store in &world.stores {
-        prop_assert!(!store.running && store.parked.is_empty());
+        prop_assert!(!store.running);
         prop_assert_eq!((store.waiting.len(), store.queue.level(), store.busy.level()), (0, 0, 0));
         let contents = &store.contents;
         let held: u64 =
@@ -98,7 +103,6 @@ fn left_over(faults: &[Break], seed: u32) -> Result<(), TestCaseError> {
     }
     for database in &world.databases {
         prop_assert_eq!((database.in_service.level(), database.waiting.len()), (0, 0));
-        prop_assert_eq!((database.share.busy.level(), database.share.queue.level()), (0, 0));
     }
     for cores in &world.cores {
         prop_assert_eq!((cores.busy, cores.queue.len()), (0, 0));

@@ -11,21 +11,24 @@
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
-//! - `fault`: what breaks; `sample`: what is observed; `request`, `timeout`, `gauge`, `program`: shared parts
+//! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
+//! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
 
 mod balancer;
+mod call;
 mod client;
+mod connect;
 pub mod event;
 mod eviction;
 mod fault;
 mod gauge;
 mod health;
 mod host;
+mod instance;
 mod kv_store;
 #[cfg(test)]
 mod leaks;
 mod program;
-mod request;
 mod sample;
 mod service;
 mod simulation;

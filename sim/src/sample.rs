@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use results::sample::{
-    EVICTIONS, EXPIRED, GENERATOR, HITS, IN_SERVICE, KEYS, KEYS_WITH_TTL, MEMORY_BYTES, MISSES, QUEUE, UP,
-    UTILISATION,
-};
+use results::sample::{GENERATOR, IN_SERVICE, QUEUE, UP, UTILISATION};
 use results::{Frame, Sample};
 
+use crate::instance::Kind;
 use crate::world::World;
 
 /// Requests under way, by the load generator's name for it, without those that wait for a connection; a mean.
@@ -50,47 +48,34 @@ impl World {
                 value,
             });
         };
-        for balancer in &mut self.balancers {
-            let up = balancer.up.read(now, nanos);
-            put(&names[usize::from(balancer.component)], balancer.instance, UP, up);
-        }
-        for service in &mut self.services {
-            let name = &names[usize::from(service.component)];
-            let cores = f64::from(self.cores[usize::from(service.host)].total);
-            let queue = service.queue.read(now, nanos) + service.share.queue.read(now, nanos);
-            let i = service.instance;
-            put(name, i, UTILISATION, service.share.busy.read(now, nanos) / cores);
-            put(name, i, IN_SERVICE, service.in_service.read(now, nanos));
-            put(name, i, QUEUE, queue);
-            put(name, i, UP, service.up.read(now, nanos));
-        }
-        for store in &mut self.stores {
-            let name = &names[usize::from(store.component)];
-            put(name, 0, UTILISATION, store.busy.read(now, nanos));
-            put(name, 0, QUEUE, store.queue.read(now, nanos));
-            put(name, 0, UP, store.up.read(now, nanos));
-            let contents = &mut store.contents;
-            let counts = std::mem::take(&mut contents.counts);
-            for (metric, count) in [
-                (HITS, counts.hits),
-                (MISSES, counts.misses),
-                (EVICTIONS, counts.evictions),
-                (EXPIRED, counts.expired),
-                (KEYS, contents.persistent_keys + (contents.volatile.len() + contents.lasting.len()) as u64),
-                (KEYS_WITH_TTL, contents.volatile.len() as u64),
-                (MEMORY_BYTES, contents.used_bytes),
-            ] {
-                put(name, 0, metric, count as f64);
+        for instance in &mut self.instances {
+            let (name, number) = (&names[usize::from(instance.component)], u32::from(instance.number));
+            let index = usize::from(instance.index);
+            let cores = f64::from(self.cores[usize::from(instance.host)].total);
+            let busy = instance.share.busy.read(now, nanos) / cores;
+            let queue = instance.share.queue.read(now, nanos);
+            match instance.kind {
+                Kind::Balancer => {}
+                Kind::Service => {
+                    let service = &mut self.services[index];
+                    put(name, number, UTILISATION, busy);
+                    put(name, number, IN_SERVICE, service.in_service.read(now, nanos));
+                    put(name, number, QUEUE, service.queue.read(now, nanos) + queue);
+                }
+                Kind::Store => {
+                    let store = &mut self.stores[index];
+                    put(name, number, UTILISATION, store.busy.read(now, nanos));
+                    put(name, number, QUEUE, store.queue.read(now, nanos));
+                    store.contents.sample(&mut |metric, value| put(name, number, metric, value));
+                }
+                Kind::Database => {
+                    let database = &mut self.databases[index];
+                    put(name, number, UTILISATION, busy);
+                    put(name, number, IN_SERVICE, database.in_service.read(now, nanos));
+                    put(name, number, QUEUE, database.queue.read(now, nanos) + queue);
+                }
             }
-        }
-        for database in &mut self.databases {
-            let name = &names[usize::from(database.component)];
-            let cores = f64::from(self.cores[usize::from(database.host)].total);
-            let queue = database.queue.read(now, nanos) + database.share.queue.read(now, nanos);
-            put(name, 0, UTILISATION, database.share.busy.read(now, nanos) / cores);
-            put(name, 0, IN_SERVICE, database.in_service.read(now, nanos));
-            put(name, 0, QUEUE, queue);
-            put(name, 0, UP, database.up.read(now, nanos));
+            put(name, number, UP, instance.up.read(now, nanos));
         }
         let (mut queue, mut busy) = (0.0, 0.0);
         for client in &mut self.clients {

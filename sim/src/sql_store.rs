@@ -1,105 +1,93 @@
 //! The SQL store: so many statements at once, first come first served, each with its processor time on the host's cores.
 
+use crate::call::{Fifo, Phase};
 use crate::gauge::Gauge;
-use crate::host::Share;
+use crate::instance::{Continuation, Flow, Parked};
 use crate::program::Op;
-use crate::request::{Fifo, ORPHAN, Phase};
-use crate::world::{Delay, Flow, World};
+use crate::world::World;
 
 #[derive(Debug)]
 pub(crate) struct SqlStore {
-    pub(crate) component: u16,
-    pub(crate) host: u16,
     pub(crate) connections: u32,
-    pub(crate) latency: Delay,
     pub(crate) in_service: Gauge,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
-    pub(crate) share: Share,
-    pub(crate) killed: u32,
-    pub(crate) stopped: u32,
-    /// Whether it answers.
-    pub(crate) up: Gauge,
-    pub(crate) parked: Vec<u32>,
 }
 
 impl World {
-    /// Sends the statement of a request's present step.
+    /// Sends the statement of a call's present step.
     pub(crate) fn call_database(&mut self, slot: u32, database: u16) -> Flow {
-        self.requests[slot].store = database;
-        let database = &self.databases[usize::from(database)];
-        if database.killed > 0 {
+        self.calls[slot].leaf = database;
+        let instance = &self.instances[usize::from(database)];
+        if instance.killed > 0 {
             return Flow::Failed;
         }
-        let latency = database.latency;
+        let latency = instance.latency;
         if self.delay(slot, latency, Phase::ToSql) { Flow::Suspended } else { self.arrive_at_database(slot) }
     }
 
     pub(crate) fn arrive_at_database(&mut self, slot: u32) -> Flow {
-        let database = &mut self.databases[usize::from(self.requests[slot].store)];
-        if database.killed > 0 {
+        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        if instance.killed > 0 {
             return Flow::Failed;
         }
-        if database.stopped == 0 && database.in_service.level() < database.connections {
+        let database = &mut self.databases[usize::from(instance.index)];
+        if instance.stopped == 0 && database.in_service.level() < database.connections {
             database.in_service.up(self.now);
             self.start_statement(slot);
         } else {
-            self.requests[slot].phase = Phase::SqlQueue;
-            database.waiting.push(&mut self.requests, slot);
+            self.calls[slot].phase = Phase::SqlQueue;
+            database.waiting.push(&mut self.calls, slot);
             database.queue.up(self.now);
         }
         Flow::Suspended
     }
 
     fn start_statement(&mut self, slot: u32) {
-        let request = &self.requests[slot];
-        let step = usize::from(request.step);
-        let law = match &self.programs[request.class.index()].ops[step] {
+        let call = &self.calls[slot];
+        let step = &self.steps[usize::from(call.step)];
+        let law = match &step.op {
             Op::Sql { law, .. } => law,
             Op::Get { miss: Some(miss), .. } => &miss.law,
             op => unreachable!("{op:?} sends no statement"),
         };
-        let work = self.draws.statement(request.id, step, law).as_nanos();
-        let host = self.databases[usize::from(request.store)].host;
-        self.take_core(host, slot, work, Phase::Statement);
-    }
-
-    pub(crate) fn statement_done(&mut self, slot: u32) {
-        let host = self.databases[usize::from(self.requests[slot].store)].host;
-        self.release_core(host, slot);
-        self.answer_statement(slot);
+        let work = self.draws.statement(call.id, usize::from(step.draw), law).as_nanos();
+        let database = call.leaf;
+        self.take_core(database, slot, work, Phase::Statement);
     }
 
     /// Sends the result, unless the process is stopped, and takes the next statement.
     pub(crate) fn answer_statement(&mut self, slot: u32) {
-        let index = self.requests[slot].store;
-        let database = &mut self.databases[usize::from(index)];
-        if database.stopped > 0 {
-            self.requests[slot].phase = Phase::StatementDone;
-            database.parked.push(slot);
-            return;
+        let at = self.calls[slot].leaf;
+        let instance = &mut self.instances[usize::from(at)];
+        if instance.stopped > 0 {
+            self.calls[slot].phase = Phase::StatementDone;
+            let generation = self.calls[slot].generation;
+            return instance.parked.push(Parked { slot, generation, what: Continuation::StatementDone });
         }
-        database.in_service.down(self.now);
-        self.start_next_statement(index);
-        let request = &self.requests[slot];
-        let op = self.programs[request.class.index()].ops[usize::from(request.step)];
-        let flow = match op {
-            _ if request.is(ORPHAN) => Flow::Done,
-            Op::Get { miss, .. } => self.fill(slot, miss.is_some_and(|m| m.fill)),
-            _ => Flow::Done,
-        };
-        self.go_on(slot, flow);
+        self.databases[usize::from(instance.index)].in_service.down(self.now);
+        self.start_next_statement(at);
+        self.leaf_done(slot, Flow::Done);
     }
 
-    pub(crate) fn start_next_statement(&mut self, index: u16) -> bool {
-        let database = &mut self.databases[usize::from(index)];
-        if database.stopped > 0 || database.in_service.level() >= database.connections {
+    pub(crate) fn start_next_statement(&mut self, at: u16) -> bool {
+        let instance = &self.instances[usize::from(at)];
+        let database = &mut self.databases[usize::from(instance.index)];
+        if instance.stopped > 0 || database.in_service.level() >= database.connections {
             return false;
         }
-        let Some(next) = database.waiting.pop(&self.requests) else { return false };
+        let Some(next) = database.waiting.pop(&self.calls) else { return false };
         database.queue.down(self.now);
         database.in_service.up(self.now);
         self.start_statement(next);
         true
+    }
+
+    /// The process died: what waited is gone.
+    pub(crate) fn database_lose(&mut self, index: u16) {
+        let database = &mut self.databases[usize::from(index)];
+        database.waiting = Fifo::new();
+        database.queue.set(self.now, 0);
+        database.in_service.set(self.now, 0);
     }
 }

@@ -1,11 +1,11 @@
 //! Timeouts that almost never happen: a ring of references in order of deadline, looked at when the oldest could be due.
 //!
-//! All deadlines of one ring lie the same span after their start, so the ring is sorted by itself. Entries of requests
+//! All deadlines of one ring lie the same span after their start, so the ring is sorted by itself. Entries of calls
 //! that are gone are dropped when they come to the front: a timeout that does not happen costs two writes and no event.
 
 use std::collections::VecDeque;
 
-use crate::request::Requests;
+use crate::call::Calls;
 
 #[derive(Debug, Default)]
 pub(crate) struct TimeoutRing {
@@ -22,19 +22,19 @@ impl TimeoutRing {
 
     /// Starts the span for a request. A time to look again is returned where none is set.
     #[inline]
-    pub(crate) fn start(&mut self, requests: &Requests, now: u64, slot: u32) -> Option<u64> {
-        while self.ring.front().is_some_and(|&(_, old, generation)| requests[old].generation != generation) {
+    pub(crate) fn start(&mut self, calls: &Calls, now: u64, slot: u32) -> Option<u64> {
+        while self.ring.front().is_some_and(|&(_, old, generation)| calls[old].generation != generation) {
             self.ring.pop_front();
         }
         let deadline = now.saturating_add(self.span);
-        self.ring.push_back((deadline, slot, requests[slot].generation));
+        self.ring.push_back((deadline, slot, calls[slot].generation));
         (!std::mem::replace(&mut self.armed, true)).then_some(deadline)
     }
 
     /// At the time set: the next request whose deadline has come. `Err` holds the time to look again, if any.
-    pub(crate) fn expired(&mut self, requests: &Requests, now: u64) -> Result<u32, Option<u64>> {
+    pub(crate) fn expired(&mut self, calls: &Calls, now: u64) -> Result<u32, Option<u64>> {
         while let Some(&(deadline, slot, generation)) = self.ring.front() {
-            let stale = requests[slot].generation != generation;
+            let stale = calls[slot].generation != generation;
             if !stale && deadline > now {
                 return Err(Some(deadline));
             }

@@ -8,20 +8,22 @@ use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{
-    Action, ComponentId, ComponentKind, Eviction, FaultKind, FaultTarget, LoadBalancer, Step, WorkerHolds,
+    Action, ComponentId, ComponentKind, Eviction, FaultKind, FaultTarget, WorkerHolds,
 };
 
-use crate::balancer::{Balancer, Server};
+use crate::balancer::Balancer;
+use crate::call::{Calls, Fifo, NONE};
 use crate::client::{Client, Connections, Entry};
+use crate::connect::Pools;
 use crate::event::{EventQueue, Token};
 use crate::eviction::volatile_lru::VolatileLru;
-use crate::fault::{FaultPlan, Process};
+use crate::fault::FaultPlan;
 use crate::gauge::Gauge;
 use crate::health::{Check, Health};
 use crate::host::{Cores, Share};
+use crate::instance::{Instance, Kind};
 use crate::kv_store::{Contents, EXPIRY_NANOS, Keys, KvStore};
-use crate::program::{Miss, Op, Program};
-use crate::request::{Fifo, NONE, Requests};
+use crate::program::{Miss, Op, Step as StepOp};
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
@@ -32,7 +34,7 @@ const CALIBRATION: Purpose = Purpose::named("sim-calibration");
 const CHECK_PHASE: Purpose = Purpose::named("sim-check-phase");
 const EVICTION: Purpose = Purpose::named("sim-eviction");
 
-/// Where the instances of each component begin in the list of their kind, by component; and of each host.
+/// Where the instances of each component, and the machines of each host, begin in the lists of all.
 struct Places {
     components: Vec<u16>,
     hosts: Vec<u16>,
@@ -40,31 +42,28 @@ struct Places {
 
 impl Places {
     fn new(scenario: &Scenario) -> Self {
-        let mut counts = [0_u16; 4];
-        let components = scenario.component_ids().map(|id| {
-            let kind = match scenario.component(id).kind {
-                ComponentKind::LoadBalancer(_) => 0,
-                ComponentKind::Service(_) => 1,
-                ComponentKind::KvStore(_) => 2,
-                _ => 3,
+        let running = |counts: Vec<u32>| {
+            let mut next = 0;
+            let place = |count| {
+                next += count as u16;
+                next - count as u16
             };
-            let base = counts[kind];
-            counts[kind] += scenario.instances(id) as u16;
-            base
-        });
-        let components = components.collect();
-        let mut next = 0;
-        let hosts = scenario.hosts.iter().map(|host| {
-            let base = next;
-            next += host.count as u16;
-            base
-        });
-        let hosts = hosts.collect();
-        Self { components, hosts }
+            counts.into_iter().map(place).collect()
+        };
+        Self {
+            components: running(scenario.component_ids().map(|id| scenario.instances(id)).collect()),
+            hosts: running(scenario.hosts.iter().map(|host| host.count).collect()),
+        }
     }
 
+    /// The component's first instance.
     fn of(&self, component: ComponentId) -> u16 {
         self.components[component.index()]
+    }
+
+    /// The component's first instance, and how many there are.
+    fn all(&self, scenario: &Scenario, component: ComponentId) -> (u16, u16) {
+        (self.of(component), scenario.instances(component) as u16)
     }
 }
 
@@ -81,22 +80,13 @@ fn unsupported(scenario: &Scenario) -> Vec<Diagnostic> {
             ComponentKind::Service(s) if s.worker_holds == WorkerHolds::Connection => {
                 refuse(&format!("{at}.worker_holds"), "write worker_holds = \"request\"");
             }
-            ComponentKind::LoadBalancer(b)
-                if matches!(scenario.component(b.to).kind, ComponentKind::LoadBalancer(_)) =>
-            {
-                refuse(&format!("{at}.to"), "name a service: the simulator has one balancer in a row");
-            }
             _ => {}
         }
     }
     for fault in &scenario.faults {
-        let stops = matches!(fault.kind, FaultKind::Hang | FaultKind::Unplug);
-        let balances = targets(scenario, &fault.target)
-            .any(|(id, _)| matches!(scenario.component(id).kind, ComponentKind::LoadBalancer(_)));
-        let at = format!("{}.{}", fault.place, fault.kind.name());
-        if stops && balances {
-            refuse(&at, "a load balancer can only be killed, or serve 500, in the simulator");
-        } else if !matches!(fault.kind, FaultKind::Kill | FaultKind::Serve500) && !stops {
+        if !matches!(fault.kind, FaultKind::Kill | FaultKind::Serve500 | FaultKind::Hang | FaultKind::Unplug)
+        {
+            let at = format!("{}.{}", fault.place, fault.kind.name());
             refuse(&at, "write kill, hang, unplug or serve_500");
         }
     }
@@ -147,9 +137,11 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         seed: scenario.run.seed,
         events: EventQueue::new(),
         timers: Vec::new(),
-        requests: Requests::new(TIMER_BASE),
+        calls: Calls::new(TIMER_BASE),
         ready: std::collections::VecDeque::new(),
         clients: Vec::new(),
+        instances: Vec::new(),
+        pools: Pools::default(),
         balancers: Vec::new(),
         checks: Vec::new(),
         services: Vec::new(),
@@ -157,7 +149,8 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         databases: Vec::new(),
         cores: Vec::new(),
         keys: keys(scenario),
-        programs: programs(scenario, &places),
+        steps: Vec::new(),
+        classes: Vec::new(),
         draws: Draws::new(scenario),
         faults: FaultPlan(faults(scenario, &places)),
         recorder: Recorder::new(&frame),
@@ -183,31 +176,25 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         }
     }
     for id in scenario.component_ids() {
-        for instance in 0..scenario.instances(id) {
-            add_instance(&mut world, scenario, &places, id, instance);
+        for number in 0..scenario.instances(id) as u16 {
+            add_instance(&mut world, scenario, &places, id, number);
         }
     }
-    let services = world.services.len();
-    for service in &mut world.services {
-        service.idle = vec![0; services];
+    // Checks need to know their balancers' servers.
+    for id in scenario.component_ids() {
+        if let ComponentKind::LoadBalancer(b) = &scenario.component(id).kind
+            && let Some(check) = &b.health_check
+        {
+            add_checks(&mut world, scenario, &places, id, check);
+        }
     }
-    let processes = (0..world.balancers.len() as u16)
-        .map(Process::Balancer)
-        .chain((0..services as u16).map(Process::Service))
-        .chain((0..world.stores.len() as u16).map(Process::Store))
-        .chain((0..world.databases.len() as u16).map(Process::Database));
-    processes.for_each(|process| world.note_up(process));
+    add_steps(&mut world, scenario, &places);
     for traffic in &scenario.traffic {
-        let count = scenario.instances(traffic.to) as u16;
-        let base = places.of(traffic.to);
-        let entry = match scenario.component(traffic.to).kind {
-            ComponentKind::LoadBalancer(_) => Entry::Balancer { base, count },
-            _ => Entry::Service { base, count },
-        };
+        let (base, count) = places.all(scenario, traffic.to);
         let timer = world.add_timer(Timer::ClientTimeout(world.clients.len() as u32));
         let latency = delay(&mut world, scenario.calibration.client, u64::from(u16::MAX));
         world.clients.push(Client {
-            entry,
+            entry: Entry { base, count },
             connections: Connections::new(traffic.connections, count),
             latency,
             in_flight: 0,
@@ -227,55 +214,63 @@ fn keys(scenario: &Scenario) -> Vec<Keys> {
     scenario.keyspace_ids().map(keys).collect()
 }
 
-fn programs(scenario: &Scenario, places: &Places) -> Vec<Program> {
-    let read = |id| match &scenario.component(id).kind {
-        ComponentKind::SqlStore(s) => s.read,
-        _ => unreachable!("validation lets statements go to SQL stores only"),
-    };
-    let write = |id| match &scenario.component(id).kind {
-        ComponentKind::SqlStore(s) => s.write,
-        _ => unreachable!("validation lets statements go to SQL stores only"),
-    };
+/// The steps of all classes. Those that one service asks of another stand before the class's own.
+fn add_steps(world: &mut World, scenario: &Scenario, places: &Places) {
+    let (read, write) = (
+        |id| match &scenario.component(id).kind {
+            ComponentKind::SqlStore(s) => s.read,
+            _ => unreachable!("validation lets statements go to SQL stores only"),
+        },
+        |id| match &scenario.component(id).kind {
+            ComponentKind::SqlStore(s) => s.write,
+            _ => unreachable!("validation lets statements go to SQL stores only"),
+        },
+    );
     let store = |keyspace| places.of(scenario.keyspace(keyspace).store);
-    let remote =
-        |at, law, work| Op::Remote { base: places.of(at), count: scenario.instances(at) as u16, law, work };
-    let op = |step: &Step| match (&step.action, step.at) {
-        (Action::Work(law), None) => Op::Work(*law),
-        (Action::Wait(law), None) => Op::Wait(*law),
-        (Action::Work(law), Some(at)) => remote(at, *law, true),
-        (Action::Wait(law), Some(at)) => remote(at, *law, false),
-        (Action::Get { keyspace, count, on_miss }, _) => Op::Get {
+    let op = |action: &Action| match action {
+        Action::Work(law) => Op::Work(*law),
+        Action::Wait(law) => Op::Wait(*law),
+        Action::Get { keyspace, count, on_miss } => Op::Get {
             store: store(*keyspace),
             keyspace: keyspace.index() as u16,
             count: *count,
             miss: on_miss.map(|m| Miss { database: places.of(m.from), law: read(m.from), fill: m.fill }),
         },
-        (Action::Set { keyspace, count }, _) => {
+        Action::Set { keyspace, count } => {
             Op::Set { store: store(*keyspace), keyspace: keyspace.index() as u16, count: *count }
         }
-        (Action::Select { database, .. }, _) => {
-            Op::Sql { database: places.of(*database), law: read(*database) }
-        }
-        (Action::Update { database, .. }, _) => {
-            Op::Sql { database: places.of(*database), law: write(*database) }
-        }
-        (action, _) => unreachable!("validation knows no {action:?}"),
+        Action::Select { database, .. } => Op::Sql { database: places.of(*database), law: read(*database) },
+        Action::Update { database, .. } => Op::Sql { database: places.of(*database), law: write(*database) },
+        action => unreachable!("validation knows no {action:?}"),
     };
-    scenario.requests.iter().map(|class| Program { ops: class.steps.iter().map(op).collect() }).collect()
+    for (index, class) in scenario.requests.iter().enumerate() {
+        let mut own = Vec::new();
+        for (draw, step) in class.steps.iter().enumerate() {
+            let draw = draw as u16;
+            let op = match step.at {
+                None => op(&step.action),
+                Some(callee) => {
+                    let first = world.steps.len() as u16;
+                    world.steps.push(StepOp { op: op(&step.action), draw });
+                    // Every service that walks the class calls from pools of its own.
+                    let callers = (0, world.instances.len() as u16);
+                    let target = world.pools.add(callers, places.all(scenario, callee));
+                    Op::Call { target, steps: (first, first + 1) }
+                }
+            };
+            own.push(StepOp { op, draw });
+        }
+        let first = world.steps.len() as u16;
+        debug_assert_eq!(index, world.classes.len());
+        world.classes.push((first, first + own.len() as u16));
+        world.steps.extend(own);
+    }
 }
 
-fn faults(scenario: &Scenario, places: &Places) -> Vec<(FaultKind, Vec<Process>)> {
-    let process = |(id, i): (ComponentId, u32)| {
-        let index = places.of(id) + i as u16;
-        match scenario.component(id).kind {
-            ComponentKind::LoadBalancer(_) => Process::Balancer(index),
-            ComponentKind::Service(_) => Process::Service(index),
-            ComponentKind::KvStore(_) => Process::Store(index),
-            _ => Process::Database(index),
-        }
-    };
+fn faults(scenario: &Scenario, places: &Places) -> Vec<(FaultKind, Vec<u16>)> {
+    let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
     let fault =
-        |f: &scenarios::scenario::Fault| (f.kind, targets(scenario, &f.target).map(process).collect());
+        |f: &scenarios::scenario::Fault| (f.kind, targets(scenario, &f.target).map(instance).collect());
     scenario.faults.iter().map(fault).collect()
 }
 
@@ -294,112 +289,131 @@ fn delay(world: &mut World, law: Option<DurationLaw>, place: u64) -> Delay {
     }
 }
 
-fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: ComponentId, instance: u32) {
+fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: ComponentId, number: u16) {
     let component = scenario.component(id);
     let calibration = scenario.calibration.components.get(id.index()).copied().unwrap_or_default();
     let latency = delay(world, calibration.latency, id.index() as u64);
-    let host = places.hosts[component.host.index()] + instance as u16;
-    let index = id.index() as u16;
-    match &component.kind {
-        ComponentKind::LoadBalancer(b) => add_balancer(world, scenario, places, (id, instance), b, latency),
-        ComponentKind::Service(s) => world.services.push(Service {
-            component: index,
-            instance,
-            host,
-            workers: s.workers,
-            backlog: s.backlog,
-            latency,
-            in_service: Gauge::default(),
-            waiting: Fifo::new(),
-            queue: Gauge::default(),
-            share: Share::default(),
-            turn: 0,
-            idle: Vec::new(),
-            killed: 0,
-            stopped: 0,
-            unplugged: 0,
-            broken: 0,
-            up: Gauge::default(),
-            parked: Vec::new(),
-        }),
-        ComponentKind::KvStore(s) => {
-            let policy = match s.eviction {
-                Eviction::VolatileLru => {
-                    Some(VolatileLru::new(s.samples, Stream::new(world.seed, EVICTION, u64::from(index))))
-                }
-                _ => None,
-            };
-            let mut contents = Contents::new(s.max_memory.map_or(u64::MAX, |b| b.get()), policy);
-            let mine = |k: &&Keys| k.keyspace.store == id;
-            contents.reserve(world.keys.iter().filter(mine).map(|k| k.keyspace.prefill as usize).sum());
-            let (persistent, cached): (Vec<&Keys>, Vec<&Keys>) =
-                world.keys.iter().filter(mine).partition(|k| k.keyspace.persistent);
-            for keys in persistent.into_iter().chain(cached) {
-                contents.prefill(keys, &world.draws);
-            }
-            // Evictions of the prefill are no part of the run.
-            contents.counts = crate::kv_store::KvCounts::default();
-            let expires = world.keys.iter().filter(mine).any(|k| k.keyspace.ttl.is_some());
-            let expiry_timer = world.add_timer(Timer::Expiry(world.stores.len() as u32));
-            if expires {
-                world.events.schedule(EXPIRY_NANOS, expiry_timer);
-            }
-            world.stores.push(KvStore {
-                component: index,
-                latency,
-                command: calibration.command.map_or(0, |t| t.as_nanos()),
-                key: calibration.key.map_or(0, |t| t.as_nanos()),
-                contents,
-                running: false,
-                busy: Gauge::default(),
+    let at = world.instances.len() as u16;
+    let (kind, index) = match &component.kind {
+        ComponentKind::LoadBalancer(b) => {
+            let target = world.pools.add(places.all(scenario, id), places.all(scenario, b.to));
+            let timer = world.add_timer(Timer::ServerTimeout(world.balancers.len() as u32));
+            world.balancers.push(Balancer {
+                target,
+                servers: vec![Health::UP; usize::from(target.count)],
+                next: 0,
+                retries: b.retries,
+                redispatch: b.redispatch,
+                connect_timeout: b.connect_timeout.as_nanos(),
+                timeouts: TimeoutRing::new(b.server_timeout.as_nanos()),
+                timer,
+            });
+            (Kind::Balancer, world.balancers.len())
+        }
+        ComponentKind::Service(s) => {
+            world.services.push(Service {
+                workers: s.workers,
+                backlog: s.backlog,
+                in_service: Gauge::default(),
                 waiting: Fifo::new(),
                 queue: Gauge::default(),
-                killed: 0,
-                stopped: 0,
-                up: Gauge::default(),
-                parked: Vec::new(),
-                expiry_timer,
+                turn: 0,
             });
+            (Kind::Service, world.services.len())
         }
-        ComponentKind::SqlStore(s) => world.databases.push(SqlStore {
-            component: index,
-            host,
-            connections: s.connections,
-            latency,
-            in_service: Gauge::default(),
-            waiting: Fifo::new(),
-            queue: Gauge::default(),
-            share: Share::default(),
-            killed: 0,
-            stopped: 0,
-            up: Gauge::default(),
-            parked: Vec::new(),
-        }),
+        ComponentKind::KvStore(s) => {
+            let store = kv_store(world, scenario, id, s, &calibration);
+            world.stores.push(store);
+            (Kind::Store, world.stores.len())
+        }
+        ComponentKind::SqlStore(s) => {
+            world.databases.push(SqlStore {
+                connections: s.connections,
+                in_service: Gauge::default(),
+                waiting: Fifo::new(),
+                queue: Gauge::default(),
+            });
+            (Kind::Database, world.databases.len())
+        }
         kind => unreachable!("validation knows no {}", kind.name()),
+    };
+    world.instances.push(Instance {
+        kind,
+        index: index as u16 - 1,
+        component: id.index() as u16,
+        number,
+        host: places.hosts[component.host.index()] + number,
+        latency,
+        killed: 0,
+        stopped: 0,
+        unplugged: 0,
+        broken: 0,
+        up: Gauge::default(),
+        share: Share::default(),
+        parked: Vec::new(),
+    });
+    world.instances[usize::from(at)].note_up(0);
+}
+
+fn kv_store(
+    world: &mut World,
+    scenario: &Scenario,
+    id: ComponentId,
+    s: &scenarios::scenario::KvStore,
+    calibration: &scenarios::scenario::ComponentCalibration,
+) -> KvStore {
+    let at = world.instances.len() as u32;
+    let policy = match s.eviction {
+        Eviction::VolatileLru => {
+            Some(VolatileLru::new(s.samples, Stream::new(world.seed, EVICTION, id.index() as u64)))
+        }
+        _ => None,
+    };
+    let mut contents = Contents::new(s.max_memory.map_or(u64::MAX, |b| b.get()), policy);
+    let mine = |k: &&Keys| k.keyspace.store == id;
+    contents.reserve(world.keys.iter().filter(mine).map(|k| k.keyspace.prefill as usize).sum());
+    let (persistent, cached): (Vec<&Keys>, Vec<&Keys>) =
+        world.keys.iter().filter(mine).partition(|k| k.keyspace.persistent);
+    for keys in persistent.into_iter().chain(cached) {
+        contents.prefill(keys, &world.draws);
+    }
+    // Evictions of the prefill are no part of the run.
+    contents.counts = crate::kv_store::KvCounts::default();
+    let expires = scenario.keyspaces.iter().any(|k| k.store == id && k.ttl.is_some());
+    let expiry_timer = world.add_timer(Timer::Expiry(at));
+    if expires {
+        world.events.schedule(EXPIRY_NANOS, expiry_timer);
+    }
+    KvStore {
+        command: calibration.command.map_or(0, |t| t.as_nanos()),
+        key: calibration.key.map_or(0, |t| t.as_nanos()),
+        contents,
+        running: false,
+        busy: Gauge::default(),
+        waiting: Fifo::new(),
+        queue: Gauge::default(),
+        expiry_timer,
     }
 }
 
-fn add_balancer(
+/// The checks of every server by every instance of a balancer.
+fn add_checks(
     world: &mut World,
     scenario: &Scenario,
     places: &Places,
-    (id, instance): (ComponentId, u32),
-    b: &LoadBalancer,
-    latency: Delay,
+    id: ComponentId,
+    check: &scenarios::scenario::HealthCheck,
 ) {
-    let number = world.balancers.len() as u16;
-    let base = places.of(b.to);
-    let servers = (0..scenario.instances(b.to) as u16)
-        .map(|i| Server { service: base + i, health: Health::UP, idle: 0 })
-        .collect::<Vec<_>>();
-    if let Some(check) = &b.health_check {
-        for server in 0..servers.len() as u16 {
+    let (base, count) = places.all(scenario, id);
+    for from in base..base + count {
+        let balancer = usize::from(world.instances[usize::from(from)].index);
+        for server in 0..world.balancers[balancer].target.count {
             let index = world.checks.len() as u32;
             let (timer, timeout_timer) =
                 (world.add_timer(Timer::Check(index)), world.add_timer(Timer::CheckTimeout(index)));
             let interval = check.interval.as_nanos();
             world.checks.push(Check {
-                balancer: number,
+                from,
                 server,
                 interval,
                 timeout: check.timeout.as_nanos(),
@@ -415,26 +429,4 @@ fn add_balancer(
             world.events.schedule(phase, timer);
         }
     }
-    // A server timeout that starts after the client's and is no shorter never comes first.
-    let first_timeout = scenario.traffic.iter().filter(|t| t.to == id).map(|t| t.timeout).max();
-    let server_timeout = first_timeout
-        .is_some_and(|client| client > b.server_timeout)
-        .then(|| TimeoutRing::new(b.server_timeout.as_nanos()));
-    let timer = world.add_timer(Timer::ServerTimeout(u32::from(number)));
-    world.balancers.push(Balancer {
-        component: id.index() as u16,
-        instance,
-        servers,
-        next: 0,
-        retries: b.retries,
-        redispatch: b.redispatch,
-        connect_timeout: b.connect_timeout.as_nanos(),
-        latency,
-        server_timeout: b.server_timeout.as_nanos(),
-        timeouts: server_timeout,
-        timer,
-        killed: 0,
-        broken: 0,
-        up: Gauge::default(),
-    });
 }

@@ -3,7 +3,7 @@
 use scenarios::Scenario;
 
 use crate::Simulation;
-use crate::request::{CHECK, Requests};
+use crate::call::{CHECK, Calls};
 
 fn simulation(balancer: &str, shop: &str, step: &str, rest: &str) -> Simulation {
     let text = format!(
@@ -48,7 +48,7 @@ fn play(simulation: &mut Simulation, seconds: u64) {
 }
 
 fn idle(simulation: &Simulation) -> u32 {
-    simulation.world.balancers[0].servers[0].idle
+    simulation.world.pools.idle(0)
 }
 
 fn in_service(simulation: &Simulation) -> u32 {
@@ -94,7 +94,7 @@ fn a_server_that_goes_down_loses_its_idle_connections() {
     play(&mut run, 5);
     assert!(idle(&run) + in_service(&run) > 0);
     play(&mut run, 8);
-    assert_eq!((idle(&run), run.world.balancers[0].servers[0].health.up), (0, false));
+    assert_eq!((idle(&run), run.world.balancers[0].servers[0].up), (0, false));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_connection_to_a_server_that_is_down_is_not_kept() {
     play(&mut run, 10);
     // It answers what it was asked before two checks bring it back.
     play_out(&mut run, 10_300);
-    assert_eq!((in_service(&run), idle(&run), run.world.balancers[0].servers[0].health.up), (0, 0, false));
+    assert_eq!((in_service(&run), idle(&run), run.world.balancers[0].servers[0].up), (0, 0, false));
 }
 
 #[test]
@@ -135,10 +135,10 @@ fn a_balancer_tries_again_for_a_client_that_left() {
 #[test]
 fn a_request_for_which_there_is_no_room_at_all_is_dropped() {
     let mut run = simulation("", "workers = 64", "wait = \"1s\"", "timeout = \"500ms\"");
-    run.world.requests = Requests::new(8);
+    run.world.calls = Calls::new(8);
     while !run.advance() {}
     let counts = run.world.counts;
     assert_eq!((counts.due, counts.ok), (200, 0));
     assert_eq!(counts.due, counts.failed);
-    assert!(run.world.requests.slots().filter(|(_, r)| r.origin != CHECK).count() <= 8);
+    assert!(run.world.calls.iter().filter(|(_, c)| c.parent != CHECK).count() <= 8);
 }

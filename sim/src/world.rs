@@ -12,14 +12,16 @@ use scenarios::rng::{Purpose, Stream};
 use scenarios::units::Seed;
 
 use crate::balancer::Balancer;
+use crate::call::{Calls, Phase};
 use crate::client::Client;
+use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
 use crate::fault::FaultPlan;
 use crate::health::Check;
 use crate::host::Cores;
+use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore};
-use crate::program::Program;
-use crate::request::{Phase, Requests};
+use crate::program::Step;
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
@@ -59,26 +61,17 @@ pub(crate) enum Delay {
     Drawn(DurationLaw, Purpose),
 }
 
-/// How a call to another component went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
-    /// Done at this very instant.
-    Done,
-    /// It takes time; an event will go on.
-    Suspended,
-    /// It failed.
-    Failed,
-}
-
 pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) seed: Seed,
     pub(crate) events: EventQueue,
     pub(crate) timers: Vec<Timer>,
-    pub(crate) requests: Requests,
-    /// Requests that got what they waited for in the course of the present event.
+    pub(crate) calls: Calls,
+    /// Calls that got what they waited for in the course of the present event.
     pub(crate) ready: VecDeque<u32>,
     pub(crate) clients: Vec<Client>,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) pools: Pools,
     pub(crate) balancers: Vec<Balancer>,
     pub(crate) checks: Vec<Check>,
     pub(crate) services: Vec<Service>,
@@ -86,7 +79,9 @@ pub(crate) struct World {
     pub(crate) databases: Vec<SqlStore>,
     pub(crate) cores: Vec<Cores>,
     pub(crate) keys: Vec<Keys>,
-    pub(crate) programs: Vec<Program>,
+    /// All steps, and the range of each class.
+    pub(crate) steps: Vec<Step>,
+    pub(crate) classes: Vec<(u16, u16)>,
     pub(crate) draws: Draws,
     pub(crate) faults: FaultPlan,
     pub(crate) recorder: Recorder,
@@ -118,7 +113,7 @@ impl World {
         let slot = token.slot();
         if slot >= TIMER_BASE {
             self.on_timer(slot - TIMER_BASE, token);
-        } else if self.requests[slot].awaits == token {
+        } else if self.calls[slot].awaits == token {
             self.advance(slot);
         }
         self.drain();
@@ -128,11 +123,9 @@ impl World {
     #[inline]
     pub(crate) fn drain(&mut self) {
         while let Some(slot) = self.ready.pop_front() {
-            match self.requests[slot].phase {
+            match self.calls[slot].phase {
                 Phase::Connection => self.send(slot),
-                Phase::RemoteWorker => self.start_remote(slot),
-                Phase::Worker => self.begin(slot),
-                Phase::Parked => self.proceed(slot),
+                Phase::Queued => self.begin(slot),
                 phase => unreachable!("nothing that is {phase:?} waits to get ready"),
             }
         }
@@ -140,33 +133,27 @@ impl World {
 
     #[inline]
     fn advance(&mut self, slot: u32) {
-        match self.requests[slot].phase {
-            Phase::Work => self.work_done(slot),
-            Phase::RemoteWork => self.remote_work_done(slot),
-            Phase::Statement => self.statement_done(slot),
-            Phase::Wait => self.step_done(slot),
-            Phase::RemoteWait => self.remote_done(slot),
+        match self.calls[slot].phase {
+            Phase::Work => {
+                self.release_core(slot);
+                self.wake(slot);
+            }
+            Phase::Timed => self.wake(slot),
+            Phase::InTransit => self.arrive(slot),
             Phase::ToEntry => self.enter(slot),
-            Phase::InBalancer => self.choose_server(slot),
-            Phase::TurnAround => self.connect(slot),
             Phase::Connecting => self.try_syn_again(slot),
-            Phase::ToService => self.arrive_at_service(slot),
-            Phase::ConnectingRemote => {
-                let flow = self.connect_to_remote(slot);
-                self.go_on(slot, flow);
-            }
-            Phase::ToRemote => {
-                let flow = self.arrive_at_remote(slot);
-                self.go_on(slot, flow);
-            }
             Phase::ToStore => {
                 let flow = self.arrive_at_store(slot);
-                self.go_on(slot, flow);
+                self.leaf_done(slot, flow);
             }
             Phase::StoreRun => self.command_done(slot),
             Phase::ToSql => {
                 let flow = self.arrive_at_database(slot);
-                self.go_on(slot, flow);
+                self.leaf_done(slot, flow);
+            }
+            Phase::Statement => {
+                self.release_core(slot);
+                self.answer_statement(slot);
             }
             phase => unreachable!("nothing that is {phase:?} waits for an event"),
         }
@@ -196,9 +183,9 @@ impl World {
     #[inline]
     pub(crate) fn wait_until(&mut self, slot: u32, at: u64, phase: Phase) {
         let token = self.events.schedule(at, slot);
-        let request = &mut self.requests[slot];
-        request.awaits = token;
-        request.phase = phase;
+        let call = &mut self.calls[slot];
+        call.awaits = token;
+        call.phase = phase;
     }
 
     /// Has a request wait for a component's delay, if there is one.
@@ -208,15 +195,15 @@ impl World {
             Delay::None => return false,
             Delay::Constant(nanos, lane) => {
                 let token = self.events.schedule_in(lane, self.now + nanos, slot);
-                let request = &mut self.requests[slot];
-                request.awaits = token;
-                request.phase = phase;
+                let call = &mut self.calls[slot];
+                call.awaits = token;
+                call.phase = phase;
             }
             Delay::Drawn(law, purpose) => {
-                let request = &self.requests[slot];
+                let call = &self.calls[slot];
                 // A request may pass the same component once in each stage of each step.
-                let passage = u64::from(request.step) << 8 | u64::from(request.stage);
-                let mut stream = Stream::new(self.seed, purpose.of(passage), request.id.0);
+                let passage = u64::from(call.step) << 8 | u64::from(call.stage);
+                let mut stream = Stream::new(self.seed, purpose.of(passage), call.id.0);
                 self.wait_until(slot, self.now + law.sample(&mut stream).as_nanos(), phase);
             }
         }

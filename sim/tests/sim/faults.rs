@@ -265,11 +265,31 @@ fn a_request_under_way_when_500s_begin_takes_its_steps_first() {
 }
 
 #[test]
-fn what_the_simulator_lacks_is_refused_with_its_place() {
+fn a_balancer_may_stand_before_a_balancer() {
     let outer = "[components.outer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"balancer\"\n";
-    let hang = "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nhang = \"component:balancer\"\n";
-    let text = shop("", &format!("{outer}{hang}"))
-        .replace("workers = 64", "workers = 64\nworker_holds = \"connection\"");
-    let problems = sim::Simulation::new(&parse(&text)).expect_err("three fields are refused");
+    let through = |text: String| text.replace("to = \"balancer\"\nmix", "to = \"outer\"\nmix");
+    let run_quiet = run(&through(shop("", outer)));
+    assert_eq!((run_quiet.outcome.counts.due, run_quiet.outcome.counts.failed), (4_000, 0));
+    let kill = KILL.replace("host:app[1]", "component:balancer");
+    let run_killed = run(&through(shop("retries = 0", &format!("{outer}{kill}"))));
+    // Ten were under way inside, which the outer one tells of with a 502; then it finds nobody who listens: 503.
+    let failed = run_killed.failures(Failure::Status);
+    assert_eq!((failed[9], failed[10], failed[17], failed[18]), (10, 100, 100, 0));
+}
+
+#[test]
+fn a_hung_balancer_answers_when_it_goes_on() {
+    let run = run(&shop("", "[[faults]]\nat = \"10s\"\nfor = \"1s\"\nhang = \"component:balancer\"\n"));
+    assert_eq!(run.outcome.counts.failed, 0);
+    let tally = run.outcome.delta.tallies().interval(10, None);
+    let slowest = tally.response_times().percentile(100.0).expect("requests in it");
+    // What came in the second in which it was stopped is sent on when it goes on, 100 ms long.
+    assert!((1.08..1.12).contains(&slowest), "{slowest}");
+}
+
+#[test]
+fn what_the_simulator_lacks_is_refused_with_its_place() {
+    let text = shop("", "").replace("workers = 64", "workers = 64\nworker_holds = \"connection\"");
+    let problems = sim::Simulation::new(&parse(&text)).expect_err("a field is refused");
     insta::assert_snapshot!(problems.to_string());
 }

@@ -1,0 +1,292 @@
+//! Calls in flight: where each stands, in a slab that recycles its slots.
+//!
+//! A call is one request made by one party to one instance. A client's request to a balancer is a call; the balancer's
+//! to a server is another, whose parent is the first. Commands and statements are leaves: they have no call of their own
+//! and run in the slot of the call that makes them.
+//!
+//! Owns storage and the FIFO queues threaded through it; refuses to know what a component does with a call.
+
+use scenarios::plan::RequestId;
+use scenarios::scenario::ClassId;
+
+use crate::event::Token;
+use crate::world::TIMER_BASE;
+
+/// No slot, no list, no pool.
+pub(crate) const NONE: u32 = u32::MAX;
+/// No instance.
+pub(crate) const NOWHERE: u16 = u16::MAX;
+
+/// The parent of a call that a client made.
+pub(crate) const CLIENT: u32 = u32::MAX;
+/// The parent of a health check.
+pub(crate) const CHECK: u32 = u32::MAX - 1;
+/// The parent of a call that nobody waits for any more: it runs to its end, and its answer is not heard.
+pub(crate) const NOBODY: u32 = u32::MAX - 2;
+
+/// What a call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The slot is free.
+    Free,
+    /// A free connection of its client.
+    Connection,
+    /// The client's own delay.
+    ToEntry,
+    /// The next try of an unanswered SYN.
+    Connecting,
+    /// The way to the instance, connected.
+    InTransit,
+    /// Whatever the instance has too little of; no event.
+    Queued,
+    /// Processor time of the instance, queued or running.
+    Work,
+    /// Time that the instance lets pass.
+    Timed,
+    /// The answers of its own calls; no event.
+    Calling,
+    /// The way to a store.
+    ToStore,
+    /// The store's thread, queued.
+    StoreQueue,
+    /// The store's thread, running.
+    StoreRun,
+    /// The way to an SQL store.
+    ToSql,
+    /// A connection of the SQL store.
+    SqlQueue,
+    /// Processor time of a statement, queued or running.
+    Statement,
+    /// A stopped SQL store to send its result.
+    StatementDone,
+    /// Its stopped instance to go on.
+    Parked,
+}
+
+impl Phase {
+    /// Whether the call stands at a component that it sent a command or a statement to.
+    pub(crate) fn is_leaf(self) -> bool {
+        use Phase::*;
+        matches!(self, ToStore | StoreQueue | StoreRun | ToSql | SqlQueue | Statement | StatementDone)
+    }
+}
+
+/// Its instance died; what it was waiting for frees it.
+pub(crate) const DEAD: u8 = 1;
+/// It holds a core.
+pub(crate) const ON_CORE: u8 = 2;
+/// The client's connection has to be opened first: the one before it broke.
+pub(crate) const UNOPENED: u8 = 4;
+
+/// A call in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    /// The event that moves it on.
+    pub(crate) awaits: Token,
+    pub(crate) id: RequestId,
+    /// When a client's request was due; when any other call was made.
+    pub(crate) due: u64,
+    /// When a client's request was sent.
+    pub(crate) sent: u64,
+    /// The drawn processor time while it waits for a core; the deadline while it connects.
+    pub(crate) work: u64,
+    /// How often the slot was used: tells a reader of an old reference that the call is gone.
+    pub(crate) generation: u32,
+    /// The next in the same queue.
+    next: u32,
+    /// Who waits for its answer: a call's slot, or [`CLIENT`], [`CHECK`], [`NOBODY`].
+    pub(crate) parent: u32,
+    /// Where the connection that it uses goes when it is answered, as a place in the world's pools.
+    pub(crate) pool: u32,
+    /// The number of a client's connection; of a health check.
+    pub(crate) connection: u32,
+    /// Its list of missed keys.
+    pub(crate) missed: u32,
+    /// Its traffic.
+    pub(crate) traffic: u16,
+    pub(crate) class: ClassId,
+    /// The instance that made it.
+    pub(crate) from: u16,
+    /// The instance that is to answer it.
+    pub(crate) at: u16,
+    /// The store that its present command or statement goes to.
+    pub(crate) leaf: u16,
+    /// The present one of the world's steps, and the one after its last.
+    pub(crate) step: u16,
+    pub(crate) end: u16,
+    /// Connections that its instance has tried for it.
+    pub(crate) attempts: u16,
+    pub(crate) syns: u8,
+    /// How far it is within a step, by the component's own count.
+    pub(crate) stage: u8,
+    pub(crate) phase: Phase,
+    pub(crate) flags: u8,
+}
+
+impl Call {
+    /// A client's request, or the base of any other call.
+    #[inline]
+    pub(crate) fn new(id: RequestId, class: ClassId, parent: u32, due: u64) -> Self {
+        Self {
+            awaits: Token::NONE,
+            id,
+            due,
+            sent: due,
+            work: 0,
+            generation: 0,
+            next: NONE,
+            parent,
+            pool: NONE,
+            connection: 0,
+            missed: NONE,
+            traffic: 0,
+            class,
+            from: NOWHERE,
+            at: NOWHERE,
+            leaf: NOWHERE,
+            step: 0,
+            end: 0,
+            attempts: 0,
+            syns: 0,
+            stage: 0,
+            phase: Phase::Connection,
+            flags: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Whether its instance has it: the connection stands, so that the instance's death resets it.
+    pub(crate) fn has_arrived(&self) -> bool {
+        !matches!(self.phase, Phase::Free | Phase::Connection | Phase::ToEntry | Phase::Connecting)
+    }
+}
+
+/// All calls in flight.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    slots: Vec<Call>,
+    free: u32,
+    limit: u32,
+}
+
+impl Calls {
+    /// With at most so many at once, and never more than there are slots for events.
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { slots: Vec::new(), free: NONE, limit: limit.min(TIMER_BASE) }
+    }
+
+    /// The call's slot; none where there are too many.
+    #[inline]
+    pub(crate) fn insert(&mut self, mut call: Call) -> Option<u32> {
+        if self.free == NONE {
+            let slot = self.slots.len() as u32;
+            if slot >= self.limit {
+                return None;
+            }
+            self.slots.push(call);
+            return Some(slot);
+        }
+        let slot = self.free;
+        let place = &mut self.slots[slot as usize];
+        self.free = place.next;
+        call.generation = place.generation;
+        *place = call;
+        Some(slot)
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        debug_assert!(place.phase != Phase::Free, "a call is removed once");
+        place.awaits = Token::NONE;
+        place.phase = Phase::Free;
+        place.generation = place.generation.wrapping_add(1);
+        place.next = self.free;
+        self.free = slot;
+    }
+
+    /// All of them, by slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Call)> {
+        self.slots.iter().enumerate().filter(|(_, c)| c.phase != Phase::Free).map(|(i, c)| (i as u32, c))
+    }
+
+    /// The slots of those that a condition holds for, in no order that means anything but always the same.
+    pub(crate) fn slots_where(&self, mut holds: impl FnMut(&Call) -> bool) -> Vec<u32> {
+        self.iter().filter(|(_, c)| holds(c)).map(|(slot, _)| slot).collect()
+    }
+}
+
+impl std::ops::Index<u32> for Calls {
+    type Output = Call;
+    #[inline]
+    fn index(&self, slot: u32) -> &Call {
+        &self.slots[slot as usize]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Calls {
+    #[inline]
+    fn index_mut(&mut self, slot: u32) -> &mut Call {
+        &mut self.slots[slot as usize]
+    }
+}
+
+/// A FIFO queue threaded through the slab: waiting costs no memory of its own. Its limit is its owner's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fifo {
+    head: u32,
+    tail: u32,
+    len: u32,
+}
+
+impl Fifo {
+    pub(crate) const fn new() -> Self {
+        Self { head: NONE, tail: NONE, len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, calls: &mut Calls, slot: u32) {
+        calls[slot].next = NONE;
+        if self.len == 0 {
+            self.head = slot;
+        } else {
+            calls[self.tail].next = slot;
+        }
+        self.tail = slot;
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self, calls: &Calls) -> Option<u32> {
+        if self.len == 0 {
+            return None;
+        }
+        let slot = self.head;
+        self.head = calls[slot].next;
+        self.len -= 1;
+        Some(slot)
+    }
+
+    /// Takes out those that `gone` names, keeping the order of the others.
+    pub(crate) fn take_out(&mut self, calls: &mut Calls, gone: impl Fn(u32) -> bool) -> u32 {
+        let (mut kept, mut taken) = (Self::new(), 0);
+        while let Some(slot) = self.pop(calls) {
+            if gone(slot) {
+                taken += 1;
+            } else {
+                kept.push(calls, slot);
+            }
+        }
+        *self = kept;
+        taken
+    }
+}

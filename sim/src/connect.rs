@@ -1,0 +1,355 @@
+//! The way to an instance and back: connections as TCP opens them, pools of idle ones, answers.
+//!
+//! A dead process refuses, an unplugged one or a full backlog is silence, and Linux sends the SYN again. Owns what all
+//! callers share; what a caller makes of a failure is its own.
+
+use crate::call::{CHECK, CLIENT, Call, DEAD, NOBODY, NONE, Phase};
+use crate::instance::{Answer, Back, Continuation, Flow, Kind, Parked};
+use crate::world::World;
+
+/// How long Linux waits for the answer to the first SYN.
+const SYN_NANOS: u64 = 1_000_000_000;
+/// How often Linux sends a SYN again at that pace, before it doubles the wait each time (`tcp_syn_linear_timeouts`,
+/// since Linux 6.5; before, the tries were 1, 3 and 7 s after the first instead of 1, 2, 3, 4, 5 and 7).
+const SYN_LINEAR: u8 = 4;
+/// How often Linux sends a SYN again before it gives up (`tcp_syn_retries` on top of `tcp_syn_linear_timeouts`).
+const SYN_RETRIES: u8 = 10;
+
+/// How long Linux waits after the n-th try, counted from zero.
+fn syn_wait(tries: u8) -> u64 {
+    SYN_NANOS << tries.saturating_sub(SYN_LINEAR).min(30)
+}
+
+/// The instances that a caller can turn to, and where its idle connections to them are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// The first instance.
+    pub(crate) base: u16,
+    /// How many there are.
+    pub(crate) count: u16,
+    /// The first instance that may be a caller.
+    callers: u16,
+    /// The pools to this target, by caller and instance.
+    pools: u32,
+}
+
+impl Target {
+    /// The pool of a caller's idle connections to an instance.
+    #[inline]
+    pub(crate) fn pool(self, caller: u16, instance: u16) -> u32 {
+        self.pools
+            + u32::from(caller - self.callers) * u32::from(self.count)
+            + u32::from(instance - self.base)
+    }
+}
+
+/// Idle connections by pair of instances that may talk to each other.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    idle: Vec<u32>,
+    /// First pool, callers, instances, and the first of each, for every pair of components.
+    edges: Vec<Edge>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    first: u32,
+    callers: (u16, u16),
+    instances: (u16, u16),
+}
+
+impl Pools {
+    /// Makes room for the connections of `callers` (first and count) to the instances of a target.
+    pub(crate) fn add(&mut self, callers: (u16, u16), instances: (u16, u16)) -> Target {
+        let known = self.edges.iter().find(|e| e.callers == callers && e.instances == instances);
+        let first = known.map_or(self.idle.len() as u32, |edge| edge.first);
+        if known.is_none() {
+            self.edges.push(Edge { first, callers, instances });
+            let pairs = usize::from(callers.1) * usize::from(instances.1);
+            self.idle.resize(self.idle.len() + pairs, 0);
+        }
+        Target { base: instances.0, count: instances.1, callers: callers.0, pools: first }
+    }
+
+    /// An idle connection, if there is one.
+    #[inline]
+    pub(crate) fn take(&mut self, pool: u32) -> bool {
+        match self.idle.get_mut(pool as usize) {
+            Some(idle) if *idle > 0 => {
+                *idle -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn give_back(&mut self, pool: u32) {
+        if let Some(idle) = self.idle.get_mut(pool as usize) {
+            *idle += 1;
+        }
+    }
+
+    /// Closes the idle connections of a pool.
+    pub(crate) fn close(&mut self, pool: u32) {
+        if let Some(idle) = self.idle.get_mut(pool as usize) {
+            *idle = 0;
+        }
+    }
+
+    /// An instance died: all connections from it and to it are gone.
+    pub(crate) fn lose(&mut self, instance: u16) {
+        let within = |(base, count): (u16, u16)| (base..base + count).contains(&instance);
+        for edge in &self.edges {
+            let (width, first) = (usize::from(edge.instances.1), edge.first as usize);
+            if within(edge.callers) {
+                let row = first + usize::from(instance - edge.callers.0) * width;
+                self.idle[row..row + width].fill(0);
+            }
+            if within(edge.instances) {
+                let column = first + usize::from(instance - edge.instances.0);
+                (0..usize::from(edge.callers.1)).for_each(|caller| self.idle[column + caller * width] = 0);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn idle(&self, pool: u32) -> u32 {
+        self.idle[pool as usize]
+    }
+}
+
+impl World {
+    /// Whether an instance's kernel completes a new connection: there is room in the backlog, and the cable is in.
+    #[inline]
+    pub(crate) fn accepts(&self, at: u16) -> bool {
+        let instance = &self.instances[usize::from(at)];
+        instance.unplugged == 0
+            && match instance.kind {
+                Kind::Service => self.services[usize::from(instance.index)].has_room(),
+                _ => true,
+            }
+    }
+
+    /// Has a call ask an instance of a target for the steps `steps`, over an idle connection or a new one for which it
+    /// waits until `deadline`. Nothing happens where there is no room for another call: the caller's request is then as
+    /// good as refused.
+    #[inline]
+    pub(crate) fn call(&mut self, parent: u32, target: Target, at: u16, steps: (u16, u16), deadline: u64) {
+        let caller = &self.calls[parent];
+        let from = caller.at;
+        let mut call = Call::new(caller.id, caller.class, parent, self.now);
+        call.traffic = caller.traffic;
+        call.from = from;
+        call.at = at;
+        call.pool = target.pool(from, at);
+        (call.step, call.end) = steps;
+        call.work = deadline;
+        call.phase = Phase::Connecting;
+        self.calls[parent].phase = Phase::Calling;
+        match self.calls.insert(call) {
+            Some(slot) => self.connect(slot),
+            None => {
+                let back = Back { at, pool: NONE, answer: Answer::Refused };
+                self.answered(parent, back);
+            }
+        }
+    }
+
+    /// Gets a connection for a call: from the pool, or by a SYN.
+    #[inline]
+    pub(crate) fn connect(&mut self, slot: u32) {
+        let call = &self.calls[slot];
+        if self.instances[usize::from(call.at)].killed > 0 {
+            self.answer(slot, Answer::Refused);
+        } else if self.pools.take(call.pool) || self.accepts(call.at) {
+            self.connected(slot);
+        } else {
+            self.wait_for_syn(slot);
+        }
+    }
+
+    /// Sends a SYN that nobody answers.
+    pub(crate) fn wait_for_syn(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        call.syns = 1;
+        let deadline = call.work;
+        self.wait_until(slot, deadline.min(self.now + SYN_NANOS), Phase::Connecting);
+    }
+
+    /// The SYN is sent again, or the connection has timed out.
+    pub(crate) fn try_syn_again(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        if self.instances[usize::from(call.at)].killed > 0 {
+            return self.answer(slot, Answer::Refused);
+        }
+        if self.now >= call.work || call.syns > SYN_RETRIES {
+            return self.answer(slot, Answer::Unreachable);
+        }
+        let (deadline, wait) = (call.work, syn_wait(call.syns));
+        call.syns += 1;
+        let at = call.at;
+        if self.accepts(at) {
+            return self.connected(slot);
+        }
+        self.wait_until(slot, deadline.min(self.now + wait), Phase::Connecting);
+    }
+
+    /// The connection stands: the call goes on its way.
+    #[inline]
+    pub(crate) fn connected(&mut self, slot: u32) {
+        let call = &self.calls[slot];
+        let (from, at) = (call.from, call.at);
+        if call.parent < NOBODY {
+            let caller = &self.instances[usize::from(from)];
+            if caller.kind == Kind::Balancer {
+                self.start_server_timeout(caller.index, slot);
+            }
+        }
+        let latency = self.instances[usize::from(at)].latency;
+        if !self.delay(slot, latency, Phase::InTransit) {
+            self.arrive(slot);
+        }
+    }
+
+    /// A call is there.
+    #[inline]
+    pub(crate) fn arrive(&mut self, slot: u32) {
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        if instance.killed > 0 {
+            return self.answer(slot, Answer::Reset);
+        }
+        if instance.stopped > 0 && instance.kind != Kind::Service {
+            return self.park(slot, Continuation::Arrive);
+        }
+        match instance.kind {
+            Kind::Balancer => self.balancer_arrive(slot),
+            Kind::Service => self.service_arrive(slot),
+            Kind::Store | Kind::Database => {
+                unreachable!("stores are sent commands and statements, not calls")
+            }
+        }
+    }
+
+    /// Ends a call: whoever waits for it hears the answer.
+    #[inline]
+    pub(crate) fn answer(&mut self, slot: u32, answer: Answer) {
+        let call = &self.calls[slot];
+        match call.parent {
+            CLIENT => self.settle(slot, answer.into()),
+            CHECK => self.check_answered(slot, answer == Answer::Good),
+            NOBODY => {}
+            parent => {
+                let back = Back { at: call.at, pool: call.pool, answer };
+                self.forget(slot);
+                return self.answered(parent, back);
+            }
+        }
+        self.forget(slot);
+    }
+
+    /// The instance of a call died while a store has its command or statement: its caller sees the connection break, and
+    /// the store frees the slot.
+    pub(crate) fn die(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        call.flags |= DEAD;
+        let back = Back { at: call.at, pool: call.pool, answer: Answer::Reset };
+        match std::mem::replace(&mut call.parent, NOBODY) {
+            CLIENT => self.settle(slot, back.answer.into()),
+            CHECK => self.check_answered(slot, false),
+            NOBODY => {}
+            parent => self.answered(parent, back),
+        }
+    }
+
+    /// A call that a call made has come back.
+    #[inline]
+    fn answered(&mut self, parent: u32, back: Back) {
+        let instance = &self.instances[usize::from(self.calls[parent].at)];
+        if instance.stopped > 0 {
+            return self.park(parent, Continuation::Answered(back));
+        }
+        match instance.kind {
+            Kind::Balancer => self.balancer_answered(parent, back),
+            Kind::Service => self.service_answered(parent, back),
+            Kind::Store | Kind::Database => unreachable!("stores make no calls"),
+        }
+    }
+
+    /// The time, or the processor time, that a call's instance waited for is over.
+    #[inline]
+    pub(crate) fn wake(&mut self, slot: u32) {
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        if instance.stopped > 0 {
+            return self.park(slot, Continuation::Wake);
+        }
+        match instance.kind {
+            Kind::Balancer => self.balancer_wake(slot),
+            Kind::Service => self.service_wake(slot),
+            Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
+        }
+    }
+
+    /// A command or a statement that a call sent is done.
+    #[inline]
+    pub(crate) fn leaf_done(&mut self, slot: u32, flow: Flow) {
+        if flow == Flow::Suspended {
+            return;
+        }
+        let call = &self.calls[slot];
+        if call.is(DEAD) {
+            return self.forget(slot);
+        }
+        if self.instances[usize::from(call.at)].stopped > 0 {
+            return self.park(slot, Continuation::LeafDone(flow));
+        }
+        self.service_leaf_done(slot, flow);
+    }
+
+    /// Keeps for later what happened to a call whose instance is stopped.
+    #[cold]
+    pub(crate) fn park(&mut self, slot: u32, what: Continuation) {
+        let call = &mut self.calls[slot];
+        call.phase = Phase::Parked;
+        let generation = call.generation;
+        self.instances[usize::from(call.at)].parked.push(Parked { slot, generation, what });
+    }
+
+    /// A stopped instance goes on, and with it what was parked.
+    pub(crate) fn unpark(&mut self, at: u16) {
+        for Parked { slot, generation, what } in std::mem::take(&mut self.instances[usize::from(at)].parked) {
+            if self.calls[slot].generation != generation {
+                continue;
+            }
+            match what {
+                Continuation::Arrive => self.arrive(slot),
+                Continuation::Wake => self.wake(slot),
+                Continuation::Answered(back) => self.answered(slot, back),
+                Continuation::LeafDone(flow) => self.leaf_done(slot, flow),
+                Continuation::StoreDone => self.command_done(slot),
+                Continuation::StatementDone => self.answer_statement(slot),
+            }
+            self.drain();
+        }
+    }
+
+    /// Whoever made a call has left. An instance notices nothing until it answers; what has not got through to it goes no
+    /// further.
+    pub(crate) fn leave(&mut self, slot: u32) {
+        if self.calls[slot].has_arrived() {
+            self.calls[slot].parent = NOBODY;
+        } else {
+            self.forget(slot);
+        }
+    }
+
+    /// Frees the slot and what hangs on it.
+    #[inline]
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let missed = self.calls[slot].missed;
+        if missed != NONE {
+            self.missed.give_back(missed);
+        }
+        self.calls.remove(slot);
+    }
+}

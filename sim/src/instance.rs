@@ -1,0 +1,124 @@
+//! What all instances have in common, whatever their kind: where they run, what is broken about them, who is parked.
+
+use results::Failure;
+
+use crate::gauge::Gauge;
+use crate::host::Share;
+use crate::world::Delay;
+
+/// The kinds of component, each with a file and a list of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Balancer,
+    Service,
+    Store,
+    Database,
+}
+
+/// One instance of a component. Instances are numbered in the order of the file, all kinds together.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) kind: Kind,
+    /// Its place in the list of its kind.
+    pub(crate) index: u16,
+    pub(crate) component: u16,
+    /// Its number in the component, from zero.
+    pub(crate) number: u16,
+    pub(crate) host: u16,
+    /// What is added to each call, command or statement that goes to it.
+    pub(crate) latency: Delay,
+    /// How many faults keep it dead.
+    pub(crate) killed: u32,
+    /// How many faults keep it from going on.
+    pub(crate) stopped: u32,
+    /// How many of those cut its network too.
+    pub(crate) unplugged: u32,
+    /// How many faults make it answer 500.
+    pub(crate) broken: u32,
+    /// Whether it answers, with whatever status.
+    pub(crate) up: Gauge,
+    /// Its share of its host's cores.
+    pub(crate) share: Share,
+    /// What is to be done when it goes on.
+    pub(crate) parked: Vec<Parked>,
+}
+
+impl Instance {
+    pub(crate) fn note_up(&mut self, now: u64) {
+        self.up.set(now, u32::from(self.killed == 0 && self.stopped == 0));
+    }
+}
+
+/// Something that happened to a call while its instance was stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parked {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+    pub(crate) what: Continuation,
+}
+
+/// What a call goes on with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Continuation {
+    /// It is there.
+    Arrive,
+    /// The time or the processor time that it waited for is over.
+    Wake,
+    /// A call that it made was answered.
+    Answered(Back),
+    /// A command or a statement that it sent is done.
+    LeafDone(Flow),
+    /// At a store: a command is executed.
+    StoreDone,
+    /// At an SQL store: a statement is executed.
+    StatementDone,
+}
+
+/// How a command or a statement went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Done at this very instant.
+    Done,
+    /// It takes time; an event will go on.
+    Suspended,
+    /// It failed.
+    Failed,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A good answer.
+    Good,
+    /// An answer that tells of a failure: 5xx.
+    Error,
+    /// No connection: nobody listens.
+    Refused,
+    /// No connection: silence, for longer than the caller waits.
+    Unreachable,
+    /// The connection broke after the request was sent.
+    Reset,
+}
+
+impl From<Answer> for Result<(), Failure> {
+    /// As a client sees it.
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Good => Ok(()),
+            Answer::Error => Err(Failure::Status),
+            Answer::Refused => Err(Failure::Refused),
+            Answer::Unreachable => Err(Failure::Timeout),
+            Answer::Reset => Err(Failure::Reset),
+        }
+    }
+}
+
+/// The answer of a call as its parent hears it. The call itself is gone by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Back {
+    /// The instance that was to answer.
+    pub(crate) at: u16,
+    /// Where the connection belongs.
+    pub(crate) pool: u32,
+    pub(crate) answer: Answer,
+}
