@@ -3,20 +3,33 @@
 //! Only `validate` makes a [`Scenario`], so later code re-checks nothing. This module refuses to know how a file is
 //! written; the types are `non_exhaustive`, so that no one else can make one that breaks a rule.
 
+mod balancer;
+mod calibration;
+mod component;
+mod fault;
+mod host;
+mod keyspace;
+mod kv_store;
+mod published;
 mod request;
-mod stack;
+mod service;
+mod sql_store;
 mod traffic;
 
 use std::path::PathBuf;
 
+pub use balancer::{Balance, HealthCheck, LoadBalancer};
+pub use calibration::{Calibration, ComponentCalibration};
+pub use component::{Component, ComponentKind};
+pub use fault::{Fault, FaultKind, FaultTarget};
+pub use host::Host;
+pub use keyspace::{Keyspace, Popularity, Ttl};
+pub use kv_store::{Eviction, KvStore};
+pub use published::Published;
 pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step};
-pub use stack::{
-    Balance, Component, ComponentKind, Eviction, HealthCheck, Host, Keyspace, KvStore, LoadBalancer,
-    Popularity, Service, SqlStore, Ttl, WorkerHolds,
-};
-pub use traffic::{
-    Arrivals, Calibration, ComponentCalibration, Fault, FaultKind, FaultTarget, Published, Traffic,
-};
+pub use service::{Service, WorkerHolds};
+pub use sql_store::SqlStore;
+pub use traffic::{Arrivals, Traffic};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::threshold::Threshold;

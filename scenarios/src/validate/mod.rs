@@ -3,9 +3,18 @@
 //! Every problem is reported in one pass: where a part is broken, a stand-in takes its place so that the rest is still
 //! checked; a scenario comes out only where there was no problem at all.
 
+mod balancer;
+mod calibration;
+mod component;
+mod fault;
+mod host;
+mod keyspace;
+mod kv_store;
 mod names;
-mod requests;
-mod stack;
+mod outcome;
+mod request;
+mod service;
+mod sql_store;
 mod traffic;
 
 use std::path::Path;
@@ -18,8 +27,8 @@ use crate::scenario::{Component, ComponentKind, Run, Scenario, Source};
 use crate::units::{Seed, SimTime};
 use crate::wire::decode::{Decode, Decoder};
 use crate::wire::{self, File};
+pub(crate) use keyspace::record_bytes;
 use names::Names;
-pub(crate) use stack::record_bytes;
 
 /// No file is longer.
 const TEXT_LIMIT: usize = 4 << 20;

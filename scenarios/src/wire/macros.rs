@@ -46,7 +46,7 @@ macro_rules! table {
                 (properties, required)
             }
 
-            fn about() -> String {
+            pub(crate) fn about() -> String {
                 [$($about),*].map(str::trim).join(" ")
             }
         }

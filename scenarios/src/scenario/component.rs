@@ -1,0 +1,41 @@
+//! Components of every kind: the list of kinds. Each kind has a file of its own.
+
+use super::{HostId, KvStore, LoadBalancer, Service, SqlStore};
+
+/// A piece of the stack: one instance on each machine of its host.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Component {
+    /// Its name in the file.
+    pub name: String,
+    /// Where its instances run.
+    pub host: HostId,
+    /// What it is.
+    pub kind: ComponentKind,
+}
+
+/// What a component is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ComponentKind {
+    /// Spreads requests over the instances of another component.
+    LoadBalancer(LoadBalancer),
+    /// Answers requests by walking the steps of their class.
+    Service(Service),
+    /// Redis's role.
+    KvStore(KvStore),
+    /// MySQL's role.
+    SqlStore(SqlStore),
+}
+
+impl ComponentKind {
+    /// The kind's name in the file.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LoadBalancer(_) => "load-balancer",
+            Self::Service(_) => "service",
+            Self::KvStore(_) => "kv-store",
+            Self::SqlStore(_) => "sql-store",
+        }
+    }
+}

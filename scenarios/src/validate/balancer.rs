@@ -1,0 +1,83 @@
+//! Load balancers.
+
+use super::Validator;
+use crate::quantity::selector;
+use crate::scenario::{Component, ComponentId, ComponentKind, HealthCheck, LoadBalancer};
+use crate::wire;
+
+impl Validator<'_> {
+    pub(super) fn balancer(
+        &mut self,
+        at: &str,
+        file: &wire::LoadBalancer,
+        components: &[(String, wire::Component)],
+    ) -> LoadBalancer {
+        let to_at = format!("{at}.to");
+        let to = file.to.as_ref().and_then(|to| self.resolve(|v| &v.components, &to_at, to));
+        if let Some(to) = to {
+            self.takes_requests(&to_at, &components[usize::from(to)].1);
+        }
+        let health_check = file.health_check.as_ref().map(|check| {
+            let at = format!("{at}.health_check");
+            if let Some(path) = &check.http {
+                let path_at = format!("{at}.http");
+                let pieces = self.d.read(path, &path_at, selector::path);
+                if pieces.is_some_and(|p| p.iter().any(|p| matches!(p, selector::Piece::Key(_)))) {
+                    self.problem(&path_at, "a path without keys", None);
+                }
+            }
+            let interval = self.positive(&format!("{at}.interval"), check.interval);
+            let timeout_at = format!("{at}.timeout");
+            let timeout = check.timeout.map(|t| self.positive(&timeout_at, t));
+            // Checks of a server never overlap, so one that lasts longer would change the interval.
+            if timeout.is_some_and(|timeout| timeout > interval) {
+                let hint = "a check has to end before the next one starts".to_owned();
+                self.problem(&timeout_at, format!("at most the interval, {interval}"), Some(hint));
+            }
+            HealthCheck {
+                http: check.http.clone().unwrap_or_default(),
+                interval,
+                timeout: timeout.unwrap_or(interval),
+                fall: check.fall.0 as u32,
+                rise: check.rise.0 as u32,
+            }
+        });
+        LoadBalancer {
+            to: ComponentId(to.unwrap_or(0)),
+            balance: file.balance,
+            health_check,
+            retries: file.retries.0 as u32,
+            redispatch: file.redispatch,
+            connect_timeout: self.positive(&format!("{at}.connect_timeout"), file.connect_timeout),
+            server_timeout: self.positive(&format!("{at}.server_timeout"), file.server_timeout),
+        }
+    }
+
+    /// Reports each balancer from which requests come back to itself.
+    pub(super) fn cycles(&mut self, files: &[(String, wire::Component)], components: &[Component]) {
+        for start in 0..components.len() {
+            let mut path = vec![start];
+            while let ComponentKind::LoadBalancer(b) = &components[path[path.len() - 1]].kind {
+                // An unresolved target stands at 0; it was reported, and must not look like a cycle.
+                let written = match &files[path[path.len() - 1]].1.kind {
+                    Some(wire::ComponentKind::LoadBalancer(file)) => file.to.as_ref(),
+                    _ => None,
+                };
+                if written.is_none_or(|to| *to != components[b.to.index()].name) {
+                    break;
+                }
+                if b.to.index() == start {
+                    let names: Vec<&str> =
+                        path.iter().chain([&start]).map(|i| components[*i].name.as_str()).collect();
+                    let expected = format!("no way back to itself ({})", names.join(" -> "));
+                    self.problem(&format!("components.{}.to", components[start].name), expected, None);
+                    break;
+                }
+                if path.contains(&b.to.index()) {
+                    break;
+                }
+                path.push(b.to.index());
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Components of every kind: where they run, what may refer to them. Each kind's own rules stand in its file.
+
+use super::Validator;
+use crate::scenario::{Component, ComponentKind, Host, HostId, Service, WorkerHolds};
+use crate::wire;
+
+impl Validator<'_> {
+    /// The components, one for each in the file whatever is wrong with it, so that indices hold.
+    pub(super) fn components(&mut self, hosts: &[Host]) -> Vec<Component> {
+        let files: Vec<(String, wire::Component)> =
+            self.file.components.iter().flat_map(|c| &c.0).cloned().collect();
+        if files.is_empty() && self.file.components.is_some() {
+            self.problem("components", "at least one component", Some("add [components.shop]".to_owned()));
+        }
+        let mut components = Vec::new();
+        for (name, file) in &files {
+            let at = format!("components.{name}");
+            let host = file.common.host.as_ref();
+            let host = host.and_then(|h| self.resolve(|v| &v.hosts, &format!("{at}.host"), h));
+            let kind = self.component_kind(&at, file, host, hosts, &files);
+            components.push(Component { name: name.clone(), host: HostId(host.unwrap_or(0)), kind });
+        }
+        self.cycles(&files, &components);
+        components
+    }
+
+    /// What a component is. A kind's own rules stand in the kind's file.
+    fn component_kind(
+        &mut self,
+        at: &str,
+        file: &wire::Component,
+        host: Option<u16>,
+        hosts: &[Host],
+        files: &[(String, wire::Component)],
+    ) -> ComponentKind {
+        match &file.kind {
+            Some(wire::ComponentKind::LoadBalancer(file)) => {
+                ComponentKind::LoadBalancer(self.balancer(at, file, files))
+            }
+            Some(wire::ComponentKind::Service(file)) => ComponentKind::Service(self.service(at, file)),
+            Some(wire::ComponentKind::KvStore(file)) => {
+                self.single(at, "kv-store", host, hosts);
+                ComponentKind::KvStore(self.kv_store(at, file))
+            }
+            Some(wire::ComponentKind::SqlStore(file)) => {
+                self.single(at, "sql-store", host, hosts);
+                ComponentKind::SqlStore(self.sql_store(at, file))
+            }
+            // What it would be is unknown and was reported; a service is what most references want.
+            None => {
+                ComponentKind::Service(Service { workers: 1, backlog: 0, worker_holds: WorkerHolds::Request })
+            }
+        }
+    }
+
+    fn single(&mut self, at: &str, kind: &str, host: Option<u16>, hosts: &[Host]) {
+        let Some(host) = host.map(|h| &hosts[usize::from(h)]).filter(|h| h.count != 1) else { return };
+        let expected =
+            format!("a host of count 1 for {} (\"{}\" has {})", super::article(kind), host.name, host.count);
+        self.problem(&format!("{at}.host"), expected, Some("give the store a host of its own".to_owned()));
+    }
+
+    /// Whether requests can be sent to a component; reports where not.
+    pub(super) fn takes_requests(&mut self, at: &str, component: &wire::Component) {
+        let kind = match component.kind {
+            Some(wire::ComponentKind::KvStore(_)) => "kv-store",
+            Some(wire::ComponentKind::SqlStore(_)) => "sql-store",
+            _ => return,
+        };
+        let expected = format!("a service or a load-balancer, not {}", super::article(kind));
+        self.problem(at, expected, None);
+    }
+
+    /// As `takes_requests`, once the components are made.
+    pub(super) fn entry(&mut self, at: &str, to: u16, components: &[Component]) {
+        let fits =
+            |k: &ComponentKind| matches!(k, ComponentKind::Service(_) | ComponentKind::LoadBalancer(_));
+        self.expect_kind(at, to, components, "a service or a load-balancer", fits);
+    }
+}

@@ -1,0 +1,22 @@
+//! Components of every kind, as written: the list of kinds. Each kind's keys stand in a file of its own.
+
+use super::prelude::*;
+use super::{KvStore, LoadBalancer, Service, SqlStore};
+
+tagged! {
+    /// A piece of the stack: one instance on each machine of its host.
+    Component: ComponentCommon, "kind" => ComponentKind {
+        "load-balancer" => LoadBalancer,
+        "service" => Service,
+        "kv-store" => KvStore,
+        "sql-store" => SqlStore,
+    }
+}
+
+table! {
+    /// What every component has.
+    ComponentCommon {
+        /// The host that it runs on.
+        required host: String,
+    }
+}

@@ -1,0 +1,103 @@
+//! Request classes and their steps, as written.
+
+use crate::law::{DurationLaw, SizeLaw};
+use crate::scenario::Method;
+
+use super::prelude::*;
+
+table! {
+    /// A kind of request.
+    RequestClass {
+        /// The HTTP method.
+        default method: Method = Method::Get,
+        /// The path; `{products}` stands for the number of the request's first key of the keyspace `products`.
+        required path: String,
+        /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
+        default response: SizeLaw = SizeLaw::from_bytes(crate::law::Law::Constant(1000.0)),
+        /// What the service does for it, in order.
+        default steps: List<Step> = List::default(),
+    }
+}
+
+table! {
+    /// One thing that a service does for a request: exactly one of `work`, `wait`, `get`, `mget`, `set`, `select`, `update`.
+    Step {
+        /// Takes processor time on the host of whoever does it.
+        optional work: DurationLaw,
+        /// Lets time pass without a processor.
+        optional wait: DurationLaw,
+        /// Reads the request's first keys of a keyspace.
+        optional get: Get,
+        /// The same as `get`, for several keys.
+        optional mget: Get,
+        /// Writes the request's first keys of a keyspace.
+        optional set: Set,
+        /// Reads rows with one statement.
+        optional select: Select,
+        /// Writes rows with one statement.
+        optional update: Update,
+        /// Another service that does this step (`work` or `wait`), called synchronously.
+        optional at: String,
+    }
+}
+
+/// Keys or rows in one step.
+pub(crate) type Width = Count<1, 10_000>;
+
+table! {
+    /// A read from a key-value store.
+    Get {
+        /// The keyspace, which names the store.
+        required keyspace: String,
+        /// How many keys.
+        default count: Width = Count(1),
+        /// What is done about the keys that are not there. Without it a miss is just an empty answer.
+        optional on_miss: OnMiss,
+    }
+}
+
+table! {
+    /// What is done about missed keys.
+    OnMiss {
+        /// The SQL store asked for all missing keys, with one statement.
+        required from: String,
+        /// Whether what it returned is written back, before the request goes on.
+        default fill: bool = true,
+    }
+}
+
+table! {
+    /// A write to a key-value store.
+    Set {
+        /// The keyspace, which names the store.
+        required keyspace: String,
+        /// How many keys.
+        default count: Width = Count(1),
+    }
+}
+
+table! {
+    /// A read from an SQL store.
+    Select {
+        /// The SQL store.
+        required from: String,
+        /// The keyspace, which names the table.
+        required keyspace: String,
+        /// How many rows.
+        default rows: Width = Count(1),
+    }
+}
+
+table! {
+    /// A write to an SQL store.
+    Update {
+        /// The SQL store.
+        required database("in"): String,
+        /// The keyspace, which names the table.
+        required keyspace: String,
+        /// How many rows.
+        default rows: Width = Count(1),
+    }
+}
+
+words!(Method { "GET" => Get, "POST" => Post, "PUT" => Put, "DELETE" => Delete });
