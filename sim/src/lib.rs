@@ -24,6 +24,8 @@ mod fault;
 mod gauge;
 mod health;
 mod host;
+pub mod http_cache;
+mod ids;
 mod instance;
 mod kv_store;
 #[cfg(test)]
@@ -32,7 +34,7 @@ mod program;
 mod sample;
 mod service;
 mod simulation;
-mod sql_store;
+pub mod sql_store;
 mod table;
 mod timeout;
 mod topology;

@@ -1,5 +1,7 @@
 //! The SQL store: so many statements at once, first come first served, each with its processor time on the host's cores.
 
+pub mod buffer_pool;
+
 use crate::call::{Fifo, Phase};
 use crate::gauge::Gauge;
 use crate::instance::{Continuation, Flow, Parked};
