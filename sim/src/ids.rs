@@ -124,15 +124,16 @@ mod tests {
             let mut map = BTreeMap::new();
             let mut keys = Vec::new();
             for (remove, key) in actions {
-                if remove {
-                    if let Some(id) = map.remove(&key) {
-                        ids.remove(key, id);
+                match map.remove(&key) {
+                    Some(id) if remove => ids.remove(key, id),
+                    Some(id) => drop(map.insert(key, id)),
+                    None if remove => {}
+                    None => {
+                        let id = keys.len() as u32;
+                        keys.push(key);
+                        ids.insert(key, id);
+                        map.insert(key, id);
                     }
-                } else if map.get(&key).is_none() {
-                    let id = keys.len() as u32;
-                    keys.push(key);
-                    ids.insert(key, id);
-                    map.insert(key, id);
                 }
                 for key in 0..80 {
                     let found = ids.find(key, |id| keys[id as usize] == key);
