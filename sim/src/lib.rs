@@ -13,6 +13,7 @@
 //! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
+//! - [`mod@verify`]: the simulator held against closed formulas
 
 mod balancer;
 mod call;
@@ -40,6 +41,7 @@ mod timeout;
 mod topology;
 #[cfg(test)]
 mod upstream_tests;
+pub mod verify;
 mod world;
 
 pub use simulation::{Progress, SimOutcome, Simulation};
