@@ -9,7 +9,7 @@
 //! of up to half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
-//! - `simulation`: a run from outside; `topology`: from scenario to world; `world`: dispatch
+//! - `simulation`: a run from outside; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
@@ -22,6 +22,7 @@ mod connect;
 pub mod event;
 mod eviction;
 mod fault;
+mod front;
 mod gauge;
 mod health;
 mod host;
