@@ -17,6 +17,9 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     hosts(scenario, &mut refuse);
     components(scenario, &mut refuse);
     steps(scenario, &mut refuse);
+    for traffic in scenario.traffic.iter().filter(|t| t.retries.is_some()) {
+        refuse(format!("traffic.{}.retries", traffic.name), "leave it out");
+    }
     let problems: Vec<Diagnostic> = problems;
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
@@ -44,6 +47,12 @@ fn hosts(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
 
 fn components(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
     for component in &scenario.components {
+        for field in ["workers.max", "keep_alive", "when_full", "autoscale"] {
+            let place = format!("components.{}.{field}", component.name);
+            if scenario.locations.has(&place) {
+                refuse(place, "leave it out");
+            }
+        }
         match &component.kind {
             ComponentKind::Service(service) if service.worker_holds != WorkerHolds::Request => refuse(
                 format!("components.{}.worker_holds", component.name),
@@ -79,6 +88,11 @@ fn steps(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
             );
             if !known {
                 refuse(place("").trim_end_matches('.').to_owned(), "this kind of step is not implemented");
+            }
+            for field in ["share", "repeat", "policy"] {
+                if scenario.locations.has(&place(field)) {
+                    refuse(place(field), "leave it out");
+                }
             }
             let at_service = |id| matches!(scenario.component(id).kind, ComponentKind::Service(_));
             if step.at.is_some_and(|at| !at_service(at)) {

@@ -142,6 +142,11 @@ impl Locations {
         self.0.get(where_)
     }
 
+    /// Whether the file has something at this very path.
+    pub fn has(&self, where_: &str) -> bool {
+        self.0.contains_key(where_)
+    }
+
     /// The line and column of a path, or of the nearest table around it that is in the file; 1:1 where none is.
     pub(crate) fn position(&self, where_: &str) -> (u32, u32) {
         let mut path = where_;

@@ -83,6 +83,25 @@ fn unsupported(scenario: &Scenario) -> Vec<Diagnostic> {
             _ => {}
         }
     }
+    for component in &scenario.components {
+        for field in ["workers.max", "keep_alive", "when_full", "autoscale"] {
+            let place = format!("components.{}.{field}", component.name);
+            if scenario.locations.has(&place) {
+                refuse(&place, "leave it out");
+            }
+        }
+    }
+    for traffic in scenario.traffic.iter().filter(|t| t.retries.is_some()) {
+        refuse(&format!("traffic.{}.retries", traffic.name), "leave it out");
+    }
+    for step in scenario.requests.iter().flat_map(|class| class.all_steps()) {
+        for field in ["call", "third_party", "parallel", "share", "repeat", "policy"] {
+            let place = format!("{}.{field}", step.place);
+            if scenario.locations.has(&place) {
+                refuse(&place, "leave it out");
+            }
+        }
+    }
     for fault in &scenario.faults {
         if !matches!(fault.kind, FaultKind::Kill | FaultKind::Serve500 | FaultKind::Hang | FaultKind::Unplug)
         {

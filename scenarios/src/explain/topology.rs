@@ -54,10 +54,14 @@ fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
         ComponentKind::Service(_) => {
             let mut asked = Vec::new();
             let classes = super::load::classes_of(scenario, id);
-            for step in classes.iter().flat_map(|class| &scenario.class(*class).steps) {
+            for step in classes.iter().flat_map(|class| scenario.class(*class).all_steps()) {
                 asked.extend(step.at);
                 match &step.action {
-                    Action::Work(_) | Action::Wait(_) => {}
+                    Action::Work(_)
+                    | Action::Wait(_)
+                    | Action::Call(_)
+                    | Action::ThirdParty(_)
+                    | Action::Parallel(_) => {}
                     Action::Get { keyspace, on_miss, .. } => {
                         asked.push(scenario.keyspace(*keyspace).store);
                         asked.extend(on_miss.map(|miss| miss.from));

@@ -6,7 +6,7 @@ use super::zipf::Zipf;
 use crate::law::DurationLaw;
 use crate::rng::{Purpose, Stream};
 use crate::scenario::{Keyspace, KeyspaceId, Popularity, Scenario};
-use crate::units::{Seed, SimTime};
+use crate::units::{Ratio, Seed, SimTime};
 
 /// The greatest size of a value or an answer, whatever its law draws.
 const SIZE_LIMIT: u64 = 64 << 20;
@@ -30,6 +30,8 @@ const VALUE: Purpose = Purpose::named("value");
 const TTL: Purpose = Purpose::named("ttl");
 const PREFILL: Purpose = Purpose::named("prefill");
 const STEP: Purpose = Purpose::named("step");
+const SHARE: Purpose = Purpose::named("share");
+const ERROR: Purpose = Purpose::named("error");
 const RESPONSE: Purpose = Purpose::named("response");
 const STATEMENT: Purpose = Purpose::named("statement");
 
@@ -60,6 +62,18 @@ impl Draws {
     #[inline]
     pub fn step(&self, id: RequestId, step: usize, law: &DurationLaw) -> SimTime {
         law.sample(&mut Stream::new(self.seed, STEP.of(step as u64), id.0))
+    }
+
+    /// Whether a request takes a step that only a share of the requests takes. Each class and step chooses its own.
+    #[inline]
+    pub fn takes(&self, id: RequestId, step: usize, share: Ratio) -> bool {
+        share.get() >= 1.0 || Stream::new(self.seed, SHARE.of(step as u64), id.0).unit() < share.get()
+    }
+
+    /// Whether something that fails for a share of the requests fails for this one at a step.
+    #[inline]
+    pub fn fails(&self, id: RequestId, step: usize, share: Ratio) -> bool {
+        share.get() > 0.0 && Stream::new(self.seed, ERROR.of(step as u64), id.0).unit() < share.get()
     }
 
     /// The processor time of the SQL statement that step number `step` sends, itself or for what it missed.

@@ -10,11 +10,13 @@ mod fault;
 mod host;
 mod keyspace;
 mod kv_store;
+mod policy;
 mod published;
 mod request;
 mod service;
 mod sql_store;
 mod traffic;
+mod workers;
 
 use std::path::PathBuf;
 
@@ -25,11 +27,15 @@ pub use fault::{Fault, FaultKind, FaultTarget};
 pub use host::Host;
 pub use keyspace::{Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore};
+pub use policy::{
+    Backoff, Bulkhead, CircuitBreaker, ConnectionPool, Hedge, Jitter, Policy, Retries, RetryBudget,
+};
 pub use published::Published;
-pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step};
+pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty};
 pub use service::{Service, WorkerHolds};
 pub use sql_store::SqlStore;
 pub use traffic::{Arrivals, Traffic};
+pub use workers::{Autoscale, Manager, ScaleMetric, WhenFull, WorkerPool};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::threshold::Threshold;
@@ -68,6 +74,10 @@ index!(
     ClassId
 );
 index!(
+    /// Names one of [`Scenario::policies`].
+    PolicyId
+);
+index!(
     /// Names one of [`Scenario::traffic`].
     TrafficId
 );
@@ -90,6 +100,8 @@ pub struct Scenario {
     pub components: Vec<Component>,
     /// The populations of keys in the stores.
     pub keyspaces: Vec<Keyspace>,
+    /// What callers do about calls that are slow or fail: the named policies first, then those that stand in steps.
+    pub policies: Vec<Policy>,
     /// The kinds of request.
     pub requests: Vec<RequestClass>,
     /// Where requests come from, and how fast.
@@ -240,6 +252,11 @@ impl Scenario {
     /// The traffic of this id.
     pub fn traffic_of(&self, id: TrafficId) -> &Traffic {
         &self.traffic[id.index()]
+    }
+
+    /// The policy of this id.
+    pub fn policy(&self, id: PolicyId) -> &Policy {
+        &self.policies[id.index()]
     }
 
     /// All host ids, in the file's order.

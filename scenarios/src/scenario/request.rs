@@ -1,7 +1,8 @@
 //! What is asked for: request classes and the steps that a service walks for them.
 
-use super::{ComponentId, KeyspaceId};
+use super::{ClassId, ComponentId, KeyspaceId, PolicyId};
 use crate::law::{DurationLaw, SizeLaw};
+use crate::units::{Ratio, SimTime};
 
 /// A kind of request.
 #[derive(Clone, Debug)]
@@ -17,6 +18,19 @@ pub struct RequestClass {
     pub steps: Vec<Step>,
     /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
     pub response: SizeLaw,
+}
+
+impl RequestClass {
+    /// Its steps, each parallel one followed by those within it.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().flat_map(|step| {
+            let within: &[Step] = match &step.action {
+                Action::Parallel(branches) => branches,
+                _ => &[],
+            };
+            std::iter::once(step).chain(within)
+        })
+    }
 }
 
 /// HTTP methods that a scenario can use.
@@ -66,10 +80,20 @@ pub enum PathPart {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
-    /// Another service that does this step, called synchronously; none means the service itself.
+    /// Another service that does this step, or a balancer before it, called synchronously; none means the service itself.
     pub at: Option<ComponentId>,
     /// What is done.
     pub action: Action,
+    /// For which share of the requests.
+    pub share: Ratio,
+    /// How often, one time after another.
+    pub repeat: u32,
+    /// What is done when its call is slow or fails.
+    pub policy: Option<PolicyId>,
+    /// Its number among the steps of its class, those within parallel steps after all others: names its random draws.
+    pub number: u32,
+    /// Its path in the file.
+    pub place: String,
 }
 
 /// What a step does.
@@ -80,6 +104,12 @@ pub enum Action {
     Work(DurationLaw),
     /// Lets time pass without a processor (a third party's answer, a disk).
     Wait(DurationLaw),
+    /// Has another service, or a balancer before it, walk the steps of a class; see [`Step::at`].
+    Call(ClassId),
+    /// Calls a web service of somebody else: takes time, without a processor here, and may fail.
+    ThirdParty(ThirdParty),
+    /// Takes several steps at once, and ends when all of them are done.
+    Parallel(Vec<Step>),
     /// Reads the request's first `count` keys of a keyspace with one command (GET or MGET).
     Get {
         /// The keyspace, which names the store.
@@ -114,6 +144,20 @@ pub enum Action {
         /// How many rows.
         rows: u32,
     },
+}
+
+/// A web service of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ThirdParty {
+    /// How long an answer takes.
+    pub latency: DurationLaw,
+    /// The share of the calls that fail, after as long.
+    pub error: Ratio,
+    /// How long the answer is waited for; the call has failed then.
+    pub timeout: Option<SimTime>,
+    /// Whether the step fails with the call, and with it the request.
+    pub required: bool,
 }
 
 /// What is done about missed keys.

@@ -1,15 +1,26 @@
 //! Services.
 
+use super::{Autoscale, WhenFull, WorkerPool};
+use crate::units::SimTime;
+
 /// Apache's and PHP's role.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Service {
-    /// Requests that are worked on at once, per instance.
+    /// Requests that are worked on at once, per instance, at most.
     pub workers: u32,
+    /// Who starts and ends workers; without it there are always as many as can be.
+    pub pool: Option<WorkerPool>,
     /// Connections that wait for a worker before the instance stops accepting (`listen`'s backlog).
     pub backlog: u32,
     /// What occupies a worker.
     pub worker_holds: WorkerHolds,
+    /// How long a worker that holds a connection waits on it for the next request.
+    pub keep_alive: SimTime,
+    /// What becomes of a request that finds all workers busy.
+    pub when_full: WhenFull,
+    /// When instances are added and taken away.
+    pub autoscale: Option<Autoscale>,
 }
 
 /// What occupies a service's worker.

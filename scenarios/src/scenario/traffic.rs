@@ -1,6 +1,6 @@
 //! Who asks, and how fast.
 
-use super::{ClassId, ComponentId};
+use super::{ClassId, ComponentId, Retries};
 use crate::rate::RateCurve;
 use crate::units::{Ratio, SimTime};
 
@@ -24,6 +24,8 @@ pub struct Traffic {
     pub max_in_flight: u32,
     /// How long after it was *sent* a client gives a request up.
     pub timeout: SimTime,
+    /// How requests that failed are sent again. Response time runs from the first due time to the last answer.
+    pub retries: Option<Retries>,
 }
 
 /// How arrivals are spread.

@@ -1,7 +1,8 @@
 //! Components of every kind: where they run, what may refer to them. Each kind's own rules stand in its file.
 
 use super::Validator;
-use crate::scenario::{Component, ComponentKind, Host, HostId, Service, WorkerHolds};
+use crate::scenario::{Component, ComponentKind, Host, HostId, Service, WhenFull, WorkerHolds};
+use crate::units::SimTime;
 use crate::wire;
 
 impl Validator<'_> {
@@ -37,7 +38,10 @@ impl Validator<'_> {
             Some(wire::ComponentKind::LoadBalancer(file)) => {
                 ComponentKind::LoadBalancer(self.balancer(at, file, files))
             }
-            Some(wire::ComponentKind::Service(file)) => ComponentKind::Service(self.service(at, file)),
+            Some(wire::ComponentKind::Service(file)) => {
+                let host = host.map(|host| &hosts[usize::from(host)]);
+                ComponentKind::Service(self.service(at, file, host))
+            }
             Some(wire::ComponentKind::KvStore(file)) => {
                 self.single(at, "kv-store", host, hosts);
                 ComponentKind::KvStore(self.kv_store(at, file))
@@ -47,9 +51,15 @@ impl Validator<'_> {
                 ComponentKind::SqlStore(self.sql_store(at, file))
             }
             // What it would be is unknown and was reported; a service is what most references want.
-            None => {
-                ComponentKind::Service(Service { workers: 1, backlog: 0, worker_holds: WorkerHolds::Request })
-            }
+            None => ComponentKind::Service(Service {
+                workers: 1,
+                pool: None,
+                backlog: 0,
+                worker_holds: WorkerHolds::Request,
+                keep_alive: SimTime::from_secs(5),
+                when_full: WhenFull::Wait,
+                autoscale: None,
+            }),
         }
     }
 

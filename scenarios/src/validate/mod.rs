@@ -5,6 +5,7 @@
 
 mod balancer;
 mod calibration;
+mod calls;
 mod component;
 mod fault;
 mod host;
@@ -12,18 +13,21 @@ mod keyspace;
 mod kv_store;
 mod names;
 mod outcome;
+mod policy;
 mod request;
 mod service;
 mod sql_store;
 mod traffic;
+mod workers;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::scenario::{Component, ComponentKind, Run, Scenario, Source};
+use crate::scenario::{Component, ComponentKind, Policy, Run, Scenario, Source};
 use crate::units::{Seed, SimTime};
 use crate::wire::decode::{Decode, Decoder};
 use crate::wire::{self, File};
@@ -99,6 +103,11 @@ struct Validator<'t> {
     components: Names,
     keyspaces: Names,
     classes: Names,
+    policies: Names,
+    /// Policies that stand in steps, in the order of the file.
+    inline_policies: Vec<Policy>,
+    /// Calls that lead back to who waits for them, which several kinds of traffic may lead to.
+    reported_cycles: BTreeSet<String>,
     /// Components whose kind did not decode: reported once, not again by everything that refers to them.
     of_unknown_kind: Vec<bool>,
 }
@@ -111,9 +120,21 @@ impl<'t> Validator<'t> {
         let keyspaces = Names::new("keyspace", "keyspaces", file.keyspaces.0.iter().map(|(n, _)| n));
         let classes =
             Names::new("request class", "requests", file.requests.iter().flat_map(|n| &n.0).map(|(n, _)| n));
+        let policies = Names::new("policy", "policies", file.policies.0.iter().map(|(n, _)| n));
         let of_unknown_kind =
             file.components.iter().flat_map(|n| &n.0).map(|(_, c)| c.kind.is_none()).collect();
-        Self { file, d, hosts, components, keyspaces, classes, of_unknown_kind }
+        Self {
+            file,
+            d,
+            hosts,
+            components,
+            keyspaces,
+            classes,
+            policies,
+            inline_policies: Vec::new(),
+            reported_cycles: BTreeSet::new(),
+            of_unknown_kind,
+        }
     }
 
     /// Records a problem with what stands at a path, quoting it.
@@ -154,7 +175,9 @@ impl<'t> Validator<'t> {
         let components = self.components(&hosts);
         let keyspaces = self.keyspaces(&components);
         self.memory(&hosts, &components, &keyspaces);
+        let mut policies = self.policies();
         let requests = self.requests(&components);
+        policies.append(&mut self.inline_policies);
         let traffic = self.traffic(&run, &components, &requests);
         let faults = self.faults(&run, &hosts, &components);
         let thresholds = self.thresholds();
@@ -168,6 +191,7 @@ impl<'t> Validator<'t> {
             hosts,
             components,
             keyspaces,
+            policies,
             requests,
             traffic,
             faults,

@@ -26,10 +26,6 @@ impl Names {
         self.names.iter().position(|n| n == name).map(|i| i as u16)
     }
 
-    pub(super) fn name(&self, index: u16) -> &str {
-        &self.names[usize::from(index)]
-    }
-
     fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.names.iter().map(String::as_str))
     }

@@ -4,10 +4,14 @@ use super::Validator;
 use crate::law::DurationLaw;
 use crate::quantity::selector::{self, Piece};
 use crate::scenario::{
-    Action, ClassId, Component, ComponentId, ComponentKind, KeyspaceId, OnMiss, Path, PathPart, RequestClass,
-    Step,
+    Action, Component, ComponentId, ComponentKind, KeyspaceId, OnMiss, Path, PathPart, RequestClass, Step,
 };
+use crate::units::Ratio;
 use crate::wire;
+
+/// What a step can do.
+const ACTIONS: [&str; 10] =
+    ["work", "wait", "get", "mget", "set", "select", "update", "call", "third_party", "parallel"];
 
 impl Validator<'_> {
     pub(super) fn requests(&mut self, components: &[Component]) -> Vec<RequestClass> {
@@ -30,9 +34,13 @@ impl Validator<'_> {
                 );
                 self.problem(&path_at, expected, None);
             }
-            let steps = file.steps.0.iter();
-            let steps =
-                steps.filter_map(|(i, s)| self.step(&format!("{at}.steps[{i}]"), s, components)).collect();
+            // Steps within parallel ones are numbered after all others, so that these keep their draws.
+            let mut next = file.steps.0.len() as u32;
+            let mut steps = Vec::new();
+            for (number, (i, step)) in file.steps.0.iter().enumerate() {
+                let at = format!("{at}.steps[{i}]");
+                steps.extend(self.step(&at, step, components, number as u32, &mut next));
+            }
             classes.push(RequestClass {
                 name: name.clone(),
                 method: file.method,
@@ -64,7 +72,15 @@ impl Validator<'_> {
         parts
     }
 
-    fn step(&mut self, at: &str, file: &wire::Step, components: &[Component]) -> Option<Step> {
+    pub(super) fn step(
+        &mut self,
+        at: &str,
+        file: &wire::Step,
+        components: &[Component],
+        number: u32,
+        next: &mut u32,
+    ) -> Option<Step> {
+        let mut called = None;
         let mut actions: Vec<(&str, Option<Action>)> = Vec::new();
         let law = |law: &DurationLaw| *law;
         actions.extend(file.work.as_ref().map(law).map(|l| ("work", Some(Action::Work(l)))));
@@ -101,29 +117,42 @@ impl Validator<'_> {
             });
             actions.push(("update", action));
         }
-        let written = ["work", "wait", "get", "mget", "set", "select", "update"]
+        if let Some(call) = &file.call {
+            let call = self.call(&format!("{at}.call"), call, components);
+            called = call.as_ref().and_then(|(to, _)| *to);
+            actions.push(("call", call.map(|(_, action)| action)));
+        }
+        if let Some(third_party) = &file.third_party {
+            actions.push(("third_party", Some(self.third_party(&format!("{at}.third_party"), third_party))));
+        }
+        if let Some(parallel) = &file.parallel {
+            actions.push((
+                "parallel",
+                Some(self.parallel(&format!("{at}.parallel"), parallel, components, next)),
+            ));
+        }
+        let written = ACTIONS
             .into_iter()
             .filter(|key| self.d.locations.get(&format!("{at}.{key}")).is_some())
             .collect::<Vec<_>>();
         if written.len() != 1 {
             let found = if written.is_empty() { "none".to_owned() } else { written.join(" and ") };
-            let expected = "exactly one of work, wait, get, mget, set, select, update in a step";
+            let expected = format!("exactly one of {} in a step", ACTIONS.join(", "));
             let hint = (written.len() > 1).then(|| "make a step of each".to_owned());
             self.d.problem(at, found, expected, hint);
             return None;
         }
-        let callee = file.at.as_ref().and_then(|name| {
-            let path = format!("{at}.at");
-            let id = self.resolve(|v| &v.components, &path, name)?;
-            self.expect_kind(&path, id, components, "a service", |k| matches!(k, ComponentKind::Service(_)));
-            if !["work", "wait"].contains(&written[0]) {
-                let expected = format!("at with work or wait only, not with {}", written[0]);
-                self.problem(&path, expected, None);
-            }
-            Some(ComponentId(id))
-        });
+        let frame = self.step_frame(at, file, written[0], called, components);
         let (_, action) = actions.pop()?;
-        Some(Step { at: callee, action: action? })
+        Some(Step {
+            at: frame.at,
+            action: action?,
+            share: Ratio::new(file.share.get().min(1.0)),
+            repeat: file.repeat.0 as u32,
+            policy: frame.policy,
+            number,
+            place: at.to_owned(),
+        })
     }
 
     fn get(&mut self, at: &str, file: &wire::Get, components: &[Component]) -> Option<Action> {
@@ -143,37 +172,6 @@ impl Validator<'_> {
         let id = self.resolve(|v| &v.components, at, name?)?;
         self.expect_kind(at, id, components, "an sql-store", |k| matches!(k, ComponentKind::SqlStore(_)));
         Some(ComponentId(id))
-    }
-
-    /// The service that a request meets in the end, walking the balancers.
-    pub(super) fn served_by(&self, entry: u16, components: &[Component]) -> Option<ComponentId> {
-        let mut at = ComponentId(entry);
-        for _ in 0..=components.len() {
-            match &components[at.index()].kind {
-                ComponentKind::LoadBalancer(b) => at = b.to,
-                ComponentKind::Service(_) => return Some(at),
-                _ => return None,
-            }
-        }
-        None
-    }
-
-    /// A service cannot call itself for the steps of a class that it walks.
-    pub(super) fn no_self_call(&mut self, class: ClassId, by: ComponentId, requests: &[RequestClass]) {
-        let Some(class) = requests.get(class.index()) else { return };
-        let files = self.file.requests.iter().flat_map(|r| &r.0).find(|(n, _)| *n == class.name);
-        let name = self.components.name(by.0).to_owned();
-        let places: Vec<usize> = files
-            .into_iter()
-            .flat_map(|(_, c)| &c.steps.0)
-            .filter(|(_, step)| step.at.as_ref() == Some(&name))
-            .map(|(i, _)| *i)
-            .collect();
-        for i in places {
-            let at = format!("requests.{}.steps[{i}].at", class.name);
-            let expected = "a service other than the one that walks the steps";
-            self.problem(&at, expected, Some("leave at out: the service does its own steps".to_owned()));
-        }
     }
 }
 

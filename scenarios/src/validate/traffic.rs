@@ -36,7 +36,7 @@ impl Validator<'_> {
             let mix = self.mix(&at, file);
             if let Some(service) = to.and_then(|to| self.served_by(to, components)) {
                 for (class, _) in &mix {
-                    self.no_self_call(*class, service, requests);
+                    self.no_cycle_of_calls(*class, service, components, requests);
                 }
             }
             let rate = self.rate(&at, file, run);
@@ -49,6 +49,7 @@ impl Validator<'_> {
                 connections: file.common.connections.0 as u32,
                 max_in_flight: file.common.max_in_flight.0 as u32,
                 timeout: self.positive(&format!("{at}.timeout"), file.common.timeout),
+                retries: file.common.retries.as_ref().map(|r| self.retries(&format!("{at}.retries"), r)),
             });
         }
         all

@@ -63,6 +63,8 @@ macro_rules! table {
 
             fn schema(definitions: &mut Definitions) -> serde_json::Value {
                 if !definitions.contains_key(stringify!($name)) {
+                    // A table may hold itself: its place is taken before its keys are looked at.
+                    definitions.insert(stringify!($name).to_owned(), serde_json::Value::Null);
                     let (properties, required) = Self::properties(definitions);
                     definitions.insert(stringify!($name).to_owned(), serde_json::json!({
                         "description": Self::about(),

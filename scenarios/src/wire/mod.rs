@@ -14,12 +14,15 @@ mod fault;
 mod host;
 mod keyspace;
 mod kv_store;
+pub(crate) mod policy;
 mod prelude;
 mod published;
 mod request;
 mod service;
 mod sql_store;
+pub(crate) mod step;
 mod traffic;
+pub(crate) mod workers;
 
 pub(crate) use balancer::LoadBalancer;
 pub(crate) use calibration::Calibration;
@@ -61,6 +64,8 @@ table! {
         required components: Named<Component>,
         /// Populations of keys in the stores, by name. Key number 7 of keyspace `products` is called `products:7`.
         default keyspaces: Named<Keyspace> = Named::default(),
+        /// What callers do about calls that are slow or fail, by name.
+        default policies: Named<policy::Policy> = Named::default(),
         /// The kinds of request, by name.
         required requests: Named<RequestClass>,
         /// Where requests come from and how fast, by name.

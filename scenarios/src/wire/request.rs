@@ -2,8 +2,11 @@
 
 use crate::law::{DurationLaw, SizeLaw};
 use crate::scenario::Method;
+use crate::units::Ratio;
 
+use super::policy::PolicyReference;
 use super::prelude::*;
+use super::step::{Call, ThirdParty};
 
 table! {
     /// A kind of request.
@@ -20,7 +23,8 @@ table! {
 }
 
 table! {
-    /// One thing that a service does for a request: exactly one of `work`, `wait`, `get`, `mget`, `set`, `select`, `update`.
+    /// One thing that a service does for a request: exactly one of `work`, `wait`, `get`, `mget`, `set`, `select`,
+    /// `update`, `call`, `third_party`, `parallel`.
     Step {
         /// Takes processor time on the host of whoever does it.
         optional work: DurationLaw,
@@ -38,6 +42,18 @@ table! {
         optional update: Update,
         /// Another service that does this step (`work` or `wait`), called synchronously.
         optional at: String,
+        /// Calls another service, or a balancer before it, and waits for the answer.
+        optional call: Call,
+        /// Calls a web service of somebody else.
+        optional third_party: ThirdParty,
+        /// Steps that are taken at once; the next step begins when all of them are done.
+        optional parallel: List<Step>,
+        /// For which share of the requests the step is taken.
+        default share: Ratio = Ratio::new(1.0),
+        /// How often the step is taken, one time after another.
+        default repeat: Count<1, 1000> = Count(1),
+        /// What is done when its call is slow or fails: the name of a policy, or its table.
+        optional policy: PolicyReference,
     }
 }
 

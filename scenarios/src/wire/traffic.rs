@@ -3,6 +3,7 @@
 use crate::scenario::Arrivals;
 use crate::units::{Rate, SimTime};
 
+use super::policy::Retries;
 use super::prelude::*;
 
 tagged! {
@@ -29,6 +30,8 @@ table! {
         default max_in_flight: Some1M = Count(10_000),
         /// How long after it was sent a client gives a request up.
         default timeout: SimTime = SimTime::from_secs(10),
+        /// How users press reload: what failed, or was given up, is sent again. Response time runs from the first due time.
+        optional retries: Retries,
     }
 }
 

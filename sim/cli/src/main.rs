@@ -3,7 +3,6 @@
 mod arguments;
 mod run;
 mod summary;
-mod verify;
 
 use std::process::ExitCode;
 

@@ -8,4 +8,3 @@ mod load;
 mod queues;
 mod repeatable;
 mod stores;
-mod verify;
