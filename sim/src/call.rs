@@ -10,6 +10,7 @@ use scenarios::plan::RequestId;
 use scenarios::scenario::ClassId;
 
 use crate::event::Token;
+use crate::front::{DRAWS, Due};
 use crate::world::TIMER_BASE;
 
 /// No slot, no list, no pool.
@@ -94,6 +95,8 @@ pub(crate) struct Call {
     pub(crate) generation: u32,
     /// The next in the same queue.
     next: u32,
+    /// The slot of the client's request that it serves, or had.
+    pub(crate) root: u32,
     /// Who waits for its answer: a call's slot, or [`CLIENT`], [`CHECK`], [`NOBODY`].
     pub(crate) parent: u32,
     /// Where the connection that it uses goes when it is answered, as a place in the world's pools.
@@ -135,6 +138,7 @@ impl Call {
             work: 0,
             generation: 0,
             next: NONE,
+            root: NONE,
             parent,
             pool: NONE,
             connection: 0,
@@ -165,10 +169,19 @@ impl Call {
     }
 }
 
+/// What a client's request has drawn ahead.
+#[derive(Clone, Copy, Debug)]
+struct Drawn {
+    id: RequestId,
+    nanos: [u64; DRAWS],
+}
+
 /// All calls in flight.
 #[derive(Debug)]
 pub(crate) struct Calls {
     slots: Vec<Call>,
+    /// By the slot of the client's request. It outlives the request, and goes by its id.
+    drawn: Vec<Drawn>,
     free: u32,
     limit: u32,
 }
@@ -176,7 +189,7 @@ pub(crate) struct Calls {
 impl Calls {
     /// With at most so many at once, and never more than there are slots for events.
     pub(crate) fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), free: NONE, limit: limit.min(TIMER_BASE) }
+        Self { slots: Vec::new(), drawn: Vec::new(), free: NONE, limit: limit.min(TIMER_BASE) }
     }
 
     /// The call's slot; none where there are too many.
@@ -196,6 +209,25 @@ impl Calls {
         call.generation = place.generation;
         *place = call;
         Some(slot)
+    }
+
+    /// Keeps what a client's request, just inserted, has drawn ahead.
+    #[inline]
+    pub(crate) fn keep_drawn(&mut self, slot: u32, due: &Due) {
+        self.slots[slot as usize].root = slot;
+        let drawn = Drawn { id: due.planned.id, nanos: due.nanos };
+        match self.drawn.get_mut(slot as usize) {
+            Some(place) => *place = drawn,
+            None => self.drawn.resize(slot as usize + 1, drawn),
+        }
+    }
+
+    /// The duration that a call drew ahead for a step, if it did.
+    #[inline]
+    pub(crate) fn drawn(&self, slot: u32, step: u16) -> Option<u64> {
+        let call = &self.slots[slot as usize];
+        let drawn = self.drawn.get(call.root as usize).filter(|drawn| drawn.id == call.id)?;
+        drawn.nanos.get(usize::from(step)).copied()
     }
 
     #[inline]

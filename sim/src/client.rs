@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 
 use results::{Failure, Outcome};
-use scenarios::plan::Planned;
 use scenarios::scenario::ClassId;
 use scenarios::units::SimTime;
 
 use crate::call::{CLIENT, Call, Fifo, Phase, UNOPENED};
+use crate::front::Due;
 use crate::gauge::Gauge;
 use crate::instance::Answer;
 use crate::timeout::TimeoutRing;
@@ -156,7 +156,8 @@ pub(crate) struct Client {
 impl World {
     /// A request comes due.
     #[inline]
-    pub(crate) fn come_due(&mut self, planned: &Planned) {
+    pub(crate) fn come_due(&mut self, due: &Due) {
+        let planned = &due.planned;
         self.now = planned.due.as_nanos();
         self.counts.due += 1;
         let traffic = planned.traffic.index();
@@ -172,6 +173,7 @@ impl World {
         let Some(slot) = room.then(|| self.calls.insert(call)).flatten() else {
             return self.drop_request(planned.class, planned.due);
         };
+        self.calls.keep_drawn(slot, due);
         client.in_flight += 1;
         self.in_flight += 1;
         match client.connections.take() {

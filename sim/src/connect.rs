@@ -139,7 +139,7 @@ impl World {
         let caller = &self.calls[parent];
         let from = caller.at;
         let mut call = Call::new(caller.id, caller.class, parent, self.now);
-        call.traffic = caller.traffic;
+        (call.root, call.traffic) = (caller.root, caller.traffic);
         call.from = from;
         call.at = at;
         call.pool = target.pool(from, at);

@@ -1,12 +1,15 @@
 //! A level over time and its time-weighted mean.
 
 /// A level that changes at events; knows its mean since it was last read.
+///
+/// A step up at time t adds (now − t) to the area below the level, a step down takes it away. So the area is the level
+/// times now, less the times of the steps up, plus those of the steps down: one addition a step. The sums may wrap around
+/// 64 bits; the area of an interval does not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Gauge {
     level: u32,
-    since: u64,
-    /// Level × nanoseconds up to `since`.
-    area: u64,
+    /// Times of the steps down less those of the steps up, in nanoseconds.
+    steps: u64,
 }
 
 impl Gauge {
@@ -16,32 +19,56 @@ impl Gauge {
     }
 
     #[inline]
-    fn settle(&mut self, now: u64) {
-        self.area += u64::from(self.level) * (now - self.since);
-        self.since = now;
-    }
-
-    #[inline]
     pub(crate) fn up(&mut self, now: u64) {
-        self.settle(now);
         self.level += 1;
+        self.steps = self.steps.wrapping_sub(now);
     }
 
     #[inline]
     pub(crate) fn down(&mut self, now: u64) {
-        self.settle(now);
         debug_assert!(self.level > 0, "a level is not negative");
         self.level -= 1;
+        self.steps = self.steps.wrapping_add(now);
     }
 
     pub(crate) fn set(&mut self, now: u64, level: u32) {
-        self.settle(now);
+        let change = u64::from(self.level).wrapping_sub(u64::from(level));
+        self.steps = self.steps.wrapping_add(change.wrapping_mul(now));
         self.level = level;
     }
 
     /// The mean level over the `nanos` that end now, which began at the last reading.
     pub(crate) fn read(&mut self, now: u64, nanos: u64) -> f64 {
-        self.settle(now);
-        std::mem::take(&mut self.area) as f64 / nanos.max(1) as f64
+        let level = u64::from(self.level).wrapping_mul(now);
+        let area = self.steps.wrapping_add(level);
+        // The next interval begins here, with nothing below the level yet.
+        self.steps = 0_u64.wrapping_sub(level);
+        area as f64 / nanos.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_is_that_of_the_level_over_each_interval() {
+        let mut gauge = Gauge::default();
+        gauge.up(10);
+        gauge.up(20);
+        gauge.down(50);
+        // 0 for 10, 1 for 10, 2 for 30, 1 for 50.
+        assert_eq!(gauge.read(100, 100), 1.2);
+        gauge.set(150, 4);
+        assert_eq!(gauge.read(200, 100), 2.5);
+        gauge.set(200, 0);
+        assert_eq!(gauge.read(300, 100), 0.0);
+    }
+
+    #[test]
+    fn a_year_of_nanoseconds_at_a_high_level_does_not_lose_an_interval() {
+        let (mut gauge, year) = (Gauge::default(), 31_536_000_000_000_000);
+        (0..10_000).for_each(|_| gauge.up(year));
+        assert_eq!(gauge.read(year + 1_000, 1_000), 10_000.0);
     }
 }

@@ -9,10 +9,11 @@
 //! of up to half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
-//! - `simulation`: a run from outside; `topology`: from scenario to world; `world`: dispatch
+//! - `simulation`: a run from outside; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
+//! - [`mod@verify`]: the simulator held against closed formulas
 
 mod balancer;
 mod call;
@@ -21,9 +22,12 @@ mod connect;
 pub mod event;
 mod eviction;
 mod fault;
+mod front;
 mod gauge;
 mod health;
 mod host;
+pub mod http_cache;
+mod ids;
 mod instance;
 mod kv_store;
 #[cfg(test)]
@@ -34,12 +38,13 @@ mod program;
 mod sample;
 mod service;
 mod simulation;
-mod sql_store;
+pub mod sql_store;
 mod table;
 mod timeout;
 mod topology;
 #[cfg(test)]
 mod upstream_tests;
+pub mod verify;
 mod world;
 
 pub use simulation::{Progress, SimOutcome, Simulation};

@@ -1,5 +1,7 @@
 //! A service instance: workers, the queue before them, and the walk through a class's steps.
 
+use scenarios::law::DurationLaw;
+
 use crate::call::{Fifo, Phase};
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back, Flow};
@@ -77,14 +79,14 @@ impl World {
             }
             let step = self.steps[usize::from(call.step)];
             let flow = match step.op {
-                Op::Work(law) => {
-                    let work = self.draws.step(call.id, usize::from(step.draw), &law);
+                Op::Work(ref law) => {
                     let at = call.at;
-                    return self.take_core(at, slot, work.as_nanos(), Phase::Work);
+                    let work = self.step_nanos(slot, step.draw, law);
+                    return self.take_core(at, slot, work, Phase::Work);
                 }
-                Op::Wait(law) => {
-                    let wait = self.draws.step(call.id, usize::from(step.draw), &law);
-                    return self.wait_until(slot, self.now + wait.as_nanos(), Phase::Timed);
+                Op::Wait(ref law) => {
+                    let wait = self.step_nanos(slot, step.draw, law);
+                    return self.wait_until(slot, self.now + wait, Phase::Timed);
                 }
                 Op::Call { target, steps } => {
                     let service = self.service(slot);
@@ -109,6 +111,14 @@ impl World {
                 Flow::Failed => return self.finish(slot, false),
             }
         }
+    }
+
+    /// The duration of a call's step, in nanoseconds: drawn ahead, or now.
+    #[inline]
+    fn step_nanos(&self, slot: u32, step: u16, law: &DurationLaw) -> u64 {
+        self.calls
+            .drawn(slot, step)
+            .unwrap_or_else(|| self.draws.step(self.calls[slot].id, usize::from(step), law).as_nanos())
     }
 
     /// Time, or processor time, is over.

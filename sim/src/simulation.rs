@@ -9,13 +9,16 @@ use scenarios::diagnostic::Diagnostics;
 use scenarios::plan::Plan;
 use scenarios::units::SimTime;
 
+use crate::front::Front;
 use crate::topology;
 use crate::world::{Counts, World};
 
 /// Answers are waited for at the end for as long as the longest timeout, and this.
 const GRACE: SimTime = SimTime::from_secs(1);
-/// How many requests are simulated between two looks at the outside.
-const REQUESTS_PER_SLICE: f64 = 200_000.0;
+/// How many requests are planned at once, and simulated between two looks at the outside.
+const REQUESTS_PER_SLICE: f64 = 4_096.0;
+/// Below this many requests a second thread costs more than it saves.
+const REQUESTS_WORTH_A_THREAD: f64 = 50_000.0;
 
 /// A simulated run of a scenario.
 ///
@@ -49,14 +52,13 @@ const REQUESTS_PER_SLICE: f64 = 200_000.0;
 /// ```
 #[derive(Debug)]
 pub struct Simulation {
-    plan: Arc<Plan>,
+    front: Front,
     pub(crate) world: World,
     total: SimTime,
     /// When what is still unanswered is given up.
     end: SimTime,
     /// Up to where requests have come due.
     reached: SimTime,
-    slice: SimTime,
 }
 
 /// How far a run has come.
@@ -84,11 +86,20 @@ pub struct SimOutcome {
 }
 
 impl Simulation {
-    /// Builds the world of a scenario, prefill included.
+    /// Builds the world of a scenario, prefill included. A long run plans ahead on a second thread.
     ///
     /// # Errors
     /// With every field that the simulator does not implement, and where it stands.
     pub fn new(scenario: &Scenario) -> Result<Self, Diagnostics> {
+        let more = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        Self::with_threads(scenario, if more { 2 } else { 1 })
+    }
+
+    /// The same on one thread or on two. The outcome does not depend on it.
+    ///
+    /// # Errors
+    /// As [`Simulation::new`].
+    pub fn with_threads(scenario: &Scenario, threads: u32) -> Result<Self, Diagnostics> {
         let world = topology::build(scenario)?;
         let plan = Arc::new(Plan::new(scenario));
         let total = scenario.run.total();
@@ -97,7 +108,9 @@ impl Simulation {
         let expected = plan.expected(SimTime::ZERO, total).max(1.0);
         let slices = (expected / REQUESTS_PER_SLICE).clamp(100.0, 1e7);
         let slice = SimTime::from_nanos(((total.as_nanos() as f64 / slices) as u64).max(1));
-        Ok(Self { plan, world, total, end, reached: SimTime::ZERO, slice })
+        let ahead = threads > 1 && expected >= REQUESTS_WORTH_A_THREAD;
+        let front = Front::new(scenario, plan, slice, ahead);
+        Ok(Self { front, world, total, end, reached: SimTime::ZERO })
     }
 
     /// Runs to the end, or until `cancel` is set, where it is given up; says now and then how far it has come.
@@ -117,15 +130,16 @@ impl Simulation {
     /// Simulates the next slice of time; whether the run is over. After the last due time, answers are waited for as long
     /// as the longest timeout and a second more; what waits for a connection even then counts as dropped.
     pub fn advance(&mut self) -> bool {
-        let until = self.reached.saturating_add(self.slice).min(self.total);
-        let plan = Arc::clone(&self.plan);
-        for planned in plan.window(self.reached, until, 0, 1) {
-            let due = planned.due.as_nanos();
-            self.events_until(due);
-            self.world.come_due(&planned);
+        if let Some(batch) = self.front.next() {
+            for due in &batch.due {
+                self.events_until(due.planned.due.as_nanos());
+                self.world.come_due(due);
+            }
+            self.reached = batch.until;
+            self.front.give_back(batch);
         }
-        self.reached = until;
-        if until == self.total {
+        if self.reached == self.total {
+            let until = self.total;
             self.events_until(until.as_nanos());
             let end = self.end.as_nanos();
             while self.world.in_flight > 0 && self.world.events.next_time() <= end {

@@ -1,5 +1,7 @@
 //! The SQL store: so many statements at once, first come first served, each with its processor time on the host's cores.
 
+pub mod buffer_pool;
+
 use crate::call::{Fifo, Phase};
 use crate::gauge::Gauge;
 use crate::instance::{Continuation, Flow, Parked};
@@ -51,7 +53,9 @@ impl World {
             Op::Get { miss: Some(miss), .. } => &miss.law,
             op => unreachable!("{op:?} sends no statement"),
         };
-        let work = self.draws.statement(call.id, usize::from(step.draw), law).as_nanos();
+        let ahead = if matches!(step.op, Op::Sql { .. }) { self.calls.drawn(slot, step.draw) } else { None };
+        let work =
+            ahead.unwrap_or_else(|| self.draws.statement(call.id, usize::from(step.draw), law).as_nanos());
         let database = call.leaf;
         self.take_core(database, slot, work, Phase::Statement);
     }

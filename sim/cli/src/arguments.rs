@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use programs::{Part, Problem};
 
-use crate::run;
+use crate::{run, verify};
 
 const EXAMPLES: &str = "\
 Examples:
   sim run scenarios/library/quickstart.toml
   sim run scenarios/library/octivi/week.toml --from '2d 20h' --for 30m
   sim run scenarios/library/octivi/week.toml --for 1h --rate 10% --seed 7 --json
+  sim verify --quick
   sim completions bash > ~/.local/share/bash-completion/completions/sim
 
-Exit codes: 0 good, 1 no record could be written, 99 a threshold failed, 104 a bad scenario, 105 interrupted, 111 an
+Exit codes: 0 good, 1 no record could be written or the simulator differs from mathematics, 99 a threshold failed, 104 a bad scenario, 105 interrupted, 111 an
 invalid run.";
 
 /// Simulates a scenario, event by event
@@ -31,6 +32,8 @@ enum Command {
     /// Simulates a scenario and writes its run record
     #[command(after_help = EXAMPLES)]
     Run(RunArguments),
+    /// Holds the simulator against systems with closed solutions, and prints the table
+    Verify(VerifyArguments),
     /// Prints a completion script for a shell
     Completions {
         /// Which shell
@@ -56,11 +59,26 @@ pub(crate) struct RunArguments {
     pub(crate) json: bool,
 }
 
+/// How much is verified.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// A twenty-fifth of the work, with intervals five times as wide
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// How many replications run at once; by default as many as there are cores. The table does not depend on it
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Prints no progress
+    #[arg(long, short = 'q')]
+    pub(crate) quiet: bool,
+}
+
 impl Arguments {
     /// Does what the command line says; the exit code.
     pub(crate) fn carry_out(self) -> Result<u8, Problem> {
         match self.command {
             Command::Run(arguments) => run::run(&arguments),
+            Command::Verify(arguments) => verify::run(&arguments),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "sim", &mut script);

@@ -3,6 +3,7 @@
 mod arguments;
 mod run;
 mod summary;
+mod verify;
 
 use std::process::ExitCode;
 

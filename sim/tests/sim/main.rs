@@ -8,3 +8,4 @@ mod load;
 mod queues;
 mod repeatable;
 mod stores;
+mod verify;

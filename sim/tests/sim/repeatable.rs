@@ -21,6 +21,20 @@ fn the_same_seed_gives_the_same_run() {
 }
 
 #[test]
+fn the_number_of_threads_changes_nothing() {
+    // Long enough that a second thread plans ahead.
+    let text = TROUBLE.replace("duration = \"40s\"", "duration = \"400s\"");
+    let scenario = Scenario::parse("trouble.toml", text).expect("the test's scenario is good");
+    let play = |threads| {
+        let mut simulation = Simulation::with_threads(&scenario, threads).expect("the simulator takes it");
+        simulation.run(&mut |_| {}, &AtomicBool::new(false))
+    };
+    let (one, two) = (play(1), play(2));
+    assert!(one.counts.due > 100_000, "{:?}", one.counts);
+    assert_eq!((one.counts, one.delta, one.samples), (two.counts, two.delta, two.samples));
+}
+
+#[test]
 fn no_request_is_lost_whatever_breaks() {
     // `run` holds due = ok + failed; seeds vary what is under way when something breaks.
     for seed in 10..30 {

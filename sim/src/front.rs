@@ -1,0 +1,169 @@
+//! The stage before the events: which requests come due, and the durations that they draw.
+//!
+//! All of it is a pure function of the scenario, so it may run ahead on a thread of its own; what it hands over is the
+//! same in either case. Draws beyond the first few of a class, and those of calls that no client's request stands
+//! behind, are made where they are needed: by the same function, so with the same outcome.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+
+use scenarios::Scenario;
+use scenarios::law::DurationLaw;
+use scenarios::plan::{Draws, Plan, Planned};
+use scenarios::scenario::{Action, ComponentKind};
+use scenarios::units::SimTime;
+
+/// How many durations of a request are drawn ahead: with its id they fill a cache line.
+pub(crate) const DRAWS: usize = 7;
+/// Batches on their way to the events: enough that neither stage waits for the other, few enough to stay in a cache.
+const BATCHES_AHEAD: usize = 3;
+
+/// What a step draws.
+#[derive(Clone, Copy, Debug)]
+enum Drawn {
+    Nothing,
+    Step(DurationLaw),
+    Statement(DurationLaw),
+}
+
+/// A request that comes due, and its first durations in nanoseconds, by the number of the step in its class.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    pub(crate) planned: Planned,
+    pub(crate) nanos: [u64; DRAWS],
+}
+
+/// The requests that come due up to a moment.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) until: SimTime,
+    pub(crate) due: Vec<Due>,
+}
+
+/// Produces batches, one slice of time after the other.
+#[derive(Debug)]
+struct Planner {
+    plan: Arc<Plan>,
+    draws: Draws,
+    classes: Vec<[Drawn; DRAWS]>,
+    reached: SimTime,
+    slice: SimTime,
+    total: SimTime,
+}
+
+impl Planner {
+    fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime) -> Self {
+        let drawn = |action: &Action| match action {
+            Action::Work(law) | Action::Wait(law) => Drawn::Step(*law),
+            Action::Select { database, .. } | Action::Update { database, .. } => {
+                match (&scenario.component(*database).kind, action) {
+                    (ComponentKind::SqlStore(s), Action::Update { .. }) => Drawn::Statement(s.write),
+                    (ComponentKind::SqlStore(s), _) => Drawn::Statement(s.read),
+                    _ => Drawn::Nothing,
+                }
+            }
+            _ => Drawn::Nothing,
+        };
+        let class = |class: &scenarios::scenario::RequestClass| {
+            let mut all = [Drawn::Nothing; DRAWS];
+            all.iter_mut().zip(&class.steps).for_each(|(place, step)| *place = drawn(&step.action));
+            all
+        };
+        Self {
+            plan,
+            draws: Draws::new(scenario),
+            classes: scenario.requests.iter().map(class).collect(),
+            reached: SimTime::ZERO,
+            slice,
+            total: scenario.run.total(),
+        }
+    }
+
+    /// Fills a batch with the next slice; false after the last.
+    fn fill(&mut self, batch: &mut Batch) -> bool {
+        batch.due.clear();
+        if self.reached >= self.total {
+            return false;
+        }
+        batch.until = self.reached.saturating_add(self.slice).min(self.total);
+        for planned in self.plan.window(self.reached, batch.until, 0, 1) {
+            let mut nanos = [0; DRAWS];
+            for (step, drawn) in self.classes[planned.class.index()].iter().enumerate() {
+                nanos[step] = match drawn {
+                    Drawn::Nothing => continue,
+                    Drawn::Step(law) => self.draws.step(planned.id, step, law).as_nanos(),
+                    Drawn::Statement(law) => self.draws.statement(planned.id, step, law).as_nanos(),
+                };
+            }
+            batch.due.push(Due { planned, nanos });
+        }
+        self.reached = batch.until;
+        true
+    }
+}
+
+/// Where the batches come from.
+#[derive(Debug)]
+pub(crate) enum Front {
+    /// Made when they are asked for.
+    Here(Box<HereState>),
+    /// Made ahead by a thread, which takes the empty ones back.
+    Ahead { full: Receiver<Batch>, empty: SyncSender<Batch> },
+}
+
+/// A planner and the batch that it fills.
+#[derive(Debug)]
+pub(crate) struct HereState {
+    planner: Planner,
+    spare: Batch,
+}
+
+impl Front {
+    /// Plans slices of time of this length, on a thread of its own where `ahead` says so and there is one to be had.
+    pub(crate) fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime, ahead: bool) -> Self {
+        let mut planner = Planner::new(scenario, plan, slice);
+        if !ahead {
+            return Self::Here(Box::new(HereState { planner, spare: Batch::default() }));
+        }
+        let (send_full, full) = sync_channel(BATCHES_AHEAD);
+        let (empty, take_empty) = sync_channel::<Batch>(BATCHES_AHEAD + 2);
+        let produce = move || {
+            loop {
+                let mut batch = match take_empty.try_recv() {
+                    Ok(batch) => batch,
+                    Err(TryRecvError::Empty) => Batch::default(),
+                    Err(TryRecvError::Disconnected) => return,
+                };
+                // The simulation may be gone before its end.
+                if !planner.fill(&mut batch) || send_full.send(batch).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("planner".to_owned())
+            .spawn(produce)
+            .expect("a machine that runs the simulation has room for a second thread");
+        Self::Ahead { full, empty }
+    }
+
+    /// The next slice's requests; none after the last.
+    pub(crate) fn next(&mut self) -> Option<Batch> {
+        match self {
+            Self::Here(state) => {
+                let mut batch = std::mem::take(&mut state.spare);
+                state.planner.fill(&mut batch).then_some(batch)
+            }
+            Self::Ahead { full, .. } => full.recv().ok(),
+        }
+    }
+
+    /// Gives a batch back to be filled again.
+    pub(crate) fn give_back(&mut self, batch: Batch) {
+        match self {
+            Self::Here(state) => state.spare = batch,
+            // A planner that is done takes nothing back.
+            Self::Ahead { empty, .. } => drop(empty.try_send(batch)),
+        }
+    }
+}

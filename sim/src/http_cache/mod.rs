@@ -1,0 +1,18 @@
+//! The HTTP cache, in Varnish's role: what it holds, for how long, and who fetches what is not there.
+//!
+//! - [`contents`]: what a request meets when it looks an object up, and what a fetch leaves behind
+//! - `store`: the objects by key, in bytes, with the list by which they are evicted
+//! - `expiry`: when objects go of themselves; `tags`: what a purge by tag reaches
+//!
+//! This half is data and rules only: it knows neither events nor back ends. The rules are those of Varnish 7.1 with its
+//! `malloc` storage; each file names its sources.
+
+pub mod contents;
+#[cfg(test)]
+mod contents_tests;
+mod expiry;
+mod store;
+mod tags;
+
+pub use contents::{Contents, Counts, Lookup, Settings};
+pub use store::ObjectId;
