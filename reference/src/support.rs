@@ -1,6 +1,6 @@
 //! What of a scenario this stack can run. Everything else is an error before anything is started.
 
-use scenarios::scenario::{Action, ComponentKind, WorkerHolds};
+use scenarios::scenario::{Action, ComponentKind, Eviction, WorkerHolds};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
@@ -63,6 +63,14 @@ fn components(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
                 if matches!(to.kind, ComponentKind::KvStore(_) | ComponentKind::SqlStore(_)) {
                     refuse(format!("components.{}.to", component.name), "name a service or a load balancer");
                 }
+            }
+            ComponentKind::KvStore(store)
+                if !matches!(store.eviction, Eviction::NoEviction | Eviction::VolatileLru) =>
+            {
+                refuse(
+                    format!("components.{}.eviction", component.name),
+                    "this stack's own store has \"noeviction\" and \"volatile-lru\"",
+                );
             }
             ComponentKind::Service(_) | ComponentKind::KvStore(_) | ComponentKind::SqlStore(_) => {}
             other => refuse(

@@ -10,6 +10,7 @@
 //! - [`plan`]: requests with due times, keys and sizes, the same for every world
 //! - [`mod@derive`]: a window of a scenario at a reduced rate, as a scenario of its own
 //! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
+//! - [`memory`]: what a record takes of a store's memory
 //! - [`library`]: scenarios that are compiled in; [`exit`]: exit codes of all programs
 
 pub mod curve;
@@ -19,6 +20,7 @@ pub mod exit;
 pub mod explain;
 pub mod law;
 pub mod library;
+pub mod memory;
 pub mod plan;
 pub mod quantity;
 pub mod rate;

@@ -10,7 +10,7 @@
 //!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
-//! - `client`, `balancer`, `health`, `service`, `host`, `kv_store` (`table`, `eviction`), `sql_store`: a state machine each
+//! - `client`, `balancer`, `health`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
 //! - [`mod@verify`]: the simulator held against closed formulas
@@ -29,7 +29,7 @@ mod host;
 pub mod http_cache;
 mod ids;
 mod instance;
-mod kv_store;
+pub mod kv_store;
 #[cfg(test)]
 mod leaks;
 #[allow(dead_code, reason = "no step asks for a policy yet")]
@@ -39,7 +39,6 @@ mod sample;
 mod service;
 mod simulation;
 pub mod sql_store;
-mod table;
 mod timeout;
 mod topology;
 #[cfg(test)]

@@ -7,22 +7,19 @@ use scenarios::diagnostic::{Diagnostic, Diagnostics};
 use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::{
-    Action, ComponentId, ComponentKind, Eviction, FaultKind, FaultTarget, WorkerHolds,
-};
+use scenarios::scenario::{Action, ComponentId, ComponentKind, FaultKind, FaultTarget, WorkerHolds};
 
 use crate::balancer::Balancer;
 use crate::call::{Calls, Fifo, NONE};
 use crate::client::{Client, Connections, Entry};
 use crate::connect::Pools;
 use crate::event::{EventQueue, Token};
-use crate::eviction::volatile_lru::VolatileLru;
 use crate::fault::FaultPlan;
 use crate::gauge::Gauge;
 use crate::health::{Check, Health};
 use crate::host::{Cores, Share};
 use crate::instance::{Instance, Kind};
-use crate::kv_store::{Contents, EXPIRY_NANOS, Keys, KvStore};
+use crate::kv_store::{Keys, KvStore};
 use crate::program::{Miss, Op, Step as StepOp};
 use crate::sample::Sampler;
 use crate::service::Service;
@@ -32,7 +29,6 @@ use crate::world::{Counts, Delay, Lists, TIMER_BASE, Timer, World};
 
 const CALIBRATION: Purpose = Purpose::named("sim-calibration");
 const CHECK_PHASE: Purpose = Purpose::named("sim-check-phase");
-const EVICTION: Purpose = Purpose::named("sim-eviction");
 
 /// Where the instances of each component, and the machines of each host, begin in the lists of all.
 struct Places {
@@ -341,7 +337,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             (Kind::Service, world.services.len())
         }
         ComponentKind::KvStore(s) => {
-            let store = kv_store(world, scenario, id, s, &calibration);
+            let store = KvStore::new(world, scenario, id, s, &calibration);
             world.stores.push(store);
             (Kind::Store, world.stores.len())
         }
@@ -372,47 +368,6 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         parked: Vec::new(),
     });
     world.instances[usize::from(at)].note_up(0);
-}
-
-fn kv_store(
-    world: &mut World,
-    scenario: &Scenario,
-    id: ComponentId,
-    s: &scenarios::scenario::KvStore,
-    calibration: &scenarios::scenario::ComponentCalibration,
-) -> KvStore {
-    let at = world.instances.len() as u32;
-    let policy = match s.eviction {
-        Eviction::VolatileLru => {
-            Some(VolatileLru::new(s.samples, Stream::new(world.seed, EVICTION, id.index() as u64)))
-        }
-        _ => None,
-    };
-    let mut contents = Contents::new(s.max_memory.map_or(u64::MAX, |b| b.get()), policy);
-    let mine = |k: &&Keys| k.keyspace.store == id;
-    contents.reserve(world.keys.iter().filter(mine).map(|k| k.keyspace.prefill as usize).sum());
-    let (persistent, cached): (Vec<&Keys>, Vec<&Keys>) =
-        world.keys.iter().filter(mine).partition(|k| k.keyspace.persistent);
-    for keys in persistent.into_iter().chain(cached) {
-        contents.prefill(keys, &world.draws);
-    }
-    // Evictions of the prefill are no part of the run.
-    contents.counts = crate::kv_store::KvCounts::default();
-    let expires = scenario.keyspaces.iter().any(|k| k.store == id && k.ttl.is_some());
-    let expiry_timer = world.add_timer(Timer::Expiry(at));
-    if expires {
-        world.events.schedule(EXPIRY_NANOS, expiry_timer);
-    }
-    KvStore {
-        command: calibration.command.map_or(0, |t| t.as_nanos()),
-        key: calibration.key.map_or(0, |t| t.as_nanos()),
-        contents,
-        running: false,
-        busy: Gauge::default(),
-        waiting: Fifo::new(),
-        queue: Gauge::default(),
-        expiry_timer,
-    }
 }
 
 /// The checks of every server by every instance of a balancer.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use scenarios::memory;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::Eviction;
 use scenarios::units::Seed;
@@ -12,8 +13,6 @@ use super::prefill::FILLER;
 use super::standing::Standing;
 use crate::emulated::clock::now_nanos;
 
-/// What a record costs beside its key and its value, in bytes: both worlds count so.
-pub(crate) const RECORD_OVERHEAD: u64 = 96;
 /// No expiry.
 const NEVER: u64 = u64::MAX;
 /// Not among the keys with a TTL.
@@ -77,6 +76,14 @@ struct Entry {
     volatile_at: u32,
 }
 
+impl Entry {
+    /// What it takes of memory, as Redis would count it.
+    fn bytes(&self) -> u64 {
+        let has_lifetime = self.volatile_at != NOT_VOLATILE;
+        memory::record_bytes(self.key.len() as u64, self.value.len() as u64, has_lifetime)
+    }
+}
+
 /// A value as it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contents<'a> {
@@ -118,7 +125,9 @@ pub(crate) struct Data {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     volatile: Vec<u32>,
+    /// Memory of the records, and of the tables of all keys and of those with a TTL.
     memory: u64,
+    tables: [u64; 2],
     counts: Counts,
     pool: Pool,
     stream: Stream,
@@ -138,6 +147,7 @@ impl Data {
             free: Vec::new(),
             volatile: Vec::new(),
             memory: 0,
+            tables: [0; 2],
             counts: Counts::default(),
             pool: Pool::default(),
             stream: Stream::new(seed, Purpose::named("store-sampling"), 0),
@@ -184,8 +194,9 @@ impl Data {
 
     /// Adds records that are there without having been written.
     pub(super) fn stand(&mut self, standing: Standing) {
-        self.memory += standing.bytes() + standing.len() * RECORD_OVERHEAD;
+        self.memory += standing.bytes();
         self.standing.push(standing);
+        self.note_tables();
     }
 
     /// Makes room for so many further records.
@@ -206,7 +217,7 @@ impl Data {
 
     /// Accounted memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        self.memory
+        self.memory + self.tables[0] + self.tables[1]
     }
 
     fn now_s(&self) -> u32 {
@@ -227,7 +238,7 @@ impl Data {
             let (keyspace, number) = self.find_standing(key)?;
             let size = self.standing[keyspace].size(number);
             self.standing[keyspace].take(number);
-            self.memory -= (key.len() + size) as u64 + RECORD_OVERHEAD;
+            self.memory -= memory::record_bytes(key.len() as u64, size as u64, false);
             return Some(self.insert(key, Value::Run(FILLER, size), self.now_s()));
         };
         if self.entry(slot).expires_ms <= self.now_ms {
@@ -270,11 +281,12 @@ impl Data {
         let now = self.now_s();
         let slot = match self.find(key) {
             Some(slot) => {
-                let (old, new) = (self.entry(slot).value.len() as u64, value.len() as u64);
-                self.memory = self.memory - old + new;
                 let entry = self.entry_mut(slot);
+                let old = entry.bytes();
                 entry.value = value;
                 entry.touched_s = now;
+                let new = entry.bytes();
+                self.memory = self.memory - old + new;
                 slot
             }
             None => self.insert(key, value, now),
@@ -287,7 +299,6 @@ impl Data {
     }
 
     fn insert(&mut self, key: &[u8], value: Value, now: u32) -> u32 {
-        self.memory += key.len() as u64 + value.len() as u64 + RECORD_OVERHEAD;
         let key: Rc<[u8]> = key.into();
         let entry = Entry {
             key: Rc::clone(&key),
@@ -296,6 +307,7 @@ impl Data {
             touched_s: now,
             volatile_at: NOT_VOLATILE,
         };
+        self.memory += entry.bytes();
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = Some(entry);
@@ -307,6 +319,7 @@ impl Data {
             }
         };
         self.index.insert(key, slot);
+        self.note_tables();
         slot
     }
 
@@ -324,7 +337,7 @@ impl Data {
         let entry = self.entries[slot as usize].take().expect("the index names occupied slots");
         self.index.remove(&entry.key);
         self.free.push(slot);
-        self.memory -= entry.key.len() as u64 + entry.value.len() as u64 + RECORD_OVERHEAD;
+        self.memory -= entry.bytes();
     }
 
     fn set_deadline(&mut self, slot: u32, deadline_ms: u64) {
@@ -333,16 +346,40 @@ impl Data {
         } else if self.entry(slot).volatile_at == NOT_VOLATILE {
             let place = u32::try_from(self.volatile.len()).expect("fewer than 2^32 records fit in memory");
             self.volatile.push(slot);
-            self.entry_mut(slot).volatile_at = place;
+            self.change_lifetime(slot, place);
+            self.note_tables();
         }
         self.entry_mut(slot).expires_ms = deadline_ms;
     }
 
+    /// Notes where among the keys with a TTL a record is, and what of memory that changes.
+    fn change_lifetime(&mut self, slot: u32, volatile_at: u32) {
+        let entry = self.entry_mut(slot);
+        let old = entry.bytes();
+        entry.volatile_at = volatile_at;
+        let new = entry.bytes();
+        self.memory = self.memory - old + new;
+    }
+
+    /// Lets the tables of the dictionaries that Redis would have grow with what is in them, though past the limit of
+    /// memory only where they are crowded. They do not shrink: Redis's do so below a tenth.
+    fn note_tables(&mut self) {
+        for (table, keys) in [(0, self.len()), (1, self.volatile.len() as u64)] {
+            let grown = memory::table_bytes(keys);
+            let fits = self.limits.max_memory.is_none_or(|limit| self.memory() + grown <= limit);
+            let crowded = keys as f64 > memory::MOST_LOAD * (self.tables[table] / 8) as f64;
+            if grown > self.tables[table] && (fits || crowded) {
+                self.tables[table] = grown;
+            }
+        }
+    }
+
     fn leave_volatile(&mut self, slot: u32) {
-        let place = std::mem::replace(&mut self.entry_mut(slot).volatile_at, NOT_VOLATILE);
+        let place = self.entry(slot).volatile_at;
         if place == NOT_VOLATILE {
             return;
         }
+        self.change_lifetime(slot, NOT_VOLATILE);
         self.volatile.swap_remove(place as usize);
         if let Some(&moved) = self.volatile.get(place as usize) {
             self.entry_mut(moved).volatile_at = place;
@@ -382,6 +419,7 @@ impl Data {
         self.free.clear();
         self.volatile.clear();
         self.memory = 0;
+        self.tables = [0; 2];
         self.pool = Pool::default();
     }
 
@@ -389,7 +427,7 @@ impl Data {
     /// any more.
     pub(crate) fn make_room(&mut self) -> bool {
         let Some(limit) = self.limits.max_memory else { return true };
-        while self.memory > limit {
+        while self.memory() > limit {
             if self.limits.eviction != Eviction::VolatileLru {
                 return false;
             }

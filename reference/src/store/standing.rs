@@ -5,6 +5,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use scenarios::memory;
+
 /// The length of the value of a key's number.
 type Sizes = Box<dyn Fn(u64) -> usize>;
 
@@ -38,10 +40,11 @@ impl Standing {
         self.keys - self.taken.len() as u64
     }
 
-    /// The lengths of all keys and values together.
+    /// What all of them take of memory.
     pub(super) fn bytes(&self) -> u64 {
         let standing = (0..self.keys).filter(|number| !self.taken.contains(number));
-        standing.map(|number| (self.prefix.len() + digits(number) + (self.sizes)(number)) as u64).sum()
+        let name = |number| (self.prefix.len() + digits(number)) as u64;
+        standing.map(|number| memory::record_bytes(name(number), (self.sizes)(number) as u64, false)).sum()
     }
 
     /// The number of a key that stands here.

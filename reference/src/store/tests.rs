@@ -1,12 +1,13 @@
 //! The store's rules, without a socket: time moves when the test says so.
 
+use scenarios::memory;
 use scenarios::plan::zipf::Zipf;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::Eviction;
 use scenarios::units::Seed;
 
 use super::command::{Session, execute};
-use super::data::{Contents, Data, Expiry, Limits, RECORD_OVERHEAD, Value};
+use super::data::{Contents, Data, Expiry, Limits, Value};
 use super::standing::Standing;
 use crate::emulated::clock::now_nanos;
 use crate::resp::request::parse_command;
@@ -114,7 +115,8 @@ fn lifetimes_do_not_run_while_the_clock_stands() {
 
 #[test]
 fn volatile_lru_keeps_persistent_keys_and_the_limit() {
-    let record = 3 + 100 + RECORD_OVERHEAD;
+    // 100 records and the tables for them.
+    let record = memory::record_bytes(3, 100, true) + 2 * 8 * 128 / 100 + 1;
     let mut data = store(Some(100 * record), Eviction::VolatileLru);
     for i in 0..50 {
         data.set(format!("p{i:02}").as_bytes(), Value::new(&[b'v'; 100]), Expiry::Never);
@@ -125,7 +127,7 @@ fn volatile_lru_keeps_persistent_keys_and_the_limit() {
         assert!(data.memory() <= 101 * record);
     }
     assert!((0..50).all(|i| data.contains(format!("p{i:02}").as_bytes())));
-    assert!(data.volatile_len() >= 50 && data.counts().evicted >= 949);
+    assert!(data.volatile_len() >= 50 && data.counts().evicted >= 930);
     // Once the cache is gone, there is nothing left to evict.
     let mut refused = 0;
     for i in 50..120 {
@@ -138,7 +140,7 @@ fn volatile_lru_keeps_persistent_keys_and_the_limit() {
 
 #[test]
 fn noeviction_refuses_writes_at_the_limit() {
-    let mut data = store(Some(150), Eviction::NoEviction);
+    let mut data = store(Some(250), Eviction::NoEviction);
     assert_eq!(run(&mut data, "SET a 1 EX 100"), "+OK\r\n");
     assert_eq!(run(&mut data, "SET b 1 EX 100"), "+OK\r\n", "Redis looks before it writes");
     assert!(run(&mut data, "SET c 1").starts_with("-OOM"));
@@ -151,7 +153,8 @@ fn records_that_stand_behave_like_written_ones() {
     let mut data = store(None, Eviction::NoEviction);
     data.stand(Standing::new("carts", 12, Box::new(|number| 10 + number as usize)));
     let memory = data.memory();
-    let expected: u64 = (0..12).map(|n| format!("carts:{n}").len() as u64 + 10 + n + RECORD_OVERHEAD).sum();
+    let record = |n: u64| memory::record_bytes(format!("carts:{n}").len() as u64, 10 + n, false);
+    let expected = (0..12).map(record).sum::<u64>() + memory::table_bytes(12);
     assert_eq!((data.len(), memory), (12, expected));
     assert_eq!(data.get(b"carts:11"), Some(Contents::Run(b'x', 21)));
     for stranger in ["carts:12", "carts:", "carts:01", "carts:+1", "cart:1", "carts:99999999999999999999999"]
@@ -170,7 +173,7 @@ fn records_that_stand_behave_like_written_ones() {
     ] {
         assert_eq!(run(&mut data, command), reply, "{command}");
     }
-    assert_eq!(data.memory(), memory - (7 + 13 + 96) - (7 + 14 + 96));
+    assert_eq!(data.memory(), memory - record(3) - record(4));
 }
 
 /// Redis 7.0 itself, on a Zipf(1.0) trace over 500,000 cache keys at 20,000 requests a second, with room for 99,525 of
@@ -179,8 +182,8 @@ fn records_that_stand_behave_like_written_ones() {
 fn sampled_lru_has_the_hit_ratio_of_redis() {
     let mut stream = Stream::new(Seed(5), Purpose::named("store-test"), 0);
     let zipf = Zipf::new(500_000, 1.0);
-    let record = 6 + 100 + RECORD_OVERHEAD;
-    let mut data = store(Some(99_525 * record), Eviction::VolatileLru);
+    let limit = 99_525 * memory::record_bytes(6, 100, true) + 2 * memory::table_bytes(99_525);
+    let mut data = store(Some(limit), Eviction::VolatileLru);
     let (requests, mut hits) = (2_000_000, 0);
     for i in 0..requests {
         if i % 20 == 0 {

@@ -14,12 +14,58 @@ pub struct KvStore {
     pub samples: u32,
 }
 
-/// What a store does when a write would pass its memory limit.
+/// What a store does when a write would pass its memory limit: Redis's `maxmemory-policy`. The `volatile` ones look among
+/// keys with a TTL, the others among all keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Eviction {
     /// Refuses the write.
     NoEviction,
-    /// Evicts, among keys with a TTL, one that seems least recently used.
+    /// Evicts one that seems least recently used, among keys with a TTL.
     VolatileLru,
+    /// Evicts one that seems least often used, among keys with a TTL.
+    VolatileLfu,
+    /// Evicts any, among keys with a TTL.
+    VolatileRandom,
+    /// Evicts one that expires soon.
+    VolatileTtl,
+    /// Evicts one that seems least recently used, among all keys.
+    AllkeysLru,
+    /// Evicts one that seems least often used, among all keys.
+    AllkeysLfu,
+    /// Evicts any, among all keys.
+    AllkeysRandom,
+}
+
+impl Eviction {
+    /// Every policy.
+    pub const ALL: [Self; 8] = [
+        Self::NoEviction,
+        Self::VolatileLru,
+        Self::VolatileLfu,
+        Self::VolatileRandom,
+        Self::VolatileTtl,
+        Self::AllkeysLru,
+        Self::AllkeysLfu,
+        Self::AllkeysRandom,
+    ];
+
+    /// Its name in Redis's configuration and in a file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoEviction => "noeviction",
+            Self::VolatileLru => "volatile-lru",
+            Self::VolatileLfu => "volatile-lfu",
+            Self::VolatileRandom => "volatile-random",
+            Self::VolatileTtl => "volatile-ttl",
+            Self::AllkeysLru => "allkeys-lru",
+            Self::AllkeysLfu => "allkeys-lfu",
+            Self::AllkeysRandom => "allkeys-random",
+        }
+    }
+
+    /// Whether keys without a TTL may be evicted.
+    pub const fn takes_all_keys(self) -> bool {
+        matches!(self, Self::AllkeysLru | Self::AllkeysLfu | Self::AllkeysRandom)
+    }
 }

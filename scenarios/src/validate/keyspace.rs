@@ -2,12 +2,11 @@
 
 use super::Validator;
 use crate::law::Law;
+use crate::memory;
+use crate::rng::{Purpose, Stream};
 use crate::scenario::{Component, ComponentId, ComponentKind, Keyspace, Ttl};
-use crate::units::{Ratio, SimTime};
+use crate::units::{Ratio, Seed, SimTime};
 use crate::wire::decode::Count;
-
-/// What a record takes in a store beside its key and value, in bytes.
-pub(crate) const RECORD_OVERHEAD: u64 = 96;
 
 impl Validator<'_> {
     pub(super) fn keyspaces(&mut self, components: &[Component]) -> Vec<Keyspace> {
@@ -23,6 +22,17 @@ impl Validator<'_> {
                 });
             }
             let keys = file.keys.map_or(1, |Count(keys)| keys);
+            if let Some(ComponentKind::KvStore(kv)) =
+                store.and_then(|s| components.get(usize::from(s))).map(|c| &c.kind)
+                && file.persistent
+                && kv.eviction.takes_all_keys()
+            {
+                let policy = kv.eviction.name();
+                let hint = format!("write eviction = \"{}\"", policy.replace("allkeys", "volatile"));
+                let expected =
+                    format!("no persistent keyspace in a store with {policy}, which evicts any key");
+                self.problem(&format!("{at}.persistent"), expected, Some(hint));
+            }
             if file.persistent && file.ttl.is_some() {
                 let hint = "leave ttl or persistent = true out".to_owned();
                 self.problem(&format!("{at}.ttl"), "no ttl in a persistent keyspace", Some(hint));
@@ -56,9 +66,15 @@ impl Validator<'_> {
     }
 }
 
-/// The mean memory of a record: its key, its value and the overhead.
+/// The mean memory of a record, its part of a table included: by a few thousand draws of its value, as what the allocator
+/// adds depends on the size.
 pub(crate) fn record_bytes(keyspace: &Keyspace) -> f64 {
+    const DRAWS: u64 = 4_096;
+    let mut stream = Stream::new(Seed(0), Purpose::named("record-bytes"), 0);
     // A key is the keyspace's name, a colon and a number of about as many digits as the last one has.
-    let key = keyspace.name.len() as f64 + 1.0 + (keyspace.keys as f64).log10().ceil().max(1.0);
-    key + keyspace.value.mean() + RECORD_OVERHEAD as f64
+    let name = keyspace.name.len() as u64 + 1 + (keyspace.keys as f64).log10().ceil().max(1.0) as u64;
+    let mut record =
+        || memory::record_bytes(name, keyspace.value.sample(&mut stream, u64::MAX), keyspace.ttl.is_some());
+    let records: u64 = (0..DRAWS).map(|_| record()).sum();
+    records as f64 / DRAWS as f64 + memory::table_bytes(keyspace.keys) as f64 / keyspace.keys as f64
 }

@@ -17,4 +17,13 @@ table! {
     }
 }
 
-words!(Eviction { "noeviction" => NoEviction, "volatile-lru" => VolatileLru });
+words!(Eviction {
+    "noeviction" => NoEviction,
+    "volatile-lru" => VolatileLru,
+    "volatile-lfu" => VolatileLfu,
+    "volatile-random" => VolatileRandom,
+    "volatile-ttl" => VolatileTtl,
+    "allkeys-lru" => AllkeysLru,
+    "allkeys-lfu" => AllkeysLfu,
+    "allkeys-random" => AllkeysRandom,
+});

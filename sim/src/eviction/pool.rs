@@ -5,26 +5,27 @@
 
 const SIZE: usize = 16;
 
-/// Candidates in order of idle time, the best to evict last.
+/// Candidates in order of their score (idle time, for one), the best to evict last. Of equals, the one that came first is
+/// evicted first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     entries: Vec<(u64, u64)>,
 }
 
 impl Pool {
-    /// Offers a candidate: its idle time and its key.
-    pub(crate) fn offer(&mut self, idle: u64, key: u64) {
-        let place = self.entries.partition_point(|(i, _)| *i < idle);
+    /// Offers a candidate: its score and its key. A key may be in the pool more than once.
+    pub(crate) fn offer(&mut self, score: u64, key: u64) {
+        let place = self.entries.partition_point(|(s, _)| *s < score);
         if self.entries.len() < SIZE {
-            self.entries.insert(place, (idle, key));
+            self.entries.insert(place, (score, key));
         } else if place > 0 {
-            // The least idle makes room.
-            self.entries.remove(0);
-            self.entries.insert(place - 1, (idle, key));
+            // The lowest score makes room.
+            self.entries.copy_within(1..place, 0);
+            self.entries[place - 1] = (score, key);
         }
     }
 
-    /// Takes the candidate that seems least recently used.
+    /// Takes the best candidate.
     pub(crate) fn best(&mut self) -> Option<u64> {
         self.entries.pop().map(|(_, key)| key)
     }

@@ -61,7 +61,7 @@ timeout = "10s"
 }
 
 /// Room for about 99,525 cache keys.
-const MAX_MEMORY: u64 = 203_760_000;
+const MAX_MEMORY: u64 = 188_538_384;
 
 /// Che's approximation for LRU under the independent reference model: the hit ratio with room for `room` keys.
 fn che(keys: usize, exponent: f64, room: f64) -> f64 {

@@ -1,250 +1,27 @@
 //! The key-value store: one thread, commands in order, Redis's rules for memory and lifetimes.
 //!
-//! Keys of cache keyspaces are followed one by one. Persistent keyspaces are always complete while the store is up, so
-//! they need no identity: they hold a fixed amount of memory, summed exactly up to a million keys and beyond that taken as
-//! the mean value size times the number of keys. Not modelled: Redis's fast expiry cycle between events.
+//! Owns the thread, its queue and what commands cost; what is held, and by which rules, is [`Contents`]' matter.
+
+mod contents;
+pub(crate) mod dict;
+mod expiry;
+mod keyspace;
+mod table;
 
 use results::sample::{EVICTIONS, EXPIRED, HITS, KEYS, KEYS_WITH_TTL, MEMORY_BYTES, MISSES};
-use scenarios::law::SizeLaw;
-use scenarios::plan::Draws;
-use scenarios::scenario::{Keyspace, KeyspaceId};
+use scenarios::Scenario;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::{ComponentCalibration, ComponentId};
 
 use crate::call::{DEAD, Fifo, NONE, Phase};
-use crate::eviction::volatile_lru::VolatileLru;
 use crate::gauge::Gauge;
 use crate::instance::{Continuation, Flow, Parked};
 use crate::program::{Miss, Op};
-use crate::table::{Entry, Table};
-use crate::world::World;
+use crate::world::{Timer, World};
 
-/// What a record takes beside its key and its value.
-const RECORD_BYTES: u64 = 96;
-/// Persistent keyspaces up to this size have their memory summed key by key.
-const SUMMED_KEYS: u64 = 1_000_000;
-/// Redis's active expiry (expire.c): every 100 ms, keys by twenties, again while more than a tenth had expired.
-pub(crate) const EXPIRY_NANOS: u64 = 100_000_000;
-const EXPIRY_KEYS: usize = 20;
-/// Stands for Redis's limit of a quarter of the processor's time, at about a microsecond a key.
-const EXPIRY_ROUNDS: usize = 1_000;
-
-/// A keyspace as its store sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct Keys {
-    pub(crate) id: KeyspaceId,
-    pub(crate) keyspace: Keyspace,
-}
-
-impl Keys {
-    fn name(&self, key: u64) -> u64 {
-        (self.id.index() as u64 + 1) << 48 | key
-    }
-
-    fn law(&self) -> &SizeLaw {
-        &self.keyspace.value
-    }
-
-    /// The length of `name:key`.
-    fn name_bytes(&self, key: u64) -> u64 {
-        self.keyspace.name.len() as u64 + 2 + u64::from(key.checked_ilog10().unwrap_or(0))
-    }
-
-    fn record_bytes(&self, draws: &Draws, key: u64) -> u64 {
-        self.name_bytes(key) + draws.value_size(self.id, key, self.law()) + RECORD_BYTES
-    }
-
-    /// Memory of the whole keyspace.
-    pub(crate) fn total_bytes(&self, draws: &Draws) -> u64 {
-        let keys = self.keyspace.keys;
-        if keys <= SUMMED_KEYS {
-            return (0..keys).map(|key| self.record_bytes(draws, key)).sum();
-        }
-        // Keys of each number of digits, up to and including that of the greatest.
-        let (mut digits, mut from, mut names) = (1_u32, 0_u64, 0_u64);
-        while from < keys {
-            let until = 10_u64.saturating_pow(digits).min(keys);
-            names += (until - from) * (self.keyspace.name.len() as u64 + 1 + u64::from(digits));
-            (from, digits) = (until, digits + 1);
-        }
-        names + (keys as f64 * self.law().mean()) as u64 + keys * RECORD_BYTES
-    }
-}
-
-/// Counts since the last sample.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct KvCounts {
-    pub(crate) hits: u64,
-    pub(crate) misses: u64,
-    pub(crate) evictions: u64,
-    pub(crate) expired: u64,
-}
-
-/// What the store holds, and the rules by which it changes.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    /// Keys with a TTL.
-    pub(crate) volatile: Table,
-    /// Keys of cache keyspaces without one.
-    pub(crate) lasting: Table,
-    pub(crate) persistent_keys: u64,
-    pub(crate) persistent_bytes: u64,
-    /// Records' memory, all told.
-    pub(crate) used_bytes: u64,
-    pub(crate) max_bytes: u64,
-    pub(crate) policy: Option<VolatileLru>,
-    pub(crate) counts: KvCounts,
-    /// Where active expiry goes on.
-    cursor: usize,
-}
-
-impl Contents {
-    pub(crate) fn new(max_bytes: u64, policy: Option<VolatileLru>) -> Self {
-        Self {
-            volatile: Table::with_room(0),
-            lasting: Table::with_room(0),
-            persistent_keys: 0,
-            persistent_bytes: 0,
-            used_bytes: 0,
-            max_bytes,
-            policy,
-            counts: KvCounts::default(),
-            cursor: 0,
-        }
-    }
-
-    /// Reads where keys would be, and nothing else: a wide read's cache misses then overlap instead of following each
-    /// other.
-    #[inline]
-    fn touch(&self, names: impl Iterator<Item = u64>) {
-        let sum = names.fold(0_u64, |sum, name| sum.wrapping_add(self.volatile.first_probe(name)));
-        std::hint::black_box(sum);
-    }
-
-    /// GET: whether the key is there.
-    #[inline]
-    fn read(&mut self, key: u64, now: u64) -> bool {
-        if let Some(slot) = self.volatile.find(key) {
-            let entry = self.volatile.at_mut(slot);
-            if entry.expires > now {
-                entry.used = seconds(now);
-                return true;
-            }
-            self.drop_volatile(slot);
-            self.counts.expired += 1;
-            return false;
-        }
-        self.lasting.find(key).is_some()
-    }
-
-    fn drop_volatile(&mut self, slot: usize) {
-        self.used_bytes -= u64::from(self.volatile.remove(slot).bytes);
-    }
-
-    /// What Redis does before every command; false where it stays above the limit, and writes are refused.
-    #[inline]
-    fn make_room(&mut self, now: u64) -> bool {
-        while self.used_bytes > self.max_bytes {
-            let Some(policy) = &mut self.policy else { return false };
-            let Some(victim) = policy.victim(&self.volatile, seconds(now)) else { return false };
-            self.drop_volatile(victim);
-            self.counts.evictions += 1;
-        }
-        true
-    }
-
-    /// SET: false where memory does not allow it.
-    fn write(&mut self, key: u64, bytes: u64, expires: Option<u64>, now: u64) -> bool {
-        if !self.make_room(now) {
-            return false;
-        }
-        let table = if expires.is_some() { &mut self.volatile } else { &mut self.lasting };
-        let entry =
-            Entry { key, expires: expires.unwrap_or(u64::MAX), used: seconds(now), bytes: bytes as u32 };
-        let replaced = table.insert(entry).map_or(0, |old| u64::from(old.bytes));
-        self.used_bytes = self.used_bytes + bytes - replaced;
-        true
-    }
-
-    /// Active expiry.
-    fn expire_some(&mut self, now: u64) {
-        for _ in 0..EXPIRY_ROUNDS {
-            if self.volatile.is_empty() {
-                return;
-            }
-            let (mut seen, mut expired) = (0, 0);
-            for _ in 0..20 * EXPIRY_KEYS {
-                if seen == EXPIRY_KEYS {
-                    break;
-                }
-                self.cursor &= self.volatile.capacity() - 1;
-                let entry = self.volatile.at(self.cursor);
-                if entry.key == 0 {
-                    self.cursor += 1;
-                    continue;
-                }
-                seen += 1;
-                if entry.expires <= now {
-                    expired += 1;
-                    // Another entry may have moved here: the cursor stays.
-                    self.drop_volatile(self.cursor);
-                } else {
-                    self.cursor += 1;
-                }
-            }
-            self.counts.expired += expired as u64;
-            if expired * 10 <= seen {
-                return;
-            }
-        }
-    }
-
-    /// The process died: only what is on disk comes back.
-    pub(crate) fn lose_all(&mut self) {
-        self.volatile = Table::with_room(0);
-        self.lasting = Table::with_room(0);
-        self.used_bytes = self.persistent_bytes;
-        if let Some(policy) = &mut self.policy {
-            policy.forget();
-        }
-    }
-
-    /// Puts a keyspace's persistent keys, or its prefilled ones, in place before the run.
-    pub(crate) fn prefill(&mut self, keys: &Keys, draws: &Draws) {
-        if keys.keyspace.persistent {
-            let bytes = keys.total_bytes(draws);
-            self.persistent_bytes += bytes;
-            self.used_bytes += bytes;
-            self.persistent_keys += keys.keyspace.keys;
-            return;
-        }
-        for key in (0..keys.keyspace.prefill).rev() {
-            let expires = draws.prefill_ttl(keys.id, &keys.keyspace, key).map(|ttl| ttl.as_nanos());
-            // A store that is full before it has a key to evict keeps what it has.
-            self.write(keys.name(key), keys.record_bytes(draws, key), expires, 0);
-        }
-    }
-
-    /// Tells each metric's value in the interval that ends here.
-    pub(crate) fn sample(&mut self, put: &mut dyn FnMut(&'static str, f64)) {
-        let counts = std::mem::take(&mut self.counts);
-        put(HITS, counts.hits as f64);
-        put(MISSES, counts.misses as f64);
-        put(EVICTIONS, counts.evictions as f64);
-        put(EXPIRED, counts.expired as f64);
-        let keys = self.persistent_keys + (self.volatile.len() + self.lasting.len()) as u64;
-        put(KEYS, keys as f64);
-        put(KEYS_WITH_TTL, self.volatile.len() as f64);
-        put(MEMORY_BYTES, self.used_bytes as f64);
-    }
-
-    /// Makes the tables large enough from the start.
-    pub(crate) fn reserve(&mut self, keys: usize) {
-        self.volatile = Table::with_room(keys);
-    }
-}
-
-fn seconds(now: u64) -> u32 {
-    (now / 1_000_000_000) as u32
-}
+pub use contents::{Contents, KvCounts, Rules};
+pub(crate) use expiry::EXPIRY_NANOS;
+pub(crate) use keyspace::Keys;
 
 #[derive(Debug)]
 pub(crate) struct KvStore {
@@ -259,10 +36,71 @@ pub(crate) struct KvStore {
     pub(crate) expiry_timer: u32,
 }
 
+const EVICTION: Purpose = Purpose::named("sim-eviction");
+
 /// How far a read with misses is: they are known, the database is asked, they are being written back.
 const MISSED: u8 = 1;
 const ASKED: u8 = 2;
 const FILLING: u8 = 3;
+
+impl KvStore {
+    /// The store as it is before the run, with the timer of its expiry cycle.
+    pub(crate) fn new(
+        world: &mut World,
+        scenario: &Scenario,
+        id: ComponentId,
+        store: &scenarios::scenario::KvStore,
+        calibration: &ComponentCalibration,
+    ) -> Self {
+        let at = world.instances.len() as u32;
+        let mine = |k: &&Keys| k.keyspace.store == id;
+        let rules = Rules {
+            max_bytes: store.max_memory.map_or(u64::MAX, |b| b.get()),
+            eviction: store.eviction,
+            samples: store.samples,
+            clock_offset_nanos: 0,
+        };
+        let prefilled = world.keys.iter().filter(mine).map(|k| k.keyspace.prefill as usize).sum();
+        let stream = Stream::new(world.seed, EVICTION, id.index() as u64);
+        let mut contents = Contents::new(&rules, prefilled, stream);
+        let (persistent, cached): (Vec<&Keys>, Vec<&Keys>) =
+            world.keys.iter().filter(mine).partition(|k| k.keyspace.persistent);
+        for keys in persistent.into_iter().chain(cached) {
+            keys.prefill(&mut contents, &world.draws);
+        }
+        // Evictions of the prefill are no part of the run.
+        contents.counts = KvCounts::default();
+        let expires = scenario.keyspaces.iter().any(|k| k.store == id && k.ttl.is_some());
+        let expiry_timer = world.add_timer(Timer::Expiry(at));
+        if expires {
+            world.events.schedule(EXPIRY_NANOS, expiry_timer);
+        }
+        Self {
+            command: calibration.command.map_or(0, |t| t.as_nanos()),
+            key: calibration.key.map_or(0, |t| t.as_nanos()),
+            contents,
+            running: false,
+            busy: Gauge::default(),
+            waiting: Fifo::new(),
+            queue: Gauge::default(),
+            expiry_timer,
+        }
+    }
+}
+
+impl Contents {
+    /// Tells each metric's value in the interval that ends here.
+    pub(crate) fn sample(&mut self, put: &mut dyn FnMut(&'static str, f64)) {
+        let counts = std::mem::take(&mut self.counts);
+        put(HITS, counts.hits as f64);
+        put(MISSES, counts.misses as f64);
+        put(EVICTIONS, counts.evictions as f64);
+        put(EXPIRED, counts.expired as f64);
+        put(KEYS, self.keys() as f64);
+        put(KEYS_WITH_TTL, self.keys_with_ttl() as f64);
+        put(MEMORY_BYTES, self.used_bytes() as f64);
+    }
+}
 
 impl World {
     fn store(&mut self, slot: u32) -> &mut KvStore {
@@ -371,6 +209,7 @@ impl World {
         let contents = &mut self.stores[usize::from(instance.index)].contents;
         match self.steps[usize::from(call.step)].op {
             Op::Get { keyspace, count, miss, .. } if call.stage != FILLING => {
+                contents.expire_before_sleep(self.now);
                 contents.make_room(self.now);
                 let keys = &self.keys[usize::from(keyspace)];
                 if keys.keyspace.persistent {
@@ -473,7 +312,7 @@ impl World {
         let instance = &self.instances[at as usize];
         let store = &mut self.stores[usize::from(instance.index)];
         if instance.killed == 0 && instance.stopped == 0 {
-            store.contents.expire_some(self.now);
+            store.contents.tick(self.now);
         }
         self.events.schedule(self.now + EXPIRY_NANOS, store.expiry_timer);
     }
