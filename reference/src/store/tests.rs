@@ -130,7 +130,7 @@ fn volatile_lru_keeps_persistent_keys_and_the_limit() {
     assert!(data.volatile_len() >= 50 && data.counts().evicted >= 930);
     // Once the cache is gone, there is nothing left to evict.
     let mut refused = 0;
-    for i in 50..120 {
+    for i in 50..150 {
         refused += u32::from(run(&mut data, &format!("SET p{i:02} {}", "v".repeat(100))).starts_with("-OOM"));
     }
     assert_eq!(data.volatile_len(), 0);
