@@ -142,6 +142,40 @@ impl SizeLaw {
     }
 }
 
+/// A law of counts from 1 on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CountLaw {
+    /// Always this many.
+    Constant(u32),
+    /// Geometric on 1, 2, 3, ...: after each one the same chance that it was the last.
+    Geometric {
+        /// The mean, from 1 on.
+        mean: f64,
+    },
+}
+
+impl CountLaw {
+    /// The expected count.
+    pub fn mean(&self) -> f64 {
+        match *self {
+            Self::Constant(count) => f64::from(count),
+            Self::Geometric { mean } => mean,
+        }
+    }
+
+    /// Draws a count.
+    pub fn sample(&self, stream: &mut Stream) -> u64 {
+        match *self {
+            Self::Constant(count) => u64::from(count),
+            // By inversion: P(more than n) = (1 - 1/mean)^n.
+            Self::Geometric { mean } if mean > 1.0 => {
+                1 + (stream.unit_open().ln() / (-1.0 / mean).ln_1p()) as u64
+            }
+            Self::Geometric { .. } => 1,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +203,23 @@ mod tests {
                 "{law:?}: mean {mean}, expected {} ± {error}",
                 law.mean()
             );
+        }
+    }
+
+    #[test]
+    fn geometric_counts_have_the_mean_and_variance_of_the_law() {
+        for mean in [1.0, 1.5, 6.0, 40.0] {
+            let law = CountLaw::Geometric { mean };
+            let mut stream = Stream::new(Seed(6), Purpose::named("law-test"), mean as u64);
+            let n = 200_000.0;
+            let draws: Vec<f64> = (0..n as u32).map(|_| law.sample(&mut stream) as f64).collect();
+            let found = draws.iter().sum::<f64>() / n;
+            let variance = mean * (mean - 1.0);
+            assert!((found - mean).abs() <= 5.0 * (variance / n).sqrt(), "mean {found}, expected {mean}");
+            let spread = draws.iter().map(|x| (x - found).powi(2)).sum::<f64>() / n;
+            // The fourth central moment of a geometric law is below 10 times its variance squared plus its variance.
+            let error = 5.0 * ((10.0 * variance * variance + variance) / n).sqrt();
+            assert!((spread - variance).abs() <= error, "variance {spread}, expected {variance}");
         }
     }
 

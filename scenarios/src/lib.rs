@@ -11,6 +11,7 @@
 //! - [`mod@derive`]: a window of a scenario at a reduced rate, as a scenario of its own
 //! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
 //! - [`memory`]: what a record takes of a store's memory
+//! - [`trace`]: recorded requests, from CSV
 //! - [`library`]: scenarios that are compiled in; [`exit`]: exit codes of all programs
 
 pub mod curve;
@@ -28,6 +29,7 @@ pub mod rng;
 pub mod scenario;
 pub mod schema;
 pub mod threshold;
+pub mod trace;
 pub mod units;
 mod validate;
 mod wire;

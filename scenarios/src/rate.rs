@@ -1,17 +1,25 @@
 //! The rate of arrivals over the timeline, and its integral, both ways.
 //!
 //! Every executor's rate is piecewise linear, so the cumulative rate is piecewise quadratic and is inverted exactly.
+//! Flash crowds and growth multiply a rate; see [`Modulation`].
 
-/// A piecewise linear rate over the timeline, in arrivals per second at nanoseconds; constant outside its points, or
-/// repeating with a period.
+mod modulation;
+
+pub use modulation::{Flash, Growth, Modulation};
+
+/// A piecewise linear rate over the timeline, in arrivals per second at seconds of the timeline; constant outside its
+/// corners, or repeating with a period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateCurve {
     /// Corners in strictly increasing time: seconds on the timeline, arrivals per second there.
     corners: Vec<(f64, f64)>,
-    /// The cumulative number of arrivals at each corner, from the first.
+    /// The cumulative number of arrivals at each corner. It is zero at the timeline's zero, where there is a corner, and
+    /// summed up outwards from it, so that it does not depend on how far the corners reach.
     cumulative: Vec<f64>,
     /// Seconds after which the curve repeats; the corners then span exactly one period from 0.
     period: Option<f64>,
+    /// The greatest rate, growth apart: what the plan's slices are cut by, as it does not depend on the run's length.
+    nominal_peak: f64,
 }
 
 impl RateCurve {
@@ -43,12 +51,20 @@ impl RateCurve {
         assert!(!corners.is_empty(), "a rate curve has a corner");
         assert!(corners.windows(2).all(|w| w[0].0 < w[1].0), "corners are in increasing time");
         assert!(corners.iter().all(|c| c.1.is_finite() && c.1 >= 0.0), "rates are finite and not negative");
-        let mut cumulative = vec![0.0];
-        for pair in corners.windows(2) {
-            let area = (pair[1].0 - pair[0].0) * f64::midpoint(pair[0].1, pair[1].1);
-            cumulative.push(cumulative[cumulative.len() - 1] + area);
+        let zero = corners.partition_point(|c| c.0 < 0.0).min(corners.len() - 1);
+        let area = |i: usize| {
+            let (left, right): ((f64, f64), (f64, f64)) = (corners[i], corners[i + 1]);
+            (right.0 - left.0) * f64::midpoint(left.1, right.1)
+        };
+        let mut cumulative = vec![0.0; corners.len()];
+        for i in zero + 1..corners.len() {
+            cumulative[i] = cumulative[i - 1] + area(i - 1);
         }
-        Self { corners, cumulative, period }
+        for i in (0..zero).rev() {
+            cumulative[i] = cumulative[i + 1] - area(i);
+        }
+        let nominal_peak = corners.iter().map(|c| c.1).fold(0.0, f64::max);
+        Self { corners, cumulative, period, nominal_peak }
     }
 
     /// The rate at a point of the timeline (seconds), in arrivals per second.
@@ -76,6 +92,24 @@ impl RateCurve {
         self.corners.iter().map(|c| c.1).fold(0.0, f64::max)
     }
 
+    /// The greatest rate in `from..=to` (seconds of the timeline): at its ends or at a corner between them.
+    pub fn peak_between(&self, from: f64, to: f64) -> f64 {
+        let mut peak = self.at(from).max(self.before(to));
+        let mut at = self.next_corner(from);
+        // A whole period holds every corner.
+        let end = self.period.map_or(to, |p| to.min(from + p));
+        while at < end {
+            peak = peak.max(self.at(at)).max(self.before(at));
+            at = self.next_corner(at);
+        }
+        peak
+    }
+
+    /// The greatest rate, growth apart.
+    pub(crate) fn nominal_peak(&self) -> f64 {
+        self.nominal_peak
+    }
+
     /// The cumulative rate: expected arrivals from the timeline's zero to here; negative before zero.
     pub fn cumulative(&self, seconds: f64) -> f64 {
         match self.period {
@@ -87,11 +121,11 @@ impl RateCurve {
         }
     }
 
-    /// Cumulative from the first corner, without regard to the period.
+    /// Cumulative from the corner at zero, without regard to the period.
     fn within(&self, t: f64) -> f64 {
         let next = self.corners.partition_point(|c| c.0 <= t);
         if next == 0 {
-            return (t - self.corners[0].0) * self.corners[0].1;
+            return self.cumulative[0] + (t - self.corners[0].0) * self.corners[0].1;
         }
         let left = self.corners[next - 1];
         let run = t - left.0;
@@ -102,6 +136,18 @@ impl RateCurve {
     /// Expected arrivals between two points of the timeline (seconds).
     pub fn expected(&self, from: f64, to: f64) -> f64 {
         self.cumulative(to) - self.cumulative(from)
+    }
+
+    /// As [`RateCurve::expected`], summed over the straight pieces of a short span: the result follows from the rate in the
+    /// span alone, to the last bit.
+    pub(crate) fn area(&self, from: f64, to: f64) -> f64 {
+        let (mut left, mut sum) = (from, 0.0);
+        while left < to {
+            let right = self.next_corner(left).min(to);
+            sum += (right - left) * f64::midpoint(self.at(left), self.before(right));
+            left = right;
+        }
+        sum
     }
 
     /// The moment in `from..=to` by which `arrivals` are expected after `from`.
@@ -121,6 +167,24 @@ impl RateCurve {
             left = right;
         }
         to
+    }
+
+    /// The first moment in `from..to` at which the rate is as `wanted`, which changes where the rate crosses `level`.
+    pub(crate) fn crossing(&self, from: f64, to: f64, wanted: fn(f64, f64) -> bool, level: f64) -> Option<f64> {
+        let mut left = from;
+        while left < to {
+            if wanted(self.at(left), level) {
+                return Some(left);
+            }
+            let right = self.next_corner(left).min(to);
+            let (start, end) = (self.at(left), self.before(right));
+            if wanted(end, level) && start != end {
+                let moment = left + (right - left) * ((level - start) / (end - start)).clamp(0.0, 1.0);
+                return Some(moment).filter(|m| *m < to);
+            }
+            left = right;
+        }
+        None
     }
 
     /// The first corner strictly after `t`.

@@ -3,7 +3,9 @@
 //! A stream is a pure function of (seed, purpose, coordinates): two runs, two worlds or two threads that ask for the
 //! same stream see the same numbers, whatever else they drew before. The generator is SplitMix64
 //! (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a counter through a
-//! finaliser, so that a stream costs two multiplications to open, and a request can have several of its own.
+//! finaliser. To open a stream costs two finalisers and to draw costs one, of two multiplications each, so that a request can
+//! have several streams of its own. Streams are told apart by hashing, so two may overlap by chance; with 2^64 states that
+//! takes billions of streams, and is then a matter of a few draws.
 
 use std::convert::Infallible;
 
@@ -11,7 +13,7 @@ use rand::rand_core::TryRng;
 
 use crate::units::Seed;
 
-/// What a stream is for. Streams of different purposes are independent.
+/// What a stream is for. Streams of different purposes start at unrelated places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purpose(u64);
 

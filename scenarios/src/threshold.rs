@@ -1,7 +1,7 @@
 //! Thresholds in k6's syntax, parsed: what is judged, over which requests, by which limit.
 //!
-//! `response_time = ["p(99)<250ms"]`, `"response_time{during:fault}" = [...]`, `failed = ["rate<0.1%"]`. Parsing from
-//! text lives here; evaluating against a run is the `results` crate's.
+//! `response_time = ["p(99)<250ms"]`, `"response_time{during:fault}" = [...]`, `failed = ["rate<0.1%"]`. Reading them
+//! from text is `quantity::selector`'s; evaluating them against a run is the `results` crate's.
 
 use crate::scenario::ClassId;
 

@@ -1,0 +1,69 @@
+//! The requests of a replayed file.
+
+use std::sync::Arc;
+
+use super::{ClassId, RequestId, SUBSTREAMS, TrafficId};
+use crate::scenario::Replay as Settings;
+use crate::trace::Trace;
+
+/// Bits of a request's name that hold its row.
+const ROW_BITS: u32 = 58;
+
+/// A traffic whose requests stand in a file, in order of their times.
+#[derive(Clone, Debug)]
+pub(super) struct Replay {
+    id: TrafficId,
+    trace: Arc<Trace>,
+}
+
+impl Replay {
+    pub(super) fn new(id: TrafficId, settings: &Settings) -> Self {
+        Self { id, trace: Arc::clone(&settings.trace) }
+    }
+
+    /// How many requests are due in a span of the timeline, in nanoseconds.
+    pub(super) fn count(&self, from: i64, to: i64) -> usize {
+        self.trace.first_at(to).saturating_sub(self.trace.first_at(from))
+    }
+
+    pub(super) fn class(&self, id: RequestId) -> ClassId {
+        self.trace.class(row(id))
+    }
+
+    /// The key that the file gives for a request.
+    pub(super) fn key(&self, id: RequestId) -> Option<u64> {
+        self.trace.key(row(id))
+    }
+
+    /// The rows of a segment from a nanosecond of the timeline on.
+    pub(super) fn rows(&self, from: i64, segment: (u32, u32)) -> Rows<'_> {
+        Rows { replay: self, segment, next: self.trace.first_at(from) }
+    }
+}
+
+fn row(id: RequestId) -> usize {
+    (id.0 & ((1 << ROW_BITS) - 1)) as usize
+}
+
+/// A walk through the rows of a segment: row r belongs to substream r mod 64.
+#[derive(Debug)]
+pub(super) struct Rows<'a> {
+    replay: &'a Replay,
+    segment: (u32, u32),
+    next: usize,
+}
+
+impl Rows<'_> {
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<(i64, RequestId)> {
+        let (index, of) = self.segment;
+        loop {
+            let row = self.next;
+            let at = self.replay.trace.nanos(row)?;
+            self.next += 1;
+            if (row as u32 % SUBSTREAMS) % of == index {
+                return Some((at, RequestId(u64::from(self.replay.id.0) << ROW_BITS | row as u64)));
+            }
+        }
+    }
+}
