@@ -1,9 +1,9 @@
-//! Named curves of traffic over a week: the shape alone, its integral being the caller's.
+//! Curves of traffic that repeat: the shape alone, its integral being the caller's.
 
 use crate::rate::RateCurve;
 
-/// The names of all curves.
-pub const NAMES: [&str; 1] = ["retail-week"];
+/// The names of the built-in curves.
+pub const NAMES: [&str; 2] = ["retail-week", "retail-day"];
 
 /// Seconds of a week.
 const WEEK: f64 = 604_800.0;
@@ -18,21 +18,59 @@ const DAY: [f64; 24] = [
 /// Monday to Sunday: a weekend of shopping at home, a quiet Friday.
 const DAYS: [f64; 7] = [1.0, 0.99, 0.99, 1.0, 0.97, 1.02, 1.03];
 
-/// The curve of this name, scaled so that a period has `expected` arrivals.
+/// The built-in curve of this name, scaled so that a period has `expected` arrivals.
 pub fn named(name: &str, expected: f64) -> Option<RateCurve> {
-    (name == "retail-week").then(|| retail_week(expected))
+    match name {
+        "retail-week" => {
+            let hours: Vec<f64> = DAYS.iter().flat_map(|day| DAY.map(|hour| hour * day)).collect();
+            Some(Shape::of_parts(&hours, WEEK).rate(expected))
+        }
+        "retail-day" => Some(Shape::of_parts(&DAY, WEEK / 7.0).rate(expected)),
+        _ => None,
+    }
 }
 
-/// Straight lines between the middles of hours, so the curve has no jump, not even from Sunday to Monday.
-fn retail_week(expected: f64) -> RateCurve {
-    let hours: Vec<f64> = DAYS.iter().flat_map(|day| DAY.map(|hour| hour * day)).collect();
-    let edge = f64::midpoint(hours[0], hours[hours.len() - 1]);
-    let mut corners = vec![(0.0, edge)];
-    corners.extend(hours.iter().enumerate().map(|(i, weight)| (i as f64 * 3600.0 + 1800.0, *weight)));
-    corners.push((WEEK, edge));
-    let whole = RateCurve::periodic(corners.clone()).expected(0.0, WEEK);
-    corners.iter_mut().for_each(|(_, rate)| *rate *= expected / whole);
-    RateCurve::periodic(corners)
+/// A curve without its scale: straight lines between corners over one period, its end as high as its start.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    corners: Vec<(f64, f64)>,
+}
+
+impl Shape {
+    /// From the rates in equal parts of the period (seconds): straight lines between the middles of the parts, also from
+    /// the last to the first, so that the curve has no jump.
+    pub(crate) fn of_parts(values: &[f64], period: f64) -> Self {
+        let part = period / values.len() as f64;
+        let middles = values.iter().enumerate().map(|(i, value)| ((i as f64 + 0.5) * part, *value));
+        Self::of_points(middles.collect(), period)
+    }
+
+    /// From points in increasing time within the period (seconds), joined by straight lines, also across its end.
+    pub(crate) fn of_points(points: Vec<(f64, f64)>, period: f64) -> Self {
+        let (first, last) = (points[0], points[points.len() - 1]);
+        let gap = period - last.0 + first.0;
+        let edge = last.1 + (first.1 - last.1) * (period - last.0) / gap;
+        let mut corners = Vec::with_capacity(points.len() + 2);
+        if first.0 > 0.0 {
+            corners.push((0.0, edge));
+        }
+        corners.extend(points);
+        corners.push((period, edge));
+        Self { corners }
+    }
+
+    /// Whether there is anything under the curve.
+    pub(crate) fn is_above_zero(&self) -> bool {
+        self.corners.iter().any(|(_, level)| *level > 0.0)
+    }
+
+    /// The curve, scaled so that a period has `expected` arrivals.
+    pub(crate) fn rate(&self, expected: f64) -> RateCurve {
+        let mut corners = self.corners.clone();
+        let whole = RateCurve::periodic(corners.clone()).expected(0.0, corners[corners.len() - 1].0);
+        corners.iter_mut().for_each(|(_, rate)| *rate *= expected / whole);
+        RateCurve::periodic(corners)
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +82,39 @@ mod tests {
         let curve = named("retail-week", 1e9).expect("the curve is known");
         assert!((curve.expected(0.0, WEEK) - 1e9).abs() < 1.0);
         assert!((curve.expected(3.0 * WEEK + 77.0, 4.0 * WEEK + 77.0) - 1e9).abs() < 1.0);
+    }
+
+    #[test]
+    fn each_hour_has_its_share_of_the_week() {
+        let curve = named("retail-week", 1e6).expect("the curve is known");
+        let all: f64 = DAYS.iter().map(|day| day * DAY.iter().sum::<f64>()).sum();
+        for (i, (day, hour)) in
+            DAYS.iter().flat_map(|day| DAY.iter().map(move |hour| (day, hour))).enumerate()
+        {
+            let from = i as f64 * 3600.0;
+            let (share, stated) = (curve.expected(from, from + 3600.0) / 1e6, day * hour / all);
+            // Straight lines between the middles of hours cut corners: 3% where Sunday night meets Monday.
+            assert!((share / stated - 1.0).abs() < 0.04, "hour {i}: {share}, stated {stated}");
+        }
+    }
+
+    #[test]
+    fn points_are_joined_across_the_end_of_the_period() {
+        let curve = Shape::of_points(vec![(10.0, 4.0), (70.0, 1.0)], 100.0).rate(100.0);
+        // From 1 at 70 over the period's end to 4 at 110: 3.25 at 100. The area is 60·2.5 + 40·2.5 = 250.
+        for (at, level) in [
+            (10.0, 4.0),
+            (40.0, 2.5),
+            (70.0, 1.0),
+            (90.0, 2.5),
+            (99.999, 3.25),
+            (100.001, 3.25),
+            (105.0, 3.625),
+        ] {
+            let found = curve.at(at);
+            assert!((found - level / 2.5).abs() < 1e-3, "{found} at {at}");
+        }
+        assert!((curve.expected(-30.0, 70.0) - 100.0).abs() < 1e-9);
     }
 
     #[test]

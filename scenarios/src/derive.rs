@@ -8,7 +8,7 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::diagnostic::Diagnostics;
 use crate::quantity::selector::{Condition, Selector};
-use crate::scenario::{ComponentKind, Scenario};
+use crate::scenario::{ComponentKind, Executor, Scenario};
 use crate::threshold::{Aggregate, Comparison, Metric};
 use crate::units::{Bytes, Rate, Ratio, SimTime};
 
@@ -107,6 +107,14 @@ pub fn window(
             return Err(Error::NoTraffic(rate));
         }
         Scaling { scenario, factor: rate.get(), notes: &mut notes }.all(&mut document);
+    }
+    for traffic in &scenario.traffic {
+        if let Executor::Replay(replay) = &traffic.executor {
+            // The derived scenario may be put anywhere.
+            let file = std::path::absolute(&replay.file).unwrap_or_else(|_| replay.file.clone());
+            let table = child(child(document.as_table_mut(), "traffic"), &traffic.name);
+            set(table, "file", file.to_string_lossy().into_owned());
+        }
     }
     let text = with_header(scenario, &document.to_string(), from, length, rate, seed, &notes);
     match Scenario::parse("derived.toml", text.as_str()) {
@@ -214,7 +222,10 @@ impl Scaling<'_> {
         }
         for traffic in &scenario.traffic {
             let table = child(child(root, "traffic"), &traffic.name);
-            self.traffic(table);
+            self.traffic(table, &traffic.name);
+            if matches!(traffic.executor, Executor::Users(_)) {
+                continue;
+            }
             let in_flight = (f64::from(traffic.max_in_flight) * self.factor).round() as i64;
             let least = i64::from(traffic.connections.min(traffic.max_in_flight));
             set(table, "max_in_flight", in_flight.clamp(least, 1_000_000));
@@ -231,22 +242,55 @@ impl Scaling<'_> {
         })
     }
 
-    fn traffic(&mut self, table: &mut dyn TableLike) {
+    fn traffic(&mut self, table: &mut dyn TableLike, name: &str) {
         for key in ["rate", "start_rate"] {
             self.rate(table, key);
         }
         if let Some(expected) = table.get("expected").and_then(Item::as_integer) {
             set(table, "expected", self.count(expected as u64).max(1));
         }
+        self.users(table, "vus", &format!("traffic.{name}.vus"));
+        self.users(table, "start_vus", &format!("traffic.{name}.start_vus"));
+        match table.get("executor").and_then(Item::as_str) {
+            Some("shared-iterations") => {
+                if let Some(iterations) = table.get("iterations").and_then(Item::as_integer) {
+                    set(table, "iterations", self.count(iterations as u64).max(1));
+                }
+            }
+            Some("replay") => {
+                let share = table.get("share").and_then(Item::as_str).and_then(|t| t.parse::<Ratio>().ok());
+                let share = share.map_or(1.0, Ratio::get) * self.factor;
+                if share > 1.0 {
+                    self.notes
+                        .push(format!("traffic.{name}.share: a file cannot be replayed more than once"));
+                }
+                set(table, "share", Ratio::new(share.min(1.0)).to_string());
+            }
+            _ => {}
+        }
         match table.get_mut("stages") {
-            Some(Item::ArrayOfTables(stages)) => stages.iter_mut().for_each(|stage| self.rate(stage, "to")),
+            Some(Item::ArrayOfTables(stages)) => stages.iter_mut().for_each(|stage| self.stage(stage, name)),
             Some(Item::Value(Value::Array(stages))) => {
                 stages
                     .iter_mut()
                     .filter_map(Value::as_inline_table_mut)
-                    .for_each(|stage: &mut InlineTable| self.rate(stage, "to"));
+                    .for_each(|stage: &mut InlineTable| self.stage(stage, name));
             }
             _ => {}
+        }
+    }
+
+    fn stage(&mut self, stage: &mut dyn TableLike, traffic: &str) {
+        self.rate(stage, "to");
+        self.users(stage, "to", &format!("traffic.{traffic}.stages"));
+    }
+
+    /// A number of users.
+    fn users(&mut self, table: &mut dyn TableLike, key: &str, at: &str) {
+        let users = table.get(key).and_then(Item::as_integer).and_then(|n| u32::try_from(n).ok());
+        if let Some(users) = users {
+            let scaled = if users == 0 { 0 } else { self.capacity(at, users) };
+            set(table, key, scaled);
         }
     }
 

@@ -7,7 +7,7 @@ mod topology;
 
 use std::fmt::Write as _;
 
-use crate::scenario::{ComponentKind, Scenario, Traffic};
+use crate::scenario::{Action, ComponentKind, Executor, Scenario, Step, Traffic, Users};
 use crate::units::{Bytes, SimTime};
 use crate::validate::record_bytes;
 
@@ -67,14 +67,29 @@ struct Numbers {
 
 impl Numbers {
     fn of(scenario: &Scenario, traffic: &Traffic) -> Self {
-        /// Points at which the rate is looked at for its peak.
-        const POINTS: u32 = 10_000;
         let run = &scenario.run;
         let (from, length) = (run.from.as_secs_f64(), run.duration.as_secs_f64());
-        let expected = traffic.rate.expected(from, from + length);
-        let at = |i: u32| traffic.rate.at(from + length * f64::from(i) / f64::from(POINTS));
-        Self { mean: expected / length, peak: (0..=POINTS).map(at).fold(0.0, f64::max), expected }
+        let (curve, factor) = match &traffic.executor {
+            // A user cannot ask again before having thought and been worked for.
+            Executor::Users(users) => (&users.level, 1.0 / least_cycle(scenario, traffic, users).max(1e-9)),
+            _ => (&traffic.rate, traffic.requests_per_arrival()),
+        };
+        let expected = curve.expected(from, from + length) * factor;
+        let peak = curve.peak_between(from, from + length) * factor;
+        Self { mean: expected / length, peak, expected }
     }
+}
+
+/// The mean time of a user's cycle without any queueing, in seconds: what bounds a closed loop's rate from above. See
+/// E. D. Lazowska et al., "Quantitative System Performance", 1984, chapter 5.
+fn least_cycle(scenario: &Scenario, traffic: &Traffic, users: &Users) -> f64 {
+    let step = |step: &Step| match &step.action {
+        Action::Work(law) | Action::Wait(law) => law.mean().as_secs_f64(),
+        _ => 0.0,
+    };
+    let class = |class| scenario.class(class).steps.iter().map(step).sum::<f64>();
+    let work: f64 = traffic.mix.iter().map(|(id, share)| share.get() * class(*id)).sum();
+    users.think.mean().as_secs_f64() + work
 }
 
 fn traffic(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
@@ -83,6 +98,17 @@ fn traffic(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     for traffic in &scenario.traffic {
         let n = Numbers::of(scenario, traffic);
         row(out, &traffic.name, &n)?;
+        match &traffic.executor {
+            Executor::Users(users) => {
+                let most = users.level.peak().round();
+                writeln!(out, "    a closed loop of {most} users at most: rates as if nothing ever queued")?;
+            }
+            Executor::Sessions(session) => {
+                let (all, visit) = (session.mean_requests(), session.requests);
+                writeln!(out, "    sessions of {visit} requests a visit, {all:.1} a user on average")?;
+            }
+            _ => {}
+        }
         for (class, share) in &traffic.mix {
             let part = |x| x * share.get();
             let class_numbers =

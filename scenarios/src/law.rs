@@ -92,6 +92,9 @@ const LONGEST_DRAW_NANOS: f64 = 365.0 * 86_400.0 * 1e9;
 pub struct DurationLaw(pub(crate) Law);
 
 impl DurationLaw {
+    /// No time at all.
+    pub const ZERO: Self = Self(Law::Constant(0.0));
+
     /// From a law in nanoseconds.
     pub const fn from_nanos(law: Law) -> Self {
         Self(law)

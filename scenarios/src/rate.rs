@@ -170,7 +170,13 @@ impl RateCurve {
     }
 
     /// The first moment in `from..to` at which the rate is as `wanted`, which changes where the rate crosses `level`.
-    pub(crate) fn crossing(&self, from: f64, to: f64, wanted: fn(f64, f64) -> bool, level: f64) -> Option<f64> {
+    pub(crate) fn crossing(
+        &self,
+        from: f64,
+        to: f64,
+        wanted: fn(f64, f64) -> bool,
+        level: f64,
+    ) -> Option<f64> {
         let mut left = from;
         while left < to {
             if wanted(self.at(left), level) {

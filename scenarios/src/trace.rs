@@ -54,18 +54,21 @@ pub(crate) struct Reading<'a> {
 impl Trace {
     /// Reads CSV with a header of `time_s` (or `time_ms`, `time_us`), `class` and perhaps `key`.
     pub(crate) fn read(input: impl Read, reading: &Reading<'_>) -> Result<Self, BadTrace> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(input);
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(input);
         let mut record = csv::StringRecord::new();
         let columns = Columns::of(reader.headers().map_err(|e| of_csv(&e))?)?;
         let mut trace = Self { nanos: Vec::new(), classes: Vec::new(), keys: Vec::new() };
         let (mut zero, mut last, mut number) = (None, 0, 0);
         while reader.read_record(&mut record).map_err(|e| of_csv(&e))? {
             let line = record.position().map_or(0, csv::Position::line);
-            let bad = |found: &str, expected: String| BadTrace { line, found: format!("{found:?}"), expected };
+            let bad =
+                |found: &str, expected: String| BadTrace { line, found: format!("{found:?}"), expected };
             let text = &record[columns.time];
-            let nanos = decimal_nanos(text, columns.digits)
-                .filter(|n| *n <= TIME_LIMIT)
-                .ok_or_else(|| bad(text, "a time as a decimal number, such as 12.5, of at most 100 years".to_owned()))?;
+            let nanos =
+                decimal_nanos(text, columns.digits).filter(|n| *n <= TIME_LIMIT).ok_or_else(|| {
+                    bad(text, "a time as a decimal number, such as 12.5, of at most 100 years".to_owned())
+                })?;
             if nanos < last {
                 return Err(bad(text, "a time not before that of the row above".to_owned()));
             }
@@ -194,13 +197,18 @@ fn decimal_nanos(text: &str, digits: u32) -> Option<u64> {
         return None;
     }
     let kept = &fraction[..fraction.len().min(digits as usize)];
-    let part = if kept.is_empty() { 0 } else { kept.parse::<u64>().ok()? * 10_u64.pow(digits - kept.len() as u32) };
+    let part =
+        if kept.is_empty() { 0 } else { kept.parse::<u64>().ok()? * 10_u64.pow(digits - kept.len() as u32) };
     whole.parse::<u64>().ok()?.checked_mul(10_u64.pow(digits))?.checked_add(part)
 }
 
 fn of_csv(error: &csv::Error) -> BadTrace {
     let line = error.position().map_or(0, csv::Position::line);
-    BadTrace { line, found: error.to_string(), expected: "CSV in UTF-8 with as many columns in each row".to_owned() }
+    BadTrace {
+        line,
+        found: error.to_string(),
+        expected: "CSV in UTF-8 with as many columns in each row".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -211,32 +219,46 @@ mod tests {
         read_with(text, 1.0, true, &|_| true)
     }
 
-    fn read_with(text: &str, speed: f64, from_first_row: bool, keep: &dyn Fn(u64) -> bool) -> Result<Trace, BadTrace> {
+    fn read_with(
+        text: &str,
+        speed: f64,
+        from_first_row: bool,
+        keep: &dyn Fn(u64) -> bool,
+    ) -> Result<Trace, BadTrace> {
         let class = |name: &str| match name {
             "a" => Some((ClassId(0), 10)),
             "b" => Some((ClassId(1), 1000)),
             _ => None,
         };
-        Trace::read(text.as_bytes(), &Reading { class: &class, classes: "a, b".to_owned(), speed, from_first_row, keep })
+        Trace::read(
+            text.as_bytes(),
+            &Reading { class: &class, classes: "a, b".to_owned(), speed, from_first_row, keep },
+        )
     }
 
     #[test]
     fn rows_are_read_with_their_unit_speed_and_zero() {
-        let text = "time_s,class,key\n1700000000.5,a,7\n# a remark\n1700000000.500000001, b ,999\n1700000002,a,0\n";
+        let text =
+            "time_s,class,key\n1700000000.5,a,7\n# a remark\n1700000000.500000001, b ,999\n1700000002,a,0\n";
         let trace = read(text).expect("it is a trace");
         let times = |trace: &Trace| (0..3).map(|i| trace.nanos(i).expect("a row")).collect::<Vec<_>>();
         assert_eq!(times(&trace), [0, 1, 1_500_000_000]);
         assert_eq!((trace.class(1).index(), trace.key(1)), (1, Some(999)));
         let fast = read_with(text, 3.0, true, &|_| true).expect("it is a trace");
         assert_eq!(times(&fast)[2], 500_000_000);
-        let other = read_with("class,time_ms\nb,0\nb,2.5\nb,2.5", 1.0, false, &|_| true).expect("it is a trace");
+        let other =
+            read_with("class,time_ms\nb,0\nb,2.5\nb,2.5", 1.0, false, &|_| true).expect("it is a trace");
         assert_eq!((times(&other), other.key(0)), (vec![0, 2_500_000, 2_500_000], None));
-        assert_eq!((trace.first_at(0), trace.first_at(1), trace.first_at(2), trace.first_at(i64::MAX)), (0, 1, 2, 3));
+        assert_eq!(
+            (trace.first_at(0), trace.first_at(1), trace.first_at(2), trace.first_at(i64::MAX)),
+            (0, 1, 2, 3)
+        );
     }
 
     #[test]
     fn a_share_of_the_rows_can_be_kept() {
-        let trace = read_with("time_s,class\n0,a\n1,b\n2,a\n3,b\n", 1.0, true, &|n| n % 2 == 0).expect("a trace");
+        let trace =
+            read_with("time_s,class\n0,a\n1,b\n2,a\n3,b\n", 1.0, true, &|n| n % 2 == 0).expect("a trace");
         assert_eq!((trace.len(), trace.nanos(0), trace.class(0)), (2, Some(1_000_000_000), ClassId(1)));
     }
 

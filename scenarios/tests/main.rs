@@ -7,3 +7,4 @@ mod messages;
 mod plan;
 mod quantities;
 mod schema;
+mod users;

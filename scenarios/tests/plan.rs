@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use scenarios::Scenario;
-use scenarios::plan::{Plan, Planned, SUBSTREAMS};
+use scenarios::plan::{Draws, Plan, Planned, SUBSTREAMS};
+use scenarios::scenario::Arrivals;
 use scenarios::units::SimTime;
 
 use crate::good::{MINIMAL, parse};
 
 const CONSTANT: &str = "executor = \"constant-arrival-rate\", rate = \"10/s\"";
 
-/// Scenarios with each executor and both kinds of arrivals, with a warm-up that reaches before the timeline's zero.
+/// Scenarios with each open executor and all kinds of arrivals, most with a warm-up that reaches before the timeline's zero.
 fn shapes() -> Vec<Scenario> {
     let executors = [
         "executor = \"constant-arrival-rate\", rate = \"500/s\"",
@@ -26,10 +27,30 @@ fn shapes() -> Vec<Scenario> {
             ));
         }
     }
+    for extra in [
+        "arrivals = \"bursty\", burst = { size = 20, within = \"2s\" }",
+        "flash = [{ at = \"2s\", rise = \"1s\", hold = \"2s\", fall = \"3s\", times = 5 }], growth = \"50%/day\"",
+        "session = { requests = \"geometric(mean=6)\", think = \"1s\" }",
+    ] {
+        let text = MINIMAL.replace("rate = \"10/s\"", &format!("rate = \"500/s\", {extra}"));
+        all.push(parse(&text.replace("duration = \"10s\"", "duration = \"10s\", warmup = \"3s\", seed = 5")));
+    }
+    let own =
+        MINIMAL.replace(CONSTANT, "executor = \"curve-arrival-rate\", curve = \"mine\", expected = 2000");
+    all.push(parse(&format!("{own}\n[curves.mine]\nperiod = \"4s\"\nvalues = [1, 5, 0, 3]\n")));
+    all.push(replay(""));
     // Two kinds of traffic at once.
     let second = "traffic.more = { to = \"shop\", executor = \"constant-arrival-rate\", rate = \"77/s\", mix = { home = 1 } }";
     all.push(parse(&format!("{MINIMAL}\n{second}\n")));
     all
+}
+
+/// A replay of 500 requests within ten seconds.
+fn replay(keys: &str) -> Scenario {
+    let replay = format!("executor = \"replay\", file = \"tests/traces/minute.csv\"{keys}");
+    let text = MINIMAL.replace(CONSTANT, &replay).replace(", mix = { home = 1 }", "");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/replay.toml");
+    Scenario::parse(path, text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn sorted(mut requests: Vec<Planned>) -> Vec<Planned> {
@@ -151,23 +172,130 @@ fn uniform_arrivals_are_evenly_spaced() {
 
 #[test]
 fn as_many_requests_are_due_as_the_integral_of_the_rate() {
-    for scenario in shapes() {
+    // Worked out by hand: a constant rate over 13 s; a ramp's warm-up, slopes and plateau; a replay's rows.
+    let shapes = shapes();
+    let ramp = 3.0 * 10.0 + 4.0 * 455.0 + 450.0 + 2.0 * 150.0 + 3.0 * 300.0;
+    // A crowd of five times the rate: half the rise, the hold, half the fall; growth adds 0.005% in ten seconds.
+    let crowd = 6500.0 + 4.0 * 500.0 * (0.5 + 2.0 + 1.5);
+    let expected =
+        [(0, 6500.0), (1, 6500.0), (2, ramp), (3, ramp), (6, 6500.0), (7, crowd), (8, 6500.0), (9, 5250.0)];
+    for (shape, exact) in expected {
+        let plan = Plan::new(&shapes[shape]);
+        let integral = plan.expected(SimTime::ZERO, shapes[shape].run.total());
+        assert!(
+            (integral / exact - 1.0).abs() < 1e-3,
+            "{integral}, not {exact}: {:?}",
+            shapes[shape].traffic
+        );
+    }
+    assert_eq!(Plan::new(&shapes[10]).expected(SimTime::ZERO, SimTime::from_secs(10)), 500.0);
+    for scenario in shapes {
         let plan = Plan::new(&scenario);
         let expected = plan.expected(SimTime::ZERO, scenario.run.total());
         let count = plan.requests().count() as f64;
+        // Bursts are 20 times as dispersed.
+        let error = match scenario.traffic[0].arrivals {
+            Arrivals::Bursty(burst) => f64::from(burst.size).sqrt(),
+            _ => 1.0,
+        };
         assert!(
-            (count - expected).abs() <= 5.0 * expected.sqrt() + 2.0,
-            "{count} requests, expected {expected}"
+            (count - expected).abs() <= 5.0 * error * expected.sqrt() + 2.0,
+            "{count} requests, expected {expected}: {:?}",
+            scenario.traffic
         );
-        let ramp = scenario.traffic[0].rate.clone();
-        let from = -scenario.run.warmup.as_secs_f64();
-        let sums: f64 = scenario
-            .traffic
-            .iter()
-            .map(|t| t.rate.expected(from, from + scenario.run.total().as_secs_f64()))
-            .sum();
-        assert!((sums - expected).abs() < 1e-6 * expected, "{ramp:?}");
     }
+}
+
+#[test]
+fn bursts_have_their_index_of_dispersion_and_no_memory_between_them() {
+    let text = MINIMAL
+        .replace(
+            "rate = \"10/s\"",
+            "rate = \"2000/s\", arrivals = \"bursty\", burst = { size = 20, within = \"50ms\" }",
+        )
+        .replace("10s", "1000s");
+    let scenario = parse(&text);
+    // Spans of 20 ms see part of a burst, those of 1 s nearly all of it. For Poisson starts, `size` members and offsets
+    // that are uniform over w, the dispersion of a span T is 1 + (size - 1)·E[1 - |U1 - U2|·w/T]+, which is exact.
+    for (span, exact) in
+        [(1_000_000_000, 1.0 + 19.0 * (1.0 - 0.05 / 3.0)), (20_000_000, 1.0 + 19.0 * overlap(0.05, 0.02))]
+    {
+        let mut counts = vec![0.0; (1_000_000_000_000_u64 / span) as usize];
+        Plan::new(&scenario).requests().for_each(|r| counts[(r.due.as_nanos() / span) as usize] += 1.0);
+        let n = counts.len() as f64;
+        let mean = counts.iter().sum::<f64>() / n;
+        let variance = counts.iter().map(|c| (c - mean) * (c - mean)).sum::<f64>() / (n - 1.0);
+        let index = variance / mean;
+        // The sample variance of n nearly normal counts has a relative error of sqrt(2/n).
+        let error = 5.0 * (2.0 / n).sqrt() * exact;
+        assert!((index - exact).abs() < error, "seed 1, span {span} ns: index {index}, expected {exact}");
+    }
+}
+
+/// E[(1 - |U1 - U2|·w/T)+] for two uniform variables, by its integral.
+fn overlap(within: f64, span: f64) -> f64 {
+    let steps = 100_000;
+    let term = |i: i32| {
+        let x = (f64::from(i) + 0.5) / f64::from(steps);
+        2.0 * (1.0 - x) * (1.0 - x * within / span).max(0.0)
+    };
+    (0..steps).map(term).sum::<f64>() / f64::from(steps)
+}
+
+#[test]
+fn a_replay_has_the_rows_of_its_file() {
+    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/minute.csv"));
+    let file = file.expect("the trace is part of the sources");
+    let times: Vec<f64> = file
+        .lines()
+        .skip(1)
+        .map(|l| l.split(',').next().expect("a time").parse().expect("a number"))
+        .collect();
+    let dues = |extra: &str| -> Vec<f64> {
+        Plan::new(&replay(extra)).requests().map(|r| r.due.as_secs_f64()).collect()
+    };
+    let near = |found: &[f64], expected: &[f64]| {
+        found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-8)
+    };
+    let from_first: Vec<f64> = times.iter().map(|t| t - times[0]).collect();
+    assert!(near(&dues(""), &from_first));
+    assert!(near(&dues(", origin = \"file\""), &times));
+    let twice: Vec<f64> = from_first.iter().map(|t| t / 2.0).collect();
+    assert!(near(&dues(", speed = 2"), &twice));
+    let some = dues(", share = \"30%\"");
+    assert!((110..190).contains(&some.len()), "{} of 500 rows at 30%", some.len());
+    assert!(some.iter().all(|t| from_first.iter().any(|all| (all - t).abs() < 1e-8)));
+}
+
+#[test]
+fn a_replayed_file_is_part_of_the_scenarios_hash() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let hash = |rows: &str| {
+        std::fs::write(directory.path().join("t.csv"), format!("time_s,class\n{rows}")).expect("written");
+        let replay = "executor = \"replay\", file = \"t.csv\"";
+        let text = MINIMAL.replace(CONSTANT, replay).replace(", mix = { home = 1 }", "");
+        Scenario::parse(directory.path().join("s.toml"), text).expect("it is good").source.hash
+    };
+    assert_eq!(hash("0,home\n"), hash("0,home\n"));
+    assert_ne!(hash("0,home\n"), hash("1,home\n"));
+}
+
+#[test]
+fn a_replayed_key_is_the_requests_first() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("t.csv"), "time_s,class,key\n0,product,7\n1,product,1999\n")
+        .expect("written");
+    let text = scenarios::library::QUICKSTART;
+    let (before, after) = text.split_once("[traffic.").expect("the quickstart has traffic");
+    let after = after.split_once("\n[").map_or("", |(_, rest)| rest);
+    let traffic = "[traffic.recorded]\nto = \"shop\"\nexecutor = \"replay\"\nfile = \"t.csv\"\n";
+    let scenario = Scenario::parse(directory.path().join("s.toml"), format!("{before}{traffic}\n[{after}"))
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    let draws = Draws::new(&scenario);
+    let keyspace = scenario.keyspace_ids().next().expect("the quickstart has a keyspace");
+    let firsts: Vec<u64> =
+        Plan::new(&scenario).requests().filter_map(|r| draws.keys(r.id, keyspace).next()).collect();
+    assert_eq!(firsts, [7, 1999]);
 }
 
 #[test]

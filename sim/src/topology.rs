@@ -68,7 +68,7 @@ const MOST_PAIRS: u64 = 1_000_000;
 
 /// Everything in the scenario that this simulator does not implement.
 fn unsupported(scenario: &Scenario) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
+    let mut problems = scenario.users_unsupported("sim");
     let mut refuse = |place: &str, hint: &str| problems.push(scenario.unsupported(place, "sim", hint));
     for component in &scenario.components {
         let at = format!("components.{}", component.name);

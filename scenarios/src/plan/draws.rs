@@ -1,11 +1,12 @@
 //! What a single request draws: keys, sizes, durations. Each comes from (seed, purpose, request id), never from the
 //! order of events, so two configurations and two worlds see the same randomness.
 
-use super::RequestId;
+use super::replay::Replay;
 use super::zipf::Zipf;
+use super::{RequestId, TrafficId};
 use crate::law::DurationLaw;
 use crate::rng::{Purpose, Stream};
-use crate::scenario::{Keyspace, KeyspaceId, Popularity, Scenario};
+use crate::scenario::{Executor, Keyspace, KeyspaceId, Popularity, Scenario, Traffic};
 use crate::units::{Ratio, Seed, SimTime};
 
 /// The greatest size of a value or an answer, whatever its law draws.
@@ -16,6 +17,8 @@ const SIZE_LIMIT: u64 = 64 << 20;
 pub struct Draws {
     seed: Seed,
     keyspaces: Vec<Keys>,
+    /// Recorded keys, by the number of their traffic.
+    replays: Vec<(TrafficId, Replay)>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,16 +49,36 @@ impl Draws {
             },
             purpose: KEYS.of(i as u64),
         };
-        Self { seed: scenario.run.seed, keyspaces: scenario.keyspaces.iter().enumerate().map(keys).collect() }
+        let replay = |(i, traffic): (usize, &Traffic)| match &traffic.executor {
+            Executor::Replay(settings) => {
+                let id = TrafficId(i as u16);
+                Some((id, Replay::new(id, settings)))
+            }
+            _ => None,
+        };
+        Self {
+            seed: scenario.run.seed,
+            keyspaces: scenario.keyspaces.iter().enumerate().map(keys).collect(),
+            replays: scenario.traffic.iter().enumerate().filter_map(replay).collect(),
+        }
+    }
+
+    /// The first key of a replayed request, where its file gives one.
+    #[cold]
+    fn recorded(&self, id: RequestId) -> Option<u64> {
+        let (_, replay) = self.replays.iter().find(|(traffic, _)| *traffic == id.traffic())?;
+        replay.key(id)
     }
 
     /// The request's keys of a keyspace, without end: the first is the one in its path, and every step of the request
-    /// that names the keyspace starts with the first again. Numbers in `0..keys`, the most popular first; a wide read may
+    /// that names the keyspace starts with the first again; a replayed file may give it. Numbers in `0..keys`, the most popular first; a wide read may
     /// name a key twice.
     #[inline]
     pub fn keys(&self, id: RequestId, keyspace: KeyspaceId) -> RequestKeys<'_> {
         let keys = &self.keyspaces[keyspace.index()];
-        RequestKeys { stream: Stream::new(self.seed, keys.purpose, id.0), keys }
+        let recorded =
+            if self.replays.is_empty() { None } else { self.recorded(id).filter(|key| *key < keys.keys) };
+        RequestKeys { stream: Stream::new(self.seed, keys.purpose, id.0), keys, recorded }
     }
 
     /// The duration of the request's step number `step` (counted from zero in its class).
@@ -116,6 +139,8 @@ impl Draws {
 pub struct RequestKeys<'a> {
     stream: Stream,
     keys: &'a Keys,
+    /// Comes before what is drawn.
+    recorded: Option<u64>,
 }
 
 impl Iterator for RequestKeys<'_> {
@@ -123,6 +148,9 @@ impl Iterator for RequestKeys<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<u64> {
+        if let Some(key) = self.recorded.take() {
+            return Some(key);
+        }
         Some(match &self.keys.zipf {
             Some(zipf) => zipf.sample(&mut self.stream),
             None => self.stream.below(self.keys.keys),

@@ -32,6 +32,13 @@ pub const SUBSTREAMS: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
+impl RequestId {
+    /// The traffic that it belongs to: the name's highest six bits.
+    pub(crate) fn traffic(self) -> TrafficId {
+        TrafficId((self.0 >> 58) as u16)
+    }
+}
+
 /// A request that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {

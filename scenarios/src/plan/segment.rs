@@ -1,7 +1,7 @@
 //! Walks a segment of the plan: slice by slice, so that memory does not grow with the run.
 
-use super::source::{Slice, Source};
 use super::replay::Rows;
+use super::source::{Slice, Source};
 use super::{Origin, Plan, Planned, RequestId};
 use crate::scenario::TrafficId;
 use crate::units::SimTime;

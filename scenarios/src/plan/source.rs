@@ -162,7 +162,8 @@ impl Source {
     /// A Neyman-Scott cluster process: bursts start as a Poisson process, and each of its requests follows after a time of
     /// its own, uniform over the burst's length. See [`Burst`].
     fn bursts(&self, seed: Seed, segment: (u32, u32), burst: Burst, slice: &mut Slice) {
-        let (mut packed, mut carried) = (std::mem::take(&mut slice.packed), std::mem::take(&mut slice.carried));
+        let (mut packed, mut carried) =
+            (std::mem::take(&mut slice.packed), std::mem::take(&mut slice.carried));
         let length = self.slice_nanos as u64;
         let size = u64::from(burst.size);
         self.points(seed, segment, slice, f64::from(burst.size), |start, substream, stream, place| {

@@ -65,7 +65,10 @@ impl Users {
     /// In debug builds, where the iteration is above 2^38 or the user above 2^20: validation and time rule it out.
     #[inline]
     pub fn iteration(&self, user: u32, iteration: u64) -> Iteration {
-        debug_assert!(iteration >> ITERATION_BITS == 0 && user >> 20 == 0, "iteration {iteration} of user {user}");
+        debug_assert!(
+            iteration >> ITERATION_BITS == 0 && user >> 20 == 0,
+            "iteration {iteration} of user {user}"
+        );
         let id = u64::from(self.id.0) << 58 | u64::from(user) << ITERATION_BITS | iteration;
         let id = RequestId(id);
         let think = self.think.sample(&mut Stream::new(self.seed, THINK, id.0));
@@ -86,7 +89,7 @@ impl Users {
         let on_run = |t: f64| SimTime::from_nanos(((t * 1e9).round() as i64 - zero).max(0) as u64);
         let level = f64::from(user) + 0.5;
         let from = self.level.crossing(seconds(after), end, |rate, level| rate >= level, level)?;
-        let until = self.level.crossing(from, end, |rate, level| rate < level, level - 1e-6).unwrap_or(end);
+        let until = self.level.crossing(from, end, |rate, level| rate < level, level - 1e-9).unwrap_or(end);
         Some((on_run(from).max(after), on_run(until))).filter(|(from, until)| from < until)
     }
 }

@@ -10,10 +10,10 @@ use crate::scenario::Popularity;
 use crate::units::{Bytes, SimTime};
 
 /// An argument's name, if it has one, and its text.
-type Argument<'a> = (Option<&'a str>, &'a str);
+pub(super) type Argument<'a> = (Option<&'a str>, &'a str);
 
 /// Splits `name(a, b=c)` into its name and arguments; a text without parentheses has none.
-fn call(text: &str) -> Option<(&str, Vec<Argument<'_>>)> {
+pub(super) fn call(text: &str) -> Option<(&str, Vec<Argument<'_>>)> {
     let (name, rest) = text.trim().split_once('(')?;
     let inside = rest.trim_end().strip_suffix(')')?;
     let arguments = inside.split(',').map(|a| match a.split_once('=') {

@@ -5,11 +5,13 @@
 //!
 //! - [`amount`]: durations, rates, bytes, ratios, prices
 //! - [`law`]: probability laws and popularity
+//! - [`traffic`]: counts of requests, growth
 //! - [`selector`]: thresholds, published figures, fault targets, paths
 
 pub mod amount;
 pub mod law;
 pub mod selector;
+pub mod traffic;
 
 use std::fmt;
 

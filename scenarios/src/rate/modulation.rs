@@ -147,18 +147,28 @@ mod tests {
         let modulation = Modulation { growth: None, flashes: vec![FLASH] };
         for base in bases() {
             let curve = base.modulated(&modulation, -100.0, 2.0 * DAY);
-            for (at, factor) in
-                [(-50.0, 1.0), (6999.0, 1.0), (7030.0, 3.0), (7060.0, 5.0), (7300.0, 5.0), (8560.0, 3.0), (9460.0, 1.0)]
-            {
+            for (at, factor) in [
+                (-50.0, 1.0),
+                (6999.0, 1.0),
+                (7030.0, 3.0),
+                (7060.0, 5.0),
+                (7300.0, 5.0),
+                (8560.0, 3.0),
+                (9460.0, 1.0),
+            ] {
                 let (found, expected) = (curve.at(at), base.at(at) * factor);
-                assert!((found - expected).abs() < 0.002 * expected, "{base:?} at {at}: {found}, not {expected}");
+                assert!(
+                    (found - expected).abs() < 0.002 * expected,
+                    "{base:?} at {at}: {found}, not {expected}"
+                );
             }
         }
     }
 
     #[test]
     fn growth_compounds() {
-        let modulation = Modulation { growth: Some(Growth { share: 0.02, period: 7.0 * DAY }), flashes: vec![] };
+        let modulation =
+            Modulation { growth: Some(Growth { share: 0.02, period: 7.0 * DAY }), flashes: vec![] };
         let curve = RateCurve::constant(100.0).modulated(&modulation, -500.0, 70.0 * DAY);
         for (days, factor) in [(-0.001, 1.0), (0.0, 1.0), (7.0, 1.02), (35.0, 1.02_f64.powi(5))] {
             let found = curve.at(days * DAY);
@@ -172,7 +182,8 @@ mod tests {
 
     #[test]
     fn what_a_run_sees_does_not_depend_on_its_window() {
-        let modulation = Modulation { growth: Some(Growth { share: 0.5, period: DAY }), flashes: vec![FLASH] };
+        let modulation =
+            Modulation { growth: Some(Growth { share: 0.5, period: DAY }), flashes: vec![FLASH] };
         for base in bases() {
             let long = base.modulated(&modulation, -3600.0, 20.0 * DAY);
             let short = base.modulated(&modulation, 6500.0, 10_000.0);

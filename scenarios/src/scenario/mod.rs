@@ -34,7 +34,9 @@ pub use published::Published;
 pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty};
 pub use service::{Service, WorkerHolds};
 pub use sql_store::SqlStore;
-pub use traffic::{Arrivals, Traffic};
+pub use traffic::{
+    Arrivals, Burst, Executor, Iterations, Origin, Replay, Session, SessionState, Traffic, Users,
+};
 pub use workers::{Autoscale, Manager, ScaleMetric, WhenFull, WorkerPool};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -126,7 +128,7 @@ pub struct Source {
     pub path: PathBuf,
     /// The text, complete.
     pub text: String,
-    /// SHA-256 of the text, in lower-case hexadecimal.
+    /// SHA-256 in lower-case hexadecimal: of the text, followed by the hashes of the files that it replays.
     pub hash: String,
 }
 
@@ -209,6 +211,18 @@ impl Scenario {
         self.problem_at(where_, found, format!("something that {world} supports"), Some(hint))
     }
 
+    /// The problems of a world that plays only what arrives by itself: closed loops and sessions.
+    pub fn users_unsupported(&self, world: &str) -> Vec<Diagnostic> {
+        let hint =
+            "only the simulator has users who wait for answers; use an executor with a rate, without session";
+        let place = |traffic: &Traffic| match traffic.executor {
+            Executor::Users(_) => Some(format!("traffic.{}.executor", traffic.name)),
+            Executor::Sessions(_) => Some(format!("traffic.{}.session", traffic.name)),
+            _ => None,
+        };
+        self.traffic.iter().filter_map(place).map(|at| self.unsupported(&at, world, hint)).collect()
+    }
+
     /// The host of this id.
     pub fn host(&self, id: HostId) -> &Host {
         &self.hosts[id.index()]
@@ -247,6 +261,11 @@ impl Scenario {
     /// All request classes' ids, in the file's order.
     pub fn class_ids(&self) -> impl Iterator<Item = ClassId> + use<> {
         (0..self.requests.len() as u16).map(ClassId)
+    }
+
+    /// All traffic ids, in the file's order.
+    pub fn traffic_ids(&self) -> impl Iterator<Item = TrafficId> + use<> {
+        (0..self.traffic.len() as u16).map(TrafficId)
     }
 
     /// The traffic of this id.

@@ -14,6 +14,8 @@ mod kv_store;
 mod names;
 mod outcome;
 mod policy;
+mod rate;
+mod replay;
 mod request;
 mod service;
 mod sql_store;
@@ -27,12 +29,13 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::scenario::{Component, ComponentKind, Policy, Run, Scenario, Source};
+use crate::scenario::{Component, ComponentKind, Executor, Policy, Run, Scenario, Source};
 use crate::units::{Seed, SimTime};
 use crate::wire::decode::{Decode, Decoder};
 use crate::wire::{self, File};
 pub(crate) use keyspace::record_bytes;
 use names::Names;
+use traffic::Around;
 
 /// No file is longer.
 const TEXT_LIMIT: usize = 4 << 20;
@@ -58,16 +61,27 @@ pub(crate) fn scenario(path: &Path, text: String) -> Result<Scenario, Diagnostic
     if !problems.is_empty() {
         return Err(Diagnostics::new(problems));
     }
-    scenario.source.hash = hash(&text);
+    scenario.source.hash = hash(&text, &scenario);
     scenario.source.path = path.to_owned();
     scenario.source.text = text;
     Ok(scenario)
 }
 
-/// SHA-256 in lower-case hexadecimal.
-fn hash(text: &str) -> String {
+/// SHA-256 of the text, followed by a line for each file that is replayed.
+fn hash(text: &str, scenario: &Scenario) -> String {
+    let mut digest = Sha256::new_with_prefix(text.as_bytes());
+    for traffic in &scenario.traffic {
+        if let Executor::Replay(replay) = &traffic.executor {
+            digest.update(format!("replay {} {}\n", traffic.name, replay.hash));
+        }
+    }
+    hexadecimal(&digest.finalize())
+}
+
+/// Bytes in lower-case hexadecimal.
+fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a string does not fail");
         hex
     })
@@ -178,7 +192,12 @@ impl<'t> Validator<'t> {
         let mut policies = self.policies();
         let requests = self.requests(&components);
         policies.append(&mut self.inline_policies);
-        let traffic = self.traffic(&run, &components, &requests);
+        let traffic = self.traffic(&Around {
+            run: &run,
+            components: &components,
+            keyspaces: &keyspaces,
+            requests: &requests,
+        });
         let faults = self.faults(&run, &hosts, &components);
         let thresholds = self.thresholds();
         let published = self.published();

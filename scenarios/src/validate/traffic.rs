@@ -1,25 +1,49 @@
 //! Who asks, and how fast.
 
 use super::Validator;
-use crate::quantity::amount::RATE_LIMIT;
+use super::rate::CurveShape;
+use crate::law::DurationLaw;
 use crate::rate::RateCurve;
-use crate::scenario::{ClassId, Component, ComponentId, RequestClass, Run, Traffic};
+use crate::scenario::{
+    Arrivals, Burst, ClassId, Component, ComponentId, Executor, Iterations, Keyspace, RequestClass, Run,
+    Session, SessionState, Traffic, Users,
+};
 use crate::units::{Ratio, SimTime};
-use crate::wire::{self, Executor};
-use crate::{curve, diagnostic};
+use crate::wire::decode::{Count, Named, Share};
+use crate::wire::{self, Open};
 
 /// A request's id has six bits for its traffic.
 const TRAFFIC_LIMIT: usize = 64;
-/// A request's id has 35 bits for its slice of time, and a slice is of 1024 requests at the peak.
-const PLAN_LIMIT: f64 = 1024.0 * (1_u64 << 34) as f64;
+/// No burst lasts longer, so that it ends in the next slice of the plan.
+const BURST_LIMIT: SimTime = SimTime::from_secs(1800);
+/// Arrivals in the length of a burst at the peak: they are in memory at once.
+const BURST_REQUESTS_LIMIT: f64 = 1e6;
+/// Requests of a user over all visits, on average: a session has at most 1024.
+const SESSION_LIMIT: f64 = 200.0;
+/// A closed loop's users have at most this many requests a second between them, were answers instant.
+const USERS_RATE_LIMIT: f64 = 1e7;
+
+/// What the validation of traffic needs to know of the rest.
+pub(super) struct Around<'a> {
+    pub(super) run: &'a Run,
+    pub(super) components: &'a [Component],
+    pub(super) keyspaces: &'a [Keyspace],
+    pub(super) requests: &'a [RequestClass],
+}
+
+/// What an executor makes of a traffic, but for what all have.
+struct Made {
+    executor: Executor,
+    arrivals: Arrivals,
+    rate: RateCurve,
+    mix: Vec<(ClassId, Ratio)>,
+    connections: u32,
+    max_in_flight: u32,
+}
 
 impl Validator<'_> {
-    pub(super) fn traffic(
-        &mut self,
-        run: &Run,
-        components: &[Component],
-        requests: &[RequestClass],
-    ) -> Vec<Traffic> {
+    pub(super) fn traffic(&mut self, around: &Around<'_>) -> Vec<Traffic> {
+        let curves = self.curves();
         let files: Vec<(String, wire::Traffic)> =
             self.file.traffic.iter().flat_map(|t| &t.0).cloned().collect();
         if self.file.traffic.is_some() && !(1..=TRAFFIC_LIMIT).contains(&files.len()) {
@@ -31,32 +55,224 @@ impl Validator<'_> {
             let to_at = format!("{at}.to");
             let to = file.common.to.as_ref().and_then(|to| self.resolve(|v| &v.components, &to_at, to));
             if let Some(to) = to {
-                self.entry(&to_at, to, components);
+                self.entry(&to_at, to, around.components);
             }
-            let mix = self.mix(&at, file);
-            if let Some(service) = to.and_then(|to| self.served_by(to, components)) {
-                for (class, _) in &mix {
-                    self.no_cycle_of_calls(*class, service, components, requests);
+            let timeout = self.positive(&format!("{at}.timeout"), file.common.timeout);
+            let Some(kind) = &file.kind else { continue };
+            let Some(made) = self.executor(&at, kind, around, &curves) else { continue };
+            if let Some(service) = to.and_then(|to| self.served_by(to, around.components)) {
+                for (class, _) in &made.mix {
+                    self.no_cycle_of_calls(*class, service, around.components, around.requests);
                 }
             }
-            let rate = self.rate(&at, file, run);
             all.push(Traffic {
                 name: name.clone(),
                 to: ComponentId(to.unwrap_or(0)),
-                arrivals: file.common.arrivals,
-                rate,
-                mix,
-                connections: file.common.connections.0 as u32,
-                max_in_flight: file.common.max_in_flight.0 as u32,
-                timeout: self.positive(&format!("{at}.timeout"), file.common.timeout),
+                executor: made.executor,
+                arrivals: made.arrivals,
+                rate: made.rate,
+                mix: made.mix,
+                connections: made.connections,
+                max_in_flight: made.max_in_flight,
+                timeout,
                 retries: file.common.retries.as_ref().map(|r| self.retries(&format!("{at}.retries"), r)),
             });
         }
         all
     }
 
-    fn mix(&mut self, at: &str, file: &wire::Traffic) -> Vec<(ClassId, Ratio)> {
-        let Some(shares) = &file.common.mix else { return Vec::new() };
+    fn executor(
+        &mut self,
+        at: &str,
+        kind: &wire::Executor,
+        around: &Around<'_>,
+        curves: &[(String, Option<CurveShape>)],
+    ) -> Option<Made> {
+        let users = |count: &Option<wire::Some1M>| count.map(|Count(n)| n as u32);
+        match kind {
+            wire::Executor::Constant(c) => {
+                let mix = self.mix(at, c.mix.as_ref());
+                let rate = c.rate.map(|rate| RateCurve::constant(rate.as_per_second()));
+                self.open(at, &format!("{at}.rate"), rate, &c.open(), mix, around.run)
+            }
+            wire::Executor::Ramping(r) => {
+                let mix = self.mix(at, r.mix.as_ref());
+                let stages = r.stages.iter().flat_map(|s| &s.0);
+                let stages = stages.map(|(i, s)| (*i, s.length, s.to.map(|to| to.as_per_second()))).collect();
+                let corners = self.ramps(at, r.start_rate.map_or(1.0, |r| r.as_per_second()), stages);
+                let rate = r.start_rate.map(|_| RateCurve::ramps(corners));
+                self.open(at, &format!("{at}.start_rate"), rate, &r.open(), mix, around.run)
+            }
+            wire::Executor::Curve(c) => {
+                let mix = self.mix(at, c.mix.as_ref());
+                let rate = self.curve_rate(at, c, curves);
+                self.open(at, &format!("{at}.expected"), rate, &c.open(), mix, around.run)
+            }
+            wire::Executor::Replay(r) => {
+                let replay = self.replay(at, r, around)?;
+                let mix = replay.trace.shares(around.requests.len());
+                Some(Made {
+                    rate: RateCurve::ramps(replay.trace.rate()),
+                    executor: Executor::Replay(replay),
+                    arrivals: Arrivals::Uniform,
+                    mix: mix.into_iter().map(|(class, share)| (class, Ratio::new(share))).collect(),
+                    connections: r.connections.0 as u32,
+                    max_in_flight: r.max_in_flight.0 as u32,
+                })
+            }
+            wire::Executor::ConstantUsers(u) => {
+                let level = users(&u.vus).map(|n| RateCurve::constant(f64::from(n)));
+                self.closed(at, level, u.think, u.mix.as_ref(), Iterations::Unlimited)
+            }
+            wire::Executor::RampingUsers(u) => {
+                let stages = u.stages.iter().flat_map(|s| &s.0);
+                let stages = stages.map(|(i, s)| (*i, s.length, s.to.map(|Count(n)| n as f64))).collect();
+                let level = RateCurve::ramps(self.ramps(at, u.start_vus.0 as f64, stages));
+                if level.peak() < 1.0 {
+                    self.problem(&format!("{at}.stages"), "at least one user somewhere", None);
+                }
+                self.closed(at, Some(level), u.think, u.mix.as_ref(), Iterations::Unlimited)
+            }
+            wire::Executor::IterationsEach(u) => {
+                let level = users(&u.vus).map(|n| RateCurve::constant(f64::from(n)));
+                let iterations = u.iterations.map_or(Iterations::Unlimited, |Count(n)| Iterations::Each(n));
+                self.closed(at, level, u.think, u.mix.as_ref(), iterations)
+            }
+            wire::Executor::IterationsShared(u) => {
+                let level = users(&u.vus).map(|n| RateCurve::constant(f64::from(n)));
+                let iterations = u.iterations.map_or(Iterations::Unlimited, |Count(n)| Iterations::Shared(n));
+                self.closed(at, level, u.think, u.mix.as_ref(), iterations)
+            }
+        }
+    }
+
+    /// A traffic with a rate of arrivals.
+    fn open(
+        &mut self,
+        at: &str,
+        rate_at: &str,
+        rate: Option<RateCurve>,
+        open: &Open,
+        mix: Vec<(ClassId, Ratio)>,
+        run: &Run,
+    ) -> Option<Made> {
+        let modulation = self.modulation(at, open, run);
+        let session = open.session.as_ref().map(|session| self.session(&format!("{at}.session"), session));
+        let rate = self.modulated(rate_at, &rate?, &modulation, open.session.is_some(), run);
+        let arrivals = self.arrivals(at, open, &rate);
+        Some(Made {
+            executor: match session {
+                None => Executor::Requests,
+                Some(session) => Executor::Sessions(session?),
+            },
+            arrivals,
+            rate,
+            mix,
+            connections: open.connections.0 as u32,
+            max_in_flight: open.max_in_flight.0 as u32,
+        })
+    }
+
+    fn arrivals(&mut self, at: &str, open: &Open, rate: &RateCurve) -> Arrivals {
+        let burst_at = format!("{at}.burst");
+        match (open.arrivals, &open.burst) {
+            (wire::Arrivals::Bursty, None) => {
+                let hint = Some("add burst = { size = 20, within = \"2s\" }".to_owned());
+                // Where the burst is there and did not decode, its own problem is enough.
+                if self.d.locations.get(&burst_at).is_none() {
+                    self.d.problem(
+                        &burst_at,
+                        "nothing",
+                        "the key \"burst\" with arrivals = \"bursty\"",
+                        hint,
+                    );
+                }
+            }
+            (wire::Arrivals::Poisson | wire::Arrivals::Uniform, Some(_)) => {
+                let hint = Some("write arrivals = \"bursty\"".to_owned());
+                self.problem(&burst_at, "no burst without arrivals = \"bursty\"", hint);
+            }
+            (wire::Arrivals::Bursty, Some(burst)) => {
+                if let (Some(Count(size)), Some(within)) = (burst.size, burst.within) {
+                    let within_at = format!("{burst_at}.within");
+                    self.positive(&within_at, within);
+                    if within > BURST_LIMIT
+                        || rate.nominal_peak() * within.as_secs_f64() > BURST_REQUESTS_LIMIT
+                    {
+                        self.problem(
+                            &within_at,
+                            "at most 30m, and time for at most a million arrivals",
+                            None,
+                        );
+                    }
+                    return Arrivals::Bursty(Burst { size: size as u32, within });
+                }
+            }
+            (wire::Arrivals::Uniform, None) => return Arrivals::Uniform,
+            (wire::Arrivals::Poisson, None) => {}
+        }
+        Arrivals::Poisson
+    }
+
+    fn session(&mut self, at: &str, file: &wire::Session) -> Option<Session> {
+        let chance = |v: &mut Self, at: &str, ratio: Ratio, limit: f64, most: &str| {
+            if ratio.get() > limit {
+                v.problem(at, format!("at most {most}"), None);
+            }
+            ratio
+        };
+        let returns = file.returns.as_ref();
+        let share = returns.and_then(|r| r.share).unwrap_or(Ratio::new(0.0));
+        let share = chance(self, &format!("{at}.returns.share"), share, 0.95, "95%");
+        let address_change = chance(self, &format!("{at}.address_change"), file.address_change, 1.0, "100%");
+        if !file.cookies && file.state == SessionState::Instance {
+            let hint = Some("leave cookies out, or write state = \"stateless\"".to_owned());
+            self.problem(&format!("{at}.state"), "a session that is found again by its cookie", hint);
+        }
+        let session = Session {
+            requests: file.requests?,
+            think: file.think?,
+            returns: share,
+            returns_after: returns.and_then(|r| r.after).unwrap_or(DurationLaw::ZERO),
+            address_change,
+            cookies: file.cookies,
+            state: file.state,
+        };
+        if session.mean_requests() > SESSION_LIMIT {
+            let expected = format!("at most {SESSION_LIMIT} requests of a user on average, over all visits");
+            self.problem(&format!("{at}.requests"), expected, None);
+        }
+        Some(session)
+    }
+
+    fn closed(
+        &mut self,
+        at: &str,
+        level: Option<RateCurve>,
+        think: Option<DurationLaw>,
+        mix: Option<&Named<Share>>,
+        iterations: Iterations,
+    ) -> Option<Made> {
+        let mix = self.mix(at, mix);
+        let (level, think) = (level?, think?);
+        let seconds = think.mean().as_secs_f64();
+        if seconds > 0.0 && level.peak() / seconds > USERS_RATE_LIMIT {
+            let expected = "a think time with which all users ask at most 10_000_000 times a second";
+            self.problem(&format!("{at}.think"), expected, None);
+        }
+        let users = level.peak().round() as u32;
+        Some(Made {
+            executor: Executor::Users(Users { level, think, iterations }),
+            arrivals: Arrivals::Poisson,
+            rate: RateCurve::constant(0.0),
+            mix,
+            connections: users,
+            max_in_flight: users,
+        })
+    }
+
+    fn mix(&mut self, at: &str, shares: Option<&Named<Share>>) -> Vec<(ClassId, Ratio)> {
+        let Some(shares) = shares else { return Vec::new() };
         let sum: f64 = shares.0.iter().map(|(_, share)| share.0).sum();
         if sum <= 0.0 {
             let hint = Some("write mix = { product = 1 }".to_owned());
@@ -70,56 +286,5 @@ impl Validator<'_> {
             }
         }
         mix
-    }
-
-    fn rate(&mut self, at: &str, file: &wire::Traffic, run: &Run) -> RateCurve {
-        let (rate, rate_at) = match &file.kind {
-            None => return RateCurve::constant(1.0),
-            Some(Executor::Constant(c)) => {
-                let Some(rate) = c.rate else { return RateCurve::constant(1.0) };
-                (RateCurve::constant(rate.as_per_second()), format!("{at}.rate"))
-            }
-            Some(Executor::Ramping(r)) => {
-                let mut corners = vec![(0.0, r.start_rate.map_or(1.0, |r| r.as_per_second()))];
-                for (i, stage) in r.stages.iter().flat_map(|s| &s.0) {
-                    let length = stage.length.unwrap_or(SimTime::from_secs(1));
-                    if length < SimTime::from_millis(1) {
-                        let hint = Some("write \"1ms\" for a jump".to_owned());
-                        self.problem(&format!("{at}.stages[{i}].for"), "a duration of at least 1ms", hint);
-                        continue;
-                    }
-                    let from = corners[corners.len() - 1].0;
-                    let to = stage.to.map_or(1.0, |r| r.as_per_second());
-                    corners.push((from + length.as_secs_f64(), to));
-                }
-                if r.start_rate.is_none() {
-                    return RateCurve::constant(1.0);
-                }
-                (RateCurve::ramps(corners), format!("{at}.start_rate"))
-            }
-            Some(Executor::Curve(c)) => {
-                let (Some(name), Some(expected)) = (&c.curve, c.expected) else {
-                    return RateCurve::constant(1.0);
-                };
-                let Some(rate) = curve::named(name, expected.0 as f64) else {
-                    let near = diagnostic::nearest(name, curve::NAMES).map(|n| format!("write \"{n}\""));
-                    let expected = format!("the name of a curve: {}", diagnostic::one_of(curve::NAMES));
-                    self.problem(&format!("{at}.curve"), expected, near);
-                    return RateCurve::constant(1.0);
-                };
-                (rate, format!("{at}.expected"))
-            }
-        };
-        let start = run.timeline_nanos(SimTime::ZERO) as f64 / 1e9;
-        let end = run.timeline_nanos(run.total()) as f64 / 1e9;
-        if rate.peak() > RATE_LIMIT {
-            self.problem(&rate_at, "a peak of at most 10_000_000/s", None);
-        } else if rate.peak() <= 0.0 || (end > start && rate.expected(start, end) <= 0.0) {
-            let expected = "a rate above zero somewhere in the run";
-            self.problem(&rate_at, expected, Some("leave the traffic out instead".to_owned()));
-        } else if rate.peak() * end.max(-start) > PLAN_LIMIT {
-            self.problem(&rate_at, "at most 17 million million requests from the timeline's zero on", None);
-        }
-        rate
     }
 }

@@ -45,6 +45,11 @@ impl<'t> Decoder<'t> {
         Self { path, text, line_starts, locations: Locations::default(), problems: Vec::new() }
     }
 
+    /// The file of this name beside the scenario's.
+    pub(crate) fn beside(&self, file: &str) -> std::path::PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(file)
+    }
+
     /// Line and column (in characters), both from 1, of a byte of the text.
     pub(crate) fn position(&self, offset: usize) -> (u32, u32) {
         let offset = offset.min(self.text.len());

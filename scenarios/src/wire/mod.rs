@@ -9,6 +9,7 @@ mod macros;
 mod balancer;
 mod calibration;
 mod component;
+mod curve;
 pub(crate) mod decode;
 mod fault;
 mod host;
@@ -27,6 +28,7 @@ pub(crate) mod workers;
 pub(crate) use balancer::LoadBalancer;
 pub(crate) use calibration::Calibration;
 pub(crate) use component::{Component, ComponentKind};
+pub(crate) use curve::OwnCurve;
 pub(crate) use fault::Fault;
 pub(crate) use host::Host;
 pub(crate) use keyspace::Keyspace;
@@ -35,7 +37,7 @@ pub(crate) use published::Published;
 pub(crate) use request::{Get, RequestClass, Step};
 pub(crate) use service::Service;
 pub(crate) use sql_store::SqlStore;
-pub(crate) use traffic::{Executor, Traffic};
+pub(crate) use traffic::{Arrivals, Curve, Executor, Open, Replay, Session, Traffic};
 
 use decode::{Count, Keyed};
 use prelude::*;
@@ -70,6 +72,8 @@ table! {
         required requests: Named<RequestClass>,
         /// Where requests come from and how fast, by name.
         required traffic: Named<Traffic>,
+        /// Curves of the file's own, by name.
+        default curves: Named<OwnCurve> = Named::default(),
         /// What breaks, when, and for how long.
         default faults: List<Fault> = List::default(),
         /// What counts as good, in k6's syntax, by metric: `"response_time{during:fault}" = ["p(99)<500ms"]`.

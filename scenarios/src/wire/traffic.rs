@@ -1,7 +1,9 @@
 //! Sources of requests, as written.
 
-use crate::scenario::Arrivals;
-use crate::units::{Rate, SimTime};
+use crate::law::{CountLaw, DurationLaw};
+use crate::rate::Growth;
+use crate::scenario::{Origin, SessionState};
+use crate::units::{Rate, Ratio, SimTime};
 
 use super::policy::Retries;
 use super::prelude::*;
@@ -12,6 +14,11 @@ tagged! {
         "constant-arrival-rate" => Constant,
         "ramping-arrival-rate" => Ramping,
         "curve-arrival-rate" => Curve,
+        "replay" => Replay,
+        "constant-vus" => ConstantUsers,
+        "ramping-vus" => RampingUsers,
+        "per-vu-iterations" => IterationsEach,
+        "shared-iterations" => IterationsShared,
     }
 }
 
@@ -20,14 +27,6 @@ table! {
     TrafficCommon {
         /// The component that requests meet first.
         required to: String,
-        /// How arrivals are spread within the rate.
-        default arrivals: Arrivals = Arrivals::Poisson,
-        /// The classes of request and their shares, in any unit.
-        required mix: Named<Share>,
-        /// Connections that the clients keep; a due request that finds none free waits for one.
-        default connections: Some1M = Count(100),
-        /// Requests under way and waiting at once, above which a due request is dropped and counts as failed.
-        default max_in_flight: Some1M = Count(10_000),
         /// How long after it was sent a client gives a request up.
         default timeout: SimTime = SimTime::from_secs(10),
         /// How users press reload: what failed, or was given up, is sent again. Response time runs from the first due time.
@@ -35,21 +34,85 @@ table! {
     }
 }
 
-table! {
+/// Declares an executor at whose rate requests arrive, whatever becomes of those before.
+macro_rules! open {
+    ($(#[doc = $about:literal])* $name:ident { $($own:tt)* }) => {
+        table! {
+            $(#[doc = $about])*
+            $name {
+                $($own)*
+                /// The classes of request and their shares, in any unit.
+                required mix: Named<Share>,
+                /// How arrivals are spread within the rate.
+                default arrivals: Arrivals = Arrivals::Poisson,
+                /// The bursts of `arrivals = "bursty"`.
+                optional burst: Burst,
+                /// Crowds that come at once.
+                default flash: List<Flash> = List::default(),
+                /// Growth from the timeline's zero on, compounding: `2%/week`.
+                optional growth: Growth,
+                /// Makes each arrival a user who walks through a session; the rate is then one of sessions.
+                optional session: Session,
+                /// Connections that the clients keep; a due request that finds none free waits for one.
+                default connections: Some1M = Count(100),
+                /// Requests under way and waiting at once, above which a due request is dropped and counts as failed.
+                default max_in_flight: Some1M = Count(10_000),
+            }
+        }
+
+        impl $name {
+            pub(crate) fn open(&self) -> Open {
+                Open {
+                    arrivals: self.arrivals,
+                    burst: self.burst.clone(),
+                    flash: self.flash.clone(),
+                    growth: self.growth,
+                    session: self.session.clone(),
+                    connections: self.connections,
+                    max_in_flight: self.max_in_flight,
+                }
+            }
+        }
+    };
+}
+
+/// What all executors with a rate of arrivals share.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    pub(crate) arrivals: Arrivals,
+    pub(crate) burst: Option<Burst>,
+    pub(crate) flash: List<Flash>,
+    pub(crate) growth: Option<Growth>,
+    pub(crate) session: Option<Session>,
+    pub(crate) connections: Some1M,
+    pub(crate) max_in_flight: Some1M,
+}
+
+open! {
     /// The same rate always.
     Constant {
-        /// Requests per time.
+        /// Arrivals per time.
         required rate: Rate,
     }
 }
 
-table! {
+open! {
     /// Straight lines between rates, from the timeline's zero; constant before the first and after the last.
     Ramping {
         /// The rate at the timeline's zero.
         required start_rate: Rate,
         /// What follows.
         required stages: List<Stage>,
+    }
+}
+
+open! {
+    /// A named curve that repeats.
+    Curve {
+        /// Arrivals expected per period of the curve, flash crowds and growth apart.
+        required expected: Count<1, 6_000_000_000_000>,
+        /// The curve's name: `retail-week`, `retail-day`, or one of the file's own `curves`.
+        required curve: String,
     }
 }
 
@@ -63,14 +126,173 @@ table! {
     }
 }
 
+/// How arrivals are spread, as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrivals {
+    Poisson,
+    Uniform,
+    Bursty,
+}
+
+words!(Arrivals { "poisson" => Poisson, "uniform" => Uniform, "bursty" => Bursty });
+
 table! {
-    /// A named curve that repeats.
-    Curve {
-        /// Requests expected per period of the curve.
-        required expected: Count<1, 6_000_000_000_000>,
-        /// The curve's name: `retail-week`.
-        required curve: String,
+    /// Arrivals that come in bursts.
+    Burst {
+        /// Arrivals in each burst. Counted over spans much longer than a burst, the variance of the number of arrivals is
+        /// this many times its mean (the index of dispersion; a Poisson process has 1).
+        required size: Count<2, 1000>,
+        /// The time over which a burst spreads.
+        required within: SimTime,
     }
 }
 
-words!(Arrivals { "poisson" => Poisson, "uniform" => Uniform });
+table! {
+    /// A crowd that comes at once: a straight rise, a while at the top, a straight fall.
+    Flash {
+        /// When the rise starts, on the timeline.
+        required at: SimTime,
+        /// How long the rise takes.
+        default rise: SimTime = SimTime::from_secs(60),
+        /// How long the rate stays up.
+        required hold: SimTime,
+        /// How long the fall takes.
+        default fall: SimTime = SimTime::from_secs(600),
+        /// The rate at the top, as a multiple of what it would be.
+        required times: Share,
+    }
+}
+
+table! {
+    /// A user's walk: request, answer, pause, request.
+    Session {
+        /// How many requests a visit has: a number, or `geometric(mean=6)`.
+        required requests: CountLaw,
+        /// The pause between an answer and the next request.
+        required think: DurationLaw,
+        /// Users who come back after a visit, and when; without it nobody does.
+        optional returns: Returns,
+        /// The chance that a user's network address has changed since the request before.
+        default address_change: Ratio = Ratio::new(0.0),
+        /// Whether the users' clients send cookies back, such as a balancer's sticky one.
+        default cookies: bool = true,
+        /// Where the session's state is kept: with the service instance that began it, or nowhere that can be lost.
+        default state: SessionState = SessionState::Stateless,
+    }
+}
+
+words!(SessionState { "stateless" => Stateless, "instance" => Instance });
+
+table! {
+    /// Users who come back.
+    Returns {
+        /// The chance after each visit.
+        required share: Ratio,
+        /// How long after the visit's last answer.
+        required after: DurationLaw,
+    }
+}
+
+table! {
+    /// Requests from a recorded file, at the file's times.
+    Replay {
+        /// A CSV file, relative to the scenario's, with a header of `time_s` (or `time_ms`, `time_us`), `class` and
+        /// perhaps `key`, in order of time.
+        required file: String,
+        /// How many times as fast as recorded.
+        default speed: Share = Share(1.0),
+        /// What falls on the timeline's zero: the file's `first-row`, or the `file`'s own zero.
+        default origin: Origin = Origin::FirstRow,
+        /// The share of the rows that is kept, drawn by the seed.
+        default share: Ratio = Ratio::new(1.0),
+        /// Connections that the clients keep; a due request that finds none free waits for one.
+        default connections: Some1M = Count(100),
+        /// Requests under way and waiting at once, above which a due request is dropped and counts as failed.
+        default max_in_flight: Some1M = Count(10_000),
+    }
+}
+
+words!(Origin { "first-row" => FirstRow, "file" => File });
+
+/// Declares an executor whose users each think, ask, wait for the answer, and think again.
+macro_rules! closed {
+    ($(#[doc = $about:literal])* $name:ident { $($own:tt)* }) => {
+        table! {
+            $(#[doc = $about])*
+            $name {
+                $($own)*
+                /// How long a user thinks before each request.
+                required think: DurationLaw,
+                /// The classes of request and their shares, in any unit.
+                required mix: Named<Share>,
+            }
+        }
+    };
+}
+
+closed! {
+    /// A closed loop: always as many users, each with a connection of its own.
+    ConstantUsers {
+        /// The users.
+        required vus: Some1M,
+    }
+}
+
+closed! {
+    /// A closed loop whose number of users follows straight lines, from the timeline's zero; constant before the first and
+    /// after the last. A user whose time is over still waits for the answer under way.
+    RampingUsers {
+        /// The users at the timeline's zero.
+        default start_vus: Count<0, 1_000_000> = Count(1),
+        /// What follows.
+        required stages: List<UserStage>,
+    }
+}
+
+table! {
+    /// A straight line to a number of users.
+    UserStage {
+        /// How long it takes.
+        required length("for"): SimTime,
+        /// The users at its end.
+        required to: Count<0, 1_000_000>,
+    }
+}
+
+closed! {
+    /// A closed loop whose users each make so many requests.
+    IterationsEach {
+        /// The users.
+        required vus: Some1M,
+        /// Requests of each user.
+        required iterations: Count<1, 1_000_000_000_000>,
+    }
+}
+
+closed! {
+    /// A closed loop whose users make so many requests together: whoever is free makes the next.
+    IterationsShared {
+        /// The users.
+        required vus: Some1M,
+        /// Requests of all users together.
+        required iterations: Count<1, 1_000_000_000_000>,
+    }
+}
+
+impl Decode for CountLaw {
+    fn decode(node: &Node<'_>, at: &str, d: &mut Decoder<'_>) -> Option<Self> {
+        if let toml::de::DeValue::String(text) = node.get_ref() {
+            return d.read(text, at, str::parse::<Self>);
+        }
+        Count::<1, 1024>::decode(node, at, d).map(|Count(count)| Self::Constant(count as u32))
+    }
+
+    fn schema(_: &mut Definitions) -> serde_json::Value {
+        let law = serde_json::json!({ "type": "string", "pattern": r"^\s*geometric\(.*\)\s*$", "examples": ["geometric(mean=6)"] });
+        serde_json::json!({ "anyOf": [Count::<1, 1024>::schema(&mut Definitions::new()), law] })
+    }
+}
+
+quantities! {
+    Growth: r"^\s*[0-9][0-9_.]*\s*%\s*/\s*(day|week|month|year)\s*$", "2%/week";
+}
