@@ -9,7 +9,8 @@
 //! - `phases`, `verdict`: key figures by phase; the run in one sentence
 //! - `page`: the HTML of a run and of a comparison
 //! - [`mod@compare`]: two runs of one scenario
-//! - `summary`: a run on a terminal
+//! - `summary`: a run on a terminal; `waterfall`: a single request
+//! - `trust`: recoveries, replications, and how far to trust a run
 
 mod chart;
 pub mod compare;
@@ -19,8 +20,11 @@ mod page;
 mod phases;
 mod summary;
 mod table;
+mod trust;
 mod verdict;
+mod waterfall;
 
 pub use compare::{Comparison, compare};
 pub use page::render;
 pub use summary::summary;
+pub use waterfall::waterfall;

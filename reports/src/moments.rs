@@ -63,7 +63,8 @@ pub(crate) fn at_most(record: &RunRecord, rows: usize) -> Vec<Moment> {
 }
 
 fn summarise(record: &RunRecord, range: std::ops::Range<usize>, from: SimTime, until: SimTime) -> Moment {
-    let seconds = until.saturating_sub(from).as_secs_f64();
+    // Rates are those of one run, whatever number of runs the record pools.
+    let seconds = until.saturating_sub(from).as_secs_f64() * f64::from(record.runs());
     let mut tally = record.tallies.interval(range.start, None);
     let mut answered = record.tallies.answered(range.start);
     let mut lags = vec![record.tallies.send_lag(range.start)];

@@ -5,7 +5,7 @@ use results::{RunRecord, Scope};
 use crate::format::{self, Unit};
 use crate::phases::{FAILED, MAX, P50, P90, P99, THROUGHPUT, phases};
 use crate::table::Table;
-use crate::verdict;
+use crate::{trust, verdict};
 
 /// Figures by phase.
 pub(crate) fn phase_table(record: &RunRecord) -> Table {
@@ -15,8 +15,8 @@ pub(crate) fn phase_table(record: &RunRecord) -> Table {
     let mut table = Table::new(&head);
     for phase in phases(record) {
         let due = record.tally(phase.scope, None).due() as f64;
-        let offered =
-            if phase.seconds > 0.0 { Unit::PerSecond.show(due / phase.seconds) } else { "–".to_owned() };
+        let seconds = record.counted_seconds(phase.scope);
+        let offered = if seconds > 0.0 { Unit::PerSecond.show(due / seconds) } else { "–".to_owned() };
         let mut row = vec![phase.name.clone(), format::seconds(phase.seconds), offered];
         row.extend(keys.iter().map(|k| format::figure(k.of(record, phase.scope), k.unit)));
         table.rows.push(row);
@@ -62,11 +62,21 @@ pub fn summary(record: &RunRecord) -> String {
             text += &format!("  {sign} {selector} {condition}: {}\n", verdict::value(v));
         }
     }
+    if let Some(table) = trust::recoveries(record) {
+        text += &format!("\nRecovery\n{}", table.text());
+    }
     if !record.published.is_empty() {
         text += "\nPublished figures\n";
         for r in &record.published {
             text += &format!("  {}\n", reproduction(r));
         }
+    }
+    for (title, replications) in trust::replications(record) {
+        text += &format!("\n{title}\n{}", trust::spread(replications).text());
+    }
+    text += "\nHow far to trust it\n";
+    for line in trust::lines(record).into_iter().chain(trust::model_lines(record)) {
+        text += &format!("  {line}\n");
     }
     text
 }

@@ -17,6 +17,10 @@ pub enum Metric {
     Failed,
     /// Good answers per second.
     Rate,
+    /// From the end of what was broken until the system is as it was before. Seconds.
+    RecoveryTime,
+    /// From the start of what was broken until the system is as it was before. Seconds.
+    DisruptionTime,
 }
 
 impl Metric {
@@ -27,7 +31,14 @@ impl Metric {
             Self::ServiceTime => "service_time",
             Self::Failed => "failed",
             Self::Rate => "rate",
+            Self::RecoveryTime => "recovery_time",
+            Self::DisruptionTime => "disruption_time",
         }
+    }
+
+    /// Whether it has one value per episode of faults, rather than one per request or second.
+    pub const fn is_of_recovery(self) -> bool {
+        matches!(self, Self::RecoveryTime | Self::DisruptionTime)
     }
 }
 

@@ -13,6 +13,7 @@
 //! - `client`, `balancer`, `health`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
+//! - [`mod@replicate`]: runs that differ in their seed
 //! - [`mod@verify`]: the simulator held against closed formulas
 
 mod balancer;
@@ -35,6 +36,7 @@ mod leaks;
 #[allow(dead_code, reason = "no step asks for a policy yet")]
 mod policy;
 mod program;
+pub mod replicate;
 mod sample;
 mod service;
 mod simulation;
@@ -46,5 +48,6 @@ mod upstream_tests;
 pub mod verify;
 mod world;
 
+pub use replicate::replicate;
 pub use simulation::{Progress, SimOutcome, Simulation};
 pub use world::Counts;

@@ -145,6 +145,12 @@ impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
         })
     }
 
+    /// How many values lie in buckets wholly beyond a value.
+    pub fn beyond(&self, nanos: u64) -> u64 {
+        let first = (index::<BITS>(nanos) + 1).saturating_sub(self.base).min(self.counts.len());
+        self.counts[first..].iter().map(|c| c.get()).sum()
+    }
+
     /// How many values were counted.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|c| c.get()).sum()

@@ -6,6 +6,7 @@ use scenarios::units::SimTime;
 use serde::{Deserialize, Serialize};
 
 use crate::figure::Selection;
+use crate::frame::Frame;
 use crate::wire::{comparison, seconds};
 
 /// The scenario of a run.
@@ -110,13 +111,16 @@ pub struct PublishedFacts {
 impl ScenarioFacts {
     /// Whether all that refers to classes refers to one that is there.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let figures =
-            self.thresholds.iter().map(|t| &t.figure).chain(self.published.iter().map(|p| &p.figure));
-        let classes = self.classes.len();
-        match figures.filter_map(|f| f.class).find(|class| *class >= classes) {
-            Some(class) => Err(format!("a figure refers to class {class} of {classes}")),
-            None => Ok(()),
-        }
+        let thresholds = self.thresholds.iter().map(|t| &t.figure);
+        let mut figures = thresholds.chain(self.published.iter().map(|p| &p.figure));
+        figures.try_for_each(|figure| figure.check(self.classes.len(), usize::MAX))
+    }
+
+    /// How a run of it is cut.
+    pub(crate) fn frame(&self) -> Frame {
+        let faults: Vec<_> = self.faults.iter().map(|f| (f.name.as_str(), f.from, f.until)).collect();
+        let total = self.warmup.saturating_add(self.duration);
+        Frame::cut(self.warmup, total, self.classes.len(), &faults)
     }
 
     /// The facts of a scenario.

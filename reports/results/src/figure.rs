@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::{Window, WindowKind};
 use crate::noise;
+use crate::part::{Above, Part};
 use crate::record::RunRecord;
+use crate::statistics::Moments;
+use crate::statistics::batch::Ratio;
 use crate::tally::{Distribution, rank};
 use crate::wire;
 
-/// A figure with the interval in which it would lie in 95 of 100 runs; see [`crate::noise`] for what that assumes.
+/// A figure with an interval that holds in 95 of 100 cases what a very long run would show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// The figure: in seconds, per second, as a fraction, or a count. May be infinite.
@@ -22,6 +25,38 @@ pub struct Estimate {
     pub high: f64,
     /// Of how many requests.
     pub n: u64,
+    /// How the interval was found.
+    pub noise: Noise,
+}
+
+/// How an interval was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Noise {
+    /// As if requests were independent: too narrow under load.
+    Independent,
+    /// From the differences between batches of the run.
+    Batches {
+        /// How many.
+        batches: usize,
+        /// The correlation of neighbouring ones.
+        lag_one: f64,
+    },
+    /// From the differences between so many replications.
+    Replications(u32),
+    /// A fact about this run; no interval bounds what another run's would be.
+    Fact,
+}
+
+impl Noise {
+    /// The name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Independent => "independent",
+            Self::Batches { .. } => "batches",
+            Self::Replications(_) => "replications",
+            Self::Fact => "fact",
+        }
+    }
 }
 
 /// Which part of a run is looked at.
@@ -60,7 +95,7 @@ pub struct Selection {
     /// Only requests of the class at this position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<usize>,
-    /// Only requests due in this part. Stored without windows, which thresholds cannot name.
+    /// Only requests due in this part.
     #[serde(with = "scope")]
     pub scope: Scope,
     /// How it becomes one number.
@@ -70,22 +105,31 @@ pub struct Selection {
 
 mod scope {
     use super::{During, Scope, wire};
-    use serde::{Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// A word for what thresholds can name; a position for a window, which they cannot.
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Part(#[serde(with = "wire::during")] During),
+        Window { window: usize },
+    }
 
     pub(super) fn serialize<S: Serializer>(scope: &Scope, to: S) -> Result<S::Ok, S::Error> {
-        let during = match scope {
-            Scope::Run => During::Run,
-            Scope::Fault => During::Fault,
-            Scope::NoFault => During::NoFault,
-            Scope::Window(_) => {
-                return Err(serde::ser::Error::custom("a window is no part that can be stored"));
-            }
+        let stored = match *scope {
+            Scope::Run => Stored::Part(During::Run),
+            Scope::Fault => Stored::Part(During::Fault),
+            Scope::NoFault => Stored::Part(During::NoFault),
+            Scope::Window(window) => Stored::Window { window },
         };
-        wire::during::serialize(&during, to)
+        stored.serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Scope, D::Error> {
-        wire::during::deserialize(from).map(Scope::from)
+        Ok(match Stored::deserialize(from)? {
+            Stored::Part(during) => Scope::from(during),
+            Stored::Window { window } => Scope::Window(window),
+        })
     }
 }
 
@@ -113,6 +157,19 @@ impl Selection {
         Self { metric, class: None, scope: Scope::Run, aggregate }
     }
 
+    /// Whether its class and its window are there.
+    pub(crate) fn check(&self, classes: usize, windows: usize) -> Result<(), String> {
+        if let Some(class) = self.class.filter(|class| *class >= classes) {
+            return Err(format!("a figure refers to class {class} of {classes}"));
+        }
+        match self.scope {
+            Scope::Window(window) if window >= windows => {
+                Err(format!("a figure refers to window {window} of {windows}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same in one part of the run.
     pub fn within(self, scope: Scope) -> Self {
         Self { scope, ..self }
@@ -136,45 +193,121 @@ pub fn figure(record: &RunRecord, figure: &Figure) -> Option<Estimate> {
 }
 
 /// As [`figure`](figure()), for a [`Selection`].
+///
+/// Where the record pools replications, their spread gives the interval; else batches of the run where it is long
+/// enough; else the requests are taken as independent, as [`crate::noise`] says.
 pub fn estimate(record: &RunRecord, selection: &Selection) -> Option<Estimate> {
-    let tally = record.tally(selection.scope, selection.class);
+    let own = of_run(record, selection)?;
+    let Some(values) = record.replications.as_ref().and_then(|r| r.values(selection)) else {
+        return Some(own);
+    };
+    if selection.metric.is_of_recovery() {
+        // A recovery of all replications together is none that anybody saw.
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        return Some(Estimate { value: mean, ..own }.with_spread(values));
+    }
+    Some(own.with_spread(values))
+}
+
+/// The confidence of all intervals.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// Fewer events than this in all are no matter for batches: most of them would have none.
+const RARE: u64 = 20;
+
+impl Estimate {
+    /// The same with the interval that replications give.
+    fn with_spread(self, values: &[f64]) -> Self {
+        let noise = Noise::Replications(values.len() as u32);
+        if self.noise == Noise::Fact {
+            return self;
+        }
+        if values.iter().any(|v| !v.is_finite()) {
+            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+            return Self { low: low.min(self.value), high: f64::INFINITY, noise, ..self };
+        }
+        let half = Moments::of(values).half_width(CONFIDENCE);
+        // Replications that all agree on zero failures say no more than their requests do.
+        if half == 0.0 && self.value == 0.0 { self } else { self.within(half, noise) }
+    }
+
+    fn within(self, half: f64, noise: Noise) -> Self {
+        Self { low: (self.value - half).max(0.0), high: self.value + half, noise, ..self }
+    }
+
+    /// The same with the interval that batches give, where they do.
+    fn with_batches(self, ratio: Option<Ratio>, unit: f64) -> Self {
+        let Some(ratio) = ratio.filter(|_| self.value.is_finite()) else { return self };
+        let noise = Noise::Batches { batches: ratio.batches, lag_one: ratio.lag_one };
+        self.within(ratio.half_width(CONFIDENCE) * unit, noise)
+    }
+}
+
+pub(crate) fn of_run(record: &RunRecord, selection: &Selection) -> Option<Estimate> {
+    if let Some(recovery) = record.recovery_times(selection.metric) {
+        return recovered(&recovery, selection.aggregate);
+    }
+    let part = record.part(selection.scope, selection.class);
+    let tally = &part.tally;
+    // Pooled replications count what several runs did in the same stretch of time.
     let seconds = record.seconds(selection.scope);
+    let runs = f64::from(record.runs());
     let due = tally.due();
     match selection.metric {
-        Metric::ResponseTime => duration(&tally.response_times(), selection.aggregate),
-        Metric::ServiceTime => duration(&tally.service_times(), selection.aggregate),
+        Metric::ResponseTime => {
+            duration(&part, &part.response, selection.aggregate, Above::ResponseSum, Above::ResponseBeyond)
+        }
+        Metric::ServiceTime => {
+            duration(&part, &part.service, selection.aggregate, Above::ServiceSum, Above::ServiceBeyond)
+        }
         Metric::Failed => {
             let failed = tally.failed();
+            let batches = |above| if failed < RARE { None } else { part.ratio(above) };
             match selection.aggregate {
-                Aggregate::Count => (seconds > 0.0).then(|| counted(failed, 1.0)),
+                Aggregate::Count => (seconds > 0.0).then(|| {
+                    counted(failed, runs).with_batches(batches(Above::FailedPerSecond), seconds / runs)
+                }),
                 _ if due == 0 => None,
                 _ => {
                     let (low, high) = noise::share(failed, due);
-                    Some(Estimate { value: failed as f64 / due as f64, low, high, n: due })
+                    let value = failed as f64 / due as f64;
+                    let independent = Estimate { value, low, high, n: due, noise: Noise::Independent };
+                    Some(independent.with_batches(batches(Above::Failed), 1.0))
                 }
             }
         }
         _ if seconds <= 0.0 => None,
         _ => {
-            let divisor = if selection.aggregate == Aggregate::Count { 1.0 } else { seconds };
-            Some(counted(tally.ok, divisor))
+            let count = selection.aggregate == Aggregate::Count;
+            let (divisor, unit) = if count { (runs, seconds / runs) } else { (seconds * runs, 1.0 / runs) };
+            let batches = if tally.ok < RARE { None } else { part.ratio(Above::Good) };
+            Some(counted(tally.ok, divisor).with_batches(batches, unit))
         }
     }
 }
 
 fn counted(events: u64, divisor: f64) -> Estimate {
     let (low, high) = noise::count(events);
-    Estimate { value: events as f64 / divisor, low: low / divisor, high: high / divisor, n: events }
+    let (value, low, high) = (events as f64 / divisor, low / divisor, high / divisor);
+    Estimate { value, low, high, n: events, noise: Noise::Independent }
 }
 
-fn duration(values: &Distribution, aggregate: Aggregate) -> Option<Estimate> {
+fn duration(
+    part: &Part,
+    values: &Distribution,
+    aggregate: Aggregate,
+    sum: Above,
+    beyond: fn(u64) -> Above,
+) -> Option<Estimate> {
     let n = values.len();
     Some(match aggregate {
         _ if n == 0 => return None,
         Aggregate::Percentile(percent) => {
-            let (low, high) = noise::percentile_ranks(n, percent);
             let value = values.at_rank(rank(n, percent));
-            Estimate { value, low: values.at_rank(low), high: values.at_rank(high), n }
+            let ranks = by_batches(part, n, percent, value, beyond);
+            let (noise, (low, high)) =
+                ranks.unwrap_or_else(|| (Noise::Independent, noise::percentile_ranks(n, percent)));
+            Estimate { value, low: values.at_rank(low), high: values.at_rank(high), n, noise }
         }
         Aggregate::Minimum => extreme(values.minimum()?, n),
         Aggregate::Maximum => extreme(values.at_rank(n), n),
@@ -182,12 +315,55 @@ fn duration(values: &Distribution, aggregate: Aggregate) -> Option<Estimate> {
         _ => {
             let value = values.mean()?;
             let (low, high) = noise::mean(value, values.deviation(), n);
-            Estimate { value, low, high, n }
+            let independent = Estimate { value, low, high, n, noise: Noise::Independent };
+            independent.with_batches(part.ratio(sum), 1e-9)
         }
     })
 }
 
+/// The ranks that bracket a percentile, by how much the share beyond it differs between batches.
+fn by_batches(
+    part: &Part,
+    n: u64,
+    percent: f64,
+    value: f64,
+    beyond: fn(u64) -> Above,
+) -> Option<(Noise, (u64, u64))> {
+    let share = (percent / 100.0).clamp(0.0, 1.0);
+    if !value.is_finite() || ((1.0 - share).min(share) * n as f64) < RARE as f64 {
+        return None;
+    }
+    let ratio = part.ratio(beyond((value * 1e9) as u64))?;
+    // Intervals' histograms are coarse: the share that they put beyond is near the one that is meant, and the noise of
+    // a share goes with the root of p (1 - p).
+    let spread = |p: f64| p * (1.0 - p);
+    if spread(ratio.value) <= 0.0 {
+        return None;
+    }
+    let half = ratio.half_width(CONFIDENCE) * (spread(share) / spread(ratio.value)).sqrt();
+    let low = (n as f64 * (share - half)).floor().max(0.0) as u64;
+    let high = (n as f64 * (share + half)).ceil() as u64 + 1;
+    Some((Noise::Batches { batches: ratio.batches, lag_one: ratio.lag_one }, (low, high.min(n + 1))))
+}
+
+/// Recoveries are few: facts of this run.
+fn recovered(seconds: &[f64], aggregate: Aggregate) -> Option<Estimate> {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len() as u64;
+    let (first, last) = (*sorted.first()?, *sorted.last()?);
+    let value = match aggregate {
+        Aggregate::Minimum => first,
+        Aggregate::Maximum => last,
+        Aggregate::Percentile(percent) => sorted[rank(n, percent) as usize - 1],
+        Aggregate::Count => return Some(extreme(n as f64, n)),
+        _ => sorted.iter().sum::<f64>() / n as f64,
+    };
+    // Replications bound it; a single run cannot.
+    Some(Estimate { value, low: value, high: value, n, noise: Noise::Independent })
+}
+
 /// An extreme is a fact about this run; no interval bounds what another run's would be.
 fn extreme(value: f64, n: u64) -> Estimate {
-    Estimate { value, low: value, high: value, n }
+    Estimate { value, low: value, high: value, n, noise: Noise::Fact }
 }

@@ -50,7 +50,7 @@ pub struct Frame {
 }
 
 /// The greatest number of intervals.
-pub(crate) const MOST_INTERVALS: u64 = 1_000;
+const MOST_INTERVALS: u64 = 1_000;
 /// Lengths that a reader of a time axis likes, in seconds.
 const NICE_SECS: [u64; 18] =
     [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200];

@@ -14,11 +14,11 @@ use crate::error::Error;
 use crate::facts::ScenarioFacts;
 use crate::frame::Frame;
 use crate::outcome::World;
+use crate::pool::Pool;
 use crate::provenance::Provenance;
-use crate::record::{Gathered, RunRecord, Status, Validity};
+use crate::record::{RunRecord, Status, Validity};
 use crate::recorder::Delta;
 use crate::sample::Sample;
-use crate::tally::Tallies;
 use crate::wire::duration;
 use crate::writer::document::{self, FrameDocument, TalliesDocument};
 
@@ -41,6 +41,9 @@ struct Header {
 struct Line {
     #[serde(rename = "elapsed_s", with = "duration")]
     elapsed: Duration,
+    /// Whether it is a whole replication, rather than a piece of the run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    replication: bool,
     counts: TalliesDocument,
     samples: Vec<Sample>,
 }
@@ -78,10 +81,11 @@ impl Journal {
         scenario: &ScenarioFacts,
         delta: &Delta,
         samples: &[Sample],
+        replication: bool,
         elapsed: Duration,
     ) -> Result<(), Error> {
         let counts = TalliesDocument::new(&delta.tallies, &scenario.classes);
-        self.line(&Line { elapsed, counts, samples: samples.to_vec() })
+        self.line(&Line { elapsed, replication, counts, samples: samples.to_vec() })
     }
 
     /// Writes a line with one call, so that only the last can be incomplete.
@@ -103,19 +107,21 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
     document::check(path, first, FORMAT, VERSION)?;
     let header: Header = serde_json::from_str(first).map_err(|e| malformed(0, e.to_string()))?;
     let (scenario, mut provenance) = (header.scenario, header.provenance);
-    let frame = header.frame.into_frame(scenario.classes.len()).map_err(|p| malformed(0, p))?;
+    let frame = header.frame.into_frame(&scenario).map_err(|p| malformed(0, p))?;
     scenario.check().map_err(|p| malformed(0, p))?;
-    let mut tallies = Tallies::new(&frame);
-    let mut gathered = Gathered::default();
+    let mut pool = Pool::new(&frame);
     for (i, line) in lines {
         let line: Line = serde_json::from_str(line).map_err(|e| malformed(i, e.to_string()))?;
-        let delta = line.counts.into_tallies(&frame, &scenario.classes).map_err(|p| malformed(i, p))?;
-        tallies.merge(&delta);
-        for sample in &line.samples {
-            gathered.add(sample, frame.intervals());
+        let tallies = line.counts.into_tallies(&frame, &scenario.classes).map_err(|p| malformed(i, p))?;
+        // The seconds around faults are not journalled: a run that was killed knows no recoveries.
+        let delta = Delta { tallies, slots: Vec::new() };
+        if line.replication {
+            pool.add_replication(&scenario, &frame, &delta, &line.samples);
+        } else {
+            pool.add(&delta, &line.samples);
         }
         provenance.took = line.elapsed;
     }
-    let record = RunRecord::new(header.world, scenario, frame, tallies, gathered.into_series(), provenance);
+    let record = pool.into_record(header.world, scenario, frame, provenance);
     Ok(record.judged(Status::Killed, Validity::default()))
 }

@@ -36,21 +36,29 @@
 //! - [`buckets`], [`tally`], [`recorder`]: counting, the hot path
 //! - [`facts`], [`provenance`], [`record`]: what a record holds
 //! - [`journal`], [`writer`], [`directory`]: how it reaches the disk
-//! - [`noise`], [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
+//! - [`recovery`]: how long a system took to recover from a fault; [`evidence`]: what a producer says of its run
+//! - [`statistics`], [`noise`], `part`: intervals; [`replications`]: figures over runs that differ in their seed
+//! - [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
 
 pub mod buckets;
 pub mod directory;
 mod error;
+pub mod evidence;
 pub mod facts;
 pub mod figure;
 pub mod frame;
 pub mod journal;
 pub mod noise;
 pub mod outcome;
+mod part;
+mod pool;
 pub mod provenance;
 pub mod record;
 pub mod recorder;
+pub mod recovery;
+pub mod replications;
 pub mod sample;
+pub mod statistics;
 pub mod tally;
 pub mod verdict;
 mod wire;
@@ -58,12 +66,15 @@ pub mod writer;
 
 pub use directory::run_directory;
 pub use error::Error;
-pub use figure::{Estimate, Scope, Selection, figure};
+pub use evidence::{Evidence, Law, ModelNote, Span, Trace};
+pub use figure::{Estimate, Noise, Scope, Selection, figure};
 pub use frame::{Frame, Window, WindowKind};
 pub use outcome::{Failure, Outcome, World};
 pub use provenance::Provenance;
 pub use record::{RunRecord, Status, Validity};
 pub use recorder::{Delta, Recorder};
+pub use recovery::Recovery;
+pub use replications::{Collector, Replications};
 pub use sample::Sample;
 pub use writer::RunWriter;
 

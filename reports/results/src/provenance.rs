@@ -55,6 +55,20 @@ impl Provenance {
     }
 }
 
+impl Provenance {
+    /// Of a record that only exists to compute figures.
+    pub(crate) fn nowhere() -> Self {
+        let started = Timestamp::UNIX_EPOCH;
+        Self {
+            tool: String::new(),
+            command: Vec::new(),
+            started,
+            took: Duration::ZERO,
+            machine: Machine::default(),
+        }
+    }
+}
+
 impl Machine {
     /// The machine of this process, as Linux's /proc describes it; what cannot be found out stays empty.
     pub fn this() -> Self {

@@ -2,22 +2,28 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::buckets::Fine;
 use crate::error::Error;
+use crate::evidence::Evidence;
 use crate::facts::ScenarioFacts;
 use crate::figure::Scope;
 use crate::frame::Frame;
 use crate::journal;
 use crate::outcome::World;
+use crate::part::{Part, Parts};
 use crate::provenance::Provenance;
+use crate::recovery::{self, Recovery, Slot};
+use crate::replications::Replications;
 use crate::sample::Sample;
 use crate::tally::{Tallies, Tally};
 use crate::verdict::{Reproduction, Verdict};
 use crate::writer::document;
 use scenarios::exit;
+use scenarios::threshold::Metric;
 use scenarios::units::SimTime;
 
 /// How a run ended.
@@ -91,8 +97,17 @@ pub struct RunRecord {
     pub thresholds: Vec<Verdict>,
     /// What became of the published figures.
     pub published: Vec<Reproduction>,
+    /// What became of the system after each episode of faults.
+    pub recoveries: Vec<Recovery>,
+    /// Replications that the counts pool, this run among them; none where there was one run only.
+    pub replications: Option<Replications>,
+    /// Replications of the scenario at a reduced scale, which were made beside the run to tell its noise.
+    pub scaled_replications: Option<Replications>,
+    /// What the producer says of its own run.
+    pub evidence: Evidence,
     /// Where the record comes from.
     pub provenance: Provenance,
+    pub(crate) parts: Parts,
 }
 
 impl RunRecord {
@@ -115,13 +130,19 @@ impl RunRecord {
             series,
             thresholds: Vec::new(),
             published: Vec::new(),
+            recoveries: Vec::new(),
+            replications: None,
+            scaled_replications: None,
+            evidence: Evidence::default(),
             provenance,
+            parts: Parts::default(),
         }
     }
 
     /// The record with its end stated and everything judged.
     pub(crate) fn judged(mut self, status: Status, validity: Validity) -> Self {
         (self.status, self.validity) = (status, validity);
+        self.parts = Parts::default();
         self.thresholds = self.scenario.thresholds.iter().map(|t| Verdict::new(&self, t)).collect();
         self.published = self.scenario.published.iter().map(|p| Reproduction::new(&self, p)).collect();
         self
@@ -149,8 +170,38 @@ impl RunRecord {
         if first.contains(journal::FORMAT) { journal::read(path, &text) } else { document::read(path, &text) }
     }
 
+    /// With the recoveries that follow from the seconds around the faults.
+    pub(crate) fn with_recoveries(mut self, slots: &[Slot]) -> Self {
+        self.recoveries = recovery::recoveries(&self.frame, slots);
+        self
+    }
+
+    /// How many runs the counts are of.
+    pub fn runs(&self) -> u32 {
+        self.replications.as_ref().map_or(1, |r| r.count.max(1))
+    }
+
+    /// What a metric of recoveries measured; none for other metrics.
+    pub(crate) fn recovery_times(&self, metric: Metric) -> Option<Vec<f64>> {
+        let read: fn(&Recovery) -> f64 = match metric {
+            Metric::RecoveryTime => |r| r.recovery_s,
+            Metric::DisruptionTime => |r| r.disruption_s,
+            _ => return None,
+        };
+        Some(self.recoveries.iter().map(read).collect())
+    }
+
+    /// A part of the run, merged at the first time it is asked for.
+    pub(crate) fn part(&self, scope: Scope, class: Option<usize>) -> Arc<Part> {
+        self.parts.get(self, scope, class)
+    }
+
     /// What was due in a part of the run: of one class, or of all.
     pub fn tally(&self, scope: Scope, class: Option<usize>) -> Tally<Fine> {
+        self.part(scope, class).tally.clone()
+    }
+
+    pub(crate) fn merged(&self, scope: Scope, class: Option<usize>) -> Tally<Fine> {
         let mut total = Tally::default();
         for (i, window) in self.frame.windows.iter().enumerate() {
             if scope.includes(i, window) {
@@ -165,6 +216,11 @@ impl RunRecord {
         let end = self.covered();
         let windows = self.frame.windows.iter().enumerate().filter(|(i, w)| scope.includes(*i, w));
         windows.map(|(_, w)| w.until.min(end).saturating_sub(w.from).as_secs_f64()).sum()
+    }
+
+    /// The same, of all runs that the counts are of: what a count is divided by for a rate.
+    pub fn counted_seconds(&self, scope: Scope) -> f64 {
+        self.seconds(scope) * f64::from(self.runs())
     }
 
     /// How far the run came.
@@ -209,6 +265,18 @@ impl Gathered {
         let values = self.0.entry(key).or_insert_with(|| vec![None; intervals]);
         if let Some(value) = values.get_mut(sample.interval) {
             *value = Some(sample.value).filter(|v| v.is_finite());
+        }
+    }
+
+    /// Adds what another replication observed, as the mean of `runs` of them.
+    pub(crate) fn add_run(&mut self, samples: &[Sample], intervals: usize, runs: u32) {
+        for sample in samples {
+            let key = (sample.component.clone(), sample.metric.to_string(), sample.instance);
+            let values = self.0.entry(key).or_insert_with(|| vec![None; intervals]);
+            if let Some(value) = values.get_mut(sample.interval).filter(|_| sample.value.is_finite()) {
+                let mean = value.map_or(sample.value, |mean| mean + (sample.value - mean) / f64::from(runs));
+                *value = Some(mean);
+            }
         }
     }
 

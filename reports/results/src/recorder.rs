@@ -8,6 +8,7 @@ use scenarios::units::SimTime;
 use crate::buckets::{Coarse, Fine};
 use crate::frame::Frame;
 use crate::outcome::{Failure, Outcome};
+use crate::recovery::{self, Slot, Watch};
 use crate::tally::{Tallies, Tally};
 
 /// Counts the outcomes of a run, or of one thread's share of it.
@@ -15,6 +16,8 @@ use crate::tally::{Tallies, Tally};
 pub struct Recorder {
     frame: Frame,
     tallies: Tallies,
+    watches: Vec<Watch>,
+    slots: Vec<Slot>,
     due: Cursor,
     done: Cursor,
 }
@@ -26,6 +29,8 @@ struct Cursor {
     length: u64,
     interval: usize,
     window: usize,
+    /// The stretch around a fault in which all of it lies.
+    watch: Option<Watch>,
 }
 
 impl Cursor {
@@ -36,7 +41,7 @@ impl Cursor {
 
     /// Moves to where `at` lies; the last interval and window extend past the run's end.
     #[cold]
-    fn seek(&mut self, frame: &Frame, at: SimTime) {
+    fn seek(&mut self, frame: &Frame, watches: &[Watch], at: SimTime) {
         self.interval = frame.interval_of(at);
         self.window = frame.window_of(at);
         let interval_from = frame.bounds(self.interval).0;
@@ -49,6 +54,14 @@ impl Cursor {
                 (interval_from.max(w.from), until.min(end))
             }
         };
+        let next = watches.partition_point(|w| w.until <= at);
+        let from = next.checked_sub(1).map_or(from, |last| from.max(watches[last].until));
+        self.watch = watches.get(next).filter(|w| w.from <= at).copied();
+        let (from, until) = match (self.watch, watches.get(next)) {
+            (Some(watch), _) => (from.max(watch.from), until.min(watch.until)),
+            (None, Some(later)) => (from, until.min(later.from)),
+            (None, None) => (from, until),
+        };
         self.from = from.as_nanos();
         self.length = until.saturating_sub(from).as_nanos();
     }
@@ -58,12 +71,15 @@ impl Cursor {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delta {
     pub(crate) tallies: Tallies,
+    /// Seconds around faults.
+    pub(crate) slots: Vec<Slot>,
 }
 
 impl Delta {
     /// Adds what another recorder of the same run counted.
     pub fn merge(&mut self, other: &Self) {
         self.tallies.merge(&other.tallies);
+        merge_slots(&mut self.slots, &other.slots);
     }
 
     /// The counts.
@@ -75,8 +91,11 @@ impl Delta {
 impl Recorder {
     /// A recorder that has seen nothing.
     pub fn new(frame: &Frame) -> Self {
-        let nowhere = Cursor { from: 0, length: 0, interval: 0, window: 0 };
-        Self { frame: frame.clone(), tallies: Tallies::new(frame), due: nowhere, done: nowhere }
+        let nowhere = Cursor { from: 0, length: 0, interval: 0, window: 0, watch: None };
+        let watches = recovery::watches(frame);
+        let slots = vec![Slot::default(); recovery::slots(&watches)];
+        let tallies = Tallies::new(frame);
+        Self { frame: frame.clone(), tallies, watches, slots, due: nowhere, done: nowhere }
     }
 
     /// Counts one outcome, where the request was due.
@@ -103,13 +122,16 @@ impl Recorder {
         result: Result<(), Failure>,
     ) {
         if !self.due.holds(due.as_nanos()) {
-            self.due.seek(&self.frame, due);
+            self.due.seek(&self.frame, &self.watches, due);
         }
         let at = self.due;
         let cell = self.tallies.cells[at.interval * self.tallies.classes + class].get_or_insert_default();
         let window = self.tallies.windows[at.window * self.tallies.classes + class].get_or_insert_default();
         self.tallies.latest = self.tallies.latest.max(done);
         let response = done.saturating_sub(due).as_nanos();
+        if let Some(watch) = at.watch {
+            self.slots[watch.slot(due)].count(response, result);
+        }
         if let Some(sent) = sent {
             let service = done.saturating_sub(sent).as_nanos();
             cell.sent += 1;
@@ -132,7 +154,7 @@ impl Recorder {
                 cell.response_sum_nanos = cell.response_sum_nanos.saturating_add(response);
                 window.response_sum_nanos = window.response_sum_nanos.saturating_add(response);
                 if !self.done.holds(done.as_nanos()) {
-                    self.done.seek(&self.frame, done);
+                    self.done.seek(&self.frame, &self.watches, done);
                 }
                 // What is answered after the run's end belongs to no interval.
                 if done < self.frame.total {
@@ -146,11 +168,22 @@ impl Recorder {
     /// Adds what another recorder of the same frame counted.
     pub fn merge(&mut self, other: Self) {
         self.tallies.merge(&other.tallies);
+        merge_slots(&mut self.slots, &other.slots);
     }
 
     /// What was recorded since the last call.
     pub fn take(&mut self) -> Delta {
-        Delta { tallies: std::mem::replace(&mut self.tallies, Tallies::new(&self.frame)) }
+        let slots = vec![Slot::default(); self.slots.len()];
+        Delta {
+            tallies: std::mem::replace(&mut self.tallies, Tallies::new(&self.frame)),
+            slots: std::mem::replace(&mut self.slots, slots),
+        }
+    }
+}
+
+pub(crate) fn merge_slots(mine: &mut [Slot], theirs: &[Slot]) {
+    for (mine, theirs) in mine.iter_mut().zip(theirs).filter(|(_, theirs)| theirs.due > 0) {
+        mine.merge(theirs);
     }
 }
 

@@ -228,6 +228,12 @@ impl Tallies {
         sum(&self.windows, self.classes, window, class)
     }
 
+    /// Requests of all classes that were due in an interval.
+    pub fn due(&self, interval: usize) -> u64 {
+        let cells = &self.cells[interval * self.classes..][..self.classes];
+        cells.iter().flatten().map(|tally| tally.due()).sum()
+    }
+
     /// Good answers in an interval, by the time of the answer.
     pub fn answered(&self, interval: usize) -> u64 {
         self.answered[interval]

@@ -81,7 +81,8 @@ words!(
 );
 words!(
     /// Metrics by their names in files.
-    metric, Metric, [ResponseTime = "response_time", ServiceTime = "service_time", Failed = "failed", Rate = "rate"]
+    metric, Metric, [ResponseTime = "response_time", ServiceTime = "service_time", Failed = "failed", Rate = "rate",
+     RecoveryTime = "recovery_time", DisruptionTime = "disruption_time"]
 );
 words!(
     /// Parts of a run.

@@ -13,7 +13,8 @@ use crate::moments::{Moment, PERCENTILES};
 use crate::phases::{FAILED, Key, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
 use crate::summary::{class_table, phase_table};
 use crate::table::Table;
-use crate::verdict;
+use crate::waterfall::waterfall;
+use crate::{trust, verdict};
 
 /// A key figure.
 struct Card {
@@ -37,6 +38,10 @@ struct Body<'a> {
     classes: Table,
     thresholds: Option<Table>,
     published: Option<Table>,
+    recoveries: Option<Table>,
+    spreads: Vec<(String, Table)>,
+    model: Option<Table>,
+    traces: Vec<String>,
     figures: Vec<Figure>,
     facts: Vec<(&'static str, String)>,
     command: String,
@@ -61,6 +66,10 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         classes: class_table(record),
         thresholds: thresholds(record),
         published: published(record),
+        recoveries: trust::recoveries(record),
+        spreads: trust::replications(record).into_iter().map(|(t, r)| (t, trust::spread(r))).collect(),
+        model: trust::model(record),
+        traces: record.evidence.traces.iter().map(waterfall).collect(),
         figures: figures(record),
         facts: provenance(record),
         command: command_line(record),
@@ -86,11 +95,12 @@ fn notes(record: &RunRecord) -> Vec<String> {
             format::grouped(tally.dropped())
         ));
     }
+    notes.extend(trust::lines(record));
     notes
 }
 
 fn cards(record: &RunRecord) -> Vec<Card> {
-    let (tally, seconds) = (record.tally(Scope::Run, None), record.seconds(Scope::Run));
+    let (tally, seconds) = (record.tally(Scope::Run, None), record.counted_seconds(Scope::Run));
     let card = |label: &str, value: String, note: String| Card { label: label.to_owned(), value, note };
     let offered =
         if seconds > 0.0 { Unit::PerSecond.show(tally.due() as f64 / seconds) } else { "–".to_owned() };

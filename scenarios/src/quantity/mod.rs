@@ -25,11 +25,13 @@ pub struct Misread {
 }
 
 impl Misread {
-    pub(crate) fn new(expected: impl Into<String>) -> Self {
+    /// Says what could stand there.
+    pub fn new(expected: impl Into<String>) -> Self {
         Self { expected: expected.into(), hint: None }
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    /// Says how to mend it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

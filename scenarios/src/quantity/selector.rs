@@ -21,8 +21,14 @@ pub struct Selector {
 }
 
 /// All metrics.
-pub(crate) const METRICS: [Metric; 4] =
-    [Metric::ResponseTime, Metric::ServiceTime, Metric::Failed, Metric::Rate];
+pub(crate) const METRICS: [Metric; 6] = [
+    Metric::ResponseTime,
+    Metric::ServiceTime,
+    Metric::Failed,
+    Metric::Rate,
+    Metric::RecoveryTime,
+    Metric::DisruptionTime,
+];
 
 impl Selector {
     /// Reads a selector.
@@ -64,6 +70,11 @@ impl Selector {
                 _ => return Err(form()),
             }
         }
+        if metric.is_of_recovery() && (selector.class.is_some() || selector.during != During::Run) {
+            let expected =
+                format!("{} without a filter: it is of the whole system after each fault", metric.name());
+            return Err(Misread::new(expected).hint(format!("write \"{}\"", metric.name())));
+        }
         Ok(selector)
     }
 }
@@ -74,11 +85,15 @@ fn aggregate(metric: Metric, text: &str) -> Result<Aggregate, Misread> {
         Misread::new(match metric {
             Metric::ResponseTime | Metric::ServiceTime => "avg, min, med, max or p(N) with N from 0 to 100",
             Metric::Failed => "rate or count",
+            Metric::RecoveryTime | Metric::DisruptionTime => {
+                "max, avg, min, med or p(N) with N from 0 to 100"
+            }
             Metric::Rate => "rate, avg or count",
         })
         .hint(match metric {
             Metric::ResponseTime | Metric::ServiceTime => "write \"p(99)<250ms\"",
             Metric::Failed => "write \"rate<0.1%\"",
+            Metric::RecoveryTime | Metric::DisruptionTime => "write \"max<30s\"",
             Metric::Rate => "write \"rate>290/s\"",
         })
     };
@@ -86,7 +101,7 @@ fn aggregate(metric: Metric, text: &str) -> Result<Aggregate, Misread> {
         let number = plain_number(text.strip_prefix("p(")?.strip_suffix(')')?)?;
         (number <= 100.0).then_some(Aggregate::Percentile(number))
     };
-    let times = matches!(metric, Metric::ResponseTime | Metric::ServiceTime);
+    let times = matches!(metric, Metric::ResponseTime | Metric::ServiceTime) || metric.is_of_recovery();
     match text {
         "avg" if times => Ok(Aggregate::Average),
         "min" if times => Ok(Aggregate::Minimum),
@@ -143,7 +158,9 @@ pub fn limit(metric: Metric, aggregate: Aggregate, text: &str) -> Result<f64, Mi
         (_, Aggregate::Count) => plain_number(text)
             .filter(|n| *n <= 1e15)
             .ok_or_else(|| Misread::new("a count").hint("write \"count<100\"")),
-        (Metric::ResponseTime | Metric::ServiceTime, _) => text.parse::<SimTime>().map(SimTime::as_secs_f64),
+        (Metric::ResponseTime | Metric::ServiceTime | Metric::RecoveryTime | Metric::DisruptionTime, _) => {
+            text.parse::<SimTime>().map(SimTime::as_secs_f64)
+        }
         (Metric::Failed, _) => text.parse::<Ratio>().map(Ratio::get),
         (Metric::Rate, _) => text.parse::<Rate>().map(Rate::as_per_second),
     }

@@ -1,6 +1,7 @@
 //! The `sim` program.
 
 mod arguments;
+mod replications;
 mod run;
 mod summary;
 mod verify;

@@ -1,7 +1,6 @@
 //! One run: the scenario or a part of it, the simulation, the record.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use scenarios::Scenario;
 use sim::Simulation;
 
 use crate::arguments::RunArguments;
+use crate::replications::{self, Rule};
 use crate::summary;
 
 /// How often the journal is written.
@@ -28,9 +28,20 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     }
     let mut progress = Progress::new(!arguments.quiet);
     progress.message("building the world");
-    let mut simulation = Simulation::new(&prepared.scenario)?;
-    let directory = run_directory(&arguments.out, &prepared.scenario, World::Sim)?;
-    let record = simulate(&mut simulation, &prepared.scenario, &directory, &mut progress, &stop)?;
+    let scenario = &prepared.scenario;
+    let rule = Rule::new(&arguments.replication, scenario)?;
+    // What the simulator refuses is told before anything is left on the disk.
+    let simulation = Simulation::new(scenario)?;
+    let directory = run_directory(&arguments.out, scenario, World::Sim)?;
+    let provenance = Provenance::here(concat!("sim ", env!("CARGO_PKG_VERSION")));
+    let writer = RunWriter::create(&directory, scenario, World::Sim, provenance)?;
+    let record = if rule.is_pooled() {
+        drop(simulation);
+        replications::pooled(&rule, scenario, writer, &mut progress, &stop)?
+    } else {
+        single(simulation, &rule, scenario, writer, &mut progress, &stop)?
+    };
+    progress.end();
     if arguments.json {
         summary::json(&record, &directory)?;
     } else if !arguments.quiet {
@@ -40,15 +51,14 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
 }
 
 /// Plays one simulation to its end or its interruption, with a journal as it goes.
-fn simulate(
-    simulation: &mut Simulation,
+fn single(
+    mut simulation: Simulation,
+    rule: &Rule,
     scenario: &Scenario,
-    directory: &Path,
+    mut writer: RunWriter,
     progress: &mut Progress,
     stop: &AtomicBool,
 ) -> Result<RunRecord, Problem> {
-    let provenance = Provenance::here(concat!("sim ", env!("CARGO_PKG_VERSION")));
-    let mut writer = RunWriter::create(directory, scenario, World::Sim, provenance)?;
     let mut journalled = Instant::now();
     let mut complete = false;
     while !complete && !stop.load(Ordering::Relaxed) {
@@ -63,12 +73,15 @@ fn simulate(
         let seconds = progress.elapsed().as_secs_f64();
         progress.show(share, || line(&reached, seconds));
     }
-    progress.end();
     if !complete {
         simulation.give_up();
     }
     let (delta, samples) = simulation.take();
     writer.append(&delta, &samples)?;
+    drop(simulation);
+    if let Some(scaled) = replications::scaled(rule, scenario, progress, stop)? {
+        writer.beside(scaled);
+    }
     let status = if complete { Status::Complete } else { Status::Interrupted };
     Ok(writer.finish(status, Validity::default())?)
 }

@@ -6,14 +6,17 @@ use std::path::Path;
 use scenarios::threshold::{Aggregate, Metric};
 use serde::{Deserialize, Serialize};
 
+use super::sections::{IntervalDocument, RecoveryDocument, ReplicationsDocument};
 use crate::buckets::{Buckets, Counter};
 use crate::error::Error;
+use crate::evidence::Evidence;
 use crate::facts::ScenarioFacts;
 use crate::figure::{Estimate, Scope, Selection, estimate};
-use crate::frame::{Frame, MOST_INTERVALS, Window, WindowKind};
+use crate::frame::{Frame, WindowKind};
 use crate::outcome::{Failure, World};
 use crate::provenance::Provenance;
 use crate::record::{RunRecord, Series, Status, Validity};
+use crate::replications::figures;
 use crate::tally::{Tallies, Tally};
 use crate::wire::seconds;
 use scenarios::units::SimTime;
@@ -50,6 +53,14 @@ struct Document {
     published: Vec<ReproductionDocument>,
     counts: TalliesDocument,
     series: Vec<SeriesDocument>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recoveries: Vec<RecoveryDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replications: Option<ReplicationsDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scaled_replications: Option<ReplicationsDocument>,
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    evidence: Evidence,
     provenance: Provenance,
 }
 
@@ -60,7 +71,7 @@ struct ValidityDocument {
     reasons: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FrameDocument {
     #[serde(rename = "total_s", with = "seconds")]
@@ -72,7 +83,7 @@ pub(crate) struct FrameDocument {
     windows: Vec<WindowDocument>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WindowDocument {
     name: String,
@@ -105,6 +116,7 @@ struct FigureDocument {
     failed_share: Option<f64>,
     response_time_s: Percentiles,
     service_time_s: Percentiles,
+    intervals: Vec<IntervalDocument>,
 }
 
 #[derive(Serialize, Default)]
@@ -195,7 +207,7 @@ struct SeriesDocument {
     values: Vec<Option<f64>>,
 }
 
-fn finite(value: f64) -> Option<f64> {
+pub(crate) fn finite(value: f64) -> Option<f64> {
     Some(value).filter(|v| v.is_finite())
 }
 
@@ -244,6 +256,12 @@ impl FigureDocument {
             failed_share: of(Metric::Failed, Aggregate::Rate),
             response_time_s: Percentiles::of(record, Metric::ResponseTime, scope),
             service_time_s: Percentiles::of(record, Metric::ServiceTime, scope),
+            intervals: figures()
+                .map(|selection| selection.within(scope))
+                .filter_map(|selection| {
+                    Some(IntervalDocument::new(&selection, &estimate(record, &selection)?))
+                })
+                .collect(),
         }
     }
 }
@@ -274,29 +292,15 @@ impl From<&Frame> for FrameDocument {
 }
 
 impl FrameDocument {
-    pub(crate) fn into_frame(self, classes: usize) -> Result<Frame, String> {
-        let most = MOST_INTERVALS * 2;
-        if self.interval == SimTime::ZERO || self.total.as_nanos() / self.interval.as_nanos() > most {
-            return Err(format!("frame.interval_s: expected a length that gives at most {most} intervals"));
+    /// The frame that follows from the scenario, which must be the one that was stored.
+    pub(crate) fn into_frame(self, scenario: &ScenarioFacts) -> Result<Frame, String> {
+        let frame = scenario.frame();
+        if self != FrameDocument::from(&frame) {
+            return Err(
+                "frame: found another one than follows from the scenario's times and faults".to_owned()
+            );
         }
-        if self.windows.is_empty() {
-            return Err("frame.windows: found none, expected at least one".to_owned());
-        }
-        let mut windows = Vec::new();
-        for w in self.windows {
-            let kind = match w.kind.as_str() {
-                "warmup" => WindowKind::Warmup,
-                "quiet" => WindowKind::Quiet,
-                "fault" => WindowKind::Fault(w.faults),
-                other => {
-                    return Err(format!(
-                        "frame.windows: found kind {other:?}, expected warmup, quiet or fault"
-                    ));
-                }
-            };
-            windows.push(Window { name: w.name, kind, from: w.from, until: w.until });
-        }
-        Ok(Frame { total: self.total, warmup: self.warmup, interval: self.interval, classes, windows })
+        Ok(frame)
     }
 }
 
@@ -415,6 +419,10 @@ pub(crate) fn write(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
         published: record.published.iter().map(reproduction).collect(),
         counts: TalliesDocument::new(&record.tallies, &record.scenario.classes),
         series: record.series.iter().map(series).collect(),
+        recoveries: record.recoveries.iter().map(Into::into).collect(),
+        replications: record.replications.as_ref().map(Into::into),
+        scaled_replications: record.scaled_replications.as_ref().map(Into::into),
+        evidence: record.evidence.clone(),
         provenance: record.provenance.clone(),
     };
     serde_json::to_writer_pretty(&mut *to, &document)?;
@@ -470,15 +478,28 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
     check(path, text, FORMAT, VERSION)?;
     let malformed = |line, problem| Error::Malformed { path: path.to_owned(), line, problem };
     let d: Document = serde_json::from_str(text).map_err(|e| malformed(e.line(), e.to_string()))?;
-    let frame = d.frame.into_frame(d.scenario.classes.len()).map_err(|p| malformed(1, p))?;
+    let frame = d.frame.into_frame(&d.scenario).map_err(|p| malformed(1, p))?;
+    let (classes, windows) = (frame.classes, frame.windows.len());
     let tallies = d.counts.into_tallies(&frame, &d.scenario.classes).map_err(|p| malformed(1, p))?;
     d.scenario.check().map_err(|p| malformed(1, p))?;
+    if d.validity.valid != d.validity.reasons.is_empty() {
+        let problem = "validity: found valid together with reasons against it, or neither";
+        return Err(malformed(1, problem.to_owned()));
+    }
+    let replications = |document: Option<ReplicationsDocument>| {
+        let read = document.map(|r| r.into_replications(classes, windows)).transpose();
+        read.map_err(|p| malformed(1, p))
+    };
     let series = d.series.into_iter().map(|mut s| {
         // Readers index series by interval.
         s.values.resize(frame.intervals(), None);
         Series { component: s.component, instance: s.instance, metric: s.metric, values: s.values }
     });
     let series = series.collect();
-    let record = RunRecord::new(d.world, d.scenario, frame, tallies, series, d.provenance);
+    let mut record = RunRecord::new(d.world, d.scenario, frame, tallies, series, d.provenance);
+    record.recoveries = d.recoveries.into_iter().map(Into::into).collect();
+    record.replications = replications(d.replications)?;
+    record.scaled_replications = replications(d.scaled_replications)?;
+    record.evidence = d.evidence;
     Ok(record.judged(d.status, Validity { reasons: d.validity.reasons }))
 }

@@ -6,6 +6,7 @@
 mod csv_tables;
 pub(crate) mod document;
 mod hdr_log;
+mod sections;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -15,15 +16,17 @@ use std::time::Instant;
 use scenarios::Scenario;
 
 use crate::error::Error;
+use crate::evidence::Evidence;
 use crate::facts::ScenarioFacts;
 use crate::frame::Frame;
 use crate::journal::Journal;
 use crate::outcome::World;
+use crate::pool::Pool;
 use crate::provenance::Provenance;
-use crate::record::{Gathered, RunRecord, Status, Validity};
+use crate::record::{RunRecord, Status, Validity};
 use crate::recorder::Delta;
+use crate::replications::Replications;
 use crate::sample::Sample;
-use crate::tally::Tallies;
 
 /// The record.
 pub const RECORD: &str = "run.json";
@@ -46,8 +49,9 @@ pub struct RunWriter {
     world: World,
     scenario: ScenarioFacts,
     frame: Frame,
-    tallies: Tallies,
-    gathered: Gathered,
+    pool: Pool,
+    scaled: Option<Replications>,
+    evidence: Evidence,
     provenance: Provenance,
     started: Instant,
 }
@@ -78,15 +82,16 @@ impl RunWriter {
             .map_err(|source| Error::Write { path: directory.to_owned(), source })?;
         write_file(&directory.join(SCENARIO), |to| to.write_all(scenario.text.as_bytes()))?;
         let journal = Journal::create(&directory.join(JOURNAL), world, &scenario, &frame, &provenance)?;
-        let tallies = Tallies::new(&frame);
+        let pool = Pool::new(&frame);
         Ok(Self {
             directory: directory.to_owned(),
             journal,
             world,
             scenario,
             frame,
-            tallies,
-            gathered: Gathered::default(),
+            pool,
+            scaled: None,
+            evidence: Evidence::default(),
             provenance,
             started: Instant::now(),
         })
@@ -107,24 +112,53 @@ impl RunWriter {
     /// # Errors
     /// If the journal cannot be written.
     pub fn append(&mut self, delta: &Delta, samples: &[Sample]) -> Result<(), Error> {
-        self.journal.append(&self.scenario, delta, samples, self.started.elapsed())?;
-        self.tallies.merge(&delta.tallies);
-        for sample in samples {
-            self.gathered.add(sample, self.frame.intervals());
-        }
+        self.journal.append(&self.scenario, delta, samples, false, self.started.elapsed())?;
+        self.pool.add(delta, samples);
         Ok(())
+    }
+
+    /// Adds a whole run of the scenario with another seed: the record then pools replications. Either all that a record
+    /// holds are replications, or none is.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn append_replication(&mut self, delta: &Delta, samples: &[Sample]) -> Result<(), Error> {
+        self.journal.append(&self.scenario, delta, samples, true, self.started.elapsed())?;
+        self.pool.add_replication(&self.scenario, &self.frame, delta, samples);
+        Ok(())
+    }
+
+    /// The replications that were appended so far.
+    pub fn replications(&self) -> Option<&Replications> {
+        self.pool.replications()
+    }
+
+    /// Says why there are no more replications.
+    pub fn stopped(&mut self, reason: String) {
+        self.pool.stopped = Some(reason);
+    }
+
+    /// Puts replications of the scenario at a reduced scale beside the run.
+    pub fn beside(&mut self, replications: Replications) {
+        self.scaled = Some(replications);
+    }
+
+    /// Adds what the producer says of its own run. A law that does not hold makes the run invalid.
+    pub fn add_evidence(&mut self, evidence: Evidence) {
+        self.evidence.extend(evidence);
     }
 
     /// Ends the record: judges the thresholds, writes all files, removes the journal.
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn finish(mut self, status: Status, validity: Validity) -> Result<RunRecord, Error> {
+    pub fn finish(mut self, status: Status, mut validity: Validity) -> Result<RunRecord, Error> {
         self.provenance.took = self.started.elapsed();
-        let series = self.gathered.into_series();
-        let record =
-            RunRecord::new(self.world, self.scenario, self.frame, self.tallies, series, self.provenance)
-                .judged(status, validity);
+        validity.reasons.extend(self.evidence.violations());
+        let mut record = self.pool.into_record(self.world, self.scenario, self.frame, self.provenance);
+        record.scaled_replications = self.scaled;
+        record.evidence = self.evidence;
+        let record = record.judged(status, validity);
         write_files(&self.directory, &record)?;
         let journal = self.directory.join(JOURNAL);
         fs::remove_file(&journal).map_err(|source| Error::Write { path: journal, source })?;

@@ -1,3 +1,5 @@
 //! The `sim` program from outside: a file per kind of behaviour.
 
+mod replications;
 mod runs;
+mod support;

@@ -1,56 +1,11 @@
 //! The `sim` command as a process: exit codes, what it prints, what it leaves.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use results::{RunRecord, Status};
 
-fn sim(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
-    command.current_dir(directory).args(arguments).output().expect("the binary under test starts")
-}
-
-fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
-    let path = directory.join(name);
-    std::fs::write(&path, text).expect("a temporary directory can be written");
-    path
-}
-
-fn page(duration: &str, rate: &str, threshold: &str) -> String {
-    format!(
-        r#"
-title = "One page"
-[run]
-duration = "{duration}"
-[hosts.app]
-cores = 4
-[components.shop]
-kind = "service"
-host = "app"
-workers = 64
-[requests.page]
-path = "/"
-[[requests.page.steps]]
-work = "exponential(mean=1ms)"
-[traffic.users]
-to = "shop"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "{rate}"
-timeout = "10s"
-[thresholds]
-response_time = ["{threshold}"]
-"#
-    )
-}
-
-fn only_run(directory: &Path) -> PathBuf {
-    let runs = std::fs::read_dir(directory.join("runs")).expect("the run made a directory");
-    let mut runs: Vec<PathBuf> = runs.map(|e| e.expect("it can be listed").path()).collect();
-    assert_eq!(runs.len(), 1, "{runs:?}");
-    runs.remove(0)
-}
+use crate::support::{only_run, page, sim, write};
 
 #[test]
 fn a_good_run_prints_its_figures_and_leaves_a_record() {

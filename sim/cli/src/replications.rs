@@ -1,0 +1,187 @@
+//! Several runs with other seeds: pooled into one record, or beside a single run at a reduced scale.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+
+use programs::{Problem, Progress};
+use results::statistics::Moments;
+use results::{Collector, Replications, RunRecord, RunWriter, Selection, Status, Validity};
+use scenarios::quantity::selector::Selector;
+use scenarios::threshold::{Aggregate, Metric};
+use scenarios::units::Ratio;
+use scenarios::{Scenario, derive};
+
+use crate::arguments::Replication;
+
+/// The fewest replications after which a precision is believed: of fewer, the spread itself is hardly known, and the
+/// rule would stop at the first that happen to agree (Law and Kelton, 9.4.1, advise at least ten).
+const FEWEST: u32 = 10;
+
+/// How many replications there are to be.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    most: u32,
+    threads: usize,
+    precision: Option<Precision>,
+    scale: Option<Ratio>,
+}
+
+/// When the intervals are narrow enough.
+#[derive(Debug)]
+struct Precision {
+    share: f64,
+    confidence: f64,
+    figures: Vec<(String, Selection)>,
+}
+
+impl Rule {
+    /// What the command asks for.
+    pub(crate) fn new(asked: &Replication, scenario: &Scenario) -> Result<Self, Problem> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = asked.threads.map_or_else(cores, usize::from);
+        let precision = asked.precision.map(|share| {
+            let default = [Aggregate::Average, Aggregate::Percentile(99.0)]
+                .map(|aggregate| Selection::new(Metric::ResponseTime, aggregate));
+            let figures = if asked.figures.is_empty() {
+                default.into_iter().map(|s| Ok((s.to_string(), s))).collect()
+            } else {
+                asked.figures.iter().map(|selector| named(selector, scenario)).collect()
+            };
+            let figures: Result<Vec<_>, Problem> = figures;
+            Ok::<_, Problem>(Precision {
+                share: share.get(),
+                confidence: asked.confidence.get(),
+                figures: figures?,
+            })
+        });
+        let precision = precision.transpose()?;
+        let most = match &precision {
+            Some(_) => asked.max_replications.max(asked.replications.unwrap_or(2)).max(2),
+            None => asked.replications.unwrap_or(1),
+        };
+        Ok(Self { most, threads, precision, scale: asked.replication_scale })
+    }
+
+    /// Whether the record pools replications of the scenario itself.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.scale.is_none() && self.most > 1
+    }
+}
+
+/// A figure by the positions of what it names.
+fn named(selector: &Selector, scenario: &Scenario) -> Result<(String, Selection), Problem> {
+    let aggregate = selector.aggregate.unwrap_or(Aggregate::Average);
+    let mut selection = Selection::new(selector.metric, aggregate).within(selector.during.into());
+    if let Some(class) = &selector.class {
+        let position = scenario.requests.iter().position(|r| r.name == *class);
+        let unknown = || Problem::configuration(anyhow::anyhow!("--of: the scenario has no class {class:?}"));
+        selection = selection.of_class(position.ok_or_else(unknown)?);
+    }
+    Ok((selection.to_string(), selection))
+}
+
+impl Precision {
+    /// The figures whose intervals are still too wide, with their widths.
+    fn missing(&self, replications: &Replications) -> Vec<(&str, f64)> {
+        let widths = self.figures.iter().filter_map(|(name, selection)| {
+            // What every replication has none of cannot become more precise.
+            let spread = replications.spreads.iter().find(|s| s.selection == *selection)?;
+            let width = match replications.values(selection) {
+                Some(values) => Moments::of(values).relative_half_width(self.confidence),
+                None if spread.values.is_empty() => return None,
+                None => f64::INFINITY,
+            };
+            Some((name.as_str(), width))
+        });
+        // A width that is not a number is too wide.
+        widths.filter(|(_, width)| !matches!(width.partial_cmp(&self.share), Some(o) if o.is_le())).collect()
+    }
+}
+
+/// Runs the replications of a scenario into one record.
+pub(crate) fn pooled(
+    rule: &Rule,
+    scenario: &Scenario,
+    mut writer: RunWriter,
+    progress: &mut Progress,
+    stop: &AtomicBool,
+) -> Result<RunRecord, Problem> {
+    let most = rule.most;
+    let mut failed = None;
+    let mut pieces = false;
+    let mut observe = |done: f64| {
+        progress.show(done / f64::from(most), || format!("{done:.2} of {} replications", told(rule)));
+    };
+    let own_end =
+        sim::replicate(scenario, most, rule.threads, stop, &mut observe, &mut |number, outcome| {
+            let appended = if outcome.complete {
+                writer.append_replication(&outcome.delta, &outcome.samples)
+            } else {
+                // The first was broken off: a record of what there is of it.
+                pieces = true;
+                writer.append(&outcome.delta, &outcome.samples)
+            };
+            if let Err(error) = appended {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+            let (Some(precision), Some(replications)) = (&rule.precision, writer.replications()) else {
+                return ControlFlow::Continue(());
+            };
+            if number + 1 >= FEWEST.min(most) && precision.missing(replications).is_empty() {
+                let reached = format!(
+                    "a precision of {} at {} was reached",
+                    Ratio::new(precision.share),
+                    Ratio::new(precision.confidence)
+                );
+                writer.stopped(reached);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    if let (Some(precision), Some(replications)) = (&rule.precision, writer.replications()) {
+        let missing = precision.missing(replications);
+        if own_end && !missing.is_empty() {
+            let told = missing.iter().map(|(name, width)| format!("{name} ± {:.1}%", width * 100.0));
+            let told = told.collect::<Vec<_>>().join(", ");
+            writer.stopped(format!("{most} is the most allowed, but the precision was not reached: {told}"));
+        }
+    }
+    let status = if own_end && !pieces { Status::Complete } else { Status::Interrupted };
+    Ok(writer.finish(status, Validity::default())?)
+}
+
+fn told(rule: &Rule) -> String {
+    match rule.precision {
+        Some(_) => format!("at most {}", rule.most),
+        None => rule.most.to_string(),
+    }
+}
+
+/// Runs the replications that stand beside a single run, at a reduced scale; none where none are asked for.
+pub(crate) fn scaled(
+    rule: &Rule,
+    scenario: &Scenario,
+    progress: &mut Progress,
+    stop: &AtomicBool,
+) -> Result<Option<Replications>, Problem> {
+    let Some(scale) = rule.scale else { return Ok(None) };
+    let derived = derive::window(scenario, None, None, Some(scale), None).map_err(Problem::configuration)?;
+    let small = Scenario::parse("scaled.toml", derived.text)?;
+    let mut collector = Collector::new(&small, scale.get());
+    let most = rule.most;
+    let mut observe = |done: f64| {
+        progress.show(done / f64::from(most), || format!("{done:.2} of {most} replications at {scale}"));
+    };
+    let end = sim::replicate(&small, most, rule.threads, stop, &mut observe, &mut |_, outcome| {
+        if outcome.complete {
+            collector.add(&outcome.delta);
+        }
+        ControlFlow::Continue(())
+    })?;
+    let reason = (!end).then(|| "interrupted".to_owned());
+    Ok(Some(collector.finish(reason)))
+}
