@@ -1,5 +1,5 @@
 //! Ours on the peers' system: three M/M/8 stations in tandem at 80% load, a scenario through the public path, every response
-//! recorded. Takes how many customers and a seed; prints customers, seconds, mean and p99 of the responses in milliseconds.
+//! recorded. Takes how many customers, a seed and, where it is not to be `Simulation::new`'s choice, the threads; prints customers, seconds, mean and p99 of the responses in milliseconds.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -64,7 +64,11 @@ fn main() {
     let text = scenario((customers as f64 / 6_400.0).ceil(), seed);
     let scenario = Scenario::parse("tandem.toml", &text).expect("the scenario is good");
     let started = Instant::now();
-    let mut simulation = Simulation::new(&scenario).expect("the simulator takes it");
+    let simulation = match arguments.next() {
+        Some(threads) => Simulation::with_threads(&scenario, u32::try_from(threads).expect("one or two")),
+        None => Simulation::new(&scenario),
+    };
+    let mut simulation = simulation.expect("the simulator takes it");
     let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
     let seconds = started.elapsed().as_secs_f64();
     let window = Frame::new(&scenario).windows.len() - 1;
