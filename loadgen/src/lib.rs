@@ -6,6 +6,7 @@
 //! - [`http`]: composing requests, reading answers
 //! - [`control`], [`system`]: faults at their time, and what the components say of themselves
 //! - [`evidence`], [`validity`]: whether the run may be believed
+//! - [`supports`]: what of a scenario is implemented
 //! - [`target`], [`limits`]: where load may go, and how much
 //! - [`error`]: why a run could not be made
 
@@ -17,6 +18,7 @@ pub mod evidence;
 pub mod http;
 pub mod limits;
 pub mod run;
+pub mod supports;
 pub mod system;
 pub mod target;
 mod timer;

@@ -1,30 +1,54 @@
 //! What of a scenario this stack can run. Everything else is an error before anything is started.
 
-use scenarios::scenario::{Action, ComponentKind, Eviction, WorkerHolds};
+use scenarios::scenario::ComponentKind;
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
 
 const WORLD: &str = "the reference stack";
 
+/// What of the file is implemented, or is no matter of the stack's (traffic); see `scenarios::supports`.
+const SUPPORTS: &[&str] = &[
+    "hosts.*.{count, cores, memory}",
+    "components(kind=load-balancer).{host, to}",
+    "components(kind=load-balancer).balance = round-robin",
+    "components(kind=load-balancer).health_check.{http, interval, timeout, fall, rise}",
+    "components(kind=load-balancer).{retries, redispatch, connect_timeout, server_timeout}",
+    "components(kind=service).{host, workers, backlog}",
+    "components(kind=service).worker_holds = request",
+    "components(kind=kv-store).{host, max_memory, samples}",
+    "components(kind=kv-store).eviction = noeviction | volatile-lru",
+    "components(kind=sql-store).{host, connections, read, write}",
+    "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
+    "keyspaces.*.ttl.{base, jitter}",
+    "requests.*.{method, path, response}",
+    "requests.*.steps[*].{work, wait, at}",
+    "requests.*.steps[*].get.{keyspace, count}",
+    "requests.*.steps[*].get.on_miss.{from, fill}",
+    "requests.*.steps[*].mget.{keyspace, count}",
+    "requests.*.steps[*].mget.on_miss.{from, fill}",
+    "requests.*.steps[*].set.{keyspace, count}",
+    "requests.*.steps[*].select.{from, keyspace, rows}",
+    "requests.*.steps[*].update.{in, keyspace, rows}",
+    "traffic.**",
+    "curves.**",
+    "faults[*].{at, for, kill, hang, unplug, serve_500}",
+    // Costs that the real stack has by itself.
+    "calibration.**",
+];
+
 /// Checks that the reference stack can run a scenario as it is meant.
 ///
 /// # Errors
 /// Everything that it cannot, in one pass.
 pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
-    let mut problems = Vec::new();
-    let mut refuse = |place: String, hint: &str| problems.push(scenario.unsupported(&place, WORLD, hint));
-    hosts(scenario, &mut refuse);
-    components(scenario, &mut refuse);
-    steps(scenario, &mut refuse);
-    for traffic in scenario.traffic.iter().filter(|t| t.retries.is_some()) {
-        refuse(format!("traffic.{}.retries", traffic.name), "leave it out");
-    }
-    let problems: Vec<Diagnostic> = problems;
+    let mut problems = scenario.refuse_unless_supported(WORLD, SUPPORTS);
+    hosts(scenario, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
 
-fn hosts(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
+fn hosts(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    let mut refuse = |place: String, hint: &str| problems.push(scenario.unsupported(&place, WORLD, hint));
     for (id, host) in scenario.host_ids().zip(&scenario.hosts) {
         if host.count > INSTANCES_LIMIT {
             refuse(format!("hosts.{}.count", host.name), "a host can have at most 250 machines here");
@@ -45,67 +69,10 @@ fn hosts(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
     }
 }
 
-fn components(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
-    for component in &scenario.components {
-        for field in ["workers.max", "keep_alive", "when_full", "autoscale"] {
-            let place = format!("components.{}.{field}", component.name);
-            if scenario.locations.has(&place) {
-                refuse(place, "leave it out");
-            }
-        }
-        match &component.kind {
-            ComponentKind::Service(service) if service.worker_holds != WorkerHolds::Request => refuse(
-                format!("components.{}.worker_holds", component.name),
-                "write \"request\", or leave it out",
-            ),
-            ComponentKind::LoadBalancer(balancer) => {
-                let to = scenario.component(balancer.to);
-                if matches!(to.kind, ComponentKind::KvStore(_) | ComponentKind::SqlStore(_)) {
-                    refuse(format!("components.{}.to", component.name), "name a service or a load balancer");
-                }
-            }
-            ComponentKind::KvStore(store)
-                if !matches!(store.eviction, Eviction::NoEviction | Eviction::VolatileLru) =>
-            {
-                refuse(
-                    format!("components.{}.eviction", component.name),
-                    "this stack's own store has \"noeviction\" and \"volatile-lru\"",
-                );
-            }
-            ComponentKind::Service(_) | ComponentKind::KvStore(_) | ComponentKind::SqlStore(_) => {}
-            other => refuse(
-                format!("components.{}.kind", component.name),
-                &format!("the kind \"{}\" is not implemented", other.name()),
-            ),
-        }
-    }
-}
-
-fn steps(scenario: &Scenario, refuse: &mut impl FnMut(String, &str)) {
-    for class in &scenario.requests {
-        for (index, step) in class.steps.iter().enumerate() {
-            let place = |field: &str| format!("requests.{}.steps[{}].{field}", class.name, index + 1);
-            let known = matches!(
-                step.action,
-                Action::Work(_)
-                    | Action::Wait(_)
-                    | Action::Get { .. }
-                    | Action::Set { .. }
-                    | Action::Select { .. }
-                    | Action::Update { .. }
-            );
-            if !known {
-                refuse(place("").trim_end_matches('.').to_owned(), "this kind of step is not implemented");
-            }
-            for field in ["share", "repeat", "policy"] {
-                if scenario.locations.has(&place(field)) {
-                    refuse(place(field), "leave it out");
-                }
-            }
-            let at_service = |id| matches!(scenario.component(id).kind, ComponentKind::Service(_));
-            if step.at.is_some_and(|at| !at_service(at)) {
-                refuse(place("at"), "name a service");
-            }
-        }
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_pattern_names_something_in_the_format() {
+        assert_eq!(scenarios::supports::patterns_of_nothing(super::SUPPORTS), [""; 0]);
     }
 }

@@ -126,6 +126,8 @@ pub(crate) struct Location {
     pub(crate) line: u32,
     pub(crate) column: u32,
     pub(crate) found: String,
+    /// A text, number or truth value as text; none for a table or list.
+    pub(crate) value: Option<String>,
 }
 
 /// Where every value of a file stands, by its path (`components.shop.worker_holds`, `faults[1].at`).
@@ -142,9 +144,9 @@ impl Locations {
         self.0.get(where_)
     }
 
-    /// Whether the file has something at this very path.
-    pub fn has(&self, where_: &str) -> bool {
-        self.0.contains_key(where_)
+    /// All that is written, by path; what is in a table or list comes after it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Location)> {
+        self.0.iter().map(|(path, location)| (path.as_str(), location))
     }
 
     /// The line and column of a path, or of the nearest table around it that is in the file; 1:1 where none is.
@@ -216,7 +218,10 @@ mod tests {
     #[test]
     fn a_missing_value_is_placed_at_the_nearest_table() {
         let mut locations = Locations::default();
-        locations.insert("faults[2]", Location { key: (7, 1), line: 7, column: 3, found: String::new() });
+        locations.insert(
+            "faults[2]",
+            Location { key: (7, 1), line: 7, column: 3, found: String::new(), value: None },
+        );
         assert_eq!(locations.position("faults[2].at"), (7, 3));
         assert_eq!(locations.position("hosts.app"), (1, 1));
     }

@@ -7,6 +7,7 @@
 //! - [`rng`]: named random streams from one seed
 //! - `wire`: the file as written; `validate`: from there to the file as meant; [`diagnostic`]: what is wrong with it
 //! - [`scenario`], [`threshold`]: the file as meant
+//! - [`supports`]: what of the file a world implements, and the refusal of the rest
 //! - [`plan`]: requests with due times, keys and sizes, the same for every world
 //! - [`mod@derive`]: a window of a scenario at a reduced rate, as a scenario of its own
 //! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
@@ -28,6 +29,7 @@ pub mod rate;
 pub mod rng;
 pub mod scenario;
 pub mod schema;
+pub mod supports;
 pub mod threshold;
 pub mod trace;
 pub mod units;

@@ -9,7 +9,7 @@
 //! of up to half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
-//! - `simulation`: a run from outside; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
+//! - `simulation`: a run from outside; `supports`: what of a file it implements; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `balancer`, `health`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
@@ -41,6 +41,7 @@ mod sample;
 mod service;
 mod simulation;
 pub mod sql_store;
+mod supports;
 mod timeout;
 mod topology;
 #[cfg(test)]

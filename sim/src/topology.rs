@@ -1,13 +1,12 @@
-//! From a scenario to a world: instances of every component, programs of every class, timers; and the refusal of what is
-//! not implemented here.
+//! From a scenario to a world: instances of every component, programs of every class, timers.
 
 use results::{Frame, Recorder};
 use scenarios::Scenario;
-use scenarios::diagnostic::{Diagnostic, Diagnostics};
+use scenarios::diagnostic::Diagnostics;
 use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::{Action, ComponentId, ComponentKind, FaultKind, FaultTarget, WorkerHolds};
+use scenarios::scenario::{Action, ComponentId, ComponentKind, FaultKind, FaultTarget};
 
 use crate::balancer::Balancer;
 use crate::call::{Calls, Fifo, NONE};
@@ -24,6 +23,7 @@ use crate::program::{Miss, Op, Step as StepOp};
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
+use crate::supports;
 use crate::timeout::TimeoutRing;
 use crate::world::{Counts, Delay, Lists, TIMER_BASE, Timer, World};
 
@@ -63,72 +63,6 @@ impl Places {
     }
 }
 
-/// The most pairs of a balancer's instance and a server: far below what the event list can name.
-const MOST_PAIRS: u64 = 1_000_000;
-
-/// Everything in the scenario that this simulator does not implement.
-fn unsupported(scenario: &Scenario) -> Vec<Diagnostic> {
-    let mut problems = scenario.users_unsupported("sim");
-    let mut refuse = |place: &str, hint: &str| problems.push(scenario.unsupported(place, "sim", hint));
-    for component in &scenario.components {
-        let at = format!("components.{}", component.name);
-        match &component.kind {
-            ComponentKind::Service(s) if s.worker_holds == WorkerHolds::Connection => {
-                refuse(&format!("{at}.worker_holds"), "write worker_holds = \"request\"");
-            }
-            _ => {}
-        }
-    }
-    for component in &scenario.components {
-        for field in ["workers.max", "keep_alive", "when_full", "autoscale"] {
-            let place = format!("components.{}.{field}", component.name);
-            if scenario.locations.has(&place) {
-                refuse(&place, "leave it out");
-            }
-        }
-    }
-    for traffic in scenario.traffic.iter().filter(|t| t.retries.is_some()) {
-        refuse(&format!("traffic.{}.retries", traffic.name), "leave it out");
-    }
-    for step in scenario.requests.iter().flat_map(|class| class.all_steps()) {
-        for field in ["call", "third_party", "parallel", "share", "repeat", "policy"] {
-            let place = format!("{}.{field}", step.place);
-            if scenario.locations.has(&place) {
-                refuse(&place, "leave it out");
-            }
-        }
-    }
-    for fault in &scenario.faults {
-        if !matches!(fault.kind, FaultKind::Kill | FaultKind::Serve500 | FaultKind::Hang | FaultKind::Unplug)
-        {
-            let at = format!("{}.{}", fault.place, fault.kind.name());
-            refuse(&at, "write kill, hang, unplug or serve_500");
-        }
-    }
-    let instances: u64 = scenario.component_ids().map(|id| u64::from(scenario.instances(id))).sum();
-    let machines: u64 = scenario.hosts.iter().map(|h| u64::from(h.count)).sum();
-    if instances.max(machines) >= u64::from(u16::MAX) {
-        refuse("hosts", "the simulator has at most 65,534 machines and as many instances");
-    }
-    // Each balancer instance keeps connections to, and two timers for, every server.
-    let pairs: u64 = scenario
-        .component_ids()
-        .filter_map(|id| match &scenario.component(id).kind {
-            ComponentKind::LoadBalancer(b) => {
-                Some(u64::from(scenario.instances(id)) * u64::from(scenario.instances(b.to)))
-            }
-            _ => None,
-        })
-        .sum();
-    if pairs > MOST_PAIRS {
-        refuse(
-            "components",
-            "the simulator has at most 1,000,000 pairs of a balancer's instance and a server",
-        );
-    }
-    problems
-}
-
 /// The component instances that a fault hits.
 fn targets(scenario: &Scenario, target: &FaultTarget) -> impl Iterator<Item = (ComponentId, u32)> {
     let target = *target;
@@ -140,7 +74,7 @@ fn targets(scenario: &Scenario, target: &FaultTarget) -> impl Iterator<Item = (C
 
 /// Builds the world as it is before the run's first event.
 pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
-    let problems = unsupported(scenario);
+    let problems = supports::check(scenario);
     if !problems.is_empty() {
         return Err(Diagnostics::new(problems));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use programs::Problem;
 use results::World;
-use scenarios::{Diagnostics, Scenario, library};
+use scenarios::{Scenario, library};
 
 use crate::arguments::Options;
 
@@ -26,10 +26,7 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
         None => Scenario::parse("quickstart.toml", library::QUICKSTART)?,
     };
     let programs::part::Prepared { mut scenario, warnings } = options.part.of(whole)?;
-    let unsupported = scenario.users_unsupported("loadgen");
-    if !unsupported.is_empty() {
-        return Err(Diagnostics::new(unsupported).into());
-    }
+    loadgen::supports::check(&scenario)?;
     if options.skip_faults {
         scenario.faults.clear();
     } else if let (Some(_), Some(fault)) = (&options.target, scenario.faults.first()) {

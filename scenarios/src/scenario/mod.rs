@@ -211,18 +211,6 @@ impl Scenario {
         self.problem_at(where_, found, format!("something that {world} supports"), Some(hint))
     }
 
-    /// The problems of a world that plays only what arrives by itself: closed loops and sessions.
-    pub fn users_unsupported(&self, world: &str) -> Vec<Diagnostic> {
-        let hint =
-            "only the simulator has users who wait for answers; use an executor with a rate, without session";
-        let place = |traffic: &Traffic| match traffic.executor {
-            Executor::Users(_) => Some(format!("traffic.{}.executor", traffic.name)),
-            Executor::Sessions(_) => Some(format!("traffic.{}.session", traffic.name)),
-            _ => None,
-        };
-        self.traffic.iter().filter_map(place).map(|at| self.unsupported(&at, world, hint)).collect()
-    }
-
     /// The host of this id.
     pub fn host(&self, id: HostId) -> &Host {
         &self.hosts[id.index()]

@@ -76,8 +76,13 @@ impl<'t> Decoder<'t> {
                 if raw.contains('\n') || raw.chars().count() > 60 { describe(value) } else { raw.to_owned() },
             ),
         };
+        let value = match node.get_ref() {
+            DeValue::Table(_) | DeValue::Array(_) => None,
+            DeValue::String(text) => Some(text.to_string()),
+            value => Some(describe(value)),
+        };
         let (line, column) = self.position(start);
-        self.locations.insert(at, Location { key: self.position(key_start), line, column, found });
+        self.locations.insert(at, Location { key: self.position(key_start), line, column, found, value });
     }
 
     /// Records a problem with the value at a path.

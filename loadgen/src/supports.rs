@@ -1,0 +1,53 @@
+//! What of a scenario's file the generator implements: `scenarios::supports` refuses the rest with its place.
+//!
+//! What stands behind the entry is no matter of the generator's, but whoever runs that must implement it: the reference
+//! stack has a list of its own.
+
+use scenarios::{Diagnostics, Scenario};
+
+const SUPPORTS: &[&str] = &[
+    // The system behind the entry, and what breaks in it.
+    "hosts.**",
+    "components.**",
+    "requests.*.steps.**",
+    "faults.**",
+    "calibration.**",
+    // The plan draws keys from these; the rest of a keyspace is the store's.
+    "keyspaces.**",
+    "requests.*.{method, path, response}",
+    "traffic(executor=constant-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
+    "traffic(executor=constant-arrival-rate).mix.*",
+    "traffic(executor=constant-arrival-rate).burst.{size, within}",
+    "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=constant-arrival-rate).rate",
+    "traffic(executor=ramping-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
+    "traffic(executor=ramping-arrival-rate).mix.*",
+    "traffic(executor=ramping-arrival-rate).burst.{size, within}",
+    "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=ramping-arrival-rate).start_rate",
+    "traffic(executor=ramping-arrival-rate).stages[*].{for, to}",
+    "traffic(executor=curve-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
+    "traffic(executor=curve-arrival-rate).mix.*",
+    "traffic(executor=curve-arrival-rate).burst.{size, within}",
+    "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=curve-arrival-rate).{expected, curve}",
+    "traffic(executor=replay).{to, timeout, file, speed, origin, share, connections, max_in_flight}",
+    "curves.**",
+];
+
+/// Checks that the generator can play a scenario as it is meant.
+///
+/// # Errors
+/// Everything that it cannot, in one pass.
+pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
+    let problems = scenario.refuse_unless_supported("loadgen", SUPPORTS);
+    if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_pattern_names_something_in_the_format() {
+        assert_eq!(scenarios::supports::patterns_of_nothing(super::SUPPORTS), [""; 0]);
+    }
+}

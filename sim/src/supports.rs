@@ -1,0 +1,132 @@
+//! What of a scenario's file the simulator implements: `scenarios::supports` refuses the rest with its place.
+//!
+//! One list for each part of the file; a component kind that is added brings its own. What looks at more than one key
+//! is refused in [`check`].
+
+use scenarios::Scenario;
+use scenarios::diagnostic::Diagnostic;
+use scenarios::scenario::ComponentKind;
+
+const HOSTS: &[&str] = &["hosts.*.{count, cores, memory}"];
+
+const LOAD_BALANCER: &[&str] = &[
+    "components(kind=load-balancer).{host, to}",
+    "components(kind=load-balancer).balance = round-robin",
+    "components(kind=load-balancer).health_check.{http, interval, timeout, fall, rise}",
+    "components(kind=load-balancer).{retries, redispatch, connect_timeout, server_timeout}",
+];
+
+const SERVICE: &[&str] =
+    &["components(kind=service).{host, workers, backlog}", "components(kind=service).worker_holds = request"];
+
+const KV_STORE: &[&str] = &["components(kind=kv-store).{host, max_memory, eviction, samples}"];
+
+const SQL_STORE: &[&str] = &["components(kind=sql-store).{host, connections, read, write}"];
+
+const KEYSPACES: &[&str] = &[
+    "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
+    "keyspaces.*.ttl.{base, jitter}",
+];
+
+const REQUESTS: &[&str] = &[
+    "requests.*.{method, path, response}",
+    "requests.*.steps[*].{work, wait, at}",
+    "requests.*.steps[*].get.{keyspace, count}",
+    "requests.*.steps[*].get.on_miss.{from, fill}",
+    "requests.*.steps[*].mget.{keyspace, count}",
+    "requests.*.steps[*].mget.on_miss.{from, fill}",
+    "requests.*.steps[*].set.{keyspace, count}",
+    "requests.*.steps[*].select.{from, keyspace, rows}",
+    "requests.*.steps[*].update.{in, keyspace, rows}",
+];
+
+const CONSTANT_ARRIVAL_RATE: &[&str] = &[
+    "traffic(executor=constant-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
+    "traffic(executor=constant-arrival-rate).mix.*",
+    "traffic(executor=constant-arrival-rate).burst.{size, within}",
+    "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=constant-arrival-rate).rate",
+];
+
+const RAMPING_ARRIVAL_RATE: &[&str] = &[
+    "traffic(executor=ramping-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
+    "traffic(executor=ramping-arrival-rate).mix.*",
+    "traffic(executor=ramping-arrival-rate).burst.{size, within}",
+    "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=ramping-arrival-rate).start_rate",
+    "traffic(executor=ramping-arrival-rate).stages[*].{for, to}",
+];
+
+const CURVE_ARRIVAL_RATE: &[&str] = &[
+    "traffic(executor=curve-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
+    "traffic(executor=curve-arrival-rate).mix.*",
+    "traffic(executor=curve-arrival-rate).burst.{size, within}",
+    "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=curve-arrival-rate).{expected, curve}",
+];
+
+const REPLAY: &[&str] =
+    &["traffic(executor=replay).{to, timeout, file, speed, origin, share, connections, max_in_flight}"];
+
+const CURVES: &[&str] = &["curves.*.period", "curves.*.values.**", "curves.*.points.**"];
+
+const FAULTS: &[&str] = &["faults[*].{at, for, kill, hang, unplug, serve_500}"];
+
+const CALIBRATION: &[&str] = &["calibration.client", "calibration.components.*.{latency, command, key}"];
+
+/// Everything that the simulator implements.
+const ALL: &[&[&str]] = &[
+    HOSTS,
+    LOAD_BALANCER,
+    SERVICE,
+    KV_STORE,
+    SQL_STORE,
+    KEYSPACES,
+    REQUESTS,
+    CONSTANT_ARRIVAL_RATE,
+    RAMPING_ARRIVAL_RATE,
+    CURVE_ARRIVAL_RATE,
+    REPLAY,
+    CURVES,
+    FAULTS,
+    CALIBRATION,
+];
+
+/// The most pairs of a balancer's instance and a server: far below what the event list can name.
+const MOST_PAIRS: u64 = 1_000_000;
+
+/// Everything in the scenario that the simulator does not implement.
+pub(crate) fn check(scenario: &Scenario) -> Vec<Diagnostic> {
+    let mut problems = scenario.refuse_unless_supported("sim", &ALL.concat());
+    let mut refuse = |place: &str, hint: &str| problems.push(scenario.unsupported(place, "sim", hint));
+    let instances: u64 = scenario.component_ids().map(|id| u64::from(scenario.instances(id))).sum();
+    let machines: u64 = scenario.hosts.iter().map(|h| u64::from(h.count)).sum();
+    if instances.max(machines) >= u64::from(u16::MAX) {
+        refuse("hosts", "the simulator has at most 65,534 machines and as many instances");
+    }
+    // Each balancer instance keeps connections to, and two timers for, every server.
+    let pairs: u64 = scenario
+        .component_ids()
+        .filter_map(|id| match &scenario.component(id).kind {
+            ComponentKind::LoadBalancer(b) => {
+                Some(u64::from(scenario.instances(id)) * u64::from(scenario.instances(b.to)))
+            }
+            _ => None,
+        })
+        .sum();
+    if pairs > MOST_PAIRS {
+        refuse(
+            "components",
+            "the simulator has at most 1,000,000 pairs of a balancer's instance and a server",
+        );
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_pattern_names_something_in_the_format() {
+        assert_eq!(scenarios::supports::patterns_of_nothing(&super::ALL.concat()), [""; 0]);
+    }
+}
