@@ -175,6 +175,14 @@ impl Contents {
         let bytes = u32::try_from(bytes).expect("no value is larger than 64 MiB");
         let expires = expires.unwrap_or(Entry::NEVER);
         let lives = expires != Entry::NEVER;
+        // A SET goes to the dictionary of all keys four times and to that of lifetimes twice (t_string.c, db.c), and
+        // moves a bucket each time; the rest of it does so once, or twice.
+        if self.policy.all_keys {
+            self.evictable.move_buckets(2);
+            self.other_table.move_buckets(1);
+        } else {
+            self.other_table.move_buckets(3);
+        }
         if let Some(place) = self.evictable.find(key) {
             let old = *self.evictable.at(place);
             if old.expires < now || !lives && !self.policy.all_keys {

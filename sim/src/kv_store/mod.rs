@@ -20,7 +20,7 @@ use crate::program::{Miss, Op};
 use crate::world::{Timer, World};
 
 pub use contents::{Contents, KvCounts, Rules};
-pub(crate) use expiry::EXPIRY_NANOS;
+pub use expiry::EXPIRY_NANOS;
 pub(crate) use keyspace::Keys;
 
 #[derive(Debug)]
