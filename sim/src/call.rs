@@ -79,6 +79,9 @@ pub(crate) const ON_CORE: u8 = 2;
 /// The client's connection has to be opened first: the one before it broke.
 pub(crate) const UNOPENED: u8 = 4;
 
+/// It is a check that a connection is enough for.
+pub(crate) const CONNECT_ONLY: u8 = 8;
+
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -306,6 +309,10 @@ impl Fifo {
         self.head = calls[slot].next;
         self.len -= 1;
         Some(slot)
+    }
+
+    pub(crate) fn first(&self) -> Option<u32> {
+        (self.len > 0).then_some(self.head)
     }
 
     /// Takes out those that `gone` names, keeping the order of the others.

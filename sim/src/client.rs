@@ -16,7 +16,7 @@ use crate::instance::Answer;
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
 
-/// What the connections lead to: the first instance, and how many there are.
+/// What the connections lead to: the first instance, and how many there are to choose from: one, if it is a virtual address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) base: u16,
@@ -215,18 +215,21 @@ impl World {
         let mut connections =
             std::mem::replace(&mut self.clients[traffic].connections, Connections::new(0, 1));
         connections.reopen(|number| {
-            let instance = &self.instances[usize::from(base + number)];
-            instance.stopped == 0 && instance.killed == 0 && self.accepts(base + number)
+            let at = self.holder(base + number);
+            let instance = &self.instances[usize::from(at)];
+            instance.stopped == 0 && instance.killed == 0 && self.accepts(at)
         });
         self.clients[traffic].connections = connections;
     }
 
     /// A process died: the connections of clients that lead to it broke.
     pub(crate) fn lose_connections(&mut self, at: u16) {
-        for client in &mut self.clients {
-            let Entry { base, count } = client.entry;
-            if (base..base + count).contains(&at) {
-                client.connections.lose(at - base);
+        for client in 0..self.clients.len() {
+            let Entry { base, count } = self.clients[client].entry;
+            for number in 0..count {
+                if self.holder(base + number) == at {
+                    self.clients[client].connections.lose(number);
+                }
             }
         }
     }
@@ -237,11 +240,12 @@ impl World {
         let call = &mut self.calls[slot];
         call.sent = self.now;
         let client = &mut self.clients[usize::from(call.traffic)];
-        call.at = client.entry.base + client.entry.number(call.connection);
+        let entrance = client.entry.base + client.entry.number(call.connection);
         let latency = client.latency;
         if let Some(at) = client.timeouts.start(&self.calls, self.now, slot) {
             self.events.schedule(at, client.timer);
         }
+        self.calls[slot].at = self.holder(entrance);
         if !self.delay(slot, latency, Phase::ToEntry) {
             self.enter(slot);
         }
@@ -264,6 +268,19 @@ impl World {
             self.connected(slot);
         }
     }
+
+    /// The network address that a request's client has. Each request of an open loop comes from a user of its own.
+    pub(crate) fn address(&self, slot: u32) -> u64 {
+        self.calls[slot].id.0
+    }
+
+    /// The server that a request's cookie names. Whoever makes one request only has none.
+    pub(crate) fn cookie(&self, _slot: u32) -> Option<u16> {
+        None
+    }
+
+    /// The answer to a request sets a cookie.
+    pub(crate) fn set_cookie(&mut self, _slot: u32, _server: u16) {}
 
     /// A client learns what became of its request. The call itself may live on; the caller says.
     #[inline]
@@ -299,7 +316,8 @@ impl World {
             return;
         }
         client.busy.down(self.now);
-        let at = client.entry.base + client.entry.number(connection);
+        let entrance = client.entry.base + client.entry.number(connection);
+        let at = self.holder(entrance);
         if lost && (self.instances[usize::from(at)].killed > 0 || !self.accepts(at)) {
             self.clients[traffic].connections.set_aside(connection);
         } else {

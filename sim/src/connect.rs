@@ -3,7 +3,7 @@
 //! A dead process refuses, an unplugged one or a full backlog is silence, and Linux sends the SYN again. Owns what all
 //! callers share; what a caller makes of a failure is its own.
 
-use crate::call::{CHECK, CLIENT, Call, DEAD, NOBODY, NONE, Phase};
+use crate::call::{CHECK, CLIENT, CONNECT_ONLY, Call, DEAD, NOBODY, NONE, Phase};
 use crate::instance::{Answer, Back, Continuation, Flow, Kind, Parked};
 use crate::world::World;
 
@@ -99,14 +99,21 @@ impl Pools {
 
     /// An instance died: all connections from it and to it are gone.
     pub(crate) fn lose(&mut self, instance: u16) {
-        let within = |(base, count): (u16, u16)| (base..base + count).contains(&instance);
         for edge in &self.edges {
             let (width, first) = (usize::from(edge.instances.1), edge.first as usize);
-            if within(edge.callers) {
+            if (edge.callers.0..edge.callers.0 + edge.callers.1).contains(&instance) {
                 let row = first + usize::from(instance - edge.callers.0) * width;
                 self.idle[row..row + width].fill(0);
             }
-            if within(edge.instances) {
+        }
+        self.lose_to(instance);
+    }
+
+    /// All connections to an instance are gone.
+    pub(crate) fn lose_to(&mut self, instance: u16) {
+        for edge in &self.edges {
+            let (width, first) = (usize::from(edge.instances.1), edge.first as usize);
+            if (edge.instances.0..edge.instances.0 + edge.instances.1).contains(&instance) {
                 let column = first + usize::from(instance - edge.instances.0);
                 (0..usize::from(edge.callers.1)).for_each(|caller| self.idle[column + caller * width] = 0);
             }
@@ -200,6 +207,9 @@ impl World {
     pub(crate) fn connected(&mut self, slot: u32) {
         let call = &self.calls[slot];
         let (from, at) = (call.from, call.at);
+        if call.is(CONNECT_ONLY) {
+            return self.answer(slot, Answer::Good);
+        }
         if call.parent < NOBODY {
             let caller = &self.instances[usize::from(from)];
             if caller.kind == Kind::Balancer {
@@ -231,6 +241,16 @@ impl World {
         }
     }
 
+    /// A call gets what it waited for at its instance.
+    #[inline]
+    pub(crate) fn begin(&mut self, slot: u32) {
+        match self.instances[usize::from(self.calls[slot].at)].kind {
+            Kind::Balancer => self.balancer_ready(slot),
+            Kind::Service => self.service_ready(slot),
+            Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
+        }
+    }
+
     /// Ends a call: whoever waits for it hears the answer.
     #[inline]
     pub(crate) fn answer(&mut self, slot: u32, answer: Answer) {
@@ -251,8 +271,13 @@ impl World {
     /// The instance of a call died while a store has its command or statement: its caller sees the connection break, and
     /// the store frees the slot.
     pub(crate) fn die(&mut self, slot: u32) {
+        self.calls[slot].flags |= DEAD;
+        self.break_off(slot);
+    }
+
+    /// The connection of a call breaks: its caller sees that, and nobody waits for the answer.
+    pub(crate) fn break_off(&mut self, slot: u32) {
         let call = &mut self.calls[slot];
-        call.flags |= DEAD;
         let back = Back { at: call.at, pool: call.pool, answer: Answer::Reset };
         match std::mem::replace(&mut call.parent, NOBODY) {
             CLIENT => self.settle(slot, back.answer.into()),

@@ -7,22 +7,30 @@
 use scenarios::scenario::FaultKind;
 
 use crate::call::{DEAD, Phase};
-use crate::health::Health;
 use crate::instance::{Answer, Flow, Kind};
 use crate::world::World;
 
-/// All faults of the run: how, and which instances.
+/// All faults of the run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FaultPlan(pub(crate) Vec<(FaultKind, Vec<u16>)>);
+pub(crate) struct FaultPlan(pub(crate) Vec<Fault>);
+
+/// What breaks, how, and whether the whole machine does.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    pub(crate) instances: Vec<u16>,
+    pub(crate) host: bool,
+}
 
 impl World {
     pub(crate) fn break_(&mut self, fault: u32) {
-        let (kind, instances) = self.faults.0[fault as usize].clone();
+        let Fault { kind, instances, host } = self.faults.0[fault as usize].clone();
         for at in instances {
             let instance = &mut self.instances[usize::from(at)];
             match kind {
                 FaultKind::Kill => {
                     instance.killed += 1;
+                    instance.host_dead += u32::from(host);
                     if instance.killed == 1 {
                         self.kill(at);
                     }
@@ -35,17 +43,21 @@ impl World {
                 _ => instance.stopped += 1,
             }
             self.instances[usize::from(at)].note_up(self.now);
+            self.look_after_vip(at);
             // What got ready must not be found half-way by the next kill.
             self.drain();
         }
     }
 
     pub(crate) fn mend(&mut self, fault: u32) {
-        let (kind, instances) = self.faults.0[fault as usize].clone();
+        let Fault { kind, instances, host } = self.faults.0[fault as usize].clone();
         for at in instances {
             let instance = &mut self.instances[usize::from(at)];
             match kind {
-                FaultKind::Kill => instance.killed -= 1,
+                FaultKind::Kill => {
+                    instance.killed -= 1;
+                    instance.host_dead -= u32::from(host);
+                }
                 FaultKind::Serve500 => instance.broken -= 1,
                 _ => {
                     instance.stopped -= 1;
@@ -56,6 +68,7 @@ impl World {
                 }
             }
             self.instances[usize::from(at)].note_up(self.now);
+            self.look_after_vip(at);
             self.drain();
         }
     }
@@ -87,7 +100,7 @@ impl World {
         instance.parked.clear();
         let (kind, index) = (instance.kind, instance.index);
         match kind {
-            Kind::Balancer => self.forget_checks(at),
+            Kind::Balancer => self.balancer_lose(at),
             Kind::Service => self.service_lose(index),
             Kind::Store => self.store_lose(index),
             Kind::Database => self.database_lose(index),
@@ -108,16 +121,5 @@ impl World {
         for slot in leaves {
             self.leaf_done(slot, Flow::Failed);
         }
-    }
-
-    /// A balancer's checks die with it, and what they found.
-    fn forget_checks(&mut self, at: u16) {
-        for check in 0..self.checks.len() as u32 {
-            if self.checks[check as usize].from == at {
-                self.forget_check(check);
-            }
-        }
-        let index = self.instances[usize::from(at)].index;
-        self.balancers[usize::from(index)].servers.fill(Health::UP);
     }
 }

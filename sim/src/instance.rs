@@ -33,6 +33,10 @@ pub(crate) struct Instance {
     pub(crate) stopped: u32,
     /// How many of those cut its network too.
     pub(crate) unplugged: u32,
+    /// How many of the faults that keep it dead have its whole machine dead.
+    pub(crate) host_dead: u32,
+    /// The virtual address that it shares with the other instances of its component.
+    pub(crate) vip: Option<u16>,
     /// How many faults make it answer 500.
     pub(crate) broken: u32,
     /// Whether it answers, with whatever status.

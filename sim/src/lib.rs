@@ -10,7 +10,7 @@
 //!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `supports`: what of a file it implements; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
-//! - `client`, `balancer`, `health`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
+//! - `client`, `balancer`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
 //! - [`mod@replicate`]: runs that differ in their seed
@@ -25,7 +25,6 @@ mod eviction;
 mod fault;
 mod front;
 mod gauge;
-mod health;
 mod host;
 pub mod http_cache;
 mod ids;
@@ -44,8 +43,6 @@ pub mod sql_store;
 mod supports;
 mod timeout;
 mod topology;
-#[cfg(test)]
-mod upstream_tests;
 pub mod verify;
 mod world;
 

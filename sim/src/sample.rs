@@ -55,7 +55,11 @@ impl World {
             let busy = instance.share.busy.read(now, nanos) / cores;
             let queue = instance.share.queue.read(now, nanos);
             match instance.kind {
-                Kind::Balancer => {}
+                Kind::Balancer => {
+                    let balancer = &mut self.balancers[index];
+                    put(name, number, IN_SERVICE, balancer.in_service.read(now, nanos));
+                    put(name, number, QUEUE, balancer.queue.read(now, nanos));
+                }
                 Kind::Service => {
                     let service = &mut self.services[index];
                     put(name, number, UTILISATION, busy);

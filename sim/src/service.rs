@@ -60,7 +60,7 @@ impl World {
 
     /// A request that waited has its worker. Where the service began to serve 500 meanwhile, there is nothing to do for it.
     #[inline]
-    pub(crate) fn begin(&mut self, slot: u32) {
+    pub(crate) fn service_ready(&mut self, slot: u32) {
         if self.instances[usize::from(self.calls[slot].at)].broken > 0 {
             self.finish(slot, false);
         } else {
@@ -92,6 +92,7 @@ impl World {
                     let service = self.service(slot);
                     let at = target.base + (service.turn % u32::from(target.count)) as u16;
                     service.turn = service.turn.wrapping_add(1);
+                    let at = self.holder(at);
                     // A service waits for a connection as long as the kernel tries.
                     return self.call(slot, target, at, steps, u64::MAX);
                 }

@@ -11,9 +11,11 @@ const HOSTS: &[&str] = &["hosts.*.{count, cores, memory}"];
 
 const LOAD_BALANCER: &[&str] = &[
     "components(kind=load-balancer).{host, to}",
-    "components(kind=load-balancer).balance = round-robin",
-    "components(kind=load-balancer).health_check.{http, interval, timeout, fall, rise}",
-    "components(kind=load-balancer).{retries, redispatch, connect_timeout, server_timeout}",
+    "components(kind=load-balancer).{balance, consistent, cookie, slow_start}",
+    "components(kind=load-balancer).health_check.{http, tcp, interval, timeout, fall, rise}",
+    "components(kind=load-balancer).{retries, redispatch, connect_timeout, server_timeout, queue_timeout}",
+    "components(kind=load-balancer).{max_connections, server_max_connections}",
+    "components(kind=load-balancer).vip.{advertise, check, preempt}",
 ];
 
 const SERVICE: &[&str] =

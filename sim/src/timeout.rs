@@ -20,6 +20,10 @@ impl TimeoutRing {
         Self { span, ..Self::default() }
     }
 
+    pub(crate) fn span(&self) -> u64 {
+        self.span
+    }
+
     /// Starts the span for a request. A time to look again is returned where none is set.
     #[inline]
     pub(crate) fn start(&mut self, calls: &Calls, now: u64, slot: u32) -> Option<u64> {

@@ -6,16 +6,20 @@ use scenarios::diagnostic::Diagnostics;
 use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::{Action, ComponentId, ComponentKind, FaultKind, FaultTarget};
+use scenarios::scenario::{
+    Action, ComponentId, ComponentKind, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe,
+};
 
 use crate::balancer::Balancer;
+use crate::balancer::health::Check;
+use crate::balancer::servers::Servers;
+use crate::balancer::vip::Vip;
 use crate::call::{Calls, Fifo, NONE};
 use crate::client::{Client, Connections, Entry};
 use crate::connect::Pools;
 use crate::event::{EventQueue, Token};
-use crate::fault::FaultPlan;
+use crate::fault::{Fault, FaultPlan};
 use crate::gauge::Gauge;
-use crate::health::{Check, Health};
 use crate::host::{Cores, Share};
 use crate::instance::{Instance, Kind};
 use crate::kv_store::{Keys, KvStore};
@@ -93,6 +97,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         pools: Pools::default(),
         balancers: Vec::new(),
         checks: Vec::new(),
+        vips: Vec::new(),
         services: Vec::new(),
         stores: Vec::new(),
         databases: Vec::new(),
@@ -100,6 +105,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         keys: keys(scenario),
         steps: Vec::new(),
         classes: Vec::new(),
+        paths: scenario.requests.iter().map(keys_in_path).collect(),
         draws: Draws::new(scenario),
         faults: FaultPlan(faults(scenario, &places)),
         recorder: Recorder::new(&frame),
@@ -140,6 +146,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     add_steps(&mut world, scenario, &places);
     for traffic in &scenario.traffic {
         let (base, count) = places.all(scenario, traffic.to);
+        let count = if world.instances[usize::from(base)].vip.is_some() { 1 } else { count };
         let timer = world.add_timer(Timer::ClientTimeout(world.clients.len() as u32));
         let latency = delay(&mut world, scenario.calibration.client, u64::from(u16::MAX));
         world.clients.push(Client {
@@ -156,6 +163,14 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         });
     }
     Ok(world)
+}
+
+fn keys_in_path(class: &scenarios::scenario::RequestClass) -> Vec<KeyspaceId> {
+    let key = |part: &PathPart| match part {
+        PathPart::Key(keyspace) => Some(*keyspace),
+        PathPart::Text(_) => None,
+    };
+    class.path.parts.iter().filter_map(key).collect()
 }
 
 fn keys(scenario: &Scenario) -> Vec<Keys> {
@@ -216,10 +231,13 @@ fn add_steps(world: &mut World, scenario: &Scenario, places: &Places) {
     }
 }
 
-fn faults(scenario: &Scenario, places: &Places) -> Vec<(FaultKind, Vec<u16>)> {
+fn faults(scenario: &Scenario, places: &Places) -> Vec<Fault> {
     let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
-    let fault =
-        |f: &scenarios::scenario::Fault| (f.kind, targets(scenario, &f.target).map(instance).collect());
+    let fault = |f: &scenarios::scenario::Fault| Fault {
+        kind: f.kind,
+        instances: targets(scenario, &f.target).map(instance).collect(),
+        host: matches!(f.target, FaultTarget::Host(..)),
+    };
     scenario.faults.iter().map(fault).collect()
 }
 
@@ -245,18 +263,8 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
     let at = world.instances.len() as u16;
     let (kind, index) = match &component.kind {
         ComponentKind::LoadBalancer(b) => {
-            let target = world.pools.add(places.all(scenario, id), places.all(scenario, b.to));
-            let timer = world.add_timer(Timer::ServerTimeout(world.balancers.len() as u32));
-            world.balancers.push(Balancer {
-                target,
-                servers: vec![Health::UP; usize::from(target.count)],
-                next: 0,
-                retries: b.retries,
-                redispatch: b.redispatch,
-                connect_timeout: b.connect_timeout.as_nanos(),
-                timeouts: TimeoutRing::new(b.server_timeout.as_nanos()),
-                timer,
-            });
+            let balancer = balancer(world, places.all(scenario, id), places.all(scenario, b.to), b);
+            world.balancers.push(balancer);
             (Kind::Balancer, world.balancers.len())
         }
         ComponentKind::Service(s) => {
@@ -286,6 +294,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         }
         kind => unreachable!("validation knows no {}", kind.name()),
     };
+    let vip = vip_of(world, scenario, places, id);
     world.instances.push(Instance {
         kind,
         index: index as u16 - 1,
@@ -296,12 +305,68 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         killed: 0,
         stopped: 0,
         unplugged: 0,
+        host_dead: 0,
+        vip,
         broken: 0,
         up: Gauge::default(),
         share: Share::default(),
         parked: Vec::new(),
     });
     world.instances[usize::from(at)].note_up(0);
+}
+
+/// The virtual address of a component, made when its first instance asks.
+fn vip_of(world: &mut World, scenario: &Scenario, places: &Places, id: ComponentId) -> Option<u16> {
+    let ComponentKind::LoadBalancer(LoadBalancer { vip: Some(vip), .. }) = &scenario.component(id).kind
+    else {
+        return None;
+    };
+    let (base, count) = places.all(scenario, id);
+    if let Some(known) = world.vips.iter().position(|v| v.base == base) {
+        return Some(known as u16);
+    }
+    let index = world.vips.len();
+    let timer = world.add_timer(Timer::Takeover(index as u32));
+    world.vips.push(Vip {
+        base,
+        count,
+        holder: base,
+        advertise: vip.advertise.as_nanos(),
+        check: vip.check.as_nanos(),
+        preempt: vip.preempt,
+        timer,
+        coming: None,
+        changes: 0,
+    });
+    Some(index as u16)
+}
+
+fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBalancer) -> Balancer {
+    let target = world.pools.add(own, servers);
+    let index = world.balancers.len() as u32;
+    let (timer, queue_timer) =
+        (world.add_timer(Timer::ServerTimeout(index)), world.add_timer(Timer::QueueTimeout(index)));
+    let limit = b.server_max_connections.unwrap_or(u32::MAX);
+    let slow_start = b.slow_start.map_or(0, |t| t.as_nanos());
+    Balancer {
+        target,
+        servers: Servers::new(target.count, b.balance, b.consistent, limit, slow_start),
+        balance: b.balance,
+        retries: b.retries,
+        redispatch: b.redispatch,
+        connect_timeout: b.connect_timeout.as_nanos(),
+        timeouts: TimeoutRing::new(b.server_timeout.as_nanos()),
+        timer,
+        in_service: Gauge::default(),
+        limit: b.max_connections.unwrap_or(u32::MAX),
+        unaccepted: Fifo::new(),
+        queues: if limit < u32::MAX { vec![Fifo::new(); usize::from(target.count)] } else { Vec::new() },
+        common: Fifo::new(),
+        queue: Gauge::default(),
+        queue_timeouts: TimeoutRing::new(b.queue_timeout.as_nanos()),
+        queue_timer,
+        sticky: b.cookie.is_some(),
+    }
 }
 
 /// The checks of every server by every instance of a balancer.
@@ -323,6 +388,7 @@ fn add_checks(
             world.checks.push(Check {
                 from,
                 server,
+                tcp: check.probe == Probe::Tcp,
                 interval,
                 timeout: check.timeout.as_nanos(),
                 fall: check.fall,

@@ -9,15 +9,17 @@ use results::Recorder;
 use scenarios::law::DurationLaw;
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::KeyspaceId;
 use scenarios::units::Seed;
 
 use crate::balancer::Balancer;
+use crate::balancer::health::Check;
+use crate::balancer::vip::Vip;
 use crate::call::{Calls, Phase};
 use crate::client::Client;
 use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
 use crate::fault::FaultPlan;
-use crate::health::Check;
 use crate::host::Cores;
 use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore};
@@ -46,6 +48,10 @@ pub(crate) enum Timer {
     ClientTimeout(u32),
     /// The oldest request that a balancer forwarded may have timed out.
     ServerTimeout(u32),
+    /// The oldest request in a balancer's queue may have timed out.
+    QueueTimeout(u32),
+    /// A virtual address may have a new holder.
+    Takeover(u32),
     /// A store looks for expired keys.
     Expiry(u32),
 }
@@ -74,6 +80,7 @@ pub(crate) struct World {
     pub(crate) pools: Pools,
     pub(crate) balancers: Vec<Balancer>,
     pub(crate) checks: Vec<Check>,
+    pub(crate) vips: Vec<Vip>,
     pub(crate) services: Vec<Service>,
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,
@@ -82,6 +89,8 @@ pub(crate) struct World {
     /// All steps, and the range of each class.
     pub(crate) steps: Vec<Step>,
     pub(crate) classes: Vec<(u16, u16)>,
+    /// The keyspaces in each class's path.
+    pub(crate) paths: Vec<Vec<KeyspaceId>>,
     pub(crate) draws: Draws,
     pub(crate) faults: FaultPlan,
     pub(crate) recorder: Recorder,
@@ -169,6 +178,8 @@ impl World {
             Timer::CheckTimeout(check) => self.check_timed_out(check, token),
             Timer::ClientTimeout(traffic) => self.client_timeouts(traffic),
             Timer::ServerTimeout(balancer) => self.server_timeouts(balancer),
+            Timer::QueueTimeout(balancer) => self.queue_timeouts(balancer),
+            Timer::Takeover(vip) => self.take_over(vip, token),
             Timer::Expiry(store) => self.expire_some(store),
         }
     }

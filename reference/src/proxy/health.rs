@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::HealthCheck;
+use scenarios::scenario::{HealthCheck, Probe};
 
 use super::Proxy;
 use crate::emulated::clock::now_nanos;
@@ -40,13 +40,19 @@ pub(super) async fn watch(proxy: Rc<Proxy>, server: usize, check: HealthCheck) {
     let purpose = Purpose::named("health-phase").of(u64::from(proxy.context.instance));
     let phase = Stream::new(proxy.context.scenario.run.seed, purpose, server as u64).unit();
     let mut next = now_nanos() + (phase * interval as f64) as u64;
-    let request = format!("GET {} HTTP/1.1\r\nhost: health\r\nconnection: close\r\n\r\n", check.http);
+    // None where a connection that opens is enough.
+    let request = match &check.probe {
+        Probe::Http(path) => {
+            Some(format!("GET {path} HTTP/1.1\r\nhost: health\r\nconnection: close\r\n\r\n"))
+        }
+        Probe::Tcp => None,
+    };
     let mut verdict = Verdict { up: true, against: 0 };
     loop {
         proxy.context.timer.sleep_until(next).await;
         let limit = now_nanos().saturating_add(check.timeout.as_nanos());
         let good = tokio::select! {
-            status = ask(&proxy, server, request.as_bytes()) => matches!(status, Ok(200..=399)),
+            good = ask(&proxy, server, request.as_deref()) => good.unwrap_or(false),
             // tokio's own timer is a millisecond late each time, and a silent server's checks follow one on another.
             () = proxy.context.timer.sleep_until(limit) => false,
         };
@@ -66,12 +72,14 @@ fn following(due: u64, now: u64, interval: u64) -> u64 {
     due + interval * (now.saturating_sub(due) / interval).max(1)
 }
 
-async fn ask(proxy: &Proxy, server: usize, request: &[u8]) -> io::Result<u16> {
+/// Whether a server gives a check what it wants.
+async fn ask(proxy: &Proxy, server: usize, request: Option<&str>) -> io::Result<bool> {
     let mut connection = Connection::connect(proxy.servers.address(server), None).await?;
-    connection.write_all(request).await?;
+    let Some(request) = request else { return Ok(true) };
+    connection.write_all(request.as_bytes()).await?;
     loop {
         match parse_response(connection.input(), &mut NO_FIELDS.clone(), false) {
-            Ok(Some(head)) => return Ok(head.status),
+            Ok(Some(head)) => return Ok((200..400).contains(&head.status)),
             Ok(None) => connection.more().await?,
             Err(bad) => return Err(io::Error::other(bad)),
         }

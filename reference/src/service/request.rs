@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use scenarios::plan::RequestId;
-use scenarios::scenario::{ComponentKind, Path, PathPart, Scenario};
+use scenarios::scenario::{ComponentKind, Path, PathPart, Probe, Scenario};
 
 use crate::component::Context;
 use crate::http::Framing;
@@ -117,9 +117,10 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
 /// Whether a load balancer's checks ask for this path.
 fn is_checked(path: &str, scenario: &Scenario) -> bool {
     scenario.components.iter().any(|component| match &component.kind {
-        ComponentKind::LoadBalancer(balancer) => {
-            balancer.health_check.as_ref().is_some_and(|check| check.http == path)
-        }
+        ComponentKind::LoadBalancer(balancer) => balancer
+            .health_check
+            .as_ref()
+            .is_some_and(|c| matches!(&c.probe, Probe::Http(asked) if asked == path)),
         _ => false,
     })
 }

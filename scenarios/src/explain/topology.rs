@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::scenario::{Action, ComponentId, ComponentKind, Scenario};
+use crate::scenario::{Action, ComponentId, ComponentKind, Probe, Scenario};
 
 pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     let mut seen = Vec::new();
@@ -85,13 +85,16 @@ fn describe(scenario: &Scenario, id: ComponentId) -> String {
     let host = scenario.host(component.host);
     let count = if host.count > 1 { format!(" × {}", host.count) } else { String::new() };
     let details = match &component.kind {
-        ComponentKind::LoadBalancer(b) => match &b.health_check {
-            None => "round-robin, no health check".to_owned(),
-            Some(c) => format!(
-                "round-robin, checks {} every {}, fall {}, rise {}",
-                c.http, c.interval, c.fall, c.rise
-            ),
-        },
+        ComponentKind::LoadBalancer(b) => {
+            let checks = b.health_check.as_ref().map_or("no health check".to_owned(), |c| {
+                let probe = match &c.probe {
+                    Probe::Http(path) => path,
+                    Probe::Tcp => "the port",
+                };
+                format!("checks {probe} every {}, fall {}, rise {}", c.interval, c.fall, c.rise)
+            });
+            format!("{}, {checks}", b.balance.name())
+        }
         ComponentKind::Service(s) => format!("{} workers, backlog {}", s.workers, s.backlog),
         ComponentKind::KvStore(s) => s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}")),
         ComponentKind::SqlStore(s) => format!("{} statements at once", s.connections),

@@ -11,6 +11,8 @@ pub struct LoadBalancer {
     pub to: ComponentId,
     /// How a server is chosen.
     pub balance: Balance,
+    /// For hashes: whether a change of the servers moves only the share of those that changed.
+    pub consistent: bool,
     /// How the servers' health is found out. Without it every server counts as up.
     pub health_check: Option<HealthCheck>,
     /// How often a failed *connection* is tried again. A request of which something was sent is never repeated.
@@ -22,6 +24,30 @@ pub struct LoadBalancer {
     pub connect_timeout: SimTime,
     /// How long a server may stay silent once the request is sent.
     pub server_timeout: SimTime,
+    /// Requests that an instance forwards at once (HAProxy's `maxconn` of a proxy); others wait unaccepted.
+    pub max_connections: Option<u32>,
+    /// Requests that a server is sent at once by one instance (`maxconn` of a server); others wait in the queue.
+    pub server_max_connections: Option<u32>,
+    /// How long a request may wait in the queue before it is answered 503.
+    pub queue_timeout: SimTime,
+    /// How long a server that came back takes to its full share, in a straight line from nothing.
+    pub slow_start: Option<SimTime>,
+    /// The cookie by which a user's requests return to the same server (`cookie NAME insert indirect nocache`).
+    pub cookie: Option<String>,
+    /// The virtual address that one instance holds; without it all are active.
+    pub vip: Option<Vip>,
+}
+
+/// A virtual address (VRRP, RFC 5798, as Keepalived runs it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Vip {
+    /// Between two advertisements of the holder.
+    pub advertise: SimTime,
+    /// Between two looks at whether the process is alive.
+    pub check: SimTime,
+    /// Whether an earlier instance that came back takes the address over again.
+    pub preempt: bool,
 }
 
 /// How a load balancer chooses.
@@ -30,14 +56,35 @@ pub struct LoadBalancer {
 pub enum Balance {
     /// Each server in turn.
     RoundRobin,
+    /// The server with the fewest requests under way; of those, the one longest unasked.
+    LeastConnections,
+    /// The less busy of two drawn at random.
+    Random,
+    /// By a hash of the client's address.
+    Source,
+    /// By a hash of the path.
+    Uri,
+}
+
+impl Balance {
+    /// The word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::LeastConnections => "least-connections",
+            Self::Random => "random",
+            Self::Source => "source",
+            Self::Uri => "uri",
+        }
+    }
 }
 
 /// Active health checks, by HAProxy's rules.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HealthCheck {
-    /// The path asked for; an answer of 2xx or 3xx is a success.
-    pub http: String,
+    /// What is asked.
+    pub probe: Probe,
     /// Between the starts of two checks of a server. Each server's first check has a random phase.
     pub interval: SimTime,
     /// How long a check may take; by default the interval.
@@ -46,4 +93,13 @@ pub struct HealthCheck {
     pub fall: u32,
     /// Successes in a row that take it back in.
     pub rise: u32,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// GET of this path: an answer of 2xx or 3xx is a success.
+    Http(String),
+    /// A connection: that it opens is a success. A hung process passes, and one that serves errors.
+    Tcp,
 }

@@ -20,7 +20,7 @@ mod workers;
 
 use std::path::PathBuf;
 
-pub use balancer::{Balance, HealthCheck, LoadBalancer};
+pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use component::{Component, ComponentKind};
 pub use fault::{Fault, FaultKind, FaultTarget};

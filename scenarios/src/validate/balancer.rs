@@ -2,7 +2,9 @@
 
 use super::Validator;
 use crate::quantity::selector;
-use crate::scenario::{Component, ComponentId, ComponentKind, HealthCheck, LoadBalancer};
+use crate::scenario::{
+    Balance, Component, ComponentId, ComponentKind, HealthCheck, LoadBalancer, Probe, Vip,
+};
 use crate::wire;
 
 impl Validator<'_> {
@@ -26,6 +28,11 @@ impl Validator<'_> {
                     self.problem(&path_at, "a path without keys", None);
                 }
             }
+            if check.http.is_some() == check.tcp {
+                let found = if check.tcp { "both" } else { "neither" };
+                let expected = "either http = \"/path\" or tcp = true";
+                self.d.problem(&at, found, expected, Some("write http = \"/health\"".to_owned()));
+            }
             let interval = self.positive(&format!("{at}.interval"), check.interval);
             let timeout_at = format!("{at}.timeout");
             let timeout = check.timeout.map(|t| self.positive(&timeout_at, t));
@@ -35,20 +42,44 @@ impl Validator<'_> {
                 self.problem(&timeout_at, format!("at most the interval, {interval}"), Some(hint));
             }
             HealthCheck {
-                http: check.http.clone().unwrap_or_default(),
+                probe: check.http.clone().map_or(Probe::Tcp, Probe::Http),
                 interval,
                 timeout: timeout.unwrap_or(interval),
                 fall: check.fall.0 as u32,
                 rise: check.rise.0 as u32,
             }
         });
+        if file.consistent && !matches!(file.balance, Balance::Source | Balance::Uri) {
+            let expected = "consistent only with balance = \"source\" or \"uri\"";
+            self.problem(&format!("{at}.consistent"), expected, None);
+        }
+        if let (Some(_), None) = (file.queue_timeout, file.server_max_connections) {
+            let hint = "add server_max_connections = 100: without it nothing waits in the queue".to_owned();
+            self.problem(&format!("{at}.queue_timeout"), "no queue_timeout without a queue", Some(hint));
+        }
+        let connect_timeout = self.positive(&format!("{at}.connect_timeout"), file.connect_timeout);
+        let count = |count: Option<wire::Some1M>| count.map(|c| c.0 as u32);
+        let vip = file.vip.as_ref().map(|vip| Vip {
+            advertise: self.positive(&format!("{at}.vip.advertise"), vip.advertise),
+            check: self.positive(&format!("{at}.vip.check"), vip.check),
+            preempt: vip.preempt,
+        });
         LoadBalancer {
             to: ComponentId(to.unwrap_or(0)),
             balance: file.balance,
+            consistent: file.consistent,
+            max_connections: count(file.max_connections),
+            server_max_connections: count(file.server_max_connections),
+            queue_timeout: file
+                .queue_timeout
+                .map_or(connect_timeout, |t| self.positive(&format!("{at}.queue_timeout"), t)),
+            slow_start: file.slow_start.map(|t| self.positive(&format!("{at}.slow_start"), t)),
+            cookie: file.cookie.clone(),
+            vip,
             health_check,
             retries: file.retries.0 as u32,
             redispatch: file.redispatch,
-            connect_timeout: self.positive(&format!("{at}.connect_timeout"), file.connect_timeout),
+            connect_timeout,
             server_timeout: self.positive(&format!("{at}.server_timeout"), file.server_timeout),
         }
     }

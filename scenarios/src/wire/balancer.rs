@@ -10,8 +10,11 @@ table! {
     LoadBalancer {
         /// The component whose instances are the servers.
         required to: String,
-        /// How a server is chosen.
+        /// How a server is chosen: `round-robin`, `least-connections`, `random` (the less busy of two drawn), `source` (by the
+        /// client's address) or `uri` (by the path).
         default balance: Balance = Balance::RoundRobin,
+        /// For `source` and `uri`: whether a server that leaves or comes back moves only its own share of the requests.
+        default consistent: bool = false,
         /// How the servers' health is found out. Without it every server counts as up.
         optional health_check: HealthCheck,
         /// How often a failed connection is tried again. A request of which something was sent is never repeated.
@@ -22,14 +25,40 @@ table! {
         default connect_timeout: SimTime = SimTime::from_secs(5),
         /// How long a server may stay silent once the request is sent.
         default server_timeout: SimTime = SimTime::from_secs(50),
+        /// Requests that an instance forwards at once; others wait in the kernel's backlog.
+        optional max_connections: Some1M,
+        /// Requests that a server is sent at once by one instance; others wait in the balancer's queue.
+        optional server_max_connections: Some1M,
+        /// How long a request may wait in that queue; by default as long as `connect_timeout`.
+        optional queue_timeout: SimTime,
+        /// How long a server that came back takes to its full share.
+        optional slow_start: SimTime,
+        /// The cookie by which a user's requests return to the server of the first.
+        optional cookie: String,
+        /// A virtual address, which one of the instances holds: the others are passive.
+        optional vip: Vip,
+    }
+}
+
+table! {
+    /// A virtual address by VRRP's rules: the first instance that is alive holds it.
+    Vip {
+        /// Between two advertisements of the holder. Three that are missed, and a skew, make a passive instance take over.
+        default advertise: SimTime = SimTime::from_secs(1),
+        /// Between two looks at whether the balancer's process is alive.
+        default check: SimTime = SimTime::from_secs(2),
+        /// Whether an earlier instance that came back takes the address over again.
+        default preempt: bool = true,
     }
 }
 
 table! {
     /// Active health checks, by HAProxy's rules.
     HealthCheck {
-        /// The path asked for; an answer of 2xx or 3xx is a success.
-        required http: String,
+        /// The path asked for; an answer of 2xx or 3xx is a success. Exactly one of `http` and `tcp`.
+        optional http: String,
+        /// Whether a connection that opens is enough of a success.
+        default tcp: bool = false,
         /// Between the starts of two checks of a server.
         default interval: SimTime = SimTime::from_secs(2),
         /// How long a check may take; by default the interval.
@@ -41,4 +70,10 @@ table! {
     }
 }
 
-words!(Balance { "round-robin" => RoundRobin });
+words!(Balance {
+    "round-robin" => RoundRobin,
+    "least-connections" => LeastConnections,
+    "random" => Random,
+    "source" => Source,
+    "uri" => Uri,
+});

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod balancers;
 mod clients;
 mod faults;
 mod load;

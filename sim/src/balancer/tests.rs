@@ -94,7 +94,7 @@ fn a_server_that_goes_down_loses_its_idle_connections() {
     play(&mut run, 5);
     assert!(idle(&run) + in_service(&run) > 0);
     play(&mut run, 8);
-    assert_eq!((idle(&run), run.world.balancers[0].servers[0].up), (0, false));
+    assert_eq!((idle(&run), run.world.balancers[0].servers.is_up(0)), (0, false));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_connection_to_a_server_that_is_down_is_not_kept() {
     play(&mut run, 10);
     // It answers what it was asked before two checks bring it back.
     play_out(&mut run, 10_300);
-    assert_eq!((in_service(&run), idle(&run), run.world.balancers[0].servers[0].up), (0, 0, false));
+    assert_eq!((in_service(&run), idle(&run), run.world.balancers[0].servers.is_up(0)), (0, 0, false));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use scenarios::plan::RequestId;
 use scenarios::scenario::ClassId;
 
-use crate::call::{CHECK, Call, NONE, Phase};
+use crate::call::{CHECK, CONNECT_ONLY, Call, NONE, Phase};
 use crate::event::Token;
 use crate::world::World;
 
@@ -20,7 +20,7 @@ pub(crate) struct Health {
 impl Health {
     pub(crate) const UP: Self = Self { up: true, against: 0 };
 
-    fn learn(&mut self, good: bool, fall: u32, rise: u32) {
+    pub(super) fn learn(&mut self, good: bool, fall: u32, rise: u32) {
         if good == self.up {
             self.against = 0;
             return;
@@ -39,6 +39,8 @@ pub(crate) struct Check {
     pub(crate) from: u16,
     /// The position in the balancer's servers.
     pub(crate) server: u16,
+    /// Whether a connection that opens is enough.
+    pub(crate) tcp: bool,
     pub(crate) interval: u64,
     pub(crate) timeout: u64,
     pub(crate) fall: u32,
@@ -71,6 +73,7 @@ impl World {
         call.at = self.balancers[usize::from(from.index)].target.base + check.server;
         call.work = self.now + check.timeout;
         call.phase = Phase::Connecting;
+        call.flags = if check.tcp { CONNECT_ONLY } else { 0 };
         let Some(slot) = self.calls.insert(call) else { return self.learn(index, false) };
         check.pending = slot;
         check.times_out = self.events.schedule(self.now + check.timeout, check.timeout_timer);
@@ -102,15 +105,16 @@ impl World {
 
     fn learn(&mut self, index: u32, good: bool) {
         let check = &self.checks[index as usize];
-        let from = &self.instances[usize::from(check.from)];
-        let balancer = &mut self.balancers[usize::from(from.index)];
-        let server = &mut balancer.servers[usize::from(check.server)];
-        let before = server.up;
-        server.learn(good, check.fall, check.rise);
-        if before && !server.up {
+        let (from, server) = (check.from, check.server);
+        let balancer = &mut self.balancers[usize::from(self.instances[usize::from(from)].index)];
+        let went_down = balancer.servers.learn(server, good, check.fall, check.rise, self.now);
+        if went_down {
             // Who knows in which state they are.
             let target = balancer.target;
-            self.pools.close(target.pool(check.from, target.base + check.server));
+            self.pools.close(target.pool(from, target.base + server));
+            self.leave_server_queue(from, server);
+        } else if good {
+            self.next_in_queue(from, server);
         }
     }
 }

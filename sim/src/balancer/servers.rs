@@ -1,0 +1,362 @@
+//! How a load balancer chooses among its servers. Pure: knows loads and health, and nothing of calls.
+//!
+//! After HAProxy's `balance` (configuration manual, section 4.2; lb_fwrr.c, lb_fwlc.c, lb_map.c, lb_chash.c): servers that
+//! are down, or full, are passed over, except by a hash, which sticks to its server and has the request wait for it.
+
+use scenarios::scenario::Balance;
+
+use super::health::Health;
+use super::least::LeastLoaded;
+
+/// Points of each server on the ring of a consistent hash; HAProxy has 16 for each unit of weight.
+const POINTS: u64 = 16;
+
+/// One server as one balancer instance sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server {
+    pub(crate) health: Health,
+    /// Requests that it was sent and has not answered.
+    pub(crate) active: u32,
+    /// When it came back; zero where it was there from the start.
+    up_since: u64,
+    /// Turns that it may take, while its share grows.
+    credit: f64,
+}
+
+/// The servers of one balancer instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Servers {
+    all: Vec<Server>,
+    balance: Balance,
+    /// Whose turn it is.
+    next: u16,
+    /// Requests that a server is sent at once.
+    limit: u32,
+    /// How long a server takes to its full share, in nanoseconds.
+    slow_start: u64,
+    /// Until when a server's share grows.
+    slow_until: u64,
+    /// Those that are up, by load; kept for `least-connections` alone.
+    least: Option<LeastLoaded>,
+    /// Those that are up, in order: what a hash counts through.
+    up: Vec<u16>,
+    /// Points of all servers, in order; empty where a hash counts through.
+    ring: Vec<(u64, u16)>,
+}
+
+/// Spreads what it is given over all numbers.
+fn scatter(value: u64) -> u64 {
+    let z = (value ^ (value >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let z = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    z ^ (z >> 32)
+}
+
+impl Servers {
+    pub(crate) fn new(count: u16, balance: Balance, consistent: bool, limit: u32, slow_start: u64) -> Self {
+        let mut ring: Vec<(u64, u16)> = Vec::new();
+        if consistent {
+            let points =
+                |server: u16| (0..POINTS).map(move |i| (scatter(u64::from(server) << 8 | i), server));
+            ring.extend((0..count).flat_map(points));
+            ring.sort_unstable();
+        }
+        let mut servers = Self {
+            all: vec![Server { health: Health::UP, active: 0, up_since: 0, credit: 0.0 }; usize::from(count)],
+            balance,
+            next: 0,
+            limit,
+            slow_start,
+            slow_until: 0,
+            least: None,
+            up: (0..count).collect(),
+            ring,
+        };
+        servers.forget();
+        servers
+    }
+
+    /// The balancer starts anew: it takes every server for up and idle.
+    pub(crate) fn forget(&mut self) {
+        let count = self.all.len() as u16;
+        self.all.fill(Server { health: Health::UP, active: 0, up_since: 0, credit: 0.0 });
+        self.up = (0..count).collect();
+        self.slow_until = 0;
+        self.least = (self.balance == Balance::LeastConnections).then(|| LeastLoaded::new(count));
+    }
+
+    #[inline]
+    pub(crate) fn is_up(&self, server: u16) -> bool {
+        self.all[usize::from(server)].health.up
+    }
+
+    #[inline]
+    pub(crate) fn has_room(&self, server: u16) -> bool {
+        self.all[usize::from(server)].active < self.limit
+    }
+
+    pub(crate) fn any_up(&self) -> bool {
+        !self.up.is_empty()
+    }
+
+    /// Whether servers are ever full.
+    pub(crate) fn limited(&self) -> bool {
+        self.limit < u32::MAX
+    }
+
+    /// A request goes to a server.
+    #[inline]
+    pub(crate) fn begin(&mut self, server: u16) {
+        let place = &mut self.all[usize::from(server)];
+        place.active += 1;
+        if let Some(least) = &mut self.least
+            && place.health.up
+        {
+            least.set(server, place.active);
+        }
+    }
+
+    /// A request to a server is over, whatever became of it.
+    #[inline]
+    pub(crate) fn end(&mut self, server: u16) {
+        let place = &mut self.all[usize::from(server)];
+        debug_assert!(place.active > 0, "a request ends once");
+        place.active = place.active.saturating_sub(1);
+        if let Some(least) = &mut self.least
+            && place.health.up
+        {
+            least.set(server, place.active);
+        }
+    }
+
+    /// Takes in what a check found; whether that took the server out.
+    pub(crate) fn learn(&mut self, server: u16, good: bool, fall: u32, rise: u32, now: u64) -> bool {
+        let place = &mut self.all[usize::from(server)];
+        let before = place.health.up;
+        place.health.learn(good, fall, rise);
+        let after = place.health.up;
+        if before == after {
+            return false;
+        }
+        if after {
+            (place.up_since, place.credit) = (now, 0.0);
+            self.slow_until = now + self.slow_start;
+        }
+        let active = place.active;
+        if let Some(least) = &mut self.least {
+            if after { least.set(server, active) } else { least.take_out(server) }
+        }
+        self.up = (0..self.all.len() as u16).filter(|s| self.is_up(*s)).collect();
+        before
+    }
+
+    /// A server's share of a full one's, in (0, 1]: in a straight line over the time of its slow start.
+    fn weight(&self, server: u16, now: u64) -> f64 {
+        let since = self.all[usize::from(server)].up_since;
+        if since == 0 || now >= since + self.slow_start {
+            return 1.0;
+        }
+        ((now - since) as f64 / self.slow_start as f64).max(0.01)
+    }
+
+    /// The server for a request, which is known by `key`: its client's address, its path, or any number of its own. Other
+    /// than the one to avoid, unless there is no other. None where no server is up, or, but for a hash, none has room.
+    #[inline]
+    pub(crate) fn choose(&mut self, now: u64, avoid: Option<u16>, key: u64) -> Option<u16> {
+        let chosen = match self.balance {
+            Balance::LeastConnections if now >= self.slow_until => {
+                self.least.as_ref().and_then(|least| least.first(avoid, self.limit))
+            }
+            Balance::LeastConnections => self.least_by_weight(now, avoid),
+            Balance::Random => self.less_busy_of_two(now, avoid, key),
+            Balance::Source | Balance::Uri => self.by_hash(avoid, key),
+            _ => return self.in_turn(now, avoid),
+        };
+        chosen.or_else(|| avoid.filter(|s| self.is_up(*s) && self.has_room(*s)))
+    }
+
+    #[inline]
+    fn in_turn(&mut self, now: u64, avoid: Option<u16>) -> Option<u16> {
+        let count = self.all.len() as u16;
+        let growing = now < self.slow_until;
+        let mut spare = None;
+        // Twice around: a server whose share grows may let its turn pass, but not for ever.
+        for round in 0..2 {
+            let mut server = self.next;
+            for _ in 0..count {
+                let following = if server + 1 == count { 0 } else { server + 1 };
+                if self.is_up(server) && self.has_room(server) {
+                    if Some(server) == avoid {
+                        spare = Some((server, following));
+                    } else if !growing || round == 1 || self.takes_turn(server, now) {
+                        self.next = following;
+                        return Some(server);
+                    }
+                }
+                server = following;
+            }
+            if !growing {
+                break;
+            }
+        }
+        let (server, following) = spare?;
+        self.next = following;
+        Some(server)
+    }
+
+    /// Whether a server takes the turn that it has: as many of them as its share says.
+    fn takes_turn(&mut self, server: u16, now: u64) -> bool {
+        let weight = self.weight(server, now);
+        let place = &mut self.all[usize::from(server)];
+        place.credit += weight;
+        let takes = place.credit >= 1.0;
+        place.credit -= f64::from(u8::from(takes));
+        takes
+    }
+
+    fn least_by_weight(&self, now: u64, avoid: Option<u16>) -> Option<u16> {
+        let load = |s: u16| f64::from(self.all[usize::from(s)].active + 1) / self.weight(s, now);
+        let candidates = self.up.iter().copied().filter(|s| Some(*s) != avoid && self.has_room(*s));
+        candidates.min_by(|a, b| load(*a).total_cmp(&load(*b)))
+    }
+
+    /// Mitzenmacher, "The power of two choices in randomized load balancing", 2001; HAProxy's `random(2)`.
+    fn less_busy_of_two(&self, now: u64, avoid: Option<u16>, key: u64) -> Option<u16> {
+        let load = |s: u16| f64::from(self.all[usize::from(s)].active + 1) / self.weight(s, now);
+        let fits = |s: u16| Some(s) != avoid && self.has_room(s);
+        let count = self.up.len() as u64;
+        let draw = |i: u64| {
+            let place = (u128::from(scatter(key.wrapping_add(i))) * u128::from(count)) >> 64;
+            let server = self.up.get(place as usize).copied().filter(|s| fits(*s))?;
+            // One whose share grows is drawn as often as its share says.
+            let unit = scatter(key.wrapping_add(i + 2)) as f64 / u64::MAX as f64;
+            (now >= self.slow_until || unit < self.weight(server, now)).then_some(server)
+        };
+        match (draw(1), draw(2)) {
+            (Some(a), Some(b)) => Some(if load(b) < load(a) { b } else { a }),
+            (Some(one), None) | (None, Some(one)) => Some(one),
+            (None, None) => self.least_by_weight(now, avoid),
+        }
+    }
+
+    /// The server that the key belongs to; where that is to be avoided, the one after it.
+    fn by_hash(&self, avoid: Option<u16>, key: u64) -> Option<u16> {
+        let fits = |s: u16| self.is_up(s) && Some(s) != avoid;
+        let hash = scatter(key);
+        if self.ring.is_empty() {
+            let count = self.up.len();
+            let place = hash.checked_rem(count as u64)? as usize;
+            return (0..count).map(|i| self.up[(place + i) % count]).find(|s| fits(*s));
+        }
+        let from = self.ring.partition_point(|(point, _)| *point < hash);
+        let (before, after) = self.ring.split_at(from);
+        after.iter().chain(before).map(|(_, server)| *server).find(|s| fits(*s))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(count: u16, balance: Balance) -> Servers {
+        Servers::new(count, balance, false, u32::MAX, 0)
+    }
+
+    fn take_down(servers: &mut Servers, server: u16) {
+        assert!(servers.learn(server, false, 1, 1, 5));
+    }
+
+    #[test]
+    fn turns_pass_over_servers_that_are_down() {
+        let mut servers = servers(3, Balance::RoundRobin);
+        take_down(&mut servers, 1);
+        let turns: Vec<_> = (0..4).map(|_| servers.choose(9, None, 0)).collect();
+        assert_eq!(turns, [Some(0), Some(2), Some(0), Some(2)]);
+        assert_eq!(servers.choose(9, Some(0), 0), Some(2));
+        take_down(&mut servers, 2);
+        assert_eq!(servers.choose(9, Some(0), 0), Some(0), "there is no other");
+        take_down(&mut servers, 0);
+        assert_eq!(servers.choose(9, None, 0), None);
+    }
+
+    #[test]
+    fn the_least_busy_is_asked_and_of_equals_the_longest_unasked() {
+        let mut servers = servers(3, Balance::LeastConnections);
+        let ask = |servers: &mut Servers| {
+            let server = servers.choose(0, None, 0).expect("all are up");
+            servers.begin(server);
+            server
+        };
+        assert_eq!((ask(&mut servers), ask(&mut servers), ask(&mut servers)), (0, 1, 2));
+        servers.end(1);
+        assert_eq!(ask(&mut servers), 1);
+        servers.end(2);
+        servers.end(0);
+        assert_eq!((ask(&mut servers), ask(&mut servers)), (2, 0));
+    }
+
+    #[test]
+    fn of_two_drawn_the_busier_is_left_alone() {
+        let mut servers = servers(2, Balance::Random);
+        (0..10).for_each(|_| servers.begin(0));
+        // Both draws fall on the busy one a quarter of the time.
+        let busy = (0..4_000).filter(|key| servers.choose(0, None, scatter(*key)) == Some(0)).count();
+        assert!((900..1_100).contains(&busy), "{busy}");
+    }
+
+    #[test]
+    fn a_hash_keeps_its_server_and_a_consistent_one_moves_only_what_it_must() {
+        for consistent in [false, true] {
+            let mut servers = Servers::new(10, Balance::Source, consistent, u32::MAX, 0);
+            let all = |s: &mut Servers| -> Vec<u16> {
+                (0..10_000).map(|key| s.choose(0, None, key).expect("some are up")).collect()
+            };
+            let before = all(&mut servers);
+            assert_eq!(before, all(&mut servers));
+            take_down(&mut servers, 3);
+            let after = all(&mut servers);
+            let moved = before.iter().zip(&after).filter(|(b, a)| b != a).count();
+            let lost = before.iter().filter(|s| **s == 3).count();
+            if consistent {
+                assert_eq!(moved, lost, "only those of the lost server");
+            } else {
+                assert!(moved > 8_000, "nearly all: {moved}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_server_is_passed_over_but_not_by_a_hash() {
+        let mut servers = Servers::new(2, Balance::RoundRobin, false, 1, 0);
+        servers.begin(0);
+        assert_eq!((servers.choose(0, None, 0), servers.choose(0, None, 0)), (Some(1), Some(1)));
+        servers.begin(1);
+        assert_eq!(servers.choose(0, None, 0), None);
+        let mut sticky = Servers::new(1, Balance::Source, false, 1, 0);
+        sticky.begin(0);
+        assert_eq!(sticky.choose(0, None, 0), Some(0));
+    }
+
+    #[test]
+    fn a_server_that_came_back_gets_its_share_by_and_by() {
+        let second = 1_000_000_000;
+        for balance in [Balance::RoundRobin, Balance::LeastConnections, Balance::Random] {
+            let mut servers = Servers::new(2, balance, false, u32::MAX, 10 * second);
+            servers.learn(1, false, 1, 1, second);
+            servers.learn(1, true, 1, 1, 100 * second);
+            let mut share = |at: u64| {
+                let mut count = 0;
+                for i in 0..1_000 {
+                    let server = servers.choose(at, None, scatter(i)).expect("both are up");
+                    count += u32::from(server);
+                    // Each request holds its server for twenty more.
+                    servers.begin(server);
+                }
+                (0..2).for_each(|s| (0..servers.all[usize::from(s)].active).for_each(|_| servers.end(s)));
+                count
+            };
+            let (early, late, full) = (share(101 * second), share(105 * second), share(111 * second));
+            assert!(early < 150 && early < late && late < 400, "{balance:?}: {early}, {late}");
+            assert!((480..=520).contains(&full), "{balance:?}: {full}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Load balancers: choices, limits, checks by connection, virtual addresses.
+
+use results::Failure;
+
+use crate::support::{Run, run};
+
+/// Two nodes behind a balancer; every request waits; 100 requests a second, evenly spaced.
+fn shop(balancer: &str, service: &str, rest: &str) -> String {
+    format!(
+        r#"
+title = "Two nodes"
+[run]
+duration = "40s"
+[hosts.edge]
+count = 2
+[hosts.app]
+count = 2
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "shop"
+{balancer}
+[components.shop]
+kind = "service"
+host = "app"
+workers = 64
+{service}
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+wait = "100ms"
+[traffic.users]
+to = "balancer"
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+rate = "100/s"
+arrivals = "uniform"
+connections = 2000
+timeout = "10s"
+{rest}
+"#
+    )
+}
+
+fn fault(kind: &str, target: &str) -> String {
+    format!("[[faults]]\nat = \"10s\"\nfor = \"8s\"\n{kind} = \"{target}\"\n")
+}
+
+fn slowest(run: &Run, second: usize) -> f64 {
+    let tally = run.outcome.delta.tallies().interval(second, None);
+    tally.response_times().percentile(100.0).expect("requests in it")
+}
+
+#[test]
+fn a_check_by_connection_passes_a_node_that_hangs_or_serves_errors() {
+    let checks = "health_check = { tcp = true, interval = \"1s\" }";
+    let broken = run(&shop(checks, "", &fault("serve_500", "component:shop[1]")));
+    let failed = broken.failures(Failure::Status);
+    assert!(failed[10..18].iter().all(|f| *f == 50), "half of them, to the end: {failed:?}");
+    let hung = run(&shop(checks, "", &fault("hang", "component:shop[1]")));
+    let queue = hung.metric("shop", 0, "queue");
+    assert!(queue[17] > 300.0, "it is sent its half to the end: {queue:?}");
+    // A full backlog takes no connection, so even this check finds out.
+    let full = run(&shop(checks, "backlog = 20", &fault("hang", "component:shop[1]")));
+    assert!(slowest(&full, 16) < 0.11, "{}", slowest(&full, 16));
+    let killed = run(&shop(checks, "", &fault("kill", "component:shop[1]")));
+    assert!(killed.failed()[11..].iter().all(|f| *f == 0), "{:?}", killed.failed());
+}
+
+#[test]
+fn a_full_server_makes_its_requests_wait_in_the_queue() {
+    // Ten a second each of a tenth of a second; five at once are what the load needs.
+    let text = |limit: u32| shop(&format!("server_max_connections = {limit}"), "", "");
+    let run_of = |limit| run(&text(limit).replacen("count = 2", "count = 1", 1));
+    let (enough, short) = (run_of(6), run_of(4));
+    assert!(enough.metric("balancer", 0, "queue").iter().all(|q| *q < 0.5));
+    assert_eq!(enough.outcome.counts.failed, 0);
+    // Eight at once serve 80 of 100 a second; the rest waits up to the queue's five seconds, then has its 503.
+    let failed = short.failures(Failure::Status);
+    assert!(failed[30..].iter().all(|f| (15..=25).contains(f)), "{failed:?}");
+    let busy = short.metric("shop", 0, "in_service");
+    assert!(busy[20..40].iter().all(|b| (3.9..=4.0).contains(b)), "{busy:?}");
+    let held = short.metric("balancer", 0, "in_service");
+    assert!(held[30] > 200.0, "{held:?}");
+}
+
+#[test]
+fn requests_above_the_limit_wait_unaccepted() {
+    let run = run(&shop("max_connections = 4", "", "").replace("count = 2", "count = 1"));
+    // Four at once serve 40 of 100 a second; nothing but the client's own ten seconds ends the wait.
+    let held = run.metric("balancer", 0, "in_service");
+    assert!(held[5..].iter().all(|h| (3.9..=4.0).contains(h)), "{held:?}");
+    assert_eq!(run.failures(Failure::Status).iter().sum::<u64>(), 0);
+    assert!(run.failures(Failure::Timeout).iter().sum::<u64>() > 1_000);
+}
+
+#[test]
+fn least_connections_spares_a_slow_node() {
+    let rest = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nhang = \"component:shop[1]\"\n";
+    let hung = |balance: &str| {
+        let run = run(&shop(&format!("balance = \"{balance}\""), "", rest));
+        run.metric("shop", 0, "queue")[17]
+    };
+    let (turns, least, random) = (hung("round-robin"), hung("least-connections"), hung("random"));
+    assert!(
+        turns > 300.0 && least < 20.0 && random > least && random < 0.7 * turns,
+        "{turns} {least} {random}"
+    );
+}
+
+#[test]
+fn one_instance_holds_a_virtual_address() {
+    let quiet = run(&shop("vip = {}", "", ""));
+    assert!(quiet.metric("balancer", 1, "in_service").iter().all(|b| *b == 0.0));
+    assert_eq!((quiet.outcome.counts.due, quiet.outcome.counts.failed), (4_000, 0));
+}
+
+#[test]
+fn a_dead_holder_is_missed_after_three_advertisements_and_a_skew() {
+    let run = run(&shop("vip = {}", "", &fault("kill", "host:edge[1]")));
+    let refused = run.failures(Failure::Refused);
+    // Between 2.61 and 3.61 s.
+    let missed: u64 = refused.iter().sum();
+    assert!((255..=365).contains(&missed), "{refused:?}");
+    assert_eq!(refused[10..12], [100, 100]);
+    assert!(run.metric("balancer", 1, "in_service")[15] > 9.0);
+    // It takes over again 3.61 s after it came back, and what the other had under way breaks.
+    let reset = run.failures(Failure::Reset);
+    assert_eq!((reset[9], reset[21]), (10, 10), "{reset:?}");
+    assert!(run.metric("balancer", 0, "in_service")[25] > 9.0);
+}
+
+#[test]
+fn an_unplugged_holder_is_silence_until_the_other_takes_over() {
+    let run = run(&shop("vip = { preempt = false }", "", &fault("unplug", "component:balancer[1]")));
+    assert_eq!(run.failures(Failure::Refused).iter().sum::<u64>(), 0);
+    let reset = run.failures(Failure::Reset);
+    assert!(reset.iter().sum::<u64>() > 250, "all that was sent into the silence: {reset:?}");
+    assert!(run.metric("balancer", 1, "in_service")[30] > 9.0, "without preemption it stays");
+    assert!(run.failed()[15..].iter().all(|f| *f == 0));
+}
+
+#[test]
+fn a_hung_process_keeps_its_address() {
+    let run = run(&shop("vip = {}", "", &fault("hang", "component:balancer[1]")));
+    assert!(run.metric("balancer", 1, "in_service").iter().all(|b| *b == 0.0));
+    assert!(slowest(&run, 10) > 7.0);
+}
