@@ -135,6 +135,27 @@ impl Bytes {
     }
 }
 
+/// A number of bits per second, as networks count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Bandwidth(f64);
+
+impl Bandwidth {
+    /// From bits per second.
+    pub const fn bits_per_second(bits: f64) -> Self {
+        Self(bits)
+    }
+
+    /// In bits per second.
+    pub const fn as_bits_per_second(self) -> f64 {
+        self.0
+    }
+
+    /// In bytes per second.
+    pub const fn as_bytes_per_second(self) -> f64 {
+        self.0 / 8.0
+    }
+}
+
 /// A share of a whole: `0.25` is 25%.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Ratio(f64);

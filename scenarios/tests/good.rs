@@ -57,7 +57,7 @@ faults = [
         ]
     );
     assert_eq!(scenario.faults[1].kind, FaultKind::Kill);
-    assert!(matches!(scenario.faults[1].target, FaultTarget::Host(_, 0)));
+    assert!(matches!(scenario.faults[1].targets[..], [FaultTarget::Host(_, 0)]));
 }
 
 #[test]

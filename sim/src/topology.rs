@@ -73,6 +73,7 @@ fn targets(scenario: &Scenario, target: &FaultTarget) -> impl Iterator<Item = (C
     scenario.component_ids().filter_map(move |id| match target {
         FaultTarget::Component(component, i) => (component == id).then_some((id, i)),
         FaultTarget::Host(host, i) => (scenario.component(id).host == host).then_some((id, i)),
+        FaultTarget::Way(..) => None,
     })
 }
 
@@ -235,8 +236,8 @@ fn faults(scenario: &Scenario, places: &Places) -> Vec<Fault> {
     let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
     let fault = |f: &scenarios::scenario::Fault| Fault {
         kind: f.kind,
-        instances: targets(scenario, &f.target).map(instance).collect(),
-        host: matches!(f.target, FaultTarget::Host(..)),
+        instances: f.targets.iter().flat_map(|t| targets(scenario, t)).map(instance).collect(),
+        host: matches!(f.targets[..], [FaultTarget::Host(..), ..]),
     };
     scenario.faults.iter().map(fault).collect()
 }

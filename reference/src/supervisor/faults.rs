@@ -51,10 +51,13 @@ impl Supervisor {
     fn concerned(&self, fault: usize) -> Result<Vec<Rc<Instance>>, String> {
         let faults = &self.scenario.faults;
         let fault = faults.get(fault).ok_or_else(|| format!("there are {} faults", faults.len()))?;
-        Ok(match fault.target {
-            FaultTarget::Host(host, number) => self.those(|_, h, n| h == host.index() && n == number),
-            FaultTarget::Component(component, number) => self.those(|c, _, n| c == component && n == number),
-        })
+        Ok(self.those(|component, host, number| {
+            fault.targets.iter().any(|target| match *target {
+                FaultTarget::Host(h, n) => h.index() == host && n == number,
+                FaultTarget::Component(c, n) => c == component && n == number,
+                FaultTarget::Way(..) => false,
+            })
+        }))
     }
 
     /// Brings an instance into the state that its faults demand.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Misread, shifted, split_number};
-use crate::units::{Bytes, Price, Rate, Ratio, SimTime};
+use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime};
 
 /// No duration is as long as this: sums of several stay far from overflow.
 pub const DURATION_LIMIT: SimTime = SimTime::from_secs(100 * 365 * 86_400);
@@ -217,6 +217,40 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// Units of bandwidth with their bits per second; networks count in powers of ten.
+const BANDWIDTHS: [(&str, f64); 4] = [("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3), ("bit/s", 1.0)];
+
+impl FromStr for Bandwidth {
+    type Err = Misread;
+
+    /// Reads `1Gbit/s`, `100 Mbit/s`; from 1 kbit/s to 1,000 Gbit/s.
+    fn from_str(text: &str) -> Result<Self, Misread> {
+        let misread = || {
+            let misread = Misread::new("a bandwidth with its unit (bit/s, kbit/s, Mbit/s, Gbit/s)");
+            match split_number(text.trim()) {
+                Some((number, _)) => misread.hint(format!("write \"{number}Gbit/s\"")),
+                None => misread.hint("write \"1Gbit/s\""),
+            }
+        };
+        let (number, rest) = split_number(text.trim()).ok_or_else(misread)?;
+        let (_, size) = BANDWIDTHS.iter().find(|(name, _)| *name == rest.trim()).ok_or_else(misread)?;
+        let bits = number.parse::<f64>().map_err(|_| misread())? * size;
+        if !(1e3..=1e12).contains(&bits) {
+            return Err(Misread::new("a bandwidth from 1kbit/s to 1000Gbit/s"));
+        }
+        Ok(Self::bits_per_second(bits))
+    }
+}
+
+impl fmt::Display for Bandwidth {
+    /// In the largest unit that leaves at least one: `1Gbit/s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.as_bits_per_second();
+        let unit = BANDWIDTHS.iter().find(|(_, size)| bits >= *size).unwrap_or(&BANDWIDTHS[3]);
+        f.pad(&format!("{}{}", bits / unit.1, unit.0))
+    }
+}
+
 impl FromStr for Ratio {
     type Err = Misread;
 
@@ -309,6 +343,9 @@ mod tests {
         assert_eq!(read::<Bytes>("64GiB").get(), 64 << 30);
         assert_eq!(read::<Bytes>("1.5kB").get(), 1500);
         assert_eq!(read::<Rate>("120/min"), Rate::per_second(2.0));
+        assert_eq!(read::<Bandwidth>("1Gbit/s").as_bytes_per_second(), 125e6);
+        assert_eq!(read::<Bandwidth>("2500 Mbit/s").to_string(), "2.5Gbit/s");
+        assert!("1Gb".parse::<Bandwidth>().is_err() && "0bit/s".parse::<Bandwidth>().is_err());
         assert_eq!(read::<Ratio>("0.1%"), Ratio::new(0.001));
         assert_eq!(read::<Price>("120 USD/month").per_month, 120.0);
     }

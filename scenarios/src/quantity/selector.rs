@@ -166,15 +166,50 @@ pub fn limit(metric: Metric, aggregate: Aggregate, text: &str) -> Result<f64, Mi
     }
 }
 
-/// What a fault hits, as written: `host:app[1]`, `component:shop[2]`.
+/// What a fault hits, as written: `host:app[1]`, `component:shop[2]`, `component:shop[*]`, `zone:a`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Whether a component is meant; else a host.
-    pub component: bool,
+    /// What is named.
+    pub of: TargetOf,
     /// Its name.
     pub name: String,
-    /// Which one, from 1; none where the text does not say.
-    pub instance: Option<u32>,
+    /// Which of them.
+    pub instance: Which,
+}
+
+/// What a target names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetOf {
+    /// Machines, with all that runs on them.
+    Host,
+    /// Instances of a component.
+    Component,
+    /// All machines of a zone.
+    Zone,
+}
+
+impl TargetOf {
+    const ALL: [(&'static str, Self); 3] =
+        [("host", Self::Host), ("component", Self::Component), ("zone", Self::Zone)];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Component => "component",
+            Self::Zone => "zone",
+        }
+    }
+}
+
+/// Which of several equal ones a target means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The text does not say.
+    Unsaid,
+    /// This one, from 1.
+    Number(u32),
+    /// All of them: `[*]`.
+    All,
 }
 
 impl Target {
@@ -184,33 +219,34 @@ impl Target {
     /// Where the text is none.
     pub fn read(text: &str) -> Result<Self, Misread> {
         let misread = || {
-            Misread::new("\"host:NAME[N]\" or \"component:NAME[N]\", counted from 1")
-                .hint("write \"host:app[1]\"")
+            Misread::new("\"host:NAME[N]\" or \"component:NAME[N]\", counted from 1, or \"zone:NAME\"")
+                .hint("write \"host:app[1]\", or \"host:app[*]\" for all of them")
         };
         let (kind, rest) = text.trim().split_once(':').ok_or_else(misread)?;
-        let component = match kind {
-            "host" => false,
-            "component" => true,
-            _ => return Err(misread()),
-        };
+        let (_, of) = TargetOf::ALL.into_iter().find(|(name, _)| *name == kind).ok_or_else(misread)?;
         let (name, instance) = match rest.split_once('[') {
+            Some((name, "*]")) => (name, Which::All),
             Some((name, number)) => {
                 let number = number.strip_suffix(']').and_then(|n| n.parse::<u32>().ok()).filter(|n| *n >= 1);
-                (name, Some(number.ok_or_else(misread)?))
+                (name, Which::Number(number.ok_or_else(misread)?))
             }
-            None => (rest, None),
+            None => (rest, Which::Unsaid),
         };
-        if name.is_empty() {
+        if name.is_empty() || (of == TargetOf::Zone && instance != Which::Unsaid) {
             return Err(misread());
         }
-        Ok(Self { component, name: name.to_owned(), instance })
+        Ok(Self { of, name: name.to_owned(), instance })
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", if self.component { "component" } else { "host" }, self.name)?;
-        self.instance.map_or(Ok(()), |n| write!(f, "[{n}]"))
+        write!(f, "{}:{}", self.of.name(), self.name)?;
+        match self.instance {
+            Which::Unsaid => Ok(()),
+            Which::Number(n) => write!(f, "[{n}]"),
+            Which::All => f.write_str("[*]"),
+        }
     }
 }
 
@@ -296,9 +332,12 @@ mod tests {
     #[test]
     fn targets_count_from_one() {
         let target = Target::read("host:app[1]").expect("a host");
-        assert_eq!((target.name.as_str(), target.instance, target.component), ("app", Some(1), false));
-        assert_eq!(target.to_string(), "host:app[1]");
-        for text in ["app[1]", "host:app[0]", "host:app[x]", "host:"] {
+        let found = (target.name.as_str(), target.instance, target.of);
+        assert_eq!(found, ("app", Which::Number(1), TargetOf::Host));
+        for text in ["host:app[1]", "component:shop[*]", "zone:a", "host:app"] {
+            assert_eq!(Target::read(text).expect("a target").to_string(), text);
+        }
+        for text in ["app[1]", "zone:a[1]", "host:app[0]", "host:app[x]", "host:"] {
             assert!(Target::read(text).is_err(), "{text}");
         }
     }

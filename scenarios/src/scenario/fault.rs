@@ -1,7 +1,8 @@
 //! What breaks.
 
-use super::{ComponentId, HostId};
-use crate::units::SimTime;
+use super::{ComponentId, HostId, Place};
+use crate::law::DurationLaw;
+use crate::units::{Ratio, SimTime};
 
 /// Something that breaks for a while, in the run's own time.
 #[derive(Clone, Debug)]
@@ -15,14 +16,16 @@ pub struct Fault {
     pub from: SimTime,
     /// When it is mended; a killed process starts again then.
     pub until: SimTime,
+    /// When it started, in nanoseconds of the run; negative where that was before the run, and `from` is zero.
+    pub started_nanos: i64,
     /// How it breaks.
     pub kind: FaultKind,
-    /// What breaks.
-    pub target: FaultTarget,
+    /// What breaks. A deployment's instances follow each other in this order.
+    pub targets: Vec<FaultTarget>,
 }
 
-/// How something breaks, as TCP shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How something breaks.
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum FaultKind {
     /// The process dies: connections are reset, new ones refused at once.
@@ -33,6 +36,60 @@ pub enum FaultKind {
     Unplug,
     /// Every answer is an HTTP 500 at once, health checks included.
     Serve500,
+    /// All work takes longer.
+    Slow {
+        /// How many times as long.
+        times: f64,
+    },
+    /// A share of the answers is an HTTP 500, drawn for each.
+    ErrorRate {
+        /// The share.
+        share: Ratio,
+    },
+    /// Other machines on the same iron take processor time.
+    CpuSteal {
+        /// The share of the cores' time that is gone, below 1.
+        share: Ratio,
+    },
+    /// No packet gets through.
+    Partition,
+    /// Packets take longer.
+    PacketDelay {
+        /// By how much, one way.
+        added: DurationLaw,
+    },
+    /// Packets are lost.
+    PacketLoss {
+        /// The share, in each direction.
+        share: Ratio,
+    },
+    /// What a cache holds is gone at once; persistent keys stay.
+    Flush,
+    /// Writes fail.
+    DiskFull,
+    /// A new version, one instance after another.
+    Deploy(Deploy),
+}
+
+/// A rolling deployment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Deploy {
+    /// How long balancers send an instance nothing new before its process ends.
+    pub drain: SimTime,
+    /// How long the process is gone.
+    pub down: SimTime,
+    /// How long it is cold afterwards.
+    pub warm_up: SimTime,
+    /// How many times as long a cold instance's work takes.
+    pub slower: f64,
+}
+
+impl Deploy {
+    /// From the beginning of one instance's turn to that of the next.
+    pub fn turn(&self) -> SimTime {
+        self.drain + self.down + self.warm_up
+    }
 }
 
 impl FaultKind {
@@ -43,6 +100,15 @@ impl FaultKind {
             Self::Hang => "hang",
             Self::Unplug => "unplug",
             Self::Serve500 => "serve_500",
+            Self::Slow { .. } => "slow",
+            Self::ErrorRate { .. } => "error_rate",
+            Self::CpuSteal { .. } => "cpu_steal",
+            Self::Partition => "partition",
+            Self::PacketDelay { .. } => "delay",
+            Self::PacketLoss { .. } => "loss",
+            Self::Flush => "flush",
+            Self::DiskFull => "disk_full",
+            Self::Deploy(_) => "deploy",
         }
     }
 }
@@ -54,4 +120,6 @@ pub enum FaultTarget {
     Host(HostId, u32),
     /// One instance of a component.
     Component(ComponentId, u32),
+    /// The ways between the machines at two places, in both directions.
+    Way(Place, Place),
 }

@@ -14,6 +14,8 @@ pub struct Host {
     pub cores: u32,
     /// Main memory of each.
     pub memory: Option<Bytes>,
+    /// The zone that they stand in.
+    pub zone: Option<String>,
     /// What each costs.
     pub price: Option<Price>,
 }

@@ -10,6 +10,7 @@ mod fault;
 mod host;
 mod keyspace;
 mod kv_store;
+mod network;
 mod policy;
 mod published;
 mod request;
@@ -23,10 +24,11 @@ use std::path::PathBuf;
 pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use component::{Component, ComponentKind};
-pub use fault::{Fault, FaultKind, FaultTarget};
+pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
 pub use host::Host;
 pub use keyspace::{Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore};
+pub use network::{Link, Network, Place};
 pub use policy::{
     Backoff, Bulkhead, CircuitBreaker, ConnectionPool, Hedge, Jitter, Policy, Retries, RetryBudget,
 };
@@ -98,6 +100,8 @@ pub struct Scenario {
     pub run: Run,
     /// The machines. A host with a count stands for that many equal ones.
     pub hosts: Vec<Host>,
+    /// The network between them.
+    pub network: Network,
     /// What runs on them, one instance on each machine of its host.
     pub components: Vec<Component>,
     /// The populations of keys in the stores.

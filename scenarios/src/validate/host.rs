@@ -13,6 +13,7 @@ impl Validator<'_> {
             count: host.count.0 as u32,
             cores: host.cores.0 as u32,
             memory: host.memory,
+            zone: host.zone.clone(),
             price: host.price.clone(),
         };
         let hosts: Vec<Host> = self.file.hosts.iter().flat_map(|h| &h.0).map(host).collect();

@@ -12,6 +12,7 @@ mod host;
 mod keyspace;
 mod kv_store;
 mod names;
+mod network;
 mod outcome;
 mod policy;
 mod rate;
@@ -186,6 +187,7 @@ impl<'t> Validator<'t> {
         }
         let run = self.run_frame();
         let hosts = self.hosts();
+        let network = self.network(&hosts);
         let components = self.components(&hosts);
         let keyspaces = self.keyspaces(&components);
         self.memory(&hosts, &components, &keyspaces);
@@ -207,6 +209,7 @@ impl<'t> Validator<'t> {
             title: self.file.title.take().unwrap_or_default(),
             question: self.file.question.take(),
             run,
+            network,
             hosts,
             components,
             keyspaces,

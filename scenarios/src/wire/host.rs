@@ -13,6 +13,8 @@ table! {
         default cores: Count<1, 4096> = Count(1),
         /// Main memory of each.
         optional memory: Bytes,
+        /// The zone that they stand in: a data centre, an availability zone.
+        optional zone: String,
         /// What each costs.
         optional price: Price,
     }

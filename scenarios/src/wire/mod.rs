@@ -15,6 +15,7 @@ mod fault;
 mod host;
 mod keyspace;
 mod kv_store;
+mod network;
 pub(crate) mod policy;
 mod prelude;
 mod published;
@@ -29,10 +30,11 @@ pub(crate) use balancer::LoadBalancer;
 pub(crate) use calibration::Calibration;
 pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;
-pub(crate) use fault::Fault;
+pub(crate) use fault::{Deploy, Fault};
 pub(crate) use host::Host;
 pub(crate) use keyspace::Keyspace;
 pub(crate) use kv_store::KvStore;
+pub(crate) use network::Link;
 pub(crate) use published::Published;
 pub(crate) use request::{Get, RequestClass, Step};
 pub(crate) use service::Service;
@@ -44,7 +46,7 @@ use prelude::*;
 
 use crate::law::{DurationLaw, SizeLaw};
 use crate::scenario::Popularity;
-use crate::units::{Bytes, Price, Rate, Ratio, SimTime};
+use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime};
 
 /// Counts of things of which there must be one: machines, workers, connections.
 pub(crate) type Some1M = Count<1, 1_000_000>;
@@ -62,6 +64,8 @@ table! {
         required run: Run,
         /// The machines, by name.
         required hosts: Named<Host>,
+        /// The network between them.
+        default network: List<Link> = List::default(),
         /// What runs on them, by name: one instance on each machine of the host.
         required components: Named<Component>,
         /// Populations of keys in the stores, by name. Key number 7 of keyspace `products` is called `products:7`.
@@ -104,6 +108,7 @@ quantities! {
     Rate: r"^\s*[0-9][0-9_.]*\s*/\s*(s|second|m|min|minute|h|hour|d|day|w|week)\s*$", "550/s";
     Bytes: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$", "64GiB";
     Ratio: r"^\s*[0-9][0-9_.]*\s*%\s*$", "0.1%";
+    Bandwidth: r"^\s*[0-9][0-9_.]*\s*(bit/s|kbit/s|Mbit/s|Gbit/s)\s*$", "1Gbit/s";
     Price: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/month\s*$", "120 USD/month";
     Popularity: r"^\s*(uniform|zipf\(.*\))\s*$", "zipf(0.9)";
     DurationLaw: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=3ms, p99=15ms)";
