@@ -300,6 +300,16 @@ impl Fifo {
         self.len += 1;
     }
 
+    /// Puts one before all others.
+    pub(crate) fn push_front(&mut self, calls: &mut Calls, slot: u32) {
+        calls[slot].next = self.head;
+        self.head = slot;
+        if self.len == 0 {
+            self.tail = slot;
+        }
+        self.len += 1;
+    }
+
     #[inline]
     pub(crate) fn pop(&mut self, calls: &Calls) -> Option<u32> {
         if self.len == 0 {

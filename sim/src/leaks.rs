@@ -62,13 +62,25 @@ fn breaks() -> impl Strategy<Value = Vec<Break>> {
     proptest::collection::vec(one, 1..12)
 }
 
-fn left_over(faults: &[Break], seed: u32) -> Result<(), TestCaseError> {
+/// What machines may be like.
+const MACHINES: [&str; 6] = [
+    "",
+    "scheduling = \"processor-sharing\"",
+    "scheduling = \"priority\"",
+    "scheduling = \"preemptive-priority\"",
+    "cpu_credits = { per_hour = 60 }",
+    "steal = { share = \"50%\", bursts = \"exponential(mean=100ms)\", gaps = \"exponential(mean=200ms)\" }",
+];
+
+fn left_over(faults: &[Break], machine: &str, seed: u32) -> Result<(), TestCaseError> {
     let (head, tail) = stack();
     let faults: String = faults
         .iter()
         .map(|f| format!("[[faults]]\nat = \"{}ms\"\nfor = \"{}ms\"\n{}\n", f.at_ms, f.for_ms, f.what))
         .collect();
     let text = format!("{head}{faults}{tail}")
+        .replace("[hosts.app]", &format!("[hosts.app]\n{machine}"))
+        .replace("[hosts.db]", &format!("[hosts.db]\n{machine}"))
         .replace("seed = 1", &format!("seed = {seed}"))
         .replace("duration = \"40s\"", "duration = \"13s\"");
     let scenario = Scenario::parse("trouble.toml", text).expect("it is good with any faults");
@@ -104,6 +116,9 @@ fn left_over(faults: &[Break], seed: u32) -> Result<(), TestCaseError> {
     }
     for cores in &world.cores {
         prop_assert_eq!((cores.busy, cores.queue.len()), (0, 0));
+        if let Some(special) = &cores.special {
+            prop_assert_eq!((special.processor.running(), special.processor.waiting()), (0, 0));
+        }
     }
     for (client, traffic) in world.clients.iter().zip(&scenario.traffic) {
         let free = match &client.connections {
@@ -120,7 +135,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_left_over_whatever_breaks(faults in breaks(), seed in 1_u32..1_000) {
-        left_over(&faults, seed)?;
+    fn nothing_is_left_over_whatever_breaks(faults in breaks(), machine in 0..MACHINES.len(), seed in 1_u32..1_000) {
+        left_over(&faults, MACHINES[machine], seed)?;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use results::sample::{GENERATOR, IN_SERVICE, QUEUE, UP, UTILISATION};
+use results::sample::{CPU_CREDITS, GENERATOR, IN_SERVICE, QUEUE, UP, UTILISATION};
 use results::{Frame, Sample};
 
 use crate::instance::Kind;
@@ -17,13 +17,15 @@ pub(crate) struct Sampler {
     frame: Frame,
     interval: usize,
     names: Vec<String>,
+    /// What each machine is called, and its number.
+    pub(crate) hosts: Vec<(String, u32)>,
     pub(crate) timer: u32,
     pub(crate) samples: Vec<Sample>,
 }
 
 impl Sampler {
     pub(crate) fn new(frame: Frame, names: Vec<String>) -> Self {
-        Self { frame, interval: 0, names, timer: 0, samples: Vec::new() }
+        Self { frame, interval: 0, names, hosts: Vec::new(), timer: 0, samples: Vec::new() }
     }
 
     /// The end of the present interval; none after the run's end.
@@ -38,7 +40,8 @@ impl World {
         let (from, until) = self.sampler.frame.bounds(self.sampler.interval);
         let nanos = (until - from).as_nanos();
         let now = self.now;
-        let Sampler { interval, names, samples, .. } = &mut self.sampler;
+        let usage: Vec<(f64, f64)> = (0..self.instances.len()).map(|at| self.usage(at, nanos)).collect();
+        let Sampler { interval, names, hosts, samples, .. } = &mut self.sampler;
         let mut put = |component: &str, instance: u32, metric: &'static str, value: f64| {
             samples.push(Sample {
                 interval: *interval,
@@ -48,12 +51,11 @@ impl World {
                 value,
             });
         };
-        for instance in &mut self.instances {
+        for (instance, usage) in self.instances.iter_mut().zip(usage) {
             let (name, number) = (&names[usize::from(instance.component)], u32::from(instance.number));
             let index = usize::from(instance.index);
             let cores = f64::from(self.cores[usize::from(instance.host)].total);
-            let busy = instance.share.busy.read(now, nanos) / cores;
-            let queue = instance.share.queue.read(now, nanos);
+            let (busy, queue) = (usage.0 / cores, usage.1);
             match instance.kind {
                 Kind::Balancer => {
                     let balancer = &mut self.balancers[index];
@@ -80,6 +82,11 @@ impl World {
                 }
             }
             put(name, number, UP, instance.up.read(now, nanos));
+        }
+        for (cores, (name, number)) in self.cores.iter().zip(hosts) {
+            if let Some(credits) = cores.special.as_ref().and_then(|special| special.pace.credits.as_ref()) {
+                put(name, *number, CPU_CREDITS, credits.balance());
+            }
         }
         let (mut queue, mut busy) = (0.0, 0.0);
         for client in &mut self.clients {

@@ -7,7 +7,13 @@ use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostic;
 use scenarios::scenario::ComponentKind;
 
-const HOSTS: &[&str] = &["hosts.*.{count, cores, memory}"];
+const HOSTS: &[&str] = &[
+    "hosts.*.{count, cores, memory, scheduling, speed}",
+    "hosts.*.steal.{share, bursts, gaps}",
+    "hosts.*.cpu_credits.{per_hour, at_most, launch}",
+    "components.*.priority",
+    "requests.*.priority",
+];
 
 const LOAD_BALANCER: &[&str] = &[
     "components(kind=load-balancer).{host, to}",

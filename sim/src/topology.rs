@@ -20,7 +20,7 @@ use crate::connect::Pools;
 use crate::event::{EventQueue, Token};
 use crate::fault::{Fault, FaultPlan};
 use crate::gauge::Gauge;
-use crate::host::{Cores, Share};
+use crate::host::Share;
 use crate::instance::{Instance, Kind};
 use crate::kv_store::{Keys, KvStore};
 use crate::program::{Miss, Op, Step as StepOp};
@@ -103,6 +103,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         stores: Vec::new(),
         databases: Vec::new(),
         cores: Vec::new(),
+        ranks: Vec::new(),
         keys: keys(scenario),
         steps: Vec::new(),
         classes: Vec::new(),
@@ -126,11 +127,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     if let Some(at) = world.sampler.next() {
         world.events.schedule(at, world.sampler.timer);
     }
-    for host in &scenario.hosts {
-        for _ in 0..host.count {
-            world.cores.push(Cores { total: host.cores, busy: 0, queue: Fifo::new() });
-        }
-    }
+    crate::host::build::add_hosts(&mut world, scenario);
     for id in scenario.component_ids() {
         for number in 0..scenario.instances(id) as u16 {
             add_instance(&mut world, scenario, &places, id, number);

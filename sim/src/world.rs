@@ -20,7 +20,7 @@ use crate::client::Client;
 use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
 use crate::fault::FaultPlan;
-use crate::host::Cores;
+use crate::host::{Cores, Due};
 use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore};
 use crate::program::Step;
@@ -54,6 +54,8 @@ pub(crate) enum Timer {
     Takeover(u32),
     /// A store looks for expired keys.
     Expiry(u32),
+    /// Something at a machine.
+    Host(u16, Due),
 }
 
 /// A delay that occupies nothing.
@@ -85,6 +87,8 @@ pub(crate) struct World {
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,
     pub(crate) cores: Vec<Cores>,
+    /// The rank among those that want a core, by component and class; empty where all are equal.
+    pub(crate) ranks: Vec<u8>,
     pub(crate) keys: Vec<Keys>,
     /// All steps, and the range of each class.
     pub(crate) steps: Vec<Step>,
@@ -181,6 +185,7 @@ impl World {
             Timer::QueueTimeout(balancer) => self.queue_timeouts(balancer),
             Timer::Takeover(vip) => self.take_over(vip, token),
             Timer::Expiry(store) => self.expire_some(store),
+            Timer::Host(host, due) => self.host_due(host, due, token),
         }
     }
 

@@ -51,6 +51,8 @@ pub const UP: &str = "up";
 pub const CPU: &str = "cpu";
 /// Cores taken away by the hypervisor; a mean.
 pub const STEAL: &str = "steal";
+/// Burst credits of a machine, of which one is a core for a minute; a state. The component is `host:` and its name.
+pub const CPU_CREDITS: &str = "cpu_credits";
 /// The longest delay with which the generator's timer woke, in seconds.
 pub const WAKEUP_LAG_MAX_S: &str = "wakeup_lag_max_s";
 

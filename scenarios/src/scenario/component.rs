@@ -10,6 +10,8 @@ pub struct Component {
     pub name: String,
     /// Where its instances run.
     pub host: HostId,
+    /// Its work's priority on a host that schedules by it: the greatest goes first.
+    pub priority: u8,
     /// What it is.
     pub kind: ComponentKind,
 }

@@ -25,7 +25,7 @@ pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use component::{Component, ComponentKind};
 pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
-pub use host::Host;
+pub use host::{CpuCredits, Host, Scheduling, Steal};
 pub use keyspace::{Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore};
 pub use network::{Link, Network, Place};

@@ -18,6 +18,8 @@ pub struct RequestClass {
     pub steps: Vec<Step>,
     /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
     pub response: SizeLaw,
+    /// Its work's priority among that of a component, on a host that schedules by it: the greatest goes first.
+    pub priority: u8,
 }
 
 impl RequestClass {

@@ -19,7 +19,13 @@ impl Validator<'_> {
             let host = file.common.host.as_ref();
             let host = host.and_then(|h| self.resolve(|v| &v.hosts, &format!("{at}.host"), h));
             let kind = self.component_kind(&at, file, host, hosts, &files);
-            components.push(Component { name: name.clone(), host: HostId(host.unwrap_or(0)), kind });
+            let priority = file.common.priority.0 as u8;
+            components.push(Component {
+                name: name.clone(),
+                host: HostId(host.unwrap_or(0)),
+                priority,
+                kind,
+            });
         }
         self.cycles(&files, &components);
         components

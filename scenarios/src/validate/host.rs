@@ -2,25 +2,93 @@
 
 use super::Validator;
 use super::record_bytes;
-use crate::scenario::{Component, ComponentKind, Host, Keyspace, KvStore};
+use crate::scenario::{Component, ComponentKind, CpuCredits, Host, Keyspace, KvStore, RequestClass, Steal};
 use crate::units::Bytes;
 use crate::wire;
 
 impl Validator<'_> {
     pub(super) fn hosts(&mut self) -> Vec<Host> {
-        let host = |(name, host): &(String, wire::Host)| Host {
-            name: name.clone(),
-            count: host.count.0 as u32,
-            cores: host.cores.0 as u32,
-            memory: host.memory,
-            zone: host.zone.clone(),
-            price: host.price.clone(),
-        };
-        let hosts: Vec<Host> = self.file.hosts.iter().flat_map(|h| &h.0).map(host).collect();
+        let files: Vec<(String, wire::Host)> =
+            self.file.hosts.iter().flat_map(|hosts| &hosts.0).cloned().collect();
+        let hosts: Vec<Host> = files.iter().map(|(name, file)| self.host(name, file)).collect();
         if hosts.is_empty() && self.file.hosts.is_some() {
             self.problem("hosts", "at least one host", Some("add [hosts.app]".to_owned()));
         }
         hosts
+    }
+
+    fn host(&mut self, name: &str, file: &wire::Host) -> Host {
+        let at = format!("hosts.{name}");
+        if file.speed.0 <= 0.0 {
+            self.problem(&format!("{at}.speed"), "a speed above zero", None);
+        }
+        Host {
+            name: name.to_owned(),
+            count: file.count.0 as u32,
+            cores: file.cores.0 as u32,
+            memory: file.memory,
+            zone: file.zone.clone(),
+            price: file.price.clone(),
+            scheduling: file.scheduling,
+            speed: file.speed.0,
+            steal: file.steal.as_ref().and_then(|steal| self.steal(&format!("{at}.steal"), steal)),
+            cpu_credits: file
+                .cpu_credits
+                .as_ref()
+                .and_then(|cpu_credits| self.cpu_credits(&format!("{at}.cpu_credits"), cpu_credits)),
+        }
+    }
+
+    fn steal(&mut self, at: &str, file: &wire::Steal) -> Option<Steal> {
+        let share = file.share?;
+        if share.get() >= 1.0 {
+            self.problem(&format!("{at}.share"), "a share below 100%", None);
+        }
+        match (file.bursts, file.gaps) {
+            (None, None) => return Some(Steal { share, bursts: None }),
+            (Some(bursts), Some(gaps)) => {
+                for (key, law) in [("bursts", bursts), ("gaps", gaps)] {
+                    if law.mean() < super::SHORTEST {
+                        let expected = "a duration of 1ms or more on average";
+                        self.problem(&format!("{at}.{key}"), expected, None);
+                    }
+                }
+                return Some(Steal { share, bursts: Some((bursts, gaps)) });
+            }
+            (Some(_), None) => {
+                self.problem(&format!("{at}.gaps"), "how long nothing is stolen between", None)
+            }
+            (None, Some(_)) => self.problem(&format!("{at}.bursts"), "how long it is stolen", None),
+        }
+        None
+    }
+
+    fn cpu_credits(&mut self, at: &str, file: &wire::CpuCredits) -> Option<CpuCredits> {
+        let per_hour = file.per_hour?.0;
+        if per_hour <= 0.0 {
+            self.problem(&format!("{at}.per_hour"), "more than no credits", None);
+        }
+        let at_most = file.at_most.map_or(24.0 * per_hour, |most| most.0);
+        Some(CpuCredits { per_hour, at_most, launch: file.launch.0 })
+    }
+
+    /// A priority means something only where a host schedules by it.
+    pub(super) fn priorities(&mut self, hosts: &[Host], components: &[Component], requests: &[RequestClass]) {
+        let hint =
+            || Some("write scheduling = \"priority\" or \"preemptive-priority\" at the host".to_owned());
+        for component in components.iter().filter(|component| component.priority > 0) {
+            let host = hosts.get(component.host.index());
+            if host.is_some_and(|host| !host.scheduling.has_priorities()) {
+                let at = format!("components.{}.priority", component.name);
+                self.problem(&at, "a host that schedules by priority", hint());
+            }
+        }
+        if !hosts.iter().any(|host| host.scheduling.has_priorities()) {
+            for class in requests.iter().filter(|class| class.priority > 0) {
+                let at = format!("requests.{}.priority", class.name);
+                self.problem(&at, "some host that schedules by priority", hint());
+            }
+        }
     }
 
     /// Stores must fit their hosts, and persistent keys their store.

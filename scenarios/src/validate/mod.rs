@@ -194,6 +194,7 @@ impl<'t> Validator<'t> {
         let mut policies = self.policies();
         let requests = self.requests(&components);
         policies.append(&mut self.inline_policies);
+        self.priorities(&hosts, &components, &requests);
         let traffic = self.traffic(&Around {
             run: &run,
             components: &components,

@@ -47,6 +47,7 @@ impl Validator<'_> {
                 path: Path { parts: path },
                 steps,
                 response: file.response,
+                priority: file.priority.0 as u8,
             });
         }
         classes

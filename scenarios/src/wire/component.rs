@@ -13,10 +13,15 @@ tagged! {
     }
 }
 
+/// More levels than a machine room tells apart.
+pub(crate) type Priority = Count<0, 9>;
+
 table! {
     /// What every component has.
     ComponentCommon {
         /// The host that it runs on.
         required host: String,
+        /// Which components' work goes first on a host that schedules by priority: the greatest number does.
+        default priority: Priority = Count(0),
     }
 }

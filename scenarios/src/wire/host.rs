@@ -1,7 +1,10 @@
 //! Machines, as written.
 
-use crate::units::{Bytes, Price};
+use crate::law::DurationLaw;
+use crate::scenario::Scheduling;
+use crate::units::{Bytes, Price, Ratio};
 
+use super::policy::Number;
 use super::prelude::*;
 
 table! {
@@ -17,5 +20,45 @@ table! {
         optional zone: String,
         /// What each costs.
         optional price: Price,
+        /// In which order work gets a core: `fcfs` as it comes, `processor-sharing` all at once at equal speed, `priority` by
+        /// the priority of components and requests without interrupting what runs, `preemptive-priority` interrupting it.
+        default scheduling: Scheduling = Scheduling::Fcfs,
+        /// How fast a core is: work of 3 ms takes 2 ms at speed 1.5.
+        default speed: Number<0, 1000> = Number(1.0),
+        /// Processor time that the hypervisor gives to other guests.
+        optional steal: Steal,
+        /// What the machine may use is limited by credits that it saves up (AWS's T2 and the like).
+        optional cpu_credits: CpuCredits,
     }
 }
+
+table! {
+    /// Processor time that the hypervisor gives to other guests.
+    Steal {
+        /// Which part of each core.
+        required share: Ratio,
+        /// How long a time lasts in which it does; without it always.
+        optional bursts: DurationLaw,
+        /// How long it then does not.
+        optional gaps: DurationLaw,
+    }
+}
+
+table! {
+    /// CpuCredits credits: one is a core for a minute. AWS's t2.micro has 6, 144 and 30.
+    CpuCredits {
+        /// Credits earned an hour; they are the baseline: 6 an hour are 10% of a core.
+        required per_hour: Number<0, 1_000_000>,
+        /// How many of them are saved at most; by default those of a day.
+        optional at_most: Number<0, 1_000_000_000>,
+        /// Credits at the run's start, which do not count against `at_most`.
+        default launch: Number<0, 1_000_000_000> = Number(0.0),
+    }
+}
+
+words!(Scheduling {
+    "fcfs" => Fcfs,
+    "processor-sharing" => ProcessorSharing,
+    "priority" => Priority,
+    "preemptive-priority" => PreemptivePriority,
+});

@@ -31,7 +31,7 @@ pub(crate) use calibration::Calibration;
 pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;
 pub(crate) use fault::{Deploy, Fault};
-pub(crate) use host::Host;
+pub(crate) use host::{CpuCredits, Host, Steal};
 pub(crate) use keyspace::Keyspace;
 pub(crate) use kv_store::KvStore;
 pub(crate) use network::Link;

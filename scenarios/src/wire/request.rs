@@ -4,6 +4,7 @@ use crate::law::{DurationLaw, SizeLaw};
 use crate::scenario::Method;
 use crate::units::Ratio;
 
+use super::component::Priority;
 use super::policy::PolicyReference;
 use super::prelude::*;
 use super::step::{Call, ThirdParty};
@@ -19,6 +20,9 @@ table! {
         default response: SizeLaw = SizeLaw::from_bytes(crate::law::Law::Constant(1000.0)),
         /// What the service does for it, in order.
         default steps: List<Step> = List::default(),
+        /// Which requests' work goes first among that of a component, on a host that schedules by priority: the greatest
+        /// number does.
+        default priority: Priority = Count(0),
     }
 }
 

@@ -5,6 +5,7 @@ mod support;
 mod balancers;
 mod clients;
 mod faults;
+mod hosts;
 mod load;
 mod queues;
 mod repeatable;

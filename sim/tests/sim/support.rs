@@ -39,6 +39,13 @@ impl Run {
         self.measured().map(tally).map(|t| t.response_sum_nanos as f64 / t.ok as f64 / 1e9).collect()
     }
 
+    /// The same of one class of requests, by its number in the file.
+    pub(crate) fn class_means(&self, class: usize) -> Vec<f64> {
+        let tallies = self.outcome.delta.tallies();
+        let tally = |i| tallies.interval(i, Some(class));
+        self.measured().map(tally).map(|t| t.response_sum_nanos as f64 / t.ok as f64 / 1e9).collect()
+    }
+
     /// How many good answers those are.
     pub(crate) fn counts(&self) -> Vec<u64> {
         self.measured().map(|i| self.outcome.delta.tallies().interval(i, None).ok).collect()

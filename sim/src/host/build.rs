@@ -1,0 +1,76 @@
+//! From a scenario's machines to the world's.
+
+use std::collections::BTreeSet;
+
+use scenarios::Scenario;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::{Host, Scheduling};
+
+use super::credits::Credits;
+use super::pace::Steal;
+use super::processor::Order;
+use super::{Cores, Due};
+use crate::call::Fifo;
+use crate::world::World;
+
+const STEAL: Purpose = Purpose::named("sim-steal");
+
+/// Adds all machines. Priorities must be known before the first job.
+pub(crate) fn add_hosts(world: &mut World, scenario: &Scenario) {
+    let ranks = ranks(scenario);
+    let levels = ranks.iter().copied().max().map_or(1, |worst| usize::from(worst) + 1);
+    if levels > 1 {
+        world.ranks = ranks;
+    }
+    for host in &scenario.hosts {
+        for machine in 0..host.count {
+            world.sampler.hosts.push((format!("host:{}", host.name), machine));
+            let number = world.cores.len() as u16;
+            world.cores.push(Cores { total: host.cores, busy: 0, queue: Fifo::new(), special: None });
+            if is_special(host) {
+                make_special(world, host, number, levels);
+            }
+        }
+    }
+}
+
+/// Whether there is more to a machine's cores than first come, first served at speed 1.
+fn is_special(host: &Host) -> bool {
+    host.scheduling != Scheduling::Fcfs
+        || host.speed != 1.0
+        || host.steal.is_some()
+        || host.cpu_credits.is_some()
+}
+
+fn make_special(world: &mut World, host: &Host, number: u16, levels: usize) {
+    let (order, levels) = match host.scheduling {
+        Scheduling::ProcessorSharing => (Order::Sharing, 1),
+        Scheduling::Priority => (Order::Waiting, levels),
+        Scheduling::PreemptivePriority => (Order::Preempting, levels),
+        _ => (Order::Waiting, 1),
+    };
+    let mut special = world.new_special(number, order, levels);
+    special.pace.own = host.speed;
+    if let Some(steal) = host.steal {
+        let mut stream = Stream::new(world.seed, STEAL, u64::from(number));
+        if let Some((_, gap)) = steal.bursts {
+            let first = gap.sample(&mut stream).as_nanos();
+            world.events.schedule(first, special.timer(Due::Steal));
+        }
+        special.pace.steal = Some(Steal::new(steal.share.get(), steal.bursts, stream));
+    }
+    special.pace.credits = host.cpu_credits.map(|b| Credits::new(b.per_hour, b.at_most, b.launch));
+    special.pace.apply(&mut special.processor, 0);
+    world.cores[usize::from(number)].special = Some(Box::new(special));
+}
+
+/// The rank by component and class: by the component's priority first, then by the class's.
+fn ranks(scenario: &Scenario) -> Vec<u8> {
+    let pairs: Vec<(u8, u8)> = scenario
+        .components
+        .iter()
+        .flat_map(|component| scenario.requests.iter().map(|class| (component.priority, class.priority)))
+        .collect();
+    let levels: BTreeSet<(u8, u8)> = pairs.iter().copied().collect();
+    pairs.iter().map(|pair| levels.iter().rev().position(|level| level == pair).unwrap_or(0) as u8).collect()
+}

@@ -1,0 +1,335 @@
+//! A machine: the cores that all on it share, and what changes their speed.
+//!
+//! First come, first served at speed 1 is the common case and costs two comparisons; everything else is a [`Processor`]'s.
+//!
+//! - [`processor`]: processor sharing, priorities, changing speeds, exactly
+//! - [`pace`]: what a machine's speed is made of: its own, what is stolen, burst credits
+//! - [`build`]: machines as a scenario states them
+
+pub(crate) mod build;
+pub(crate) mod credits;
+pub(crate) mod pace;
+pub(crate) mod processor;
+
+use crate::call::{Fifo, ON_CORE, Phase};
+use crate::event::Token;
+use crate::gauge::Gauge;
+use crate::world::{Timer, World};
+
+use pace::Pace;
+use processor::{Arrival, Order, Processor};
+
+/// The cores of one machine.
+#[derive(Debug)]
+pub(crate) struct Cores {
+    pub(crate) total: u32,
+    pub(crate) busy: u32,
+    pub(crate) queue: Fifo,
+    /// What schedules instead, where there is more to it than first come, first served.
+    pub(crate) special: Option<Box<Special>>,
+}
+
+/// What a machine has whose cores are not simply first come, first served at speed 1.
+#[derive(Debug)]
+pub(crate) struct Special {
+    pub(crate) processor: Processor,
+    pub(crate) pace: Pace,
+    /// By what comes due.
+    timers: [u32; 3],
+    /// The event that is pending for the next end of a job, and when that is.
+    pending: Token,
+    pending_at: u64,
+}
+
+impl Special {
+    pub(crate) fn timer(&self, due: Due) -> u32 {
+        self.timers[due as usize]
+    }
+}
+
+/// What comes due at a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The end of a job.
+    Job,
+    /// The end of its credits.
+    Credits,
+    /// The begin or the end of a time in which the hypervisor takes some of it away.
+    Steal,
+}
+
+/// A component's share of its host's cores.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Share {
+    /// Cores in use; jobs that run, where they share cores.
+    pub(crate) busy: Gauge,
+    /// Waiting for one.
+    pub(crate) queue: Gauge,
+}
+
+impl World {
+    /// Has a call take a core of an instance's host for `work` nanoseconds, as soon as there is one; then it wakes in `phase`.
+    #[inline]
+    pub(crate) fn take_core(&mut self, at: u16, slot: u32, work: u64, phase: Phase) {
+        self.calls[slot].phase = phase;
+        let instance = &mut self.instances[usize::from(at)];
+        let cores = &mut self.cores[usize::from(instance.host)];
+        if cores.special.is_some() {
+            self.take_special_core(at, slot, work);
+        } else if cores.busy < cores.total {
+            cores.busy += 1;
+            instance.share.busy.up(self.now);
+            self.run_on_core(slot, work);
+        } else {
+            instance.share.queue.up(self.now);
+            cores.queue.push(&mut self.calls, slot);
+            self.calls[slot].work = work;
+        }
+    }
+
+    #[inline]
+    fn run_on_core(&mut self, slot: u32, work: u64) {
+        let token = self.events.schedule(self.now + work, slot);
+        let call = &mut self.calls[slot];
+        call.awaits = token;
+        call.work = self.now + work;
+        call.flags |= ON_CORE;
+    }
+
+    /// Gives a call's core to the next in the queue.
+    #[inline]
+    pub(crate) fn release_core(&mut self, slot: u32) {
+        let at = self.core_of(slot);
+        self.calls[slot].flags &= !ON_CORE;
+        let instance = &mut self.instances[usize::from(at)];
+        instance.share.busy.down(self.now);
+        let cores = &mut self.cores[usize::from(instance.host)];
+        if let Some(next) = cores.queue.pop(&self.calls) {
+            let at = self.core_of(next);
+            let share = &mut self.instances[usize::from(at)].share;
+            share.queue.down(self.now);
+            share.busy.up(self.now);
+            let work = self.calls[next].work;
+            self.run_on_core(next, work);
+        } else {
+            cores.busy -= 1;
+        }
+    }
+
+    /// The instance that a call on or before a core works for.
+    #[inline]
+    fn core_of(&self, slot: u32) -> u16 {
+        let call = &self.calls[slot];
+        if call.phase == Phase::Statement { call.leaf } else { call.at }
+    }
+
+    /// Takes calls off the cores that they hold or wait for.
+    pub(crate) fn leave_cores(&mut self, slots: &[u32]) {
+        let host_of = |world: &Self, slot| world.instances[usize::from(world.core_of(slot))].host;
+        let mut hosts: Vec<u16> = slots.iter().map(|&slot| host_of(self, slot)).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        for host in hosts {
+            let here: Vec<u32> = slots.iter().copied().filter(|&slot| host_of(self, slot) == host).collect();
+            if self.cores[usize::from(host)].special.is_some() {
+                self.leave_special_cores(host, &here);
+            } else {
+                self.leave_plain_cores(host, &here);
+            }
+        }
+    }
+
+    fn leave_plain_cores(&mut self, host: u16, slots: &[u32]) {
+        let (running, waiting): (Vec<u32>, Vec<u32>) =
+            slots.iter().copied().partition(|&slot| self.calls[slot].is(ON_CORE));
+        for &slot in &waiting {
+            let at = self.core_of(slot);
+            self.instances[usize::from(at)].share.queue.down(self.now);
+        }
+        let queue = &mut self.cores[usize::from(host)].queue;
+        queue.take_out(&mut self.calls, |slot| waiting.contains(&slot));
+        for slot in running {
+            self.calls[slot].awaits = Token::NONE;
+            self.release_core(slot);
+        }
+    }
+
+    /// The special part of a machine's cores, made where there is none yet: from now on they are scheduled by it.
+    pub(crate) fn special(&mut self, host: u16) -> &mut Special {
+        if self.cores[usize::from(host)].special.is_none() {
+            let special = self.new_special(host, Order::Waiting, 1);
+            self.cores[usize::from(host)].special = Some(Box::new(special));
+            self.move_to_special(host);
+        }
+        self.cores[usize::from(host)].special.as_mut().expect("it was made just now")
+    }
+
+    pub(crate) fn new_special(&mut self, host: u16, order: Order, ranks: usize) -> Special {
+        let timers = [Due::Job, Due::Credits, Due::Steal].map(|due| self.add_timer(Timer::Host(host, due)));
+        let cores = self.cores[usize::from(host)].total;
+        let mut processor = Processor::new(order, cores, ranks);
+        processor.advance(self.now);
+        Special { processor, pace: Pace::new(cores), timers, pending: Token::NONE, pending_at: u64::MAX }
+    }
+
+    /// Hands what runs and what waits to the special part: a fault has changed the machine's speed for the first time.
+    fn move_to_special(&mut self, host: u16) {
+        let mut running: Vec<(u64, u32)> = Vec::new();
+        for (slot, call) in self.calls.iter() {
+            let at = self.core_of(slot);
+            if call.is(ON_CORE) && self.instances[usize::from(at)].host == host {
+                running.push((call.work, slot));
+            }
+        }
+        // By the order of their ends, which does not depend on slots unless two end at once.
+        running.sort_unstable();
+        let now = self.now;
+        for (end, slot) in running {
+            let at = self.core_of(slot);
+            self.calls[slot].awaits = Token::NONE;
+            self.calls[slot].flags &= !ON_CORE;
+            self.instances[usize::from(at)].share.busy.down(now);
+            self.take_special_core(at, slot, end - now);
+        }
+        while let Some(slot) = self.cores[usize::from(host)].queue.pop(&self.calls) {
+            let at = self.core_of(slot);
+            self.instances[usize::from(at)].share.queue.down(now);
+            let work = self.calls[slot].work;
+            self.take_special_core(at, slot, work);
+        }
+        self.cores[usize::from(host)].busy = 0;
+    }
+
+    fn take_special_core(&mut self, at: u16, slot: u32, work: u64) {
+        let rank = self.rank(at, slot);
+        let instance = &mut self.instances[usize::from(at)];
+        let host = instance.host;
+        let special = self.cores[usize::from(host)].special.as_mut().expect("the caller looked");
+        special.processor.advance(self.now);
+        match special.processor.arrive(&mut self.calls, slot, at, rank, work) {
+            Arrival::Runs => instance.share.busy.up(self.now),
+            Arrival::Waits => return instance.share.queue.up(self.now),
+            Arrival::Replaces(other, _) => {
+                instance.share.busy.up(self.now);
+                let of_other = self.core_of(other);
+                let share = &mut self.instances[usize::from(of_other)].share;
+                share.busy.down(self.now);
+                share.queue.up(self.now);
+            }
+        }
+        self.pace_changed(host);
+    }
+
+    /// A machine's cores, whose clock has run up to now, have other jobs or another speed than before.
+    pub(crate) fn pace_changed(&mut self, host: u16) {
+        let special = self.cores[usize::from(host)].special.as_mut().expect("only special cores change");
+        special.pace.apply(&mut special.processor, self.now);
+        let end = special.processor.next_end();
+        // An event that comes too early only looks again; one that comes too late would be wrong.
+        if end < special.pending_at {
+            special.pending_at = end;
+            special.pending = self.events.schedule(end, special.timers[Due::Job as usize]);
+        }
+        let busy = special.processor.running() > 0;
+        if let Some(credits) =
+            special.pace.credits.as_mut().filter(|credits| busy && credits.look_at == u64::MAX)
+        {
+            credits.look_at = credits.gone_at(f64::from(special.processor.cores()));
+            if credits.look_at < u64::MAX {
+                self.events.schedule(credits.look_at, special.timers[Due::Credits as usize]);
+            }
+        }
+    }
+
+    /// Something came due at a machine.
+    pub(crate) fn host_due(&mut self, host: u16, due: Due, token: Token) {
+        match due {
+            Due::Job => self.processor_due(host, token),
+            Due::Credits => {
+                let now = self.now;
+                let special = self.special(host);
+                if let Some(credits) = &mut special.pace.credits {
+                    credits.look_at = u64::MAX;
+                }
+                special.processor.advance(now);
+                self.pace_changed(host);
+            }
+            Due::Steal => self.steal_turns(host),
+        }
+    }
+
+    /// The next job of a machine may be done.
+    fn processor_due(&mut self, host: u16, token: Token) {
+        let special = self.cores[usize::from(host)].special.as_mut().expect("its timer is set");
+        if special.pending != token {
+            return;
+        }
+        special.pending_at = u64::MAX;
+        special.processor.advance(self.now);
+        let done = special.processor.take_done();
+        if let Some(slot) = done {
+            let at = self.core_of(slot);
+            self.instances[usize::from(at)].share.busy.down(self.now);
+            self.admit_to_special(host);
+        }
+        self.pace_changed(host);
+        if let Some(slot) = done {
+            match self.calls[slot].phase {
+                Phase::Statement => self.answer_statement(slot),
+                _ => self.wake(slot),
+            }
+        }
+    }
+
+    fn admit_to_special(&mut self, host: u16) {
+        loop {
+            let special = self.cores[usize::from(host)].special.as_mut().expect("the caller looked");
+            let Some((slot, rank)) = special.processor.admit(&self.calls) else { return };
+            let at = self.core_of(slot);
+            let special = self.cores[usize::from(host)].special.as_mut().expect("the caller looked");
+            special.processor.start(&self.calls, slot, at, rank);
+            let share = &mut self.instances[usize::from(at)].share;
+            share.queue.down(self.now);
+            share.busy.up(self.now);
+        }
+    }
+
+    fn leave_special_cores(&mut self, host: u16, slots: &[u32]) {
+        let special = self.cores[usize::from(host)].special.as_mut().expect("the caller looked");
+        special.processor.advance(self.now);
+        let running = special.processor.drop_running(slots);
+        special.processor.drop_waiting(&mut self.calls, slots);
+        for slot in slots {
+            let at = self.core_of(*slot);
+            let share = &mut self.instances[usize::from(at)].share;
+            if running.contains(slot) { share.busy.down(self.now) } else { share.queue.down(self.now) }
+        }
+        self.admit_to_special(host);
+        self.pace_changed(host);
+    }
+
+    /// Which rank a call has among those that want the cores of an instance's host: zero is the best.
+    fn rank(&self, at: u16, slot: u32) -> u8 {
+        let instance = &self.instances[usize::from(at)];
+        let class = self.calls[slot].class.index();
+        let place = usize::from(instance.component) * self.classes.len() + class;
+        self.ranks.get(place).copied().unwrap_or(0)
+    }
+
+    /// Cores that an instance used, and jobs of it that waited for one, on average over the `nanos` that end now.
+    pub(crate) fn usage(&mut self, at: usize, nanos: u64) -> (f64, f64) {
+        let instance = &mut self.instances[at];
+        let busy = instance.share.busy.read(self.now, nanos);
+        let queue = instance.share.queue.read(self.now, nanos);
+        match &mut self.cores[usize::from(instance.host)].special {
+            None => (busy, queue),
+            Some(special) => {
+                special.processor.advance(self.now);
+                special.pace.settle_credits(&special.processor, self.now);
+                let used = special.processor.take_used(at as u16) / nanos.max(1) as f64;
+                // Where jobs share cores, each waits for the part that it does not get.
+                (used, queue + (busy - used).max(0.0))
+            }
+        }
+    }
+}
