@@ -210,6 +210,7 @@ impl Scaling<'_> {
                         set(table, "max_memory", self.bytes(limit));
                     }
                 }
+                ComponentKind::HttpCache(c) => set(table, "memory", self.bytes(c.memory)),
                 ComponentKind::LoadBalancer(_) => {}
             }
         }

@@ -8,8 +8,8 @@ use crate::scenario::{Action, ClassId, ComponentId, ComponentKind, Scenario, Ste
 /// The service that a component's requests are walked by.
 fn served_by(scenario: &Scenario, entry: ComponentId) -> ComponentId {
     let mut at = entry;
-    while let ComponentKind::LoadBalancer(balancer) = &scenario.component(at).kind {
-        at = balancer.to;
+    while let Some(to) = scenario.component(at).kind.forwards_to() {
+        at = to;
     }
     at
 }
@@ -126,7 +126,7 @@ impl Ledger<'_> {
             Action::Update { database, .. } => {
                 self.database(numbers, share, *database, self.statement(*database, true))
             }
-            Action::Get { on_miss: None, .. } | Action::Set { .. } => Range::default(),
+            Action::Get { on_miss: None, .. } | Action::Set { .. } | Action::Purge(_) => Range::default(),
         };
         Range { least: one.least * times, most: one.most * times }
     }

@@ -51,6 +51,7 @@ fn node(
 fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
     match &scenario.component(id).kind {
         ComponentKind::LoadBalancer(balancer) => vec![balancer.to],
+        ComponentKind::HttpCache(cache) => vec![cache.to],
         ComponentKind::Service(_) => {
             let mut asked = Vec::new();
             let classes = super::load::classes_of(scenario, id);
@@ -66,6 +67,7 @@ fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
                         asked.push(scenario.keyspace(*keyspace).store);
                         asked.extend(on_miss.map(|miss| miss.from));
                     }
+                    Action::Purge(purge) => asked.push(purge.cache),
                     Action::Set { keyspace, .. } => asked.push(scenario.keyspace(*keyspace).store),
                     Action::Select { database, .. } | Action::Update { database, .. } => {
                         asked.push(*database)
@@ -94,6 +96,10 @@ fn describe(scenario: &Scenario, id: ComponentId) -> String {
                 format!("checks {probe} every {}, fall {}, rise {}", c.interval, c.fall, c.rise)
             });
             format!("{}, {checks}", b.balance.name())
+        }
+        ComponentKind::HttpCache(c) => {
+            let own = if c.same_host { ", each to its own machine" } else { "" };
+            format!("{}, grace {}{own}", c.memory, c.grace)
         }
         ComponentKind::Service(s) => format!("{} workers, backlog {}", s.workers, s.backlog),
         ComponentKind::KvStore(s) => s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}")),

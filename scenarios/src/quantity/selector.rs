@@ -298,6 +298,24 @@ pub fn path(text: &str) -> Result<Vec<Piece>, Misread> {
     Ok(pieces)
 }
 
+/// Reads a tag with `{keyspace}` places: as a path, without the slash that a path begins with.
+///
+/// # Errors
+/// Where the text is empty or no part of a path.
+pub fn tag(text: &str) -> Result<Vec<Piece>, Misread> {
+    let misread = || {
+        Misread::new("a tag of printable ASCII without spaces, keys in braces")
+            .hint("write \"product:{products}\"")
+    };
+    let mut pieces = path(&format!("/{text}")).map_err(|_| misread())?;
+    match pieces.first_mut() {
+        Some(Piece::Text(first)) if first == "/" => drop(pieces.remove(0)),
+        Some(Piece::Text(first)) => drop(first.remove(0)),
+        _ => {}
+    }
+    if pieces.is_empty() { Err(misread()) } else { Ok(pieces) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,6 +367,10 @@ mod tests {
             pieces,
             [Piece::Text("/a/".into()), Piece::Key("products".into()), Piece::Text(".json".into())]
         );
+        let pieces = tag("product:{products}").expect("a tag");
+        assert_eq!(pieces, [Piece::Text("product:".into()), Piece::Key("products".into())]);
+        assert_eq!(tag("{products}").expect("a tag"), [Piece::Key("products".into())]);
+        assert!(tag("").is_err() && tag("a b").is_err());
         for text in ["a", "/{a", "/a}", "/{}", "/a b"] {
             assert!(path(text).is_err(), "{text}");
         }

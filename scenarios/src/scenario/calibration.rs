@@ -23,6 +23,8 @@ pub struct ComponentCalibration {
     pub latency: Option<DurationLaw>,
     /// For stores: time that one command occupies the single thread.
     pub command: Option<SimTime>,
+    /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
+    pub request: Option<DurationLaw>,
     /// For stores: time that each key of a command occupies it on top.
     pub key: Option<SimTime>,
 }

@@ -1,6 +1,6 @@
 //! Components of every kind: the list of kinds. Each kind has a file of its own.
 
-use super::{HostId, KvStore, LoadBalancer, Service, SqlStore};
+use super::{ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Service, SqlStore};
 
 /// A piece of the stack: one instance on each machine of its host.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Component {
 pub enum ComponentKind {
     /// Spreads requests over the instances of another component.
     LoadBalancer(LoadBalancer),
+    /// Keeps answers and gives them again.
+    HttpCache(HttpCache),
     /// Answers requests by walking the steps of their class.
     Service(Service),
     /// Redis's role.
@@ -35,9 +37,19 @@ impl ComponentKind {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::LoadBalancer(_) => "load-balancer",
+            Self::HttpCache(_) => "http-cache",
             Self::Service(_) => "service",
             Self::KvStore(_) => "kv-store",
             Self::SqlStore(_) => "sql-store",
+        }
+    }
+
+    /// Whom it passes requests on to, if that is what it does.
+    pub const fn forwards_to(&self) -> Option<ComponentId> {
+        match self {
+            Self::LoadBalancer(b) => Some(b.to),
+            Self::HttpCache(c) => Some(c.to),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is asked for: request classes and the steps that a service walks for them.
 
-use super::{ClassId, ComponentId, KeyspaceId, PolicyId};
+use super::{CacheRule, ClassId, ComponentId, Esi, KeyspaceId, PolicyId, Purge};
 use crate::law::{DurationLaw, SizeLaw};
 use crate::units::{Ratio, SimTime};
 
@@ -14,6 +14,10 @@ pub struct RequestClass {
     pub method: Method,
     /// The path, with places for keys.
     pub path: Path,
+    /// What HTTP caches on the way keep of it; none means nothing.
+    pub cache: Option<CacheRule>,
+    /// What its answers include, put in by the HTTP cache.
+    pub esi: Option<Esi>,
     /// What the service does for it, in order.
     pub steps: Vec<Step>,
     /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
@@ -110,6 +114,8 @@ pub enum Action {
     Call(ClassId),
     /// Calls a web service of somebody else: takes time, without a processor here, and may fail.
     ThirdParty(ThirdParty),
+    /// Throws objects out of an HTTP cache; the request does not wait for it.
+    Purge(Purge),
     /// Takes several steps at once, and ends when all of them are done.
     Parallel(Vec<Step>),
     /// Reads the request's first `count` keys of a keyspace with one command (GET or MGET).

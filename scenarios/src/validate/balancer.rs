@@ -2,9 +2,7 @@
 
 use super::Validator;
 use crate::quantity::selector;
-use crate::scenario::{
-    Balance, Component, ComponentId, ComponentKind, HealthCheck, LoadBalancer, Probe, Vip,
-};
+use crate::scenario::{Balance, Component, ComponentId, HealthCheck, LoadBalancer, Probe, Vip};
 use crate::wire;
 
 impl Validator<'_> {
@@ -84,30 +82,33 @@ impl Validator<'_> {
         }
     }
 
-    /// Reports each balancer from which requests come back to itself.
+    /// Reports each balancer and each cache from which requests come back to itself.
     pub(super) fn cycles(&mut self, files: &[(String, wire::Component)], components: &[Component]) {
         for start in 0..components.len() {
             let mut path = vec![start];
-            while let ComponentKind::LoadBalancer(b) = &components[path[path.len() - 1]].kind {
+            while let Some(to) = components[path[path.len() - 1]].kind.forwards_to() {
                 // An unresolved target stands at 0; it was reported, and must not look like a cycle.
                 let written = match &files[path[path.len() - 1]].1.kind {
-                    Some(wire::ComponentKind::LoadBalancer(file)) => file.to.as_ref(),
+                    Some(wire::ComponentKind::LoadBalancer(file)) => file.to.as_deref(),
+                    Some(wire::ComponentKind::HttpCache(file)) => {
+                        file.to.as_deref().map(|to| to.split('@').next().unwrap_or(to))
+                    }
                     _ => None,
                 };
-                if written.is_none_or(|to| *to != components[b.to.index()].name) {
+                if written.is_none_or(|name| *name != components[to.index()].name) {
                     break;
                 }
-                if b.to.index() == start {
+                if to.index() == start {
                     let names: Vec<&str> =
                         path.iter().chain([&start]).map(|i| components[*i].name.as_str()).collect();
                     let expected = format!("no way back to itself ({})", names.join(" -> "));
                     self.problem(&format!("components.{}.to", components[start].name), expected, None);
                     break;
                 }
-                if path.contains(&b.to.index()) {
+                if path.contains(&to.index()) {
                     break;
                 }
-                path.push(b.to.index());
+                path.push(to.index());
             }
         }
     }

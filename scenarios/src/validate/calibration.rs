@@ -20,8 +20,16 @@ impl Validator<'_> {
                     self.problem(&format!("{at}.{key}"), "this cost for a kv-store only", None);
                 }
             }
-            calibration.components[usize::from(id)] =
-                ComponentCalibration { latency: costs.latency, command: costs.command, key: costs.key };
+            let cache = matches!(components[usize::from(id)].kind, ComponentKind::HttpCache(_));
+            if costs.request.is_some() && !cache {
+                self.problem(&format!("{at}.request"), "this cost for an http-cache only", None);
+            }
+            calibration.components[usize::from(id)] = ComponentCalibration {
+                latency: costs.latency,
+                command: costs.command,
+                request: costs.request,
+                key: costs.key,
+            };
         }
         calibration.source = file.source;
         calibration.client = file.client;

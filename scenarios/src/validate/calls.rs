@@ -175,9 +175,8 @@ impl Validator<'_> {
         let mut at = ComponentId(entry);
         for _ in 0..=components.len() {
             match &components[at.index()].kind {
-                ComponentKind::LoadBalancer(b) => at = b.to,
                 ComponentKind::Service(_) => return Some(at),
-                _ => return None,
+                kind => at = kind.forwards_to()?,
             }
         }
         None

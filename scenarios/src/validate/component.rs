@@ -44,6 +44,9 @@ impl Validator<'_> {
             Some(wire::ComponentKind::LoadBalancer(file)) => {
                 ComponentKind::LoadBalancer(self.balancer(at, file, files))
             }
+            Some(wire::ComponentKind::HttpCache(cache)) => {
+                ComponentKind::HttpCache(self.http_cache(at, cache, file.common.host.as_ref(), files))
+            }
             Some(wire::ComponentKind::Service(file)) => {
                 let host = host.map(|host| &hosts[usize::from(host)]);
                 ComponentKind::Service(self.service(at, file, host))
@@ -83,14 +86,13 @@ impl Validator<'_> {
             Some(wire::ComponentKind::SqlStore(_)) => "sql-store",
             _ => return,
         };
-        let expected = format!("a service or a load-balancer, not {}", super::article(kind));
+        let expected = format!("a service, a load-balancer or an http-cache, not {}", super::article(kind));
         self.problem(at, expected, None);
     }
 
     /// As `takes_requests`, once the components are made.
     pub(super) fn entry(&mut self, at: &str, to: u16, components: &[Component]) {
-        let fits =
-            |k: &ComponentKind| matches!(k, ComponentKind::Service(_) | ComponentKind::LoadBalancer(_));
-        self.expect_kind(at, to, components, "a service or a load-balancer", fits);
+        let fits = |k: &ComponentKind| matches!(k, ComponentKind::Service(_)) || k.forwards_to().is_some();
+        self.expect_kind(at, to, components, "a service, a load-balancer or an http-cache", fits);
     }
 }

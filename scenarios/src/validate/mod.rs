@@ -9,6 +9,7 @@ mod calls;
 mod component;
 mod fault;
 mod host;
+mod http_cache;
 mod keyspace;
 mod kv_store;
 mod names;

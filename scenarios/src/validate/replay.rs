@@ -108,6 +108,14 @@ fn keys_of_steps(steps: &[Step], around: &Around<'_>) -> u64 {
         | Action::Select { keyspace, .. }
         | Action::Update { keyspace, .. } => keys_of(*keyspace, around),
         Action::Parallel(steps) => keys_of_steps(steps, around),
+        Action::Purge(purge) => {
+            let parts = purge.tags.iter().flat_map(|tag| &tag.parts);
+            let keys = parts.filter_map(|part| match part {
+                PathPart::Key(keyspace) => Some(keys_of(*keyspace, around)),
+                PathPart::Text(_) => None,
+            });
+            keys.min().unwrap_or(u64::MAX)
+        }
         Action::Work(_) | Action::Wait(_) | Action::Call(_) | Action::ThirdParty(_) => u64::MAX,
     };
     steps.iter().map(of).min().unwrap_or(u64::MAX)

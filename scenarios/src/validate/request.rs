@@ -10,8 +10,8 @@ use crate::units::Ratio;
 use crate::wire;
 
 /// What a step can do.
-const ACTIONS: [&str; 10] =
-    ["work", "wait", "get", "mget", "set", "select", "update", "call", "third_party", "parallel"];
+const ACTIONS: [&str; 11] =
+    ["work", "wait", "get", "mget", "set", "select", "update", "purge", "call", "third_party", "parallel"];
 
 impl Validator<'_> {
     pub(super) fn requests(&mut self, components: &[Component]) -> Vec<RequestClass> {
@@ -41,8 +41,11 @@ impl Validator<'_> {
                 let at = format!("{at}.steps[{i}]");
                 steps.extend(self.step(&at, step, components, number as u32, &mut next));
             }
+            let cache = self.cache_rule(&at, file, &path);
             classes.push(RequestClass {
                 name: name.clone(),
+                cache,
+                esi: None,
                 method: file.method,
                 path: Path { parts: path },
                 steps,
@@ -50,6 +53,7 @@ impl Validator<'_> {
                 priority: file.priority.0 as u8,
             });
         }
+        self.includes(&files, &mut classes);
         classes
     }
 
@@ -117,6 +121,9 @@ impl Validator<'_> {
                 rows,
             });
             actions.push(("update", action));
+        }
+        if let Some(purge) = &file.purge {
+            actions.push(("purge", self.purge(&format!("{at}.purge"), purge, components)));
         }
         if let Some(call) = &file.call {
             let call = self.call(&format!("{at}.call"), call, components);

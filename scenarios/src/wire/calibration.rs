@@ -24,6 +24,8 @@ table! {
         optional latency: DurationLaw,
         /// For key-value stores: time that one command occupies the single thread.
         optional command: SimTime,
+        /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
+        optional request: DurationLaw,
         /// For key-value stores: time that each key of a command occupies it on top.
         optional key: SimTime,
     }

@@ -1,12 +1,13 @@
 //! Components of every kind, as written: the list of kinds. Each kind's keys stand in a file of its own.
 
 use super::prelude::*;
-use super::{KvStore, LoadBalancer, Service, SqlStore};
+use super::{HttpCache, KvStore, LoadBalancer, Service, SqlStore};
 
 tagged! {
     /// A piece of the stack: one instance on each machine of its host.
     Component: ComponentCommon, "kind" => ComponentKind {
         "load-balancer" => LoadBalancer,
+        "http-cache" => HttpCache,
         "service" => Service,
         "kv-store" => KvStore,
         "sql-store" => SqlStore,

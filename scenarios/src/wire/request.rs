@@ -5,6 +5,7 @@ use crate::scenario::Method;
 use crate::units::Ratio;
 
 use super::component::Priority;
+use super::http_cache::{Cache, Esi, Purge};
 use super::policy::PolicyReference;
 use super::prelude::*;
 use super::step::{Call, ThirdParty};
@@ -18,6 +19,10 @@ table! {
         required path: String,
         /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
         default response: SizeLaw = SizeLaw::from_bytes(crate::law::Law::Constant(1000.0)),
+        /// What HTTP caches on the way keep of it; without it they keep nothing.
+        optional cache: Cache,
+        /// What its answers include, put in by the HTTP cache.
+        optional esi: Esi,
         /// What the service does for it, in order.
         default steps: List<Step> = List::default(),
         /// Which requests' work goes first among that of a component, on a host that schedules by priority: the greatest
@@ -28,7 +33,7 @@ table! {
 
 table! {
     /// One thing that a service does for a request: exactly one of `work`, `wait`, `get`, `mget`, `set`, `select`,
-    /// `update`, `call`, `third_party`, `parallel`.
+    /// `update`, `purge`, `call`, `third_party`, `parallel`.
     Step {
         /// Takes processor time on the host of whoever does it.
         optional work: DurationLaw,
@@ -44,6 +49,8 @@ table! {
         optional select: Select,
         /// Writes rows with one statement.
         optional update: Update,
+        /// Throws objects out of an HTTP cache.
+        optional purge: Purge,
         /// Another service that does this step (`work` or `wait`), called synchronously.
         optional at: String,
         /// Calls another service, or a balancer before it, and waits for the answer.

@@ -1,0 +1,93 @@
+//! HTTP caches, what of a request class they keep, and purges.
+
+use super::{ClassId, ComponentId, PathPart};
+use crate::law::DurationLaw;
+use crate::units::{Bytes, SimTime};
+
+/// Varnish's role.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpCache {
+    /// Who is asked for what is not there.
+    pub to: ComponentId,
+    /// Whether each instance asks the one on its own machine; else it asks them in turn.
+    pub same_host: bool,
+    /// The size of the storage.
+    pub memory: Bytes,
+    /// How long an object may be served stale.
+    pub grace: SimTime,
+    /// How long after that it is kept for a conditional fetch.
+    pub keep: SimTime,
+    /// Whether requests for an object that is being fetched wait for it.
+    pub coalesce: bool,
+    /// For how long it is remembered that an answer cannot be cached.
+    pub hit_for_miss: SimTime,
+    /// Headers of an answer, which are stored with it.
+    pub headers: Bytes,
+    /// Whether what a `vary` counts as alike is made alike before objects are looked up.
+    pub normalise: bool,
+    /// How long a connection to the back end may take to open.
+    pub connect_timeout: SimTime,
+    /// How long the back end may stay silent once the request is sent.
+    pub first_byte_timeout: SimTime,
+}
+
+/// For how long caches keep the answers of a class, and under which names.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CacheRule {
+    /// How long an answer is fresh.
+    pub ttl: SimTime,
+    /// How long it may be served stale, where not as the cache says.
+    pub grace: Option<SimTime>,
+    /// How long after that it is kept for a conditional fetch, where not as the cache says.
+    pub keep: Option<SimTime>,
+    /// Tags to purge it by.
+    pub tags: Vec<Tag>,
+    /// What beside the path tells objects apart.
+    pub vary: Vec<Vary>,
+}
+
+/// A tag, in which places of keyspaces stand for a key's number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tag {
+    /// Text and keys in turn.
+    pub parts: Vec<PathPart>,
+}
+
+/// Something beside the path that tells objects apart: every request has one of its values, all equally often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Vary {
+    /// Its name in the file.
+    pub name: String,
+    /// How many values there are once made alike.
+    pub values: u32,
+    /// How many come in requests.
+    pub raw: u32,
+}
+
+/// What an answer includes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Esi {
+    /// The class of the parts.
+    pub include: ClassId,
+    /// How many parts.
+    pub count: u32,
+}
+
+/// A purge by tags.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Purge {
+    /// The HTTP cache.
+    pub cache: ComponentId,
+    /// The tags.
+    pub tags: Vec<Tag>,
+    /// Whether objects become stale instead of being thrown out.
+    pub soft: bool,
+    /// How much later it happens.
+    pub delay: Option<DurationLaw>,
+}

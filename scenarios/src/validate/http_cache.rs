@@ -1,0 +1,150 @@
+//! HTTP caches, what of a request class they keep, and purges.
+
+use super::Validator;
+use crate::quantity::selector::{self, Piece};
+use crate::scenario::{
+    Action, CacheRule, ClassId, Component, ComponentId, ComponentKind, Esi, HttpCache, KeyspaceId, Method,
+    PathPart, Purge, RequestClass, Tag, Vary,
+};
+use crate::units::{Bytes, SimTime};
+use crate::wire;
+
+/// Says that each instance asks the one on its own machine.
+const SAME_HOST: &str = "@same-host";
+/// Varnish refuses less storage.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+impl Validator<'_> {
+    pub(super) fn http_cache(
+        &mut self,
+        at: &str,
+        file: &wire::HttpCache,
+        host: Option<&String>,
+        components: &[(String, wire::Component)],
+    ) -> HttpCache {
+        let to_at = format!("{at}.to");
+        let written = file.to.as_deref().unwrap_or_default();
+        let (name, same_host) = match written.strip_suffix(SAME_HOST) {
+            Some(name) => (name, true),
+            None => (written, false),
+        };
+        let to = file.to.as_ref().and_then(|_| {
+            self.resolve_in(|v| &v.components, &to_at, name, |near| written.replacen(name, near, 1))
+        });
+        if let Some(to) = to {
+            let back_end = &components[usize::from(to)].1;
+            self.takes_requests(&to_at, back_end);
+            if same_host && back_end.common.host.as_ref() != host {
+                let expected = format!("a component on the same host, or no {SAME_HOST}");
+                self.problem(&to_at, expected, None);
+            }
+        }
+        let memory = file.memory.unwrap_or(Bytes::new(LEAST_MEMORY));
+        if memory.get() < LEAST_MEMORY {
+            self.problem(&format!("{at}.memory"), "at least 1MiB", None);
+        }
+        HttpCache {
+            to: ComponentId(to.unwrap_or(0)),
+            same_host,
+            memory,
+            grace: file.grace,
+            keep: file.keep,
+            coalesce: file.coalesce,
+            hit_for_miss: file.hit_for_miss,
+            headers: file.headers,
+            normalise: file.normalise,
+            connect_timeout: self.positive(&format!("{at}.connect_timeout"), file.connect_timeout),
+            first_byte_timeout: self.positive(&format!("{at}.first_byte_timeout"), file.first_byte_timeout),
+        }
+    }
+
+    /// What caches keep of a class.
+    pub(super) fn cache_rule(
+        &mut self,
+        at: &str,
+        file: &wire::RequestClass,
+        path: &[PathPart],
+    ) -> Option<CacheRule> {
+        let rule = file.cache.as_ref()?;
+        let at = format!("{at}.cache");
+        if file.method != Method::Get {
+            self.problem(&at, "a cache rule with GET only", None);
+        }
+        let ttl = rule.ttl.map_or(SimTime::from_secs(1), |ttl| self.positive(&format!("{at}.ttl"), ttl));
+        let tags = self.tags(&format!("{at}.tags"), &rule.tags);
+        for ((i, text), tag) in rule.tags.0.iter().zip(&tags) {
+            let foreign = tag.parts.iter().any(|p| matches!(p, PathPart::Key(_)) && !path.contains(p));
+            if foreign {
+                let expected = "a tag with keys of the path only";
+                let hint = format!("an object has the keys of its path, \"{text}\" needs others");
+                self.problem(&format!("{at}.tags[{i}]"), expected, hint);
+            }
+        }
+        let vary = rule.vary.0.iter().filter_map(|(name, vary)| {
+            let (values, raw) = (vary.values?.0, vary.raw?.0);
+            Some((name.clone(), values as u32, raw as u32))
+        });
+        let vary: Vec<(String, u32, u32)> = vary.collect();
+        for (name, values, raw) in &vary {
+            if values > raw {
+                let expected = format!("at least the {values} values that are left of them");
+                self.problem(&format!("{at}.vary.{name}.raw"), expected, None);
+            }
+        }
+        let vary = vary.into_iter().map(|(name, values, raw)| Vary { name, values, raw }).collect();
+        Some(CacheRule { ttl, grace: rule.grace, keep: rule.keep, tags, vary })
+    }
+
+    /// What each class's answers include, once all classes are known.
+    pub(super) fn includes(&mut self, files: &[(String, wire::RequestClass)], classes: &mut [RequestClass]) {
+        for (i, (name, file)) in files.iter().enumerate() {
+            let Some(esi) = &file.esi else { continue };
+            let at = format!("requests.{name}.esi");
+            if file.cache.is_none() {
+                let hint = "give the class a cache rule, with a short TTL".to_owned();
+                self.problem(&at, "parts in a class that caches keep", hint);
+            }
+            let include_at = format!("{at}.include");
+            let Some(part) = esi.include.as_ref().and_then(|p| self.resolve(|v| &v.classes, &include_at, p))
+            else {
+                continue;
+            };
+            if files[usize::from(part)].1.esi.is_some() {
+                self.problem(&include_at, "a class that includes nothing itself", None);
+            }
+            classes[i].esi = Some(Esi { include: ClassId(part), count: esi.count.0 as u32 });
+        }
+    }
+
+    /// The action of a purge.
+    pub(super) fn purge(&mut self, at: &str, file: &wire::Purge, components: &[Component]) -> Option<Action> {
+        let cache_at = format!("{at}.in");
+        let cache = file.cache.as_ref().and_then(|name| self.resolve(|v| &v.components, &cache_at, name));
+        if let Some(cache) = cache {
+            let fits = |k: &ComponentKind| matches!(k, ComponentKind::HttpCache(_));
+            self.expect_kind(&cache_at, cache, components, "an http-cache", fits);
+        }
+        let tags = file.tags.as_ref().map(|tags| self.tags(&format!("{at}.tags"), tags))?;
+        Some(Action::Purge(Purge { cache: ComponentId(cache?), tags, soft: file.soft, delay: file.delay }))
+    }
+
+    fn tags(&mut self, at: &str, texts: &wire::decode::List<String>) -> Vec<Tag> {
+        let tag = |(i, text): &(usize, String)| {
+            let at = format!("{at}[{i}]");
+            let pieces = self.d.read(text, &at, selector::tag).unwrap_or_default();
+            let mut parts = Vec::new();
+            for piece in pieces {
+                parts.push(match piece {
+                    Piece::Text(text) => PathPart::Text(text),
+                    Piece::Key(name) => {
+                        let near = |near: &str| text.replace(&format!("{{{name}}}"), &format!("{{{near}}}"));
+                        let id = self.resolve_in(|v| &v.keyspaces, &at, &name, near);
+                        PathPart::Key(KeyspaceId(id.unwrap_or(0)))
+                    }
+                });
+            }
+            Tag { parts }
+        };
+        texts.0.iter().map(tag).collect()
+    }
+}

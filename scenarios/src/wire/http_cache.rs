@@ -1,0 +1,108 @@
+//! HTTP caches, what of a request class they keep, and purges, as written.
+
+use crate::law::DurationLaw;
+use crate::units::{Bytes, SimTime};
+
+use super::decode::Keyed;
+use super::prelude::*;
+
+table! {
+    /// Keeps answers and gives them again (Varnish's role).
+    HttpCache {
+        /// Who is asked for what is not there: a service, a load-balancer or another cache. With `@same-host` behind the
+        /// name, each instance asks the one on its own machine; else it asks them in turn.
+        required to: String,
+        /// The size of the storage, as in Varnish's `-s malloc,4G`.
+        required memory: Bytes,
+        /// How long an object may be served stale, while another fetches it or nobody can.
+        default grace: SimTime = SimTime::from_secs(10),
+        /// How long after that it is kept for a conditional fetch.
+        default keep: SimTime = SimTime::ZERO,
+        /// Whether requests for an object that is being fetched wait for it.
+        default coalesce: bool = true,
+        /// For how long it is remembered that an answer cannot be cached; zero for not at all, so that requests for it
+        /// wait for each other.
+        default hit_for_miss: SimTime = SimTime::from_secs(120),
+        /// Headers of an answer, which are stored with it.
+        default headers: Bytes = Bytes::new(300),
+        /// Whether what a `vary` counts as alike is made alike before objects are looked up.
+        default normalise: bool = true,
+        /// How long a connection to the back end may take to open.
+        default connect_timeout: SimTime = SimTime::from_millis(3_500),
+        /// How long the back end may stay silent once the request is sent.
+        default first_byte_timeout: SimTime = SimTime::from_secs(60),
+    }
+}
+
+table! {
+    /// For how long caches keep the answers of a class, and under which names.
+    Cache {
+        /// How long an answer is fresh.
+        required ttl: SimTime,
+        /// How long it may be served stale; by default as the cache says.
+        optional grace: SimTime,
+        /// How long after that it is kept for a conditional fetch; by default as the cache says.
+        optional keep: SimTime,
+        /// Tags to purge it by, with `{keyspace}` for the number of its path's key: `"product:{products}"`.
+        default tags: List<String> = List::default(),
+        /// What beside the path tells objects apart, by name: how many values there are, such as user groups or languages.
+        default vary: Keyed<Vary> = Keyed::default(),
+    }
+}
+
+table! {
+    /// Values as they come in requests, and as they are once made alike.
+    VaryTable {
+        /// How many there are once made alike.
+        required values: Count<1, 1_000_000>,
+        /// How many come in requests.
+        required raw: Count<1, 1_000_000>,
+    }
+}
+
+/// How many values there are, raw and made alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Vary {
+    pub(crate) values: Option<Count<1, 1_000_000>>,
+    pub(crate) raw: Option<Count<1, 1_000_000>>,
+}
+
+impl Decode for Vary {
+    fn decode(node: &Node<'_>, at: &str, d: &mut Decoder<'_>) -> Option<Self> {
+        if node.get_ref().is_table() {
+            VaryTable::decode(node, at, d).map(|t| Self { values: t.values, raw: t.raw })
+        } else {
+            Count::decode(node, at, d).map(|count| Self { values: Some(count), raw: Some(count) })
+        }
+    }
+
+    fn schema(definitions: &mut Definitions) -> serde_json::Value {
+        serde_json::json!({
+            "anyOf": [Count::<1, 1_000_000>::schema(definitions), VaryTable::schema(definitions)]
+        })
+    }
+}
+
+table! {
+    /// What an answer includes (ESI): the cache puts the parts in, each an object of its own.
+    Esi {
+        /// The class of the parts, with keys of their own: the same for the same page, whoever asks.
+        required include: String,
+        /// How many parts.
+        default count: Count<1, 1_000> = Count(1),
+    }
+}
+
+table! {
+    /// Throws objects out of a cache by their tags: out of all its instances that can be reached.
+    Purge {
+        /// The HTTP cache.
+        required cache("in"): String,
+        /// The tags, with `{keyspace}` for the number of the request's first key.
+        required tags: List<String>,
+        /// Whether objects become stale instead, and may be served for their grace.
+        default soft: bool = false,
+        /// How much later it happens, as by way of a queue; the request does not wait for it.
+        optional delay: DurationLaw,
+    }
+}
