@@ -34,6 +34,8 @@ pub(crate) enum Phase {
     Connection,
     /// The client's own delay.
     ToEntry,
+    /// Its turn at the limits of its caller's policy; no event.
+    Gate,
     /// The next try of an unanswered SYN.
     Connecting,
     /// The way to the instance, connected.
@@ -73,14 +75,22 @@ impl Phase {
 }
 
 /// Its instance died; what it was waiting for frees it.
-pub(crate) const DEAD: u8 = 1;
+pub(crate) const DEAD: u16 = 1;
 /// It holds a core.
-pub(crate) const ON_CORE: u8 = 2;
+pub(crate) const ON_CORE: u16 = 2;
 /// The client's connection has to be opened first: the one before it broke.
-pub(crate) const UNOPENED: u8 = 4;
+pub(crate) const UNOPENED: u16 = 4;
 
 /// It is a check that a connection is enough for.
-pub(crate) const CONNECT_ONLY: u8 = 8;
+pub(crate) const CONNECT_ONLY: u16 = 8;
+/// It is a branch of its parent at the same instance, and has no worker of its own.
+pub(crate) const BRANCH: u16 = 16;
+/// It counts in its caller's bulkhead.
+pub(crate) const IN_BULKHEAD: u16 = 32;
+/// It has a connection of its caller's pool.
+pub(crate) const IN_POOL: u16 = 64;
+/// One of its branches has failed.
+pub(crate) const FAILED: u16 = 128;
 
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]
@@ -122,11 +132,13 @@ pub(crate) struct Call {
     pub(crate) end: u16,
     /// Connections that its instance has tried for it.
     pub(crate) attempts: u16,
+    /// Which attempt it is, and which its callers are: what it draws goes by it. Zero for the first of the first.
+    pub(crate) tries: u16,
     pub(crate) syns: u8,
     /// How far it is within a step, by the component's own count.
     pub(crate) stage: u8,
     pub(crate) phase: Phase,
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
 }
 
 impl Call {
@@ -154,6 +166,7 @@ impl Call {
             step: 0,
             end: 0,
             attempts: 0,
+            tries: 0,
             syns: 0,
             stage: 0,
             phase: Phase::Connection,
@@ -161,14 +174,23 @@ impl Call {
         }
     }
 
+    /// By which number it draws for a step.
     #[inline]
-    pub(crate) fn is(&self, flag: u8) -> bool {
+    pub(crate) fn draw(&self, step: u16) -> usize {
+        usize::from(step) | usize::from(self.tries) << 16
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
     /// Whether its instance has it: the connection stands, so that the instance's death resets it.
     pub(crate) fn has_arrived(&self) -> bool {
-        !matches!(self.phase, Phase::Free | Phase::Connection | Phase::ToEntry | Phase::Connecting)
+        !matches!(
+            self.phase,
+            Phase::Free | Phase::Connection | Phase::ToEntry | Phase::Gate | Phase::Connecting
+        )
     }
 }
 
@@ -225,11 +247,12 @@ impl Calls {
         }
     }
 
-    /// The duration that a call drew ahead for a step, if it did.
+    /// The duration that a call drew ahead for a step, if it did: further attempts draw anew.
     #[inline]
     pub(crate) fn drawn(&self, slot: u32, step: u16) -> Option<u64> {
         let call = &self.slots[slot as usize];
-        let drawn = self.drawn.get(call.root as usize).filter(|drawn| drawn.id == call.id)?;
+        let drawn =
+            self.drawn.get(call.root as usize).filter(|drawn| drawn.id == call.id && call.tries == 0)?;
         drawn.nanos.get(usize::from(step)).copied()
     }
 

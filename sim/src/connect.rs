@@ -83,6 +83,14 @@ impl Pools {
         }
     }
 
+    /// Keeps an answered call's connection, unless so many are idle already.
+    #[inline]
+    pub(crate) fn give_back_up_to(&mut self, pool: u32, most: u32) {
+        if let Some(idle) = self.idle.get_mut(pool as usize).filter(|idle| **idle < most) {
+            *idle += 1;
+        }
+    }
+
     #[inline]
     pub(crate) fn give_back(&mut self, pool: u32) {
         if let Some(idle) = self.idle.get_mut(pool as usize) {
@@ -146,7 +154,7 @@ impl World {
         let caller = &self.calls[parent];
         let from = caller.at;
         let mut call = Call::new(caller.id, caller.class, parent, self.now);
-        (call.root, call.traffic) = (caller.root, caller.traffic);
+        (call.root, call.traffic, call.tries) = (caller.root, caller.traffic, caller.tries);
         call.from = from;
         call.at = at;
         call.pool = target.pool(from, at);
@@ -157,7 +165,8 @@ impl World {
         match self.calls.insert(call) {
             Some(slot) => self.connect(slot),
             None => {
-                let back = Back { at, pool: NONE, answer: Answer::Refused };
+                let mut back = Back::new(&call, NONE, Answer::Refused);
+                back.pool = NONE;
                 self.answered(parent, back);
             }
         }
@@ -260,7 +269,7 @@ impl World {
             CHECK => self.check_answered(slot, answer == Answer::Good),
             NOBODY => {}
             parent => {
-                let back = Back { at: call.at, pool: call.pool, answer };
+                let back = Back::new(call, slot, answer);
                 self.forget(slot);
                 return self.answered(parent, back);
             }
@@ -278,7 +287,7 @@ impl World {
     /// The connection of a call breaks: its caller sees that, and nobody waits for the answer.
     pub(crate) fn break_off(&mut self, slot: u32) {
         let call = &mut self.calls[slot];
-        let back = Back { at: call.at, pool: call.pool, answer: Answer::Reset };
+        let back = Back::new(call, slot, Answer::Reset);
         match std::mem::replace(&mut call.parent, NOBODY) {
             CLIENT => self.settle(slot, back.answer.into()),
             CHECK => self.check_answered(slot, false),
@@ -289,7 +298,7 @@ impl World {
 
     /// A call that a call made has come back.
     #[inline]
-    fn answered(&mut self, parent: u32, back: Back) {
+    pub(crate) fn answered(&mut self, parent: u32, back: Back) {
         let instance = &self.instances[usize::from(self.calls[parent].at)];
         if instance.stopped > 0 {
             return self.park(parent, Continuation::Answered(back));

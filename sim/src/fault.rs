@@ -101,7 +101,10 @@ impl World {
         let (kind, index) = (instance.kind, instance.index);
         match kind {
             Kind::Balancer => self.balancer_lose(at),
-            Kind::Service => self.service_lose(index),
+            Kind::Service => {
+                self.guards.lose(at);
+                self.service_lose(index);
+            }
             Kind::Store => self.store_lose(index),
             Kind::Database => self.database_lose(index),
         }

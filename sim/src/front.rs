@@ -66,7 +66,11 @@ impl Planner {
         };
         let class = |class: &scenarios::scenario::RequestClass| {
             let mut all = [Drawn::Nothing; DRAWS];
-            all.iter_mut().zip(&class.steps).for_each(|(place, step)| *place = drawn(&step.action));
+            for step in class.all_steps() {
+                if let Some(place) = all.get_mut(step.number as usize) {
+                    *place = drawn(&step.action);
+                }
+            }
             all
         };
         Self {

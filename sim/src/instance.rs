@@ -2,6 +2,7 @@
 
 use results::Failure;
 
+use crate::call::Call;
 use crate::gauge::Gauge;
 use crate::host::Share;
 use crate::world::Delay;
@@ -102,6 +103,10 @@ pub(crate) enum Answer {
     Unreachable,
     /// The connection broke after the request was sent.
     Reset,
+    /// No answer for longer than the caller's policy waits.
+    TimedOut,
+    /// The caller's own policy let the call not through.
+    Rejected,
 }
 
 impl From<Answer> for Result<(), Failure> {
@@ -109,9 +114,9 @@ impl From<Answer> for Result<(), Failure> {
     fn from(answer: Answer) -> Self {
         match answer {
             Answer::Good => Ok(()),
-            Answer::Error => Err(Failure::Status),
+            Answer::Error | Answer::Rejected => Err(Failure::Status),
             Answer::Refused => Err(Failure::Refused),
-            Answer::Unreachable => Err(Failure::Timeout),
+            Answer::Unreachable | Answer::TimedOut => Err(Failure::Timeout),
             Answer::Reset => Err(Failure::Reset),
         }
     }
@@ -120,9 +125,31 @@ impl From<Answer> for Result<(), Failure> {
 /// The answer of a call as its parent hears it. The call itself is gone by then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Back {
+    /// The slot that the call had, and the slot's generation then.
+    pub(crate) child: u32,
+    pub(crate) generation: u32,
+    /// What its caller's policy noted in it.
+    pub(crate) connection: u32,
+    pub(crate) flags: u16,
     /// The instance that was to answer.
     pub(crate) at: u16,
     /// Where the connection belongs.
     pub(crate) pool: u32,
     pub(crate) answer: Answer,
+}
+
+impl Back {
+    /// The answer of a call in a slot.
+    #[inline]
+    pub(crate) fn new(call: &Call, child: u32, answer: Answer) -> Self {
+        Self {
+            child,
+            generation: call.generation,
+            connection: call.connection,
+            flags: call.flags,
+            at: call.at,
+            pool: call.pool,
+            answer,
+        }
+    }
 }

@@ -128,6 +128,7 @@ fn left_over(faults: &[Break], machine: &str, seed: u32) -> Result<(), TestCaseE
         prop_assert_eq!((client.in_flight, client.waiting.len(), free), (0, 0, traffic.connections));
     }
     prop_assert_eq!(world.missed.in_use(), 0);
+    prop_assert!(world.guards.at_rest(), "a policy still counts something: {:?}", world.guards);
     Ok(())
 }
 

@@ -25,6 +25,7 @@ mod eviction;
 mod fault;
 mod front;
 mod gauge;
+mod guard;
 mod host;
 pub mod http_cache;
 mod ids;
@@ -32,7 +33,6 @@ mod instance;
 pub mod kv_store;
 #[cfg(test)]
 mod leaks;
-#[allow(dead_code, reason = "no step asks for a policy yet")]
 mod policy;
 mod program;
 pub mod replicate;

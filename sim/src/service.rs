@@ -2,7 +2,8 @@
 
 use scenarios::law::DurationLaw;
 
-use crate::call::{Fifo, Phase};
+use crate::call::{BRANCH, Fifo, Phase};
+use crate::connect::Target;
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back, Flow};
 use crate::program::Op;
@@ -10,6 +11,7 @@ use crate::world::World;
 
 #[allow(dead_code, reason = "no instance is scaled yet")]
 mod autoscale;
+mod branch;
 #[allow(dead_code, reason = "no instance has a process manager yet")]
 mod workers;
 
@@ -17,6 +19,8 @@ mod workers;
 pub(crate) struct Service {
     pub(crate) workers: u32,
     pub(crate) backlog: u32,
+    /// Whether what finds workers and backlog full is answered 503, else its SYN is not answered.
+    pub(crate) rejects: bool,
     pub(crate) in_service: Gauge,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
@@ -28,8 +32,12 @@ impl Service {
     /// Whether a new connection finds a worker or a place in the backlog.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
+        self.rejects || !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
         u64::from(self.in_service.level()) + u64::from(self.waiting.len())
-            < u64::from(self.workers) + u64::from(self.backlog)
+            >= u64::from(self.workers) + u64::from(self.backlog)
     }
 }
 
@@ -51,6 +59,8 @@ impl World {
         } else if instance.stopped == 0 && service.in_service.level() < service.workers {
             service.in_service.up(self.now);
             self.proceed(slot);
+        } else if service.rejects && service.is_full() && instance.stopped == 0 {
+            self.answer(slot, Answer::Error);
         } else {
             self.calls[slot].phase = Phase::Queued;
             service.waiting.push(&mut self.calls, slot);
@@ -69,7 +79,7 @@ impl World {
     }
 
     /// Takes steps until one takes time.
-    fn proceed(&mut self, slot: u32) {
+    pub(crate) fn proceed(&mut self, slot: u32) {
         loop {
             let call = &mut self.calls[slot];
             if call.step == call.end {
@@ -89,10 +99,7 @@ impl World {
                     return self.wait_until(slot, self.now + wait, Phase::Timed);
                 }
                 Op::Call { target, steps } => {
-                    let service = self.service(slot);
-                    let at = target.base + (service.turn % u32::from(target.count)) as u16;
-                    service.turn = service.turn.wrapping_add(1);
-                    let at = self.holder(at);
+                    let at = self.next_instance(slot, target);
                     // A service waits for a connection as long as the kernel tries.
                     return self.call(slot, target, at, steps, u64::MAX);
                 }
@@ -105,6 +112,19 @@ impl World {
                     }
                 }
                 Op::Sql { database, .. } => self.call_database(slot, database),
+                Op::Guarded { site, .. } => return self.guarded(slot, site),
+                Op::ThirdParty { ref latency, timeout, .. } => {
+                    let number = call.draw(step.draw);
+                    let wait = self.draws.step(call.id, number, latency).as_nanos().min(timeout);
+                    return self.wait_until(slot, self.now + wait, Phase::Timed);
+                }
+                Op::Parallel { first, count } => return self.fork(slot, first, count),
+                Op::Perhaps { share, skip } => {
+                    if !self.draws.takes(call.id, call.draw(step.draw), share) {
+                        call.step += skip;
+                    }
+                    Flow::Done
+                }
             };
             match flow {
                 Flow::Done => self.calls[slot].step += 1,
@@ -117,31 +137,56 @@ impl World {
     /// The duration of a call's step, in nanoseconds: drawn ahead, or now.
     #[inline]
     fn step_nanos(&self, slot: u32, step: u16, law: &DurationLaw) -> u64 {
-        self.calls
-            .drawn(slot, step)
-            .unwrap_or_else(|| self.draws.step(self.calls[slot].id, usize::from(step), law).as_nanos())
+        self.calls.drawn(slot, step).unwrap_or_else(|| {
+            let call = &self.calls[slot];
+            self.draws.step(call.id, call.draw(step), law).as_nanos()
+        })
+    }
+
+    /// Whose turn it is among the instances of a target.
+    #[inline]
+    pub(crate) fn next_instance(&mut self, slot: u32, target: Target) -> u16 {
+        let service = self.service(slot);
+        let at = target.base + (service.turn % u32::from(target.count)) as u16;
+        service.turn = service.turn.wrapping_add(1);
+        self.holder(at)
     }
 
     /// Time, or processor time, is over.
     #[inline]
     pub(crate) fn service_wake(&mut self, slot: u32) {
+        match self.steps[usize::from(self.calls[slot].step)].op {
+            Op::Guarded { .. } => self.attempt(slot, false),
+            Op::ThirdParty { .. } => self.third_party_answered(slot),
+            _ => self.step_done(slot),
+        }
+    }
+
+    /// The present step is done.
+    #[inline]
+    pub(crate) fn step_done(&mut self, slot: u32) {
         self.calls[slot].step += 1;
         self.proceed(slot);
     }
 
-    /// Another service has answered.
+    /// Another service, or a branch, has answered.
     #[inline]
     pub(crate) fn service_answered(&mut self, slot: u32, back: Back) {
+        match self.steps[usize::from(self.calls[slot].step)].op {
+            Op::Call { .. } => {}
+            Op::Parallel { .. } => return self.branch_answered(slot, back),
+            _ => return self.guard_answered(slot, back),
+        }
         match back.answer {
             Answer::Good => {
                 self.pools.give_back(back.pool);
-                self.service_wake(slot);
+                self.step_done(slot);
             }
             Answer::Error => {
                 self.pools.give_back(back.pool);
                 self.finish(slot, false);
             }
-            Answer::Refused | Answer::Unreachable | Answer::Reset => self.finish(slot, false),
+            _ => self.finish(slot, false),
         }
     }
 
@@ -149,7 +194,7 @@ impl World {
     pub(crate) fn service_leaf_done(&mut self, slot: u32, flow: Flow) {
         let flow = if flow == Flow::Done { self.go_on_with_misses(slot) } else { flow };
         match flow {
-            Flow::Done => self.service_wake(slot),
+            Flow::Done => self.step_done(slot),
             Flow::Suspended => {}
             Flow::Failed => self.finish(slot, false),
         }
@@ -157,8 +202,12 @@ impl World {
 
     /// The worker has the answer: takes the next request, and sends it.
     #[inline]
-    fn finish(&mut self, slot: u32, good: bool) {
-        let at = self.calls[slot].at;
+    pub(crate) fn finish(&mut self, slot: u32, good: bool) {
+        let call = &self.calls[slot];
+        let at = call.at;
+        if call.is(BRANCH) {
+            return self.answer(slot, if good { Answer::Good } else { Answer::Error });
+        }
         let index = self.instances[usize::from(at)].index;
         self.services[usize::from(index)].in_service.down(self.now);
         self.grant_worker(at);

@@ -55,7 +55,7 @@ impl World {
         };
         let ahead = if matches!(step.op, Op::Sql { .. }) { self.calls.drawn(slot, step.draw) } else { None };
         let work =
-            ahead.unwrap_or_else(|| self.draws.statement(call.id, usize::from(step.draw), law).as_nanos());
+            ahead.unwrap_or_else(|| self.draws.statement(call.id, call.draw(step.draw), law).as_nanos());
         let database = call.leaf;
         self.take_core(database, slot, work, Phase::Statement);
     }

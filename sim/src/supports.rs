@@ -24,8 +24,12 @@ const LOAD_BALANCER: &[&str] = &[
     "components(kind=load-balancer).vip.{advertise, check, preempt}",
 ];
 
-const SERVICE: &[&str] =
-    &["components(kind=service).{host, workers, backlog}", "components(kind=service).worker_holds = request"];
+const SERVICE: &[&str] = &[
+    "components(kind=service).{host, workers, backlog, when_full}",
+    "components(kind=service).worker_holds = request",
+];
+
+const POLICIES: &[&str] = &["policies.**"];
 
 const KV_STORE: &[&str] = &["components(kind=kv-store).{host, max_memory, eviction, samples}"];
 
@@ -38,7 +42,11 @@ const KEYSPACES: &[&str] = &[
 
 const REQUESTS: &[&str] = &[
     "requests.*.{method, path, response}",
-    "requests.*.steps[*].{work, wait, at}",
+    "requests.*.steps[*].{work, wait, at, share, repeat, policy}",
+    "requests.*.steps[*].policy.**",
+    "requests.*.steps[*].call.{to, class, work, wait}",
+    "requests.*.steps[*].third_party.{latency, error, timeout, required}",
+    "requests.*.steps[*].parallel.**",
     "requests.*.steps[*].get.{keyspace, count}",
     "requests.*.steps[*].get.on_miss.{from, fill}",
     "requests.*.steps[*].mget.{keyspace, count}",
@@ -90,6 +98,7 @@ const ALL: &[&[&str]] = &[
     KV_STORE,
     SQL_STORE,
     KEYSPACES,
+    POLICIES,
     REQUESTS,
     CONSTANT_ARRIVAL_RATE,
     RAMPING_ARRIVAL_RATE,

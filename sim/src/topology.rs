@@ -7,7 +7,7 @@ use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{
-    Action, ComponentId, ComponentKind, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe,
+    ComponentId, ComponentKind, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe, WhenFull,
 };
 
 use crate::balancer::Balancer;
@@ -20,10 +20,11 @@ use crate::connect::Pools;
 use crate::event::{EventQueue, Token};
 use crate::fault::{Fault, FaultPlan};
 use crate::gauge::Gauge;
+use crate::guard::Guards;
 use crate::host::Share;
 use crate::instance::{Instance, Kind};
 use crate::kv_store::{Keys, KvStore};
-use crate::program::{Miss, Op, Step as StepOp};
+use crate::program;
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
@@ -108,6 +109,8 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         steps: Vec::new(),
         classes: Vec::new(),
         paths: scenario.requests.iter().map(keys_in_path).collect(),
+        branches: Vec::new(),
+        guards: Guards::default(),
         draws: Draws::new(scenario),
         faults: FaultPlan(faults(scenario, &places)),
         recorder: Recorder::new(&frame),
@@ -141,7 +144,8 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             add_checks(&mut world, scenario, &places, id, check);
         }
     }
-    add_steps(&mut world, scenario, &places);
+    program::compile(&mut world, scenario, &|id| places.all(scenario, id))?;
+    world.start_guards();
     for traffic in &scenario.traffic {
         let (base, count) = places.all(scenario, traffic.to);
         let count = if world.instances[usize::from(base)].vip.is_some() { 1 } else { count };
@@ -174,59 +178,6 @@ fn keys_in_path(class: &scenarios::scenario::RequestClass) -> Vec<KeyspaceId> {
 fn keys(scenario: &Scenario) -> Vec<Keys> {
     let keys = |id| Keys { id, keyspace: scenario.keyspace(id).clone() };
     scenario.keyspace_ids().map(keys).collect()
-}
-
-/// The steps of all classes. Those that one service asks of another stand before the class's own.
-fn add_steps(world: &mut World, scenario: &Scenario, places: &Places) {
-    let (read, write) = (
-        |id| match &scenario.component(id).kind {
-            ComponentKind::SqlStore(s) => s.read,
-            _ => unreachable!("validation lets statements go to SQL stores only"),
-        },
-        |id| match &scenario.component(id).kind {
-            ComponentKind::SqlStore(s) => s.write,
-            _ => unreachable!("validation lets statements go to SQL stores only"),
-        },
-    );
-    let store = |keyspace| places.of(scenario.keyspace(keyspace).store);
-    let op = |action: &Action| match action {
-        Action::Work(law) => Op::Work(*law),
-        Action::Wait(law) => Op::Wait(*law),
-        Action::Get { keyspace, count, on_miss } => Op::Get {
-            store: store(*keyspace),
-            keyspace: keyspace.index() as u16,
-            count: *count,
-            miss: on_miss.map(|m| Miss { database: places.of(m.from), law: read(m.from), fill: m.fill }),
-        },
-        Action::Set { keyspace, count } => {
-            Op::Set { store: store(*keyspace), keyspace: keyspace.index() as u16, count: *count }
-        }
-        Action::Select { database, .. } => Op::Sql { database: places.of(*database), law: read(*database) },
-        Action::Update { database, .. } => Op::Sql { database: places.of(*database), law: write(*database) },
-        action => unreachable!("validation knows no {action:?}"),
-    };
-    for (index, class) in scenario.requests.iter().enumerate() {
-        let mut own = Vec::new();
-        for (draw, step) in class.steps.iter().enumerate() {
-            let draw = draw as u16;
-            let op = match step.at {
-                None => op(&step.action),
-                Some(callee) => {
-                    let first = world.steps.len() as u16;
-                    world.steps.push(StepOp { op: op(&step.action), draw });
-                    // Every service that walks the class calls from pools of its own.
-                    let callers = (0, world.instances.len() as u16);
-                    let target = world.pools.add(callers, places.all(scenario, callee));
-                    Op::Call { target, steps: (first, first + 1) }
-                }
-            };
-            own.push(StepOp { op, draw });
-        }
-        let first = world.steps.len() as u16;
-        debug_assert_eq!(index, world.classes.len());
-        world.classes.push((first, first + own.len() as u16));
-        world.steps.extend(own);
-    }
 }
 
 fn faults(scenario: &Scenario, places: &Places) -> Vec<Fault> {
@@ -269,6 +220,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             world.services.push(Service {
                 workers: s.workers,
                 backlog: s.backlog,
+                rejects: s.when_full == WhenFull::Reject,
                 in_service: Gauge::default(),
                 waiting: Fifo::new(),
                 queue: Gauge::default(),

@@ -20,10 +20,11 @@ use crate::client::Client;
 use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
 use crate::fault::FaultPlan;
+use crate::guard::Guards;
 use crate::host::{Cores, Due};
 use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore};
-use crate::program::Step;
+use crate::program::{Range, Step};
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
@@ -52,6 +53,10 @@ pub(crate) enum Timer {
     QueueTimeout(u32),
     /// A virtual address may have a new holder.
     Takeover(u32),
+    /// The oldest attempt at a site of a policy may have timed out.
+    CallTimeout(u32),
+    /// The oldest attempt at a site of a policy may be slow enough for another beside it.
+    Hedge(u32),
     /// A store looks for expired keys.
     Expiry(u32),
     /// Something at a machine.
@@ -92,7 +97,10 @@ pub(crate) struct World {
     pub(crate) keys: Vec<Keys>,
     /// All steps, and the range of each class.
     pub(crate) steps: Vec<Step>,
-    pub(crate) classes: Vec<(u16, u16)>,
+    pub(crate) classes: Vec<Range>,
+    /// The branches of parallel steps.
+    pub(crate) branches: Vec<Range>,
+    pub(crate) guards: Guards,
     /// The keyspaces in each class's path.
     pub(crate) paths: Vec<Vec<KeyspaceId>>,
     pub(crate) draws: Draws,
@@ -135,11 +143,16 @@ impl World {
     /// Lets everything that got ready go on.
     #[inline]
     pub(crate) fn drain(&mut self) {
-        while let Some(slot) = self.ready.pop_front() {
-            match self.calls[slot].phase {
-                Phase::Connection => self.send(slot),
-                Phase::Queued => self.begin(slot),
-                phase => unreachable!("nothing that is {phase:?} waits to get ready"),
+        loop {
+            while let Some(slot) = self.ready.pop_front() {
+                match self.calls[slot].phase {
+                    Phase::Connection => self.send(slot),
+                    Phase::Queued => self.begin(slot),
+                    phase => unreachable!("nothing that is {phase:?} waits to get ready"),
+                }
+            }
+            if !self.let_in() {
+                return;
             }
         }
     }
@@ -184,6 +197,8 @@ impl World {
             Timer::ServerTimeout(balancer) => self.server_timeouts(balancer),
             Timer::QueueTimeout(balancer) => self.queue_timeouts(balancer),
             Timer::Takeover(vip) => self.take_over(vip, token),
+            Timer::CallTimeout(site) => self.call_timeouts(site),
+            Timer::Hedge(site) => self.hedge_timeouts(site),
             Timer::Expiry(store) => self.expire_some(store),
             Timer::Host(host, due) => self.host_due(host, due, token),
         }
@@ -218,7 +233,7 @@ impl World {
             Delay::Drawn(law, purpose) => {
                 let call = &self.calls[slot];
                 // A request may pass the same component once in each stage of each step.
-                let passage = u64::from(call.step) << 8 | u64::from(call.stage);
+                let passage = u64::from(call.tries) << 24 | u64::from(call.step) << 8 | u64::from(call.stage);
                 let mut stream = Stream::new(self.seed, purpose.of(passage), call.id.0);
                 self.wait_until(slot, self.now + law.sample(&mut stream).as_nanos(), phase);
             }
