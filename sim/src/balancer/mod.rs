@@ -244,7 +244,9 @@ impl World {
                 }
                 self.finish_forwarding(slot, back.answer);
             }
-            Answer::Reset | Answer::TimedOut | Answer::Rejected => self.finish_forwarding(slot, Answer::Error),
+            Answer::Reset | Answer::TimedOut | Answer::Rejected => {
+                self.finish_forwarding(slot, Answer::Error)
+            }
             Answer::Refused | Answer::Unreachable => self.retry(slot, server),
         }
         self.next_in_queue(at, server);
