@@ -38,6 +38,8 @@ pub(crate) enum Phase {
     Gate,
     /// The next try of an unanswered SYN.
     Connecting,
+    /// The answer to a SYN, which is on its way.
+    Handshake,
     /// The way to the instance, connected.
     InTransit,
     /// Whatever the instance has too little of; no event.
@@ -62,6 +64,10 @@ pub(crate) enum Phase {
     Statement,
     /// A stopped SQL store to send its result.
     StatementDone,
+    /// The way back from a store or an SQL store.
+    FromLeaf,
+    /// The way back: the instance has answered.
+    Returning,
     /// Its stopped instance to go on.
     Parked,
 }
@@ -91,6 +97,8 @@ pub(crate) const IN_BULKHEAD: u16 = 32;
 pub(crate) const IN_POOL: u16 = 64;
 /// One of its branches has failed.
 pub(crate) const FAILED: u16 = 128;
+/// Its connection is new.
+pub(crate) const FRESH: u16 = 256;
 
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]
@@ -189,7 +197,13 @@ impl Call {
     pub(crate) fn has_arrived(&self) -> bool {
         !matches!(
             self.phase,
-            Phase::Free | Phase::Connection | Phase::ToEntry | Phase::Gate | Phase::Connecting
+            Phase::Free
+                | Phase::Connection
+                | Phase::ToEntry
+                | Phase::Gate
+                | Phase::Connecting
+                | Phase::Handshake
+                | Phase::Returning
         )
     }
 }

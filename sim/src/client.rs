@@ -257,7 +257,11 @@ impl World {
         let call = &mut self.calls[slot];
         call.phase = Phase::Connecting;
         let at = call.at;
-        if self.instances[usize::from(at)].killed > 0 {
+        if self.network.active && call.is(UNOPENED) {
+            // The client gives up before the kernel does.
+            self.calls[slot].work = u64::MAX;
+            self.connect(slot);
+        } else if self.instances[usize::from(at)].killed > 0 {
             self.answer(slot, Answer::Refused);
         } else if call.is(UNOPENED) && !self.accepts(at) {
             // The client gives up before the kernel does.

@@ -86,13 +86,27 @@ const REPLAY: &[&str] =
 
 const CURVES: &[&str] = &["curves.*.period", "curves.*.values.**", "curves.*.points.**"];
 
-const FAULTS: &[&str] = &["faults[*].{at, for, kill, hang, unplug, serve_500}"];
+const NETWORK: &[&str] = &["hosts.*.zone", "network[*].{latency, bandwidth, loss}", "network[*].between.**"];
+
+const FAULTS: &[&str] = &[
+    "faults[*].{at, for, kill, hang, unplug, serve_500, flush, disk_full}",
+    "faults[*].slow.{target, times}",
+    "faults[*].error_rate.{target, share}",
+    "faults[*].cpu_steal.{target, share}",
+    "faults[*].partition.**",
+    "faults[*].delay.added",
+    "faults[*].delay.between.**",
+    "faults[*].loss.share",
+    "faults[*].loss.between.**",
+    "faults[*].deploy.{component, drain, down, warm_up, slower}",
+];
 
 const CALIBRATION: &[&str] = &["calibration.client", "calibration.components.*.{latency, command, key}"];
 
 /// Everything that the simulator implements.
 const ALL: &[&[&str]] = &[
     HOSTS,
+    NETWORK,
     LOAD_BALANCER,
     SERVICE,
     KV_STORE,

@@ -18,12 +18,13 @@ use crate::call::{Calls, Fifo, NONE};
 use crate::client::{Client, Connections, Entry};
 use crate::connect::Pools;
 use crate::event::{EventQueue, Token};
-use crate::fault::{Fault, FaultPlan};
+use crate::fault::FaultPlan;
 use crate::gauge::Gauge;
 use crate::guard::Guards;
 use crate::host::Share;
 use crate::instance::{Instance, Kind};
 use crate::kv_store::{Keys, KvStore};
+use crate::network::Network;
 use crate::program;
 use crate::sample::Sampler;
 use crate::service::Service;
@@ -87,6 +88,9 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     let places = Places::new(scenario);
     let frame = Frame::new(scenario);
     let names = scenario.components.iter().map(|c| c.name.clone()).collect();
+    let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
+    let plan =
+        FaultPlan::new(scenario, |target| targets(scenario, target).map(instance).collect(), &places.hosts);
     let mut world = World {
         now: 0,
         seed: scenario.run.seed,
@@ -112,7 +116,9 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         branches: Vec::new(),
         guards: Guards::default(),
         draws: Draws::new(scenario),
-        faults: FaultPlan(faults(scenario, &places)),
+        network: Network::new(scenario, plan.troubles_ways()),
+        faults: plan,
+        response_sizes: scenario.requests.iter().map(|class| class.response).collect(),
         recorder: Recorder::new(&frame),
         sampler: Sampler::new(frame, names),
         in_flight: 0,
@@ -121,10 +127,15 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         scratch: Vec::new(),
     };
     // Edges of faults come before anything else at their time.
-    for (i, fault) in scenario.faults.iter().enumerate() {
-        let (start, end) = (world.add_timer(Timer::Break(i as u32)), world.add_timer(Timer::Mend(i as u32)));
-        world.events.schedule(fault.from.as_nanos(), start);
-        world.events.schedule(fault.until.as_nanos(), end);
+    for fault in 0..world.faults.0.len() {
+        let (from, until) = (world.faults.0[fault].from, world.faults.0[fault].until);
+        let start = world.add_timer(Timer::Break(fault as u32));
+        world.events.schedule(from, start);
+        // A flush happens and is over.
+        if until > from {
+            let end = world.add_timer(Timer::Mend(fault as u32));
+            world.events.schedule(until, end);
+        }
     }
     world.sampler.timer = world.add_timer(Timer::Sample);
     if let Some(at) = world.sampler.next() {
@@ -178,16 +189,6 @@ fn keys_in_path(class: &scenarios::scenario::RequestClass) -> Vec<KeyspaceId> {
 fn keys(scenario: &Scenario) -> Vec<Keys> {
     let keys = |id| Keys { id, keyspace: scenario.keyspace(id).clone() };
     scenario.keyspace_ids().map(keys).collect()
-}
-
-fn faults(scenario: &Scenario, places: &Places) -> Vec<Fault> {
-    let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
-    let fault = |f: &scenarios::scenario::Fault| Fault {
-        kind: f.kind,
-        instances: f.targets.iter().flat_map(|t| targets(scenario, t)).map(instance).collect(),
-        host: matches!(f.targets[..], [FaultTarget::Host(..), ..]),
-    };
-    scenario.faults.iter().map(fault).collect()
 }
 
 /// A calibrated delay: a constant one gets a ring of its own, where there is still one to be had.
@@ -258,6 +259,9 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         host_dead: 0,
         vip,
         broken: 0,
+        disk_full: 0,
+        slow: 1.0,
+        error_share: 0.0,
         up: Gauge::default(),
         share: Share::default(),
         parked: Vec::new(),

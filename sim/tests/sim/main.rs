@@ -4,9 +4,11 @@ mod support;
 
 mod balancers;
 mod clients;
+mod degradation;
 mod faults;
 mod hosts;
 mod load;
+mod network;
 mod queues;
 mod repeatable;
 mod stores;
