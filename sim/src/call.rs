@@ -86,6 +86,8 @@ pub(crate) const DEAD: u16 = 1;
 pub(crate) const ON_CORE: u16 = 2;
 /// The client's connection has to be opened first: the one before it broke.
 pub(crate) const UNOPENED: u16 = 4;
+/// Whoever answered a client's request did not know its session.
+pub(crate) const LOST_SESSION: u16 = 256;
 
 /// It is a check that a connection is enough for.
 pub(crate) const CONNECT_ONLY: u16 = 8;
@@ -126,6 +128,8 @@ pub(crate) struct Call {
     pub(crate) connection: u32,
     /// Its list of missed keys.
     pub(crate) missed: u32,
+    /// The user who waits for the answer to a client's request, if there is one.
+    pub(crate) user: u32,
     /// Its traffic.
     pub(crate) traffic: u16,
     pub(crate) class: ClassId,
@@ -166,6 +170,7 @@ impl Call {
             pool: NONE,
             connection: 0,
             missed: NONE,
+            user: NONE,
             traffic: 0,
             class,
             from: NOWHERE,
@@ -279,6 +284,11 @@ impl Calls {
         place.generation = place.generation.wrapping_add(1);
         place.next = self.free;
         self.free = slot;
+    }
+
+    /// The call in a slot, if there is such a slot.
+    pub(crate) fn get(&self, slot: u32) -> Option<&Call> {
+        self.slots.get(slot as usize)
     }
 
     /// All of them, by slot.

@@ -179,6 +179,7 @@ impl World {
         self.leave_cores(&on_cores);
         let instance = &mut self.instances[usize::from(at)];
         instance.parked.clear();
+        instance.lives += 1;
         let (kind, index) = (instance.kind, instance.index);
         match kind {
             Kind::Balancer => self.balancer_lose(at),

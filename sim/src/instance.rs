@@ -28,6 +28,8 @@ pub(crate) struct Instance {
     pub(crate) host: u16,
     /// What is added to each call, command or statement that goes to it.
     pub(crate) latency: Delay,
+    /// How often it died: what it kept in memory is of one life.
+    pub(crate) lives: u32,
     /// How many faults keep it dead.
     pub(crate) killed: u32,
     /// How many faults keep it from going on.

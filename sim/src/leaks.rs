@@ -163,6 +163,7 @@ fn left_over(faults: &[Break], machine: &str, network: &str, seed: u32) -> Resul
         };
         prop_assert_eq!((client.in_flight, client.waiting.len(), free), (0, 0, traffic.connections));
     }
+    prop_assert_eq!(world.users_present(), 0, "users are there");
     prop_assert_eq!(world.missed.in_use(), 0);
     prop_assert!(world.guards.at_rest(), "a policy still counts something: {:?}", world.guards);
     Ok(())

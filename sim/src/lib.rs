@@ -10,7 +10,7 @@
 //!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `supports`: what of a file it implements; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
-//! - `client`, `balancer`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
+//! - `client`, `user`, `balancer`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
 //! - [`mod@replicate`]: runs that differ in their seed
@@ -44,6 +44,7 @@ pub mod sql_store;
 mod supports;
 mod timeout;
 mod topology;
+mod user;
 pub mod verify;
 mod world;
 

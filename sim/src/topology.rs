@@ -7,7 +7,7 @@ use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{
-    ComponentId, ComponentKind, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe, WhenFull,
+    ComponentId, ComponentKind, Executor, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe, WhenFull,
 };
 
 use crate::balancer::Balancer;
@@ -31,6 +31,7 @@ use crate::service::Service;
 use crate::sql_store::SqlStore;
 use crate::supports;
 use crate::timeout::TimeoutRing;
+use crate::user::Users;
 use crate::world::{Counts, Delay, Lists, TIMER_BASE, Timer, World};
 
 const CALIBRATION: Purpose = Purpose::named("sim-calibration");
@@ -122,6 +123,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         recorder: Recorder::new(&frame),
         sampler: Sampler::new(frame, names),
         in_flight: 0,
+        users: Users::default(),
         counts: Counts::default(),
         missed: Lists::default(),
         scratch: Vec::new(),
@@ -163,6 +165,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         let timer = world.add_timer(Timer::ClientTimeout(world.clients.len() as u32));
         let latency = delay(&mut world, scenario.calibration.client, u64::from(u16::MAX));
         world.clients.push(Client {
+            sessions: matches!(traffic.executor, Executor::Sessions(_)),
             entry: Entry { base, count },
             connections: Connections::new(traffic.connections, count),
             latency,
@@ -253,6 +256,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         number,
         host: places.hosts[component.host.index()] + number,
         latency,
+        lives: 0,
         killed: 0,
         stopped: 0,
         unplugged: 0,

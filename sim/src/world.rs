@@ -29,6 +29,7 @@ use crate::program::{Range, Step};
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
+use crate::user::Users;
 
 /// Slots from here on are timers, those below requests.
 pub(crate) const TIMER_BASE: u32 = 1 << 23;
@@ -62,6 +63,8 @@ pub(crate) enum Timer {
     Expiry(u32),
     /// Something at a machine.
     Host(u16, Due),
+    /// A user has thought.
+    User(u32),
 }
 
 /// A delay that occupies nothing.
@@ -113,6 +116,7 @@ pub(crate) struct World {
     pub(crate) sampler: Sampler,
     /// Requests due and not yet answered or given up.
     pub(crate) in_flight: u64,
+    pub(crate) users: Users,
     pub(crate) counts: Counts,
     pub(crate) missed: Lists,
     /// The keys of the command being executed.
@@ -208,6 +212,7 @@ impl World {
             Timer::Hedge(site) => self.hedge_timeouts(site),
             Timer::Expiry(store) => self.expire_some(store),
             Timer::Host(host, due) => self.host_due(host, due, token),
+            Timer::User(user) => self.user_is_due(user),
         }
     }
 

@@ -12,4 +12,5 @@ mod network;
 mod queues;
 mod repeatable;
 mod stores;
+mod users;
 mod verify;
