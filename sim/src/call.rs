@@ -38,8 +38,6 @@ pub(crate) enum Phase {
     Gate,
     /// The next try of an unanswered SYN.
     Connecting,
-    /// The answer to a SYN, which is on its way.
-    Handshake,
     /// The way to the instance, connected.
     InTransit,
     /// Whatever the instance has too little of; no event.
@@ -64,10 +62,6 @@ pub(crate) enum Phase {
     Statement,
     /// A stopped SQL store to send its result.
     StatementDone,
-    /// The way back from a store or an SQL store.
-    FromLeaf,
-    /// The way back: the instance has answered.
-    Returning,
     /// Its stopped instance to go on.
     Parked,
 }
@@ -86,8 +80,6 @@ pub(crate) const DEAD: u16 = 1;
 pub(crate) const ON_CORE: u16 = 2;
 /// The client's connection has to be opened first: the one before it broke.
 pub(crate) const UNOPENED: u16 = 4;
-/// Whoever answered a client's request did not know its session.
-pub(crate) const LOST_SESSION: u16 = 256;
 
 /// It is a check that a connection is enough for.
 pub(crate) const CONNECT_ONLY: u16 = 8;
@@ -99,8 +91,6 @@ pub(crate) const IN_BULKHEAD: u16 = 32;
 pub(crate) const IN_POOL: u16 = 64;
 /// One of its branches has failed.
 pub(crate) const FAILED: u16 = 128;
-/// Its connection is new.
-pub(crate) const FRESH: u16 = 256;
 
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]
@@ -128,8 +118,6 @@ pub(crate) struct Call {
     pub(crate) connection: u32,
     /// Its list of missed keys.
     pub(crate) missed: u32,
-    /// The user who waits for the answer to a client's request, if there is one.
-    pub(crate) user: u32,
     /// Its traffic.
     pub(crate) traffic: u16,
     pub(crate) class: ClassId,
@@ -170,7 +158,6 @@ impl Call {
             pool: NONE,
             connection: 0,
             missed: NONE,
-            user: NONE,
             traffic: 0,
             class,
             from: NOWHERE,
@@ -202,13 +189,7 @@ impl Call {
     pub(crate) fn has_arrived(&self) -> bool {
         !matches!(
             self.phase,
-            Phase::Free
-                | Phase::Connection
-                | Phase::ToEntry
-                | Phase::Gate
-                | Phase::Connecting
-                | Phase::Handshake
-                | Phase::Returning
+            Phase::Free | Phase::Connection | Phase::ToEntry | Phase::Gate | Phase::Connecting
         )
     }
 }
@@ -284,11 +265,6 @@ impl Calls {
         place.generation = place.generation.wrapping_add(1);
         place.next = self.free;
         self.free = slot;
-    }
-
-    /// The call in a slot, if there is such a slot.
-    pub(crate) fn get(&self, slot: u32) -> Option<&Call> {
-        self.slots.get(slot as usize)
     }
 
     /// All of them, by slot.

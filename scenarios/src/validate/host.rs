@@ -41,8 +41,10 @@ impl Validator<'_> {
 
     fn steal(&mut self, at: &str, file: &wire::Steal) -> Option<Steal> {
         let share = file.share?;
-        if share.get() >= 1.0 {
-            self.problem(&format!("{at}.share"), "a share below 100%", None);
+        // All of it is a machine that stands still, which has to end.
+        if share.get() >= 1.0 && file.bursts.is_none() {
+            let hint = Some("a machine that stands still at times has bursts and gaps".to_owned());
+            self.problem(&format!("{at}.share"), "a share below 100%", hint);
         }
         match (file.bursts, file.gaps) {
             (None, None) => return Some(Steal { share, bursts: None }),

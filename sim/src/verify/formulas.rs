@@ -92,6 +92,20 @@ pub fn priorities(classes: &[(f64, f64, f64)]) -> Vec<f64> {
     classes.iter().map(wait).collect()
 }
 
+/// The mean sojourns of the classes where the more urgent interrupts and the interrupted goes on later where it was (White
+/// and Christie 1958). Classes as in [`priorities`].
+pub fn preemptive_priorities(classes: &[(f64, f64, f64)]) -> Vec<f64> {
+    let (mut above, mut residual) = (0.0, 0.0);
+    let sojourn = |&(rate, mean, second): &(f64, f64, f64)| {
+        let with = above + rate * mean;
+        residual += rate * second / 2.0;
+        let sojourn = mean / (1.0 - above) + residual / ((1.0 - above) * (1.0 - with));
+        above = with;
+        sojourn
+    };
+    classes.iter().map(sojourn).collect()
+}
+
 /// The mean sojourn in M/M/1 whose server breaks down at any time, busy or not, and then goes on where it was; times
 /// between failures and repairs are exponential with means `up` and `down` (White and Christie 1958; Avi-Itzhak and Naor
 /// 1963, their model A).
@@ -204,6 +218,14 @@ mod tests {
         same(waits[0], 0.8 / 0.7);
         // Kleinrock's conservation law: Σ ρᵢ·Wᵢ is that without priorities.
         same((0.3 * waits[0] + 0.5 * waits[1]) / 0.8, mg1_wait(0.8, 1.0, 2.0));
+    }
+
+    #[test]
+    fn the_most_urgent_see_nobody_else_where_they_interrupt() {
+        let sojourns = preemptive_priorities(&[(0.3, 1.0, 2.0), (0.5, 1.0, 2.0)]);
+        same(sojourns[0], 1.0 / 0.7);
+        // With exponential services of one mean, who is served does not change how many there are.
+        same((0.3 * sojourns[0] + 0.5 * sojourns[1]) / 0.8, 5.0);
     }
 
     #[test]

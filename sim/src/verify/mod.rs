@@ -164,7 +164,7 @@ fn replicate(system: &System, effort: Effort, seed: usize) -> Yield {
         Simulation::with_threads(&scenario, 1).unwrap_or_else(|problems| panic!("{name}: {problems}"));
     let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
     assert!(outcome.complete, "{name}: the run has come to its end");
-    let finished = Finished { frame: &Frame::new(&scenario), outcome: &outcome };
+    let finished = Finished { scenario: &scenario, frame: &Frame::new(&scenario), outcome: &outcome };
     (
         quantities.iter().map(|q| finished.read(q.reading)).collect(),
         controls.iter().map(|c| finished.control(c)).collect(),

@@ -3,6 +3,7 @@
 use results::buckets::Fine;
 use results::tally::Tally;
 use results::{Frame, Sample};
+use scenarios::Scenario;
 
 use crate::SimOutcome;
 
@@ -10,7 +11,7 @@ use crate::SimOutcome;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reading {
     /// The mean response time of good answers, of one class or of all.
-    MeanMillis(Option<usize>),
+    MeanMillis(Option<&'static str>),
     /// A percentile of the response time, interpolated within its bucket.
     PercentileMillis(f64),
     /// The share of failed requests.
@@ -47,6 +48,7 @@ impl Control {
 /// A finished replication.
 #[derive(Debug)]
 pub(super) struct Finished<'a> {
+    pub(super) scenario: &'a Scenario,
     pub(super) frame: &'a Frame,
     pub(super) outcome: &'a SimOutcome,
 }
@@ -75,15 +77,18 @@ impl Finished<'_> {
     /// How far a control lies from its mean.
     pub(super) fn control(&self, control: &Control) -> f64 {
         let found = match control.of {
-            Observed::Arrivals => {
-                self.measured(None).due() as f64 / (self.frame.total - self.frame.warmup).as_secs_f64()
-            }
+            Observed::Arrivals => self.measured(None).due() as f64 / self.seconds(),
             Observed::Utilisation(component) => self.average(component, results::sample::UTILISATION),
         };
         found - control.exact
     }
 
-    fn measured(&self, class: Option<usize>) -> Tally<Fine> {
+    fn seconds(&self) -> f64 {
+        (self.frame.total - self.frame.warmup).as_secs_f64()
+    }
+
+    fn measured(&self, class: Option<&str>) -> Tally<Fine> {
+        let class = class.and_then(|name| self.scenario.requests.iter().position(|r| r.name == name));
         let mut all = Tally::default();
         for (i, window) in self.frame.windows.iter().enumerate() {
             if window.is_measured() {

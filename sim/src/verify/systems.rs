@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use scenarios::memory::{record_bytes, table_bytes};
+
 use super::formulas;
 use super::reading::{Control, Reading};
 
@@ -42,7 +44,23 @@ fn quantity(name: &'static str, exact: f64, reading: Reading) -> Quantity {
 
 /// The table's systems, in its order.
 pub(super) fn all() -> Vec<System> {
-    vec![mm1(), mm2(), mm8(), mm64(), mm8_16(), mm20_20(), md1(), mg1(), tandem(), jackson(), lru()]
+    vec![
+        mm1(),
+        mm2(),
+        mm8(),
+        mm64(),
+        mm8_16(),
+        mm20_20(),
+        md1(),
+        mg1(),
+        processor_sharing(),
+        priorities(),
+        preemption(),
+        breakdowns(),
+        tandem(),
+        jackson(),
+        lru(),
+    ]
 }
 
 /// A service of so many cores and its host, both of this name.
@@ -62,15 +80,11 @@ fn class(name: &str, steps: &[(&str, &str)]) -> String {
     text
 }
 
-/// Poisson arrivals at a component, as many under way as there is room for.
+/// Poisson arrivals at a component, with room for all.
 fn arrivals(to: &str, per_second: f64, mix: &str) -> String {
-    arrivals_within(to, per_second, mix, 100_000)
-}
-
-fn arrivals_within(to: &str, per_second: f64, mix: &str, places: u32) -> String {
     format!(
         "[traffic.users]\nto = \"{to}\"\nexecutor = \"constant-arrival-rate\"\nrate = \"{per_second}/s\"\n\
-         arrivals = \"poisson\"\nmix = {{ {mix} }}\nconnections = 100000\nmax_in_flight = {places}\ntimeout = \"1h\"\n"
+         arrivals = \"poisson\"\nmix = {{ {mix} }}\nconnections = 100000\nmax_in_flight = 100000\ntimeout = \"1h\"\n"
     )
 }
 
@@ -143,14 +157,15 @@ fn mm64() -> System {
     queue("M/M/64, ρ = .9", 64, 57.6, EXPONENTIAL, 25, quantities)
 }
 
-/// A station that loses what comes while `places` are taken.
+/// A station that answers 503 to what comes while all of its `places` workers are taken; its cores are fewer.
 fn lossy(name: &'static str, cores: u32, places: u32, load: f64, quantities: Vec<Quantity>) -> System {
     let per_second = load * 1e3;
     System {
         name,
         text: station("shop", cores)
+            .replace("workers = 100000", &format!("workers = {places}\nbacklog = 0\nwhen_full = \"reject\""))
             + &class("page", &[("shop", EXPONENTIAL)])
-            + &arrivals_within("shop", per_second, "page = 1", places),
+            + &arrivals("shop", per_second, "page = 1"),
         replications: REPLICATIONS,
         seconds: 25,
         quick_seconds: None,
@@ -244,13 +259,101 @@ fn jackson() -> System {
     }
 }
 
+/// All requests share the core; one in ten needs 3 ms, the others 1 ms in the mean. What a request waits depends on its own
+/// size alone.
+fn processor_sharing() -> System {
+    let per_second = 800.0 / 1.2;
+    let text = station("shop", 1).replace("cores = 1", "cores = 1\nscheduling = \"processor-sharing\"")
+        + &class("large", &[("shop", "3ms")])
+        + &class("page", &[("shop", "lognormal(mean=1ms, cv=2)")])
+        + &arrivals("shop", per_second, "large = 1, page = 9");
+    System {
+        name: "M/G/1-PS, ρ = .8",
+        text,
+        replications: REPLICATIONS,
+        seconds: 1_000,
+        quick_seconds: None,
+        warmup: 10,
+        controls: vec![Control::arrivals(per_second), Control::utilisation("shop", 0.8)],
+        quantities: vec![
+            quantity(
+                "mean sojourn, log-normal of cv 2, ms",
+                formulas::processor_sharing(0.8, 1.0),
+                Reading::MeanMillis(Some("page")),
+            ),
+            quantity(
+                "mean sojourn of size 3, ms",
+                formulas::processor_sharing(0.8, 3.0),
+                Reading::MeanMillis(Some("large")),
+            ),
+        ],
+    }
+}
+
+/// Two classes on one core, the first more urgent, at loads .3 and .5: (arrivals, mean, second moment) of each.
+const CLASSES: [(f64, f64, f64); 2] = [(0.3, 1.0, 2.0), (0.5, 1.0, 2.0)];
+
+fn two_classes(name: &'static str, scheduling: &str, sojourns: [f64; 2]) -> System {
+    let text = station("shop", 1).replace("cores = 1", &format!("cores = 1\nscheduling = \"{scheduling}\""))
+        + &class("urgent", &[("shop", EXPONENTIAL)]).replace("path", "priority = 1\npath")
+        + &class("patient", &[("shop", EXPONENTIAL)])
+        + &arrivals("shop", 800.0, "urgent = 3, patient = 5");
+    System {
+        name,
+        text,
+        replications: REPLICATIONS,
+        seconds: 1_000,
+        quick_seconds: None,
+        warmup: 10,
+        controls: vec![Control::arrivals(800.0), Control::utilisation("shop", 0.8)],
+        quantities: vec![
+            quantity("mean sojourn, urgent, ms", sojourns[0], Reading::MeanMillis(Some("urgent"))),
+            quantity("mean sojourn, patient, ms", sojourns[1], Reading::MeanMillis(Some("patient"))),
+        ],
+    }
+}
+
+fn priorities() -> System {
+    let waits = formulas::priorities(&CLASSES);
+    two_classes("M/M/1, two priorities", "priority", [1.0 + waits[0], 1.0 + waits[1]])
+}
+
+fn preemption() -> System {
+    let sojourns = formulas::preemptive_priorities(&CLASSES);
+    two_classes("M/M/1, two priorities, preemptive", "preemptive-priority", [sojourns[0], sojourns[1]])
+}
+
+/// A machine that stands still for 5 ms every 20 ms, both in the mean.
+fn breakdowns() -> System {
+    let steal =
+        "steal = { share = \"100%\", gaps = \"exponential(mean=20ms)\", bursts = \"exponential(mean=5ms)\" }";
+    System {
+        name: "M/M/1 with breakdowns",
+        text: station("shop", 1).replace("cores = 1", &format!("cores = 1\n{steal}"))
+            + &class("page", &[("shop", EXPONENTIAL)])
+            + &arrivals("shop", 400.0, "page = 1"),
+        replications: REPLICATIONS,
+        seconds: 1_300,
+        quick_seconds: None,
+        warmup: 10,
+        controls: vec![Control::arrivals(400.0)],
+        quantities: vec![quantity(
+            "mean sojourn, ms",
+            formulas::breakdowns(0.4, 1.0, 20.0, 5.0),
+            Reading::MeanMillis(None),
+        )],
+    }
+}
+
 /// A cache that forgets what was used least recently, asked for keys by Zipf's law. Redis's sampling is exact LRU in the
 /// limit of many samples, and its clock ticks in seconds, so the pace is one at which a key's age is many of them.
 fn lru() -> System {
+    let places = 100_000;
+    let memory = places * record_bytes("items:123456".len() as u64, 900, true) + 2 * table_bytes(places);
     let text = "[hosts.app]\n[hosts.data]\n\
         [components.shop]\nkind = \"service\"\nhost = \"app\"\nworkers = 1000\n\
         [components.objects]\nkind = \"sql-store\"\nhost = \"app\"\nread = \"0s\"\n\
-        [components.cache]\nkind = \"kv-store\"\nhost = \"data\"\nmax_memory = \"100MB\"\n\
+        [components.cache]\nkind = \"kv-store\"\nhost = \"data\"\n\
         eviction = \"volatile-lru\"\nsamples = 64\n\
         [keyspaces.items]\nin = \"cache\"\nkeys = 500000\nttl = \"1000d\"\npopularity = \"zipf(1.0)\"\n\
         value = \"900B\"\nprefill = 100000\n\
@@ -258,7 +361,8 @@ fn lru() -> System {
         get = { keyspace = \"items\", on_miss = { from = \"objects\", fill = true } }\n";
     System {
         name: "LRU, 100k of 500k keys, Zipf 1",
-        text: text.to_owned() + &arrivals("shop", 5_000.0, "page = 1"),
+        text: text.replace("samples", &format!("max_memory = \"{memory}B\"\nsamples"))
+            + &arrivals("shop", 5_000.0, "page = 1"),
         replications: 8,
         seconds: 200,
         quick_seconds: Some(50),
