@@ -62,6 +62,10 @@ pub(crate) enum Phase {
     Statement,
     /// A stopped SQL store to send its result.
     StatementDone,
+    /// Processor time of another service's worker, queued or running.
+    LentWork,
+    /// That service to go on: it is stopped.
+    LentDone,
     /// Its stopped instance to go on.
     Parked,
 }
@@ -70,7 +74,18 @@ impl Phase {
     /// Whether the call stands at a component that it sent a command or a statement to.
     pub(crate) fn is_leaf(self) -> bool {
         use Phase::*;
-        matches!(self, ToStore | StoreQueue | StoreRun | ToSql | SqlQueue | Statement | StatementDone)
+        matches!(
+            self,
+            ToStore
+                | StoreQueue
+                | StoreRun
+                | ToSql
+                | SqlQueue
+                | Statement
+                | StatementDone
+                | LentWork
+                | LentDone
+        )
     }
 }
 

@@ -362,6 +362,7 @@ impl World {
                 Continuation::LeafDone(flow) => self.leaf_done(slot, flow),
                 Continuation::StoreDone => self.command_done(slot),
                 Continuation::StatementDone => self.answer_statement(slot),
+                Continuation::LentDone => self.lent_work_done(slot),
             }
             self.drain();
         }

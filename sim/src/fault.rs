@@ -94,7 +94,8 @@ impl World {
         let inside: Vec<(u32, u32)> = inside.into_iter().map(|s| (s, self.calls[s].generation)).collect();
         let mut on_cores: Vec<u32> =
             inside.iter().map(|(s, _)| *s).filter(|&s| self.calls[s].phase == Phase::Work).collect();
-        on_cores.extend(leaves.iter().copied().filter(|&s| self.calls[s].phase == Phase::Statement));
+        let on_core = |s: &u32| matches!(self.calls[*s].phase, Phase::Statement | Phase::LentWork);
+        on_cores.extend(leaves.iter().copied().filter(on_core));
         self.leave_cores(&on_cores);
         let instance = &mut self.instances[usize::from(at)];
         instance.parked.clear();

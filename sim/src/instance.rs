@@ -77,6 +77,8 @@ pub(crate) enum Continuation {
     StoreDone,
     /// At an SQL store: a statement is executed.
     StatementDone,
+    /// At a service: work for another service is done.
+    LentDone,
 }
 
 /// How a command or a statement went.

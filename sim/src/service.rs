@@ -6,12 +6,13 @@ use crate::call::{BRANCH, Fifo, Phase};
 use crate::connect::Target;
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back, Flow};
-use crate::program::Op;
+use crate::program::{Op, Step};
 use crate::world::World;
 
 #[allow(dead_code, reason = "no instance is scaled yet")]
 mod autoscale;
 mod branch;
+mod lend;
 #[allow(dead_code, reason = "no instance has a process manager yet")]
 mod workers;
 
@@ -81,31 +82,35 @@ impl World {
     /// Takes steps until one takes time.
     pub(crate) fn proceed(&mut self, slot: u32) {
         loop {
-            let call = &mut self.calls[slot];
+            let call = &self.calls[slot];
             if call.step == call.end {
                 // Whoever serves 500 does so after a request's steps if these had begun before.
                 let good = self.instances[usize::from(call.at)].broken == 0;
                 return self.finish(slot, good);
             }
-            let step = self.steps[usize::from(call.step)];
-            let flow = match step.op {
+            let (at, id) = (call.at, call.id);
+            let Step { op, draw } = &self.steps[usize::from(call.step)];
+            let draw = *draw;
+            let flow = match *op {
                 Op::Work(ref law) => {
-                    let at = call.at;
-                    let work = self.step_nanos(slot, step.draw, law);
+                    let work = self.step_nanos(slot, draw, law);
                     return self.take_core(at, slot, work, Phase::Work);
                 }
                 Op::Wait(ref law) => {
-                    let wait = self.step_nanos(slot, step.draw, law);
+                    let wait = self.step_nanos(slot, draw, law);
                     return self.wait_until(slot, self.now + wait, Phase::Timed);
                 }
                 Op::Call { target, steps } => {
                     let at = self.next_instance(slot, target);
+                    if steps.1 - steps.0 == 1 && self.borrow_worker(slot, target, at, steps.0) {
+                        return;
+                    }
                     // A service waits for a connection as long as the kernel tries.
                     return self.call(slot, target, at, steps, u64::MAX);
                 }
                 Op::Get { store, .. } | Op::Set { store, .. } => {
-                    call.leaf = store;
-                    call.stage = 0;
+                    let call = &mut self.calls[slot];
+                    (call.leaf, call.stage) = (store, 0);
                     match self.call_store(slot) {
                         Flow::Done => self.go_on_with_misses(slot),
                         flow => flow,
@@ -114,14 +119,14 @@ impl World {
                 Op::Sql { database, .. } => self.call_database(slot, database),
                 Op::Guarded { site, .. } => return self.guarded(slot, site),
                 Op::ThirdParty { ref latency, timeout, .. } => {
-                    let number = call.draw(step.draw);
-                    let wait = self.draws.step(call.id, number, latency).as_nanos().min(timeout);
+                    let number = call.draw(draw);
+                    let wait = self.draws.step(id, number, latency).as_nanos().min(timeout);
                     return self.wait_until(slot, self.now + wait, Phase::Timed);
                 }
                 Op::Parallel { first, count } => return self.fork(slot, first, count),
                 Op::Perhaps { share, skip } => {
-                    if !self.draws.takes(call.id, call.draw(step.draw), share) {
-                        call.step += skip;
+                    if !self.draws.takes(id, call.draw(draw), share) {
+                        self.calls[slot].step += skip;
                     }
                     Flow::Done
                 }
@@ -136,7 +141,7 @@ impl World {
 
     /// The duration of a call's step, in nanoseconds: drawn ahead, or now.
     #[inline]
-    fn step_nanos(&self, slot: u32, step: u16, law: &DurationLaw) -> u64 {
+    pub(crate) fn step_nanos(&self, slot: u32, step: u16, law: &DurationLaw) -> u64 {
         self.calls.drawn(slot, step).unwrap_or_else(|| {
             let call = &self.calls[slot];
             self.draws.step(call.id, call.draw(step), law).as_nanos()

@@ -164,6 +164,10 @@ impl World {
                 self.release_core(slot);
                 self.wake(slot);
             }
+            Phase::LentWork => {
+                self.release_core(slot);
+                self.lent_work_done(slot);
+            }
             Phase::Timed => self.wake(slot),
             Phase::InTransit => self.arrive(slot),
             Phase::ToEntry => self.enter(slot),

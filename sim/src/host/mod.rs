@@ -120,7 +120,10 @@ impl World {
     #[inline]
     fn core_of(&self, slot: u32) -> u16 {
         let call = &self.calls[slot];
-        if call.phase == Phase::Statement { call.leaf } else { call.at }
+        match call.phase {
+            Phase::Statement | Phase::LentWork => call.leaf,
+            _ => call.at,
+        }
     }
 
     /// Takes calls off the cores that they hold or wait for.
@@ -276,6 +279,7 @@ impl World {
         if let Some(slot) = done {
             match self.calls[slot].phase {
                 Phase::Statement => self.answer_statement(slot),
+                Phase::LentWork => self.lent_work_done(slot),
                 _ => self.wake(slot),
             }
         }

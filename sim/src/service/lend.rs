@@ -1,0 +1,58 @@
+//! A step of processor time at another service, without a call of its own where nothing can come between.
+//!
+//! Where the other instance is well, near, and has a free worker, asking it is certain to connect, to arrive at this very
+//! instant and to get that worker: the caller's own slot then does the work there, as a statement does at a database. What
+//! may happen to the instance meanwhile is told to the caller as it would be by a call.
+
+use crate::call::{DEAD, Phase};
+use crate::connect::Target;
+use crate::instance::{Continuation, Flow, Kind, Parked};
+use crate::program::Op;
+use crate::world::{Delay, World};
+
+impl World {
+    /// Has a call do its only step at another instance in its own slot; false where that takes a call.
+    #[inline]
+    pub(crate) fn borrow_worker(&mut self, slot: u32, target: Target, at: u16, step: u16) -> bool {
+        let instance = &self.instances[usize::from(at)];
+        let well = instance.killed | instance.stopped | instance.unplugged | instance.broken == 0;
+        if !well || instance.kind != Kind::Service || !matches!(instance.latency, Delay::None) {
+            return false;
+        }
+        let service = &mut self.services[usize::from(instance.index)];
+        if service.in_service.level() >= service.workers {
+            return false;
+        }
+        let step = &self.steps[usize::from(step)];
+        let Op::Work(law) = &step.op else { return false };
+        let work = self.step_nanos(slot, step.draw, law);
+        let service = &mut self.services[usize::from(instance.index)];
+        service.in_service.up(self.now);
+        let call = &mut self.calls[slot];
+        call.leaf = at;
+        // Without an idle connection a new one opens at once.
+        let _ = self.pools.take(target.pool(call.at, at));
+        self.take_core(at, slot, work, Phase::LentWork);
+        true
+    }
+
+    /// The work at the other instance is done: its worker answers, or does so when the instance goes on.
+    #[inline]
+    pub(crate) fn lent_work_done(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        let (from, at, step, dead) = (call.at, call.leaf, call.step, call.is(DEAD));
+        let instance = &mut self.instances[usize::from(at)];
+        if instance.stopped > 0 {
+            call.phase = Phase::LentDone;
+            let generation = call.generation;
+            return instance.parked.push(Parked { slot, generation, what: Continuation::LentDone });
+        }
+        let flow = if instance.broken > 0 { Flow::Failed } else { Flow::Done };
+        self.services[usize::from(instance.index)].in_service.down(self.now);
+        if let (false, Op::Call { target, .. }) = (dead, &self.steps[usize::from(step)].op) {
+            self.pools.give_back(target.pool(from, at));
+        }
+        self.grant_worker(at);
+        self.leaf_done(slot, flow);
+    }
+}
