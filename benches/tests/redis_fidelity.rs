@@ -33,7 +33,6 @@ fn differs(policy: Eviction, samples: u32) -> Option<f64> {
         "memory is counted as the server counts it, but for a few buffers: {more} keys off"
     );
     let ratio = (1..=3).map(|seed| replay(&cell, &real, seed, more).hit_ratio).sum::<f64>() / 3.0;
-    println!("{policy:?}, {samples} samples: Redis {:.4}, simulator {ratio:.4}", real.hit_ratio);
     Some(ratio - real.hit_ratio)
 }
 

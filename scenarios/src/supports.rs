@@ -20,7 +20,7 @@ use crate::diagnostic::{Diagnostic, Location, Locations, one_of};
 const COMMON: &[&str] = &[
     "title",
     "question",
-    "run.{duration, warmup, from, seed}",
+    "run.{duration, warmup, from, seed, sampling}",
     "hosts.*.price",
     "thresholds.**",
     "published.**",

@@ -23,14 +23,19 @@ use crate::gauge::Gauge;
 use crate::guard::Guards;
 use crate::host::Share;
 use crate::instance::{Instance, Kind};
+<<<<<<< HEAD
 use crate::kv_store::{Keys, KvStore};
 use crate::program;
+=======
+use crate::kv_store::{Keys, KvStore, Lists};
+use crate::program::{Miss, Op, Step as StepOp};
+>>>>>>> a7c55c1 (kv-store: one key in so many followed, where there are very many; the table of the comparison with Redis)
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
 use crate::supports;
 use crate::timeout::TimeoutRing;
-use crate::world::{Counts, Delay, Lists, TIMER_BASE, Timer, World};
+use crate::world::{Counts, Delay, TIMER_BASE, Timer, World};
 
 const CALIBRATION: Purpose = Purpose::named("sim-calibration");
 const CHECK_PHASE: Purpose = Purpose::named("sim-check-phase");
@@ -112,6 +117,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         branches: Vec::new(),
         guards: Guards::default(),
         draws: Draws::new(scenario),
+        sampling: scenario.run.sampling,
         faults: FaultPlan(faults(scenario, &places)),
         recorder: Recorder::new(&frame),
         sampler: Sampler::new(frame, names),

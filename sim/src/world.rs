@@ -9,7 +9,11 @@ use results::Recorder;
 use scenarios::law::DurationLaw;
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
+<<<<<<< HEAD
 use scenarios::scenario::KeyspaceId;
+=======
+use scenarios::scenario::Sampling;
+>>>>>>> a7c55c1 (kv-store: one key in so many followed, where there are very many; the table of the comparison with Redis)
 use scenarios::units::Seed;
 
 use crate::balancer::Balancer;
@@ -23,8 +27,13 @@ use crate::fault::FaultPlan;
 use crate::guard::Guards;
 use crate::host::{Cores, Due};
 use crate::instance::Instance;
+<<<<<<< HEAD
 use crate::kv_store::{Keys, KvStore};
 use crate::program::{Range, Step};
+=======
+use crate::kv_store::{Keys, KvStore, Lists};
+use crate::program::Step;
+>>>>>>> a7c55c1 (kv-store: one key in so many followed, where there are very many; the table of the comparison with Redis)
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
@@ -104,6 +113,8 @@ pub(crate) struct World {
     /// The keyspaces in each class's path.
     pub(crate) paths: Vec<Vec<KeyspaceId>>,
     pub(crate) draws: Draws,
+    /// Whether stores follow every key.
+    pub(crate) sampling: Sampling,
     pub(crate) faults: FaultPlan,
     pub(crate) recorder: Recorder,
     pub(crate) sampler: Sampler,
@@ -249,36 +260,5 @@ impl World {
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").field("now", &self.now).field("counts", &self.counts).finish_non_exhaustive()
-    }
-}
-
-/// Lists of missed keys, used again and again.
-#[derive(Debug, Default)]
-pub(crate) struct Lists {
-    lists: Vec<Vec<u64>>,
-    free: Vec<u32>,
-}
-
-impl Lists {
-    /// An empty list.
-    pub(crate) fn take(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.lists.push(Vec::new());
-            self.lists.len() as u32 - 1
-        })
-    }
-
-    pub(crate) fn give_back(&mut self, list: u32) {
-        self.lists[list as usize].clear();
-        self.free.push(list);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn in_use(&self) -> usize {
-        self.lists.len() - self.free.len()
-    }
-
-    pub(crate) fn get(&mut self, list: u32) -> &mut Vec<u64> {
-        &mut self.lists[list as usize]
     }
 }

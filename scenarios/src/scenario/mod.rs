@@ -15,6 +15,7 @@ mod network;
 mod policy;
 mod published;
 mod request;
+mod sampling;
 mod service;
 mod sql_store;
 mod traffic;
@@ -36,6 +37,7 @@ pub use policy::{
 };
 pub use published::Published;
 pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty};
+pub use sampling::Sampling;
 pub use service::{Service, WorkerHolds};
 pub use sql_store::SqlStore;
 pub use traffic::{
@@ -150,6 +152,8 @@ pub struct Run {
     pub from: SimTime,
     /// All randomness follows from it.
     pub seed: Seed,
+    /// Whether a simulator follows every key.
+    pub sampling: Sampling,
 }
 
 impl Run {

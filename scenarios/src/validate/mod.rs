@@ -234,11 +234,12 @@ impl<'t> Validator<'t> {
                 warmup: SimTime::ZERO,
                 from: SimTime::ZERO,
                 seed: Seed(1),
+                sampling: Default::default(),
             };
         };
         let duration = run.duration.unwrap_or(SimTime::from_secs(1));
         self.positive("run.duration", duration);
         let wire::decode::Count(seed) = run.seed;
-        Run { duration, warmup: run.warmup, from: run.from, seed: Seed(seed) }
+        Run { duration, warmup: run.warmup, from: run.from, seed: Seed(seed), sampling: run.sampling }
     }
 }

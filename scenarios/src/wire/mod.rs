@@ -47,7 +47,7 @@ use decode::{Count, Keyed};
 use prelude::*;
 
 use crate::law::{DurationLaw, SizeLaw};
-use crate::scenario::Popularity;
+use crate::scenario::{Popularity, Sampling};
 use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime};
 
 /// Counts of things of which there must be one: machines, workers, connections.
@@ -102,6 +102,9 @@ table! {
         default from: SimTime = SimTime::ZERO,
         /// All randomness follows from it.
         default seed: AnyCount = Count(1),
+        /// How many keys of cache keyspaces the simulator follows: `exact` for every one, `1/64` for one in 64; `auto` is
+        /// exact in stores of up to 20 million cache keys.
+        default sampling: Sampling = Sampling::Auto,
     }
 }
 
@@ -112,6 +115,7 @@ quantities! {
     Ratio: r"^\s*[0-9][0-9_.]*\s*%\s*$", "0.1%";
     Bandwidth: r"^\s*[0-9][0-9_.]*\s*(bit/s|kbit/s|Mbit/s|Gbit/s)\s*$", "1Gbit/s";
     Price: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/month\s*$", "120 USD/month";
+    Sampling: r"^\s*(auto|exact|1/[0-9]+)\s*$", "1/64";
     Popularity: r"^\s*(uniform|zipf\(.*\))\s*$", "zipf(0.9)";
     DurationLaw: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=3ms, p99=15ms)";
     SizeLaw: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=400B, p99=3kB)";

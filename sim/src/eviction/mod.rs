@@ -29,11 +29,11 @@ pub(crate) enum Rule {
 /// A policy and what it remembers.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    rule: Rule,
+    pub(crate) rule: Rule,
     pub(crate) all_keys: bool,
     samples: usize,
     pool: Pool,
-    stream: Stream,
+    pub(crate) stream: Stream,
     found: Vec<u32>,
 }
 

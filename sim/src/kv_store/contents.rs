@@ -6,12 +6,13 @@ use scenarios::scenario::Eviction;
 
 use super::dict::{Dict, Entry};
 use super::expiry::Cycle;
+use super::sampled::{Deadlines, Space};
 use super::table::Table;
 use crate::eviction::Policy;
 
 /// How many keys one command evicts at most: what Redis gets done within the 500 µs of `maxmemory-eviction-tenacity 10`
 /// (evict.c: `evictionTimeLimitUs`) at about 1.5 µs each, in sixteens. What is still too much waits for the next command.
-const EVICTIONS_PER_COMMAND: usize = 320;
+const EVICTIONS_PER_COMMAND: u64 = 320;
 
 /// Counts since they were last taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,10 +57,15 @@ pub struct Contents {
     persistent_keys: u64,
     persistent_bytes: u64,
     /// Records' memory without tables.
-    record_bytes: u64,
+    pub(super) record_bytes: u64,
     max_bytes: u64,
+    /// For how many keys each one in the dictionaries stands; 1 where every key is followed.
+    pub(super) one_in: u64,
+    /// The keyspaces of which some keys are followed, by their place in the scenario.
+    pub(super) spaces: Vec<Option<Box<Space>>>,
+    pub(super) deadlines: Deadlines,
     clock_offset_nanos: u64,
-    policy: Policy,
+    pub(super) policy: Policy,
     pub(super) cycle: Cycle,
     /// What happened.
     pub counts: KvCounts,
@@ -77,6 +83,9 @@ impl Contents {
             persistent_bytes: 0,
             record_bytes: 0,
             max_bytes: rules.max_bytes,
+            one_in: 1,
+            spaces: Vec::new(),
+            deadlines: Deadlines::default(),
             clock_offset_nanos: rules.clock_offset_nanos,
             policy: Policy::new(rules.eviction, rules.samples, stream),
             cycle: Cycle::default(),
@@ -87,12 +96,13 @@ impl Contents {
     /// Memory of records and tables, in bytes.
     #[inline]
     pub fn used_bytes(&self) -> u64 {
-        self.record_bytes + 8 * self.evictable.buckets() as u64 + self.other_table.bytes()
+        self.record_bytes + 8 * self.one_in * self.evictable.buckets() as u64 + self.other_table.bytes()
     }
 
     /// All keys, those that have expired and are not found out yet included.
     pub fn keys(&self) -> u64 {
-        self.persistent_keys + (self.evictable.len() + self.kept.len()) as u64
+        let heads: u64 = self.spaces.iter().flatten().map(|space| space.heads()).sum();
+        self.persistent_keys + heads + self.one_in * (self.evictable.len() + self.kept.len()) as u64
     }
 
     /// Keys with a lifetime.
@@ -121,7 +131,7 @@ impl Contents {
     /// GET: whether the key is there. Counts nothing but what expired.
     #[inline]
     pub fn read(&mut self, key: u64, now: u64) -> bool {
-        self.other_table.move_buckets(1);
+        self.other_table.move_buckets(self.one_in);
         if let Some(place) = self.evictable.find(key) {
             let clock = now + self.clock_offset_nanos;
             let entry = self.evictable.at_mut(place);
@@ -130,19 +140,32 @@ impl Contents {
                 return true;
             }
             self.drop_evictable(place);
-            self.counts.expired += 1;
+            self.counts.expired += self.one_in;
             return false;
         }
         !self.kept.is_empty() && self.kept.find(key).is_some()
+    }
+
+    /// Whether a key is there, without counting as a use of it.
+    pub(super) fn is_there(&self, key: u64, now: u64) -> bool {
+        match self.evictable.look(key) {
+            Some(place) => self.evictable.at(place).expires >= now,
+            None => self.kept.look(key).is_some(),
+        }
     }
 
     pub(super) fn drop_evictable(&mut self, place: u32) {
         let entry = self.evictable.remove(place);
         self.record_bytes -= u64::from(entry.bytes);
         let lives = entry.expires != Entry::NEVER;
-        self.with_lifetime -= u64::from(lives);
+        if lives {
+            self.with_lifetime -= self.one_in;
+        }
         if !self.policy.all_keys || lives {
-            self.other_table.remove();
+            self.other_table.remove(self.one_in);
+        }
+        if self.one_in > 1 {
+            self.note_gone(&entry);
         }
     }
 
@@ -154,11 +177,15 @@ impl Contents {
 
     #[cold]
     fn evict(&mut self, now: u64) -> bool {
-        for _ in 0..EVICTIONS_PER_COMMAND {
+        for _ in 0..EVICTIONS_PER_COMMAND.div_ceil(self.one_in) {
             let clock = now + self.clock_offset_nanos;
             let Some(victim) = self.policy.victim(&mut self.evictable, clock) else { return false };
+            let expires = self.evictable.at(victim).expires;
             self.drop_evictable(victim);
-            self.counts.evictions += 1;
+            self.counts.evictions += self.one_in;
+            if self.one_in > 1 {
+                self.evict_heads(expires);
+            }
             if self.used_bytes() <= self.max_bytes {
                 break;
             }
@@ -171,33 +198,45 @@ impl Contents {
         if !self.make_room(now) {
             return false;
         }
-        let clock = now + self.clock_offset_nanos;
-        let bytes = u32::try_from(bytes).expect("no value is larger than 64 MiB");
         let expires = expires.unwrap_or(Entry::NEVER);
+        if self.one_in > 1 && self.write_head(key, bytes, expires) {
+            return true;
+        }
+        let clock = now + self.clock_offset_nanos;
+        let bytes = u32::try_from(bytes * self.one_in).unwrap_or(u32::MAX);
         let lives = expires != Entry::NEVER;
         // A SET goes to the dictionary of all keys four times and to that of lifetimes twice (t_string.c, db.c), and
         // moves a bucket each time; the rest of it does so once, or twice.
         if self.policy.all_keys {
             self.evictable.move_buckets(2);
-            self.other_table.move_buckets(1);
+            self.other_table.move_buckets(self.one_in);
         } else {
-            self.other_table.move_buckets(3);
+            self.other_table.move_buckets(3 * self.one_in);
         }
         if let Some(place) = self.evictable.find(key) {
             let old = *self.evictable.at(place);
             if old.expires < now || !lives && !self.policy.all_keys {
                 // A key that has expired is deleted first; one without a lifetime moves to where nothing evicts it.
                 self.drop_evictable(place);
-                self.counts.expired += u64::from(old.expires < now);
+                if old.expires < now {
+                    self.counts.expired += self.one_in;
+                }
             } else {
                 let used = self.policy.overwritten(old.used, clock);
                 let entry = self.evictable.at_mut(place);
                 (entry.expires, entry.bytes, entry.used) = (expires, bytes, used);
                 self.record_bytes = self.record_bytes + u64::from(bytes) - u64::from(old.bytes);
                 let lived = old.expires != Entry::NEVER;
-                self.with_lifetime = self.with_lifetime + u64::from(lives) - u64::from(lived);
-                if self.policy.all_keys && lives != lived {
-                    self.note_in_other_table(lives);
+                if lives != lived {
+                    self.with_lifetime =
+                        self.with_lifetime + self.one_in * u64::from(lives) - self.one_in * u64::from(lived);
+                    if self.policy.all_keys {
+                        self.note_in_other_table(lives);
+                    }
+                }
+                if self.one_in > 1 {
+                    self.note_gone(&old);
+                    self.note_come(key, expires);
                 }
                 return true;
             }
@@ -206,9 +245,12 @@ impl Contents {
         {
             let old = self.kept.remove(place);
             self.record_bytes -= u64::from(old.bytes);
-            self.other_table.remove();
+            self.other_table.remove(self.one_in);
+            if self.one_in > 1 {
+                self.note_gone(&old);
+            }
         }
-        let room = self.max_bytes.saturating_sub(self.used_bytes());
+        let room = self.max_bytes.saturating_sub(self.used_bytes()) / self.one_in;
         let entry = Entry::new(key, expires, bytes, self.policy.created(clock));
         if lives || self.policy.all_keys {
             self.evictable.insert(entry, |more| more <= room);
@@ -216,9 +258,14 @@ impl Contents {
             self.kept.insert(entry, |_| true);
         }
         self.record_bytes += u64::from(bytes);
-        self.with_lifetime += u64::from(lives);
+        if lives {
+            self.with_lifetime += self.one_in;
+        }
         if !self.policy.all_keys || lives {
             self.note_in_other_table(true);
+        }
+        if self.one_in > 1 {
+            self.note_come(key, expires);
         }
         true
     }
@@ -226,9 +273,9 @@ impl Contents {
     fn note_in_other_table(&mut self, comes: bool) {
         if comes {
             let room = self.max_bytes.saturating_sub(self.used_bytes());
-            self.other_table.insert(|more| more <= room);
+            self.other_table.insert(self.one_in, |more| more <= room);
         } else {
-            self.other_table.remove();
+            self.other_table.remove(self.one_in);
         }
     }
 
@@ -252,6 +299,8 @@ impl Contents {
         self.other_table = Table::loaded(if self.policy.all_keys { 0 } else { self.persistent_keys });
         self.cycle = Cycle::default();
         self.policy.forget();
+        self.spaces.iter_mut().flatten().for_each(|space| space.lose_all());
+        self.deadlines = Deadlines::default();
     }
 }
 

@@ -161,7 +161,7 @@ impl Dict {
 
     /// The same without a step of moving.
     #[inline]
-    fn look(&self, key: u64) -> Option<u32> {
+    pub(crate) fn look(&self, key: u64) -> Option<u32> {
         let hash = hash(key);
         for table in &self.tables {
             if table.is_empty() {
@@ -273,7 +273,7 @@ impl Dict {
         self.tables[table].len().checked_sub(1)
     }
 
-    #[cfg(test)]
+    /// All entries, in no order that means anything but always the same.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         let buckets = (0..2).flat_map(|t| (0..self.tables[t].len()).map(move |b| (t, b)));
         buckets.flat_map(|(t, b)| self.chain(t, b)).map(|place| self.at(place))

@@ -1,14 +1,20 @@
 //! A keyspace as its store sees it: numbers of keys, and what each takes of memory.
 //!
-//! Keys of cache keyspaces are followed one by one. Persistent keyspaces are always complete while the store is up, so
-//! they need no identity: they hold a fixed amount of memory, summed exactly up to a million keys and beyond that estimated
-//! from a million of them.
+//! Keys of cache keyspaces are followed one by one, or one in so many of them (see `sampled`). Persistent keyspaces are
+//! always complete while the store is up, so they need no identity: they hold a fixed amount of memory, summed exactly up
+//! to a million keys and beyond that estimated from a million of them.
 
 use scenarios::memory;
-use scenarios::plan::Draws;
+use scenarios::plan::{Draws, RequestId};
 use scenarios::scenario::{Keyspace, KeyspaceId};
+use scenarios::units::Seed;
 
-use super::contents::Contents;
+use super::contents::{Contents, Rules};
+use super::sampled::Space;
+use super::wide::{Found, name};
+
+/// Where only some keys are followed, for how many keys there must be room for each one of the head.
+const ROOM_PER_HEAD: u64 = 16;
 
 /// Persistent keyspaces up to this size have their memory summed key by key; of larger ones, so many keys are looked at.
 const SUMMED_KEYS: u64 = 1_000_000;
@@ -24,7 +30,7 @@ impl Keys {
     /// The number by which a store knows a key.
     #[inline]
     pub(crate) fn name(&self, key: u64) -> u64 {
-        (self.id.index() as u64 + 1) << 48 | key
+        name(self.id.index(), key)
     }
 
     /// The length of `name:key`.
@@ -53,10 +59,141 @@ impl Keys {
             contents.stand(self.keyspace.keys, self.total_bytes(draws));
             return;
         }
-        for key in (0..self.keyspace.prefill).rev() {
+        let fill = |contents: &mut Contents, key| {
             let expires = draws.prefill_ttl(self.id, &self.keyspace, key).map(|ttl| ttl.as_nanos());
             // A store that is full before it has a key to evict keeps what it has.
             contents.write(self.name(key), self.record_bytes(draws, key), expires, 0);
+        };
+        match contents.space(self.id.index()).cloned() {
+            Some(space) => space.followed_below(self.keyspace.prefill).for_each(|key| fill(contents, key)),
+            None => (0..self.keyspace.prefill).rev().for_each(|key| fill(contents, key)),
         }
+    }
+
+    /// Has the store follow one key in so many, where that is more than one. What stands is there already.
+    pub(crate) fn follow(
+        &self,
+        contents: &mut Contents,
+        rules: &Rules,
+        one_in: u64,
+        seed: Seed,
+        draws: &Draws,
+    ) {
+        if one_in == 1 {
+            return;
+        }
+        // A key of the head must be far too popular to be evicted.
+        let record = (0..100).map(|key| self.record_bytes(draws, key)).sum::<u64>() / 100;
+        let room = rules.max_bytes.saturating_sub(contents.used_bytes()) / record;
+        let space = Space::new(&self.keyspace, self.id.index() as u64, one_in, room / ROOM_PER_HEAD, seed);
+        contents.follow(self.id.index(), space, one_in);
+    }
+
+    /// GET or MGET of a request's first `count` keys. Keys that are not there are pushed to `missed`, but for those that
+    /// are not followed.
+    #[inline]
+    pub(crate) fn read(
+        &self,
+        contents: &mut Contents,
+        draws: &Draws,
+        id: RequestId,
+        count: u32,
+        now: u64,
+        missed: &mut Vec<u64>,
+    ) -> Found {
+        let place = self.id.index();
+        if contents.space(place).is_some() {
+            return match count {
+                1 => {
+                    let key = draws.keys(id, self.id).next().expect("keys have no end");
+                    contents.read_one(place, key, now, missed)
+                }
+                _ => contents.read_some(place, id.0, count, now, missed),
+            };
+        }
+        missed.extend(draws.keys(id, self.id).take(count as usize));
+        contents.touch(missed.iter().map(|&key| self.name(key)));
+        missed.retain(|&key| !contents.read(self.name(key), now));
+        Found { hits: count - missed.len() as u32, others: 0 }
+    }
+
+    /// Those of a request's first `count` keys that count in memory, in order.
+    pub(crate) fn chosen(
+        &self,
+        contents: &Contents,
+        draws: &Draws,
+        id: RequestId,
+        count: u32,
+        chosen: &mut Vec<u64>,
+    ) {
+        let place = self.id.index();
+        if self.keyspace.persistent {
+            // They are there, and of the same size as before.
+        } else if count > 1 && contents.space(place).is_some() {
+            contents.choose_written(place, id.0, count, chosen);
+        } else {
+            let followed = |key: &u64| contents.is_followed(place, *key);
+            chosen.extend(draws.keys(id, self.id).take(count as usize).filter(followed));
+        }
+    }
+
+    /// SET of a key by a request; false where memory does not allow it.
+    pub(crate) fn write(
+        &self,
+        contents: &mut Contents,
+        draws: &Draws,
+        id: RequestId,
+        key: u64,
+        now: u64,
+    ) -> bool {
+        let ttl = draws.ttl(id, &self.keyspace, key);
+        let expires = ttl.map(|ttl| now + ttl.as_nanos());
+        contents.write(self.name(key), self.record_bytes(draws, key), expires, now)
+    }
+}
+
+/// What a call missed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Missed {
+    /// Keys, by number.
+    pub(crate) keys: Vec<u64>,
+    /// Further keys, which are not followed.
+    pub(crate) others: u32,
+}
+
+impl Missed {
+    pub(crate) fn len(&self) -> u64 {
+        self.keys.len() as u64 + u64::from(self.others)
+    }
+}
+
+/// Lists of what calls missed, used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    lists: Vec<Missed>,
+    free: Vec<u32>,
+}
+
+impl Lists {
+    /// An empty list.
+    pub(crate) fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.lists.push(Missed::default());
+            self.lists.len() as u32 - 1
+        })
+    }
+
+    pub(crate) fn give_back(&mut self, list: u32) {
+        self.lists[list as usize].keys.clear();
+        self.free.push(list);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        self.lists.len() - self.free.len()
+    }
+
+    pub(crate) fn get(&mut self, list: u32) -> &mut Missed {
+        &mut self.lists[list as usize]
     }
 }

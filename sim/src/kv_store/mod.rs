@@ -6,7 +6,10 @@ mod contents;
 pub(crate) mod dict;
 mod expiry;
 mod keyspace;
+mod sampled;
 mod table;
+mod wide;
+mod zeta;
 
 use results::sample::{EVICTIONS, EXPIRED, HITS, KEYS, KEYS_WITH_TTL, MEMORY_BYTES, MISSES};
 use scenarios::Scenario;
@@ -21,7 +24,7 @@ use crate::world::{Timer, World};
 
 pub use contents::{Contents, KvCounts, Rules};
 pub use expiry::EXPIRY_NANOS;
-pub(crate) use keyspace::Keys;
+pub(crate) use keyspace::{Keys, Lists};
 
 #[derive(Debug)]
 pub(crate) struct KvStore {
@@ -60,12 +63,19 @@ impl KvStore {
             samples: store.samples,
             clock_offset_nanos: 0,
         };
-        let prefilled = world.keys.iter().filter(mine).map(|k| k.keyspace.prefill as usize).sum();
+        let prefilled: usize = world.keys.iter().filter(mine).map(|k| k.keyspace.prefill as usize).sum();
         let stream = Stream::new(world.seed, EVICTION, id.index() as u64);
-        let mut contents = Contents::new(&rules, prefilled, stream);
+        let one_in = world.sampling.one_in(world.keys.iter().filter(mine).map(|k| &k.keyspace));
+        let mut contents = Contents::new(&rules, prefilled / one_in as usize, stream);
         let (persistent, cached): (Vec<&Keys>, Vec<&Keys>) =
             world.keys.iter().filter(mine).partition(|k| k.keyspace.persistent);
-        for keys in persistent.into_iter().chain(cached) {
+        for keys in persistent {
+            keys.prefill(&mut contents, &world.draws);
+        }
+        for keys in &cached {
+            keys.follow(&mut contents, &rules, one_in, world.seed, &world.draws);
+        }
+        for keys in cached {
             keys.prefill(&mut contents, &world.draws);
         }
         // Evictions of the prefill are no part of the run.
@@ -157,7 +167,7 @@ impl World {
         }
         let (commands, keys) = match self.steps[usize::from(call.step)].op {
             Op::Get { .. } if call.stage == FILLING => {
-                let fills = self.missed.get(call.missed).len() as u64;
+                let fills = self.missed.get(call.missed).len();
                 (fills, fills)
             }
             Op::Get { count, .. } => (1, u64::from(count)),
@@ -216,24 +226,15 @@ impl World {
                     contents.counts.hits += u64::from(count);
                     return Flow::Done;
                 }
-                let mut list = NONE;
-                let mut hits = 0;
                 self.scratch.clear();
-                self.scratch.extend(self.draws.keys(call.id, keys.id).take(count as usize));
-                contents.touch(self.scratch.iter().map(|&key| keys.name(key)));
-                for &key in &self.scratch {
-                    if contents.read(keys.name(key), self.now) {
-                        hits += 1;
-                    } else if miss.is_some() {
-                        if list == NONE {
-                            list = self.missed.take();
-                        }
-                        self.missed.get(list).push(key);
-                    }
-                }
-                contents.counts.hits += hits;
-                contents.counts.misses += u64::from(count) - hits;
-                if list != NONE {
+                let found = keys.read(contents, &self.draws, call.id, count, self.now, &mut self.scratch);
+                contents.counts.hits += u64::from(found.hits);
+                contents.counts.misses += u64::from(count - found.hits);
+                if found.hits < count && miss.is_some() {
+                    let list = self.missed.take();
+                    let missed = self.missed.get(list);
+                    missed.keys.extend_from_slice(&self.scratch);
+                    missed.others = found.others;
                     self.calls[slot].missed = list;
                     self.calls[slot].stage = MISSED;
                 }
@@ -241,27 +242,24 @@ impl World {
             }
             Op::Get { keyspace, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
-                for &key in self.missed.get(call.missed).iter() {
-                    let ttl = self.draws.ttl(call.id, &keys.keyspace, key);
-                    let expires = ttl.map(|ttl| self.now + ttl.as_nanos());
+                contents.make_room(self.now);
+                for &key in &self.missed.get(call.missed).keys {
                     // A fill that the store refuses is no failure of the request.
-                    contents.write(keys.name(key), keys.record_bytes(&self.draws, key), expires, self.now);
+                    keys.write(contents, &self.draws, call.id, key, self.now);
                 }
                 self.forget_missed(slot);
                 Flow::Done
             }
             Op::Set { keyspace, count, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
-                for key in self.draws.keys(call.id, keys.id).take(count as usize) {
-                    let good = if keys.keyspace.persistent {
-                        // The same size as before.
-                        contents.make_room(self.now)
-                    } else {
-                        let ttl = self.draws.ttl(call.id, &keys.keyspace, key);
-                        let expires = ttl.map(|ttl| self.now + ttl.as_nanos());
-                        contents.write(keys.name(key), keys.record_bytes(&self.draws, key), expires, self.now)
-                    };
-                    if !good {
+                self.scratch.clear();
+                keys.chosen(contents, &self.draws, call.id, count, &mut self.scratch);
+                // Where nothing is written that counts, the limit does all the same.
+                if !contents.make_room(self.now) {
+                    return Flow::Failed;
+                }
+                for &key in &self.scratch {
+                    if !keys.write(contents, &self.draws, call.id, key, self.now) {
                         return Flow::Failed;
                     }
                 }

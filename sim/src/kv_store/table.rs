@@ -41,9 +41,9 @@ impl Table {
         }
     }
 
-    /// A key comes in. The table may grow where `allowed` says so of the bytes that it takes.
-    pub(crate) fn insert(&mut self, allowed: impl FnOnce(u64) -> bool) {
-        self.move_buckets(1);
+    /// So many keys come in. The table may grow where `allowed` says so of the bytes that it takes.
+    pub(crate) fn insert(&mut self, keys: u64, allowed: impl FnOnce(u64) -> bool) {
+        self.move_buckets(keys);
         if self.buckets == 0 {
             self.buckets = FEWEST;
         } else if self.moving.is_none() && self.keys >= self.buckets {
@@ -52,13 +52,13 @@ impl Table {
                 self.moving = Some((grown, 0));
             }
         }
-        self.keys += 1;
+        self.keys += keys;
     }
 
-    /// A key goes.
-    pub(crate) fn remove(&mut self) {
-        self.move_buckets(1);
-        self.keys -= 1;
+    /// So many keys go.
+    pub(crate) fn remove(&mut self, keys: u64) {
+        self.move_buckets(keys);
+        self.keys -= keys;
     }
 
     /// Shrinks a table of which less than a tenth is used.
@@ -79,7 +79,7 @@ mod tests {
         let (mut table, mut dict) = (Table::default(), Dict::default());
         for key in 1..=50_000 {
             let allowed = |_| key % 3 == 0;
-            table.insert(allowed);
+            table.insert(1, allowed);
             dict.insert(Entry::new(key, 0, 0, 0), allowed);
             if !table.is_moving() && !dict.is_moving() {
                 assert_eq!(table.bytes(), dict.buckets() as u64 * 8, "{key} keys");

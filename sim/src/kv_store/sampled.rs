@@ -1,0 +1,328 @@
+//! Following one key in so many: what makes a store of a hundred million keys and reads of a hundred of them cheap.
+//!
+//! After spatial sampling (Waldspurger et al., "Efficient MRC construction with SHARDS", FAST 2015), with two changes for
+//! laws of popularity as steep as Zipf's. The most popular keys, the *head*, are all known by themselves: such a key is
+//! there whenever its time is not over, as it is asked for far too often to be evicted for lack of use. The others, in
+//! order of popularity, form blocks of `one_in` neighbours, of which one, the *followed* key, lives in the store under the
+//! full rules, weighing as much as its whole block. The rest of a block is there when its followed key is.
+//!
+//! A request of n keys then draws how many of them are followed ones, which, and how many of the others are missed: their
+//! chance is the share of popularity that is not there. All of it comes from the request's own stream. Exact are the
+//! policy's rules, the followed keys' reads and memory; what sampling costs is the noise of a store of 1/`one_in` of the
+//! keys, and that neighbours are missed together. Which keys a request of several asks for is not what another world
+//! draws for it; a request for a single key asks for the very one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::{Keyspace, Popularity};
+use scenarios::units::Seed;
+
+use super::zeta::Zeta;
+
+const KEYS: Purpose = Purpose::named("sim-sampled-keys");
+const FOLLOWED: Purpose = Purpose::named("sim-followed-key");
+/// The head has this many keys for each key that a followed one stands for, at most.
+const HEAD_BLOCKS: u64 = 64;
+/// Shares of popularity are counted in units of 2^-62, so that sums are exact.
+const UNIT: f64 = (1_u64 << 62) as f64;
+/// A key of the head that is not there.
+const ABSENT: u64 = 0;
+
+/// A keyspace of which some keys are followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Space {
+    zeta: Zeta,
+    keys: u64,
+    head: u64,
+    one_in: u64,
+    seed: Seed,
+    place: u64,
+    /// The chance that a draw is of a followed key.
+    followed: f64,
+    /// The popularity of the tail, and of that part of it which is there.
+    tail_share: u64,
+    held_share: u64,
+    /// When each key of the head expires; its popularity; that of those which are not there, and who they are.
+    head_expires: Vec<u64>,
+    head_bytes: Vec<u32>,
+    head_shares: Vec<u64>,
+    absent_share: u64,
+    absent: Vec<u32>,
+}
+
+impl Space {
+    /// A keyspace, the `place`-th of the scenario, with one key in `one_in` followed and a head of at most `head` keys.
+    pub(crate) fn new(keyspace: &Keyspace, place: u64, one_in: u64, head: u64, seed: Seed) -> Self {
+        let exponent = match keyspace.popularity {
+            Popularity::Zipf { exponent } => exponent,
+            _ => 0.0,
+        };
+        let keys = keyspace.keys;
+        let head = head.min(HEAD_BLOCKS * one_in).min(keys);
+        let zeta = Zeta::new(keys, head, exponent);
+        let head_shares: Vec<u64> = (0..head).map(|rank| (zeta.share(rank as f64) * UNIT) as u64).collect();
+        let mut space = Self {
+            tail_share: 0,
+            held_share: 0,
+            followed: 0.0,
+            head_expires: vec![ABSENT; head as usize],
+            head_bytes: vec![0; head as usize],
+            absent_share: head_shares.iter().sum(),
+            absent: (0..head as u32).collect(),
+            head_shares,
+            zeta,
+            keys,
+            head,
+            one_in,
+            seed,
+            place,
+        };
+        let tail = 1.0 - space.absent_share as f64 / UNIT;
+        space.tail_share = (tail.max(0.0) * UNIT) as u64;
+        space.followed = tail.max(0.0) / one_in as f64;
+        space
+    }
+
+    pub(crate) fn is_head(&self, key: u64) -> bool {
+        key < self.head
+    }
+
+    /// The followed key of a key's block.
+    #[inline]
+    pub(crate) fn follower(&self, key: u64) -> u64 {
+        let block = (key - self.head) / self.one_in;
+        let first = self.head + block * self.one_in;
+        let width = self.one_in.min(self.keys - first);
+        first + Stream::new(self.seed, FOLLOWED.of(self.place), block).below(width)
+    }
+
+    /// The followed keys and the head below a number, from the highest on.
+    pub(crate) fn followed_below(&self, keys: u64) -> impl Iterator<Item = u64> + '_ {
+        let blocks = keys.saturating_sub(self.head).div_ceil(self.one_in);
+        let tail = (0..blocks).rev().map(|block| self.follower(self.head + block * self.one_in));
+        tail.filter(move |key| *key < keys).chain((0..self.head.min(keys)).rev())
+    }
+
+    /// What the popularity of a followed key's block is.
+    #[inline]
+    fn weight(&self, key: u64) -> u64 {
+        let first = self.head + (key - self.head) / self.one_in * self.one_in;
+        let width = self.one_in.min(self.keys - first) as f64;
+        (self.zeta.share(first as f64 + (width - 1.0) / 2.0) * width * UNIT) as u64
+    }
+
+    /// A followed key has come.
+    #[inline]
+    pub(crate) fn comes(&mut self, key: u64) {
+        self.held_share += self.weight(key);
+    }
+
+    /// A followed key has gone, or its time is over.
+    #[inline]
+    pub(crate) fn goes(&mut self, key: u64) {
+        self.held_share -= self.weight(key);
+    }
+
+    /// Whether a key of the head is there.
+    #[inline]
+    pub(crate) fn has_head(&self, key: u64) -> bool {
+        self.head_expires[key as usize] != ABSENT
+    }
+
+    pub(crate) fn head_expires(&self, key: u64) -> u64 {
+        self.head_expires[key as usize]
+    }
+
+    /// A key of the head is written; whether it was not there.
+    pub(crate) fn write_head(&mut self, key: u64, expires: u64, bytes: u32) -> bool {
+        self.head_bytes[key as usize] = bytes;
+        let old = std::mem::replace(&mut self.head_expires[key as usize], expires);
+        if old != ABSENT {
+            return false;
+        }
+        self.absent_share -= self.head_shares[key as usize];
+        let place = self.absent.iter().position(|k| u64::from(*k) == key).expect("it is absent");
+        self.absent.swap_remove(place);
+        true
+    }
+
+    /// A key of the head goes; what it took of memory.
+    pub(crate) fn lose_head(&mut self, key: u64) -> u32 {
+        self.head_expires[key as usize] = ABSENT;
+        self.absent_share += self.head_shares[key as usize];
+        self.absent.push(key as u32);
+        self.head_bytes[key as usize]
+    }
+
+    /// A key of the head that expires before this.
+    pub(crate) fn head_before(&self, expires: u64) -> Option<u64> {
+        let there = |at: &u64| *at != ABSENT && *at < expires;
+        self.head_expires.iter().position(there).map(|key| key as u64)
+    }
+
+    /// All keys go.
+    pub(crate) fn lose_all(&mut self) {
+        self.held_share = 0;
+        self.head_expires.fill(ABSENT);
+        self.absent_share = self.head_shares.iter().sum();
+        self.absent = (0..self.head as u32).collect();
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// How many of the head are there.
+    pub(crate) fn heads(&self) -> u64 {
+        self.head - self.absent.len() as u64
+    }
+
+    /// What a request of `count` keys draws.
+    #[inline]
+    pub(crate) fn draw(&self, request: u64, count: u32) -> Draw {
+        let mut stream = Stream::new(self.seed, KEYS.of(self.place), request);
+        let followed = binomial(&mut stream, count, self.followed);
+        Draw { stream, followed, others: count - followed }
+    }
+
+    /// The next followed key of a draw, by popularity.
+    #[inline]
+    pub(crate) fn next_followed(&self, draw: &mut Draw) -> u64 {
+        let rank = self.zeta.tail_rank(draw.stream.unit());
+        self.follower(rank.clamp(self.head, self.keys - 1))
+    }
+
+    /// How many of a draw's other keys are not there; those of the head among them are pushed to `heads`, and not counted.
+    #[inline]
+    pub(crate) fn missed(&self, draw: &mut Draw, heads: &mut Vec<u64>) -> u32 {
+        let unfollowed = 1.0 - 1.0 / self.one_in as f64;
+        let tail = self.tail_share.saturating_sub(self.held_share) as f64 / UNIT * unfollowed;
+        let head = self.absent_share as f64 / UNIT;
+        let chance = (tail + head) / (1.0 - self.followed);
+        let missed = binomial(&mut draw.stream, draw.others, chance);
+        if self.absent_share == 0 {
+            return missed;
+        }
+        let of_head = binomial(&mut draw.stream, missed, head / (tail + head));
+        heads.extend((0..of_head).map(|_| self.absent_head(&mut draw.stream)));
+        missed - of_head
+    }
+
+    /// A key of the head that is not there, by popularity.
+    fn absent_head(&self, stream: &mut Stream) -> u64 {
+        let mut at = stream.below(self.absent_share);
+        for &key in &self.absent {
+            let share = self.head_shares[key as usize];
+            if at < share {
+                return u64::from(key);
+            }
+            at -= share;
+        }
+        u64::from(*self.absent.last().expect("a share is absent, so a key is"))
+    }
+
+    /// Any key of the head that is there.
+    pub(crate) fn any_head(&self, stream: &mut Stream) -> Option<u64> {
+        if self.heads() == 0 {
+            return None;
+        }
+        loop {
+            let key = stream.below(self.head);
+            if self.has_head(key) {
+                return Some(key);
+            }
+        }
+    }
+}
+
+/// What a request draws of a keyspace: how many of its keys are followed ones, and how many are not.
+#[derive(Clone, Debug)]
+pub(crate) struct Draw {
+    stream: Stream,
+    pub(crate) followed: u32,
+    pub(crate) others: u32,
+}
+
+/// When followed keys expire: their block's popularity is there until then, not until somebody finds out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deadlines {
+    heap: BinaryHeap<Reverse<(u64, u64)>>,
+    /// All deadlines before this are dealt with.
+    pub(crate) until: u64,
+}
+
+impl Deadlines {
+    #[inline]
+    pub(crate) fn push(&mut self, expires: u64, key: u64) {
+        self.heap.push(Reverse((expires, key)));
+    }
+
+    /// The next deadline before `now`: when, and of which key. It may not be its deadline any more.
+    #[inline]
+    pub(crate) fn next(&mut self, now: u64) -> Option<(u64, u64)> {
+        match self.heap.peek() {
+            Some(&Reverse((expires, key))) if expires < now => {
+                self.heap.pop();
+                Some((expires, key))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether most of them are of keys that have gone, where so many are there.
+    pub(crate) fn is_stale(&self, keys: usize) -> bool {
+        self.heap.len() > 2 * keys + 1_024
+    }
+
+    pub(crate) fn replace(&mut self, deadlines: impl Iterator<Item = (u64, u64)>) {
+        self.heap = deadlines.map(Reverse).collect();
+    }
+}
+
+/// How many of `trials` succeed, each with this chance.
+#[inline]
+pub(crate) fn binomial(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
+    if chance <= 0.0 || trials == 0 {
+        return 0;
+    }
+    if chance >= 1.0 {
+        return trials;
+    }
+    if f64::from(trials) * chance < 3.0 {
+        // By inversion, from zero upward (Devroye, "Non-Uniform Random Variate Generation", X.4.3).
+        let odds = chance / (1.0 - chance);
+        let mut mass = (f64::from(trials) * (-chance).ln_1p()).exp();
+        let (mut left, mut successes) = (stream.unit() - mass, 0);
+        while left >= 0.0 && successes < trials {
+            mass *= odds * f64::from(trials - successes) / f64::from(successes + 1);
+            successes += 1;
+            left -= mass;
+        }
+        return successes;
+    }
+    // Sixty-four trials at a time: a uniform number is below the chance if it is so at the first bit in which they differ.
+    let bits = (chance * (1_u64 << 53) as f64) as u64;
+    let (mut successes, mut trials) = (0, trials);
+    while trials > 0 {
+        let mut undecided = if trials >= 64 { u64::MAX } else { (1 << trials) - 1 };
+        trials = trials.saturating_sub(64);
+        let mut bit = 53;
+        while undecided != 0 && bit > 0 {
+            bit -= 1;
+            let drawn = stream.next_bits();
+            if bits >> bit & 1 == 1 {
+                successes += (undecided & !drawn).count_ones();
+                undecided &= drawn;
+            } else {
+                undecided &= !drawn;
+            }
+        }
+    }
+    successes
+}
+
+#[cfg(test)]
+#[path = "sampled_tests.rs"]
+mod tests;

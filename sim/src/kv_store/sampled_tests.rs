@@ -1,0 +1,145 @@
+use scenarios::plan::zipf::Zipf;
+use scenarios::scenario::Eviction;
+
+use super::*;
+use crate::kv_store::contents::{Contents, Rules};
+use crate::kv_store::wide::name;
+
+fn space(keys: u64, exponent: f64, one_in: u64, head: u64) -> Space {
+    let text = format!(
+        r#"
+title = "One keyspace"
+[run]
+duration = "1s"
+[hosts.a]
+[components.s]
+kind = "service"
+host = "a"
+[components.k]
+kind = "kv-store"
+host = "a"
+[keyspaces.c]
+in = "k"
+keys = {keys}
+popularity = "zipf({exponent})"
+value = "100B"
+[requests.r]
+path = "/"
+[traffic.t]
+to = "s"
+mix = {{ r = 1 }}
+executor = "constant-arrival-rate"
+rate = "1/s"
+"#
+    );
+    let scenario = scenarios::Scenario::parse("test.toml", text).expect("the scenario is valid");
+    Space::new(&scenario.keyspaces[0], 0, one_in, head, Seed(1))
+}
+
+#[test]
+fn binomial_draws_have_the_law_s_mean_and_variance() {
+    for (trials, chance) in [(1, 0.3), (100, 0.012), (100, 0.2), (64, 0.5), (130, 0.9), (8, 0.999)] {
+        let mut stream = Stream::new(Seed(2), Purpose::named("binomial-test"), u64::from(trials));
+        let n = 200_000;
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for _ in 0..n {
+            let x = f64::from(binomial(&mut stream, trials, chance));
+            sum += x;
+            squares += x * x;
+        }
+        let n = f64::from(n);
+        let (mean, expected) = (sum / n, f64::from(trials) * chance);
+        let variance = expected * (1.0 - chance);
+        assert!((mean - expected).abs() < 5.0 * (variance / n).sqrt(), "{trials} × {chance}: mean {mean}");
+        let found = squares / n - mean * mean;
+        assert!((found / variance - 1.0).abs() < 0.05, "{trials} × {chance}: variance {found}, {variance}");
+    }
+    let mut stream = Stream::new(Seed(2), Purpose::named("binomial-test"), 0);
+    assert_eq!((binomial(&mut stream, 9, 0.0), binomial(&mut stream, 9, 1.0)), (0, 9));
+}
+
+#[test]
+fn shares_add_up_to_one_and_ranks_of_the_tail_follow_them() {
+    for exponent in [0.6, 0.9, 1.0, 1.3] {
+        let space = space(1_000_000, exponent, 64, 4_096);
+        let blocks = (1_000_000_u64 - 4_096).div_ceil(64);
+        let tail: u64 = (0..blocks).map(|b| space.weight(space.follower(4_096 + 64 * b))).sum();
+        let whole = (tail + space.absent_share) as f64 / UNIT;
+        assert!((whole - 1.0).abs() < 1e-4, "exponent {exponent}: {whole}");
+        let mut stream = Stream::new(Seed(2), Purpose::named("zeta-test"), 0);
+        let n = 100_000;
+        let mut below =
+            |limit: u64| (0..n).filter(|_| space.zeta.tail_rank(stream.unit()) < limit).count() as f64;
+        let share = below(100_000) / f64::from(n);
+        let zipf = Zipf::new(1_000_000, exponent);
+        let mut stream = Stream::new(Seed(2), Purpose::named("zeta-test"), 1);
+        let ranks: Vec<u64> = (0..n).map(|_| zipf.sample(&mut stream)).filter(|k| *k >= 4_096).collect();
+        let expected = ranks.iter().filter(|k| **k < 100_000).count() as f64 / ranks.len() as f64;
+        assert!((share - expected).abs() < 0.01, "exponent {exponent}: {share}, expected {expected}");
+    }
+}
+
+#[test]
+fn followed_keys_are_one_of_each_block() {
+    let space = space(10_000, 0.9, 64, 1_000);
+    let followed: Vec<u64> = space.followed_below(10_000).collect();
+    assert_eq!(followed.len() as u64, 1_000 + (10_000_u64 - 1_000).div_ceil(64));
+    assert!(followed.windows(2).all(|pair| pair[0] > pair[1]), "the most popular comes last");
+    assert!(followed.iter().filter(|k| **k >= 1_000).all(|k| space.follower(*k) == *k));
+}
+
+/// Hit ratios over the second half of reads of `width` keys each, missed keys being written back.
+fn hit_ratio(one_in: u64, width: u32, lifetime: u64, eviction: Eviction) -> f64 {
+    const KEYS: u64 = 1_000_000;
+    let rules = Rules { max_bytes: 12_000_000, eviction, samples: 5, clock_offset_nanos: 0 };
+    let stream = Stream::new(Seed(1), Purpose::named("sampled-test"), one_in);
+    let mut contents = Contents::new(&rules, 0, stream);
+    if one_in > 1 {
+        contents.follow(0, space(KEYS, 0.9, one_in, 4_096), one_in);
+    }
+    let zipf = Zipf::new(KEYS, 0.9);
+    let mut stream = Stream::new(Seed(1), Purpose::named("sampled-trace"), 0);
+    let requests = 1_500_000 / u64::from(width);
+    let (mut hits, mut missed) = (0, Vec::new());
+    for request in 0..requests {
+        let now = request * u64::from(width) * 50_000;
+        if now / 100_000_000 != (now + u64::from(width) * 50_000) / 100_000_000 {
+            contents.tick(now);
+        }
+        contents.make_room(now);
+        missed.clear();
+        let found = if one_in == 1 {
+            missed.extend((0..width).map(|_| zipf.sample(&mut stream)));
+            missed.retain(|key| !contents.read(name(0, *key), now));
+            width - missed.len() as u32
+        } else if width == 1 {
+            contents.read_one(0, zipf.sample(&mut stream), now, &mut missed).hits
+        } else {
+            contents.read_some(0, request, width, now, &mut missed).hits
+        };
+        if request >= requests / 2 {
+            hits += u64::from(found);
+        }
+        for &key in &missed {
+            contents.write(name(0, key), 200, Some(now + lifetime), now);
+        }
+    }
+    hits as f64 / (u64::from(width) * (requests - requests / 2)) as f64
+}
+
+#[test]
+fn following_one_key_in_sixteen_hits_as_following_all() {
+    let day = 86_400_000_000_000;
+    for (width, lifetime, eviction) in [
+        (100, day, Eviction::VolatileLru),
+        (100, 30_000_000_000, Eviction::VolatileLru),
+        (1, 30_000_000_000, Eviction::AllkeysLfu),
+        (20, day, Eviction::VolatileRandom),
+    ] {
+        let [exact, sampled] = [1, 16].map(|one_in| hit_ratio(one_in, width, lifetime, eviction));
+        assert!(
+            (exact - sampled).abs() < 0.01,
+            "{eviction:?}, reads of {width}, lifetime {lifetime} ns: {exact:.4}, sampled {sampled:.4}"
+        );
+    }
+}
