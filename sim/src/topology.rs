@@ -23,13 +23,8 @@ use crate::gauge::Gauge;
 use crate::guard::Guards;
 use crate::host::Share;
 use crate::instance::{Instance, Kind};
-<<<<<<< HEAD
-use crate::kv_store::{Keys, KvStore};
-use crate::program;
-=======
 use crate::kv_store::{Keys, KvStore, Lists};
-use crate::program::{Miss, Op, Step as StepOp};
->>>>>>> a7c55c1 (kv-store: one key in so many followed, where there are very many; the table of the comparison with Redis)
+use crate::program;
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;

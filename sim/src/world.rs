@@ -9,11 +9,7 @@ use results::Recorder;
 use scenarios::law::DurationLaw;
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
-<<<<<<< HEAD
-use scenarios::scenario::KeyspaceId;
-=======
-use scenarios::scenario::Sampling;
->>>>>>> a7c55c1 (kv-store: one key in so many followed, where there are very many; the table of the comparison with Redis)
+use scenarios::scenario::{KeyspaceId, Sampling};
 use scenarios::units::Seed;
 
 use crate::balancer::Balancer;
@@ -27,13 +23,8 @@ use crate::fault::FaultPlan;
 use crate::guard::Guards;
 use crate::host::{Cores, Due};
 use crate::instance::Instance;
-<<<<<<< HEAD
-use crate::kv_store::{Keys, KvStore};
-use crate::program::{Range, Step};
-=======
 use crate::kv_store::{Keys, KvStore, Lists};
-use crate::program::Step;
->>>>>>> a7c55c1 (kv-store: one key in so many followed, where there are very many; the table of the comparison with Redis)
+use crate::program::{Range, Step};
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
