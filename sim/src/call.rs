@@ -38,6 +38,8 @@ pub(crate) enum Phase {
     Gate,
     /// The next try of an unanswered SYN.
     Connecting,
+    /// The answer to a SYN, which is on its way.
+    Handshake,
     /// The way to the instance, connected.
     InTransit,
     /// Whatever the instance has too little of; no event.
@@ -66,6 +68,10 @@ pub(crate) enum Phase {
     LentWork,
     /// That service to go on: it is stopped.
     LentDone,
+    /// The way back from a store or an SQL store.
+    FromLeaf,
+    /// The way back: the instance has answered.
+    Returning,
     /// Its stopped instance to go on.
     Parked,
 }
@@ -95,6 +101,8 @@ pub(crate) const DEAD: u16 = 1;
 pub(crate) const ON_CORE: u16 = 2;
 /// The client's connection has to be opened first: the one before it broke.
 pub(crate) const UNOPENED: u16 = 4;
+/// Whoever answered a client's request did not know its session.
+pub(crate) const LOST_SESSION: u16 = 256;
 
 /// It is a check that a connection is enough for.
 pub(crate) const CONNECT_ONLY: u16 = 8;
@@ -106,6 +114,8 @@ pub(crate) const IN_BULKHEAD: u16 = 32;
 pub(crate) const IN_POOL: u16 = 64;
 /// One of its branches has failed.
 pub(crate) const FAILED: u16 = 128;
+/// Its connection is new.
+pub(crate) const FRESH: u16 = 256;
 
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +143,8 @@ pub(crate) struct Call {
     pub(crate) connection: u32,
     /// Its list of missed keys.
     pub(crate) missed: u32,
+    /// The user who waits for the answer to a client's request, if there is one.
+    pub(crate) user: u32,
     /// Its traffic.
     pub(crate) traffic: u16,
     pub(crate) class: ClassId,
@@ -173,6 +185,7 @@ impl Call {
             pool: NONE,
             connection: 0,
             missed: NONE,
+            user: NONE,
             traffic: 0,
             class,
             from: NOWHERE,
@@ -204,7 +217,13 @@ impl Call {
     pub(crate) fn has_arrived(&self) -> bool {
         !matches!(
             self.phase,
-            Phase::Free | Phase::Connection | Phase::ToEntry | Phase::Gate | Phase::Connecting
+            Phase::Free
+                | Phase::Connection
+                | Phase::ToEntry
+                | Phase::Gate
+                | Phase::Connecting
+                | Phase::Handshake
+                | Phase::Returning
         )
     }
 }
@@ -280,6 +299,11 @@ impl Calls {
         place.generation = place.generation.wrapping_add(1);
         place.next = self.free;
         self.free = slot;
+    }
+
+    /// The call in a slot, if there is such a slot.
+    pub(crate) fn get(&self, slot: u32) -> Option<&Call> {
+        self.slots.get(slot as usize)
     }
 
     /// All of them, by slot.

@@ -1,15 +1,16 @@
 //! The clients of one traffic: a bounded set of persistent connections, a counted queue before it, timeouts.
 //!
-//! Open loop: a request comes due whatever became of those before it. Connections are opened before they are needed; one
+//! Open loop: a request comes due whatever became of those before it; `user` has those who wait for answers. Connections are opened before they are needed; one
 //! that breaks is opened again as soon as its instance takes it, and is the last to be used until then.
 
 use std::collections::VecDeque;
 
 use results::{Failure, Outcome};
-use scenarios::scenario::ClassId;
+use scenarios::plan::RequestId;
+use scenarios::scenario::{ClassId, TrafficId};
 use scenarios::units::SimTime;
 
-use crate::call::{CLIENT, Call, Fifo, Phase, UNOPENED};
+use crate::call::{CLIENT, Call, Fifo, LOST_SESSION, NONE, Phase, UNOPENED};
 use crate::front::Due;
 use crate::gauge::Gauge;
 use crate::instance::Answer;
@@ -140,6 +141,8 @@ impl Connections {
 
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// Whether what comes due are sessions.
+    pub(crate) sessions: bool,
     pub(crate) entry: Entry,
     pub(crate) connections: Connections,
     pub(crate) latency: Delay,
@@ -159,21 +162,46 @@ impl World {
     pub(crate) fn come_due(&mut self, due: &Due) {
         let planned = &due.planned;
         self.now = planned.due.as_nanos();
+        if self.clients[planned.traffic.index()].sessions {
+            self.begin_session(due);
+        } else {
+            self.admit(planned.id, planned.class, planned.traffic, Some(due), NONE);
+        }
+        self.drain();
+    }
+
+    /// Sends a request that is due now, or has it wait for a connection, or drops it.
+    #[inline]
+    pub(crate) fn admit(
+        &mut self,
+        id: RequestId,
+        class: ClassId,
+        traffic: TrafficId,
+        drawn: Option<&Due>,
+        user: u32,
+    ) {
         self.counts.due += 1;
-        let traffic = planned.traffic.index();
+        let traffic = traffic.index();
         if self.clients[traffic].connections.any_lost() {
             self.reopen_connections(traffic);
         }
         let client = &mut self.clients[traffic];
-        let mut call = Call::new(planned.id, planned.class, CLIENT, self.now);
-        call.traffic = traffic as u16;
-        (call.step, call.end) = self.classes[planned.class.index()];
+        let mut call = Call::new(id, class, CLIENT, self.now);
+        (call.traffic, call.user) = (traffic as u16, user);
+        (call.step, call.end) = self.classes[class.index()];
         let room = client.in_flight < client.max_in_flight;
         // Where there is no slot either, the simulated machines are out of memory.
         let Some(slot) = room.then(|| self.calls.insert(call)).flatten() else {
-            return self.drop_request(planned.class, planned.due);
+            self.drop_request(class, SimTime::from_nanos(self.now));
+            if user != NONE {
+                self.user_answered(user);
+            }
+            return;
         };
-        self.calls.keep_drawn(slot, due);
+        match drawn {
+            Some(due) => self.calls.keep_drawn(slot, due),
+            None => self.calls[slot].root = slot,
+        }
         client.in_flight += 1;
         self.in_flight += 1;
         match client.connections.take() {
@@ -191,7 +219,6 @@ impl World {
                 client.queue.up(self.now);
             }
         }
-        self.drain();
     }
 
     /// A request is never sent.
@@ -257,7 +284,11 @@ impl World {
         let call = &mut self.calls[slot];
         call.phase = Phase::Connecting;
         let at = call.at;
-        if self.instances[usize::from(at)].killed > 0 {
+        if self.network.active && call.is(UNOPENED) {
+            // The client gives up before the kernel does.
+            self.calls[slot].work = u64::MAX;
+            self.connect(slot);
+        } else if self.instances[usize::from(at)].killed > 0 {
             self.answer(slot, Answer::Refused);
         } else if call.is(UNOPENED) && !self.accepts(at) {
             // The client gives up before the kernel does.
@@ -269,23 +300,12 @@ impl World {
         }
     }
 
-    /// The network address that a request's client has. Each request of an open loop comes from a user of its own.
-    pub(crate) fn address(&self, slot: u32) -> u64 {
-        self.calls[slot].id.0
-    }
-
-    /// The server that a request's cookie names. Whoever makes one request only has none.
-    pub(crate) fn cookie(&self, _slot: u32) -> Option<u16> {
-        None
-    }
-
-    /// The answer to a request sets a cookie.
-    pub(crate) fn set_cookie(&mut self, _slot: u32, _server: u16) {}
-
     /// A client learns what became of its request. The call itself may live on; the caller says.
     #[inline]
     pub(crate) fn settle(&mut self, slot: u32, result: Result<(), Failure>) {
         let call = &self.calls[slot];
+        let result = if call.is(LOST_SESSION) { result.and(Err(Failure::LostSession)) } else { result };
+        let user = call.user;
         match result {
             Ok(()) => self.counts.ok += 1,
             Err(_) => self.counts.failed += 1,
@@ -300,9 +320,12 @@ impl World {
         });
         self.in_flight -= 1;
         let traffic = usize::from(call.traffic);
+        let connection = call.connection;
+        if user != NONE {
+            self.user_answered(user);
+        }
         let client = &mut self.clients[traffic];
         client.in_flight -= 1;
-        let connection = call.connection;
         // After these the connection is closed, and another takes its place.
         let lost = matches!(result, Err(Failure::Timeout | Failure::Reset | Failure::Refused));
         if let Some(next) = client.waiting.pop(&self.calls) {
@@ -355,9 +378,12 @@ impl World {
                 client.queue.down(self.now);
                 client.in_flight -= 1;
                 self.in_flight -= 1;
-                let Call { class, due, .. } = self.calls[slot];
+                let Call { class, due, user, .. } = self.calls[slot];
                 self.calls.remove(slot);
                 self.drop_request(class, SimTime::from_nanos(due));
+                if user != NONE {
+                    self.user_answered(user);
+                }
             }
         }
         for slot in self.calls.slots_where(|c| c.parent == CLIENT) {

@@ -1,7 +1,9 @@
 //! The way to an instance and back: connections as TCP opens them, pools of idle ones, answers.
 //!
 //! A dead process refuses, an unplugged one or a full backlog is silence, and Linux sends the SYN again. Owns what all
-//! callers share; what a caller makes of a failure is its own.
+//! callers share; what a caller makes of a failure is its own, what the network makes of a message stands in `way`.
+
+mod way;
 
 use crate::call::{CHECK, CLIENT, CONNECT_ONLY, Call, DEAD, NOBODY, NONE, Phase};
 use crate::instance::{Answer, Back, Continuation, Flow, Kind, Parked};
@@ -176,9 +178,13 @@ impl World {
     #[inline]
     pub(crate) fn connect(&mut self, slot: u32) {
         let call = &self.calls[slot];
-        if self.instances[usize::from(call.at)].killed > 0 {
+        let at = call.at;
+        if self.network.active {
+            return self.connect_by_way(slot);
+        }
+        if self.instances[usize::from(at)].killed > 0 {
             self.answer(slot, Answer::Refused);
-        } else if self.pools.take(call.pool) || self.accepts(call.at) {
+        } else if self.pools.take(call.pool) || self.accepts(at) {
             self.connected(slot);
         } else {
             self.wait_for_syn(slot);
@@ -195,8 +201,9 @@ impl World {
 
     /// The SYN is sent again, or the connection has timed out.
     pub(crate) fn try_syn_again(&mut self, slot: u32) {
+        let gets_through = !self.network.active || self.syn_gets_through(slot);
         let call = &mut self.calls[slot];
-        if self.instances[usize::from(call.at)].killed > 0 {
+        if gets_through && self.instances[usize::from(call.at)].killed > 0 {
             return self.answer(slot, Answer::Refused);
         }
         if self.now >= call.work || call.syns > SYN_RETRIES {
@@ -205,8 +212,8 @@ impl World {
         let (deadline, wait) = (call.work, syn_wait(call.syns));
         call.syns += 1;
         let at = call.at;
-        if self.accepts(at) {
-            return self.connected(slot);
+        if gets_through && self.accepts(at) {
+            return self.open(slot);
         }
         self.wait_until(slot, deadline.min(self.now + wait), Phase::Connecting);
     }
@@ -241,6 +248,9 @@ impl World {
         if instance.stopped > 0 && instance.kind != Kind::Service {
             return self.park(slot, Continuation::Arrive);
         }
+        if instance.error_share > 0.0 && instance.stopped == 0 && self.fails_for_no_reason(slot) {
+            return self.answer(slot, Answer::Error);
+        }
         match instance.kind {
             Kind::Balancer => self.balancer_arrive(slot),
             Kind::Service => self.service_arrive(slot),
@@ -263,6 +273,9 @@ impl World {
     /// Ends a call: whoever waits for it hears the answer.
     #[inline]
     pub(crate) fn answer(&mut self, slot: u32, answer: Answer) {
+        if self.network.active && self.sends_back(slot, answer) {
+            return;
+        }
         let call = &self.calls[slot];
         match call.parent {
             CLIENT => self.settle(slot, answer.into()),
@@ -334,6 +347,10 @@ impl World {
         if call.is(DEAD) {
             return self.forget(slot);
         }
+        if self.network.active && self.leaf_sends_back(slot, flow) {
+            return;
+        }
+        let call = &self.calls[slot];
         if self.instances[usize::from(call.at)].stopped > 0 {
             return self.park(slot, Continuation::LeafDone(flow));
         }

@@ -4,43 +4,46 @@
 //! and work in progress end, but nothing goes on to its next step, is answered or is begun until it is over; unplugged
 //! instances answer no SYN either. After an unplugged cable is back, lost segments are taken to arrive at once.
 
-use scenarios::scenario::FaultKind;
+mod plan;
 
 use crate::call::{DEAD, Phase};
+use crate::host::pace::Slowness;
 use crate::instance::{Answer, Flow, Kind};
+use crate::network::Trouble;
 use crate::world::World;
 
-/// All faults of the run.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FaultPlan(pub(crate) Vec<Fault>);
-
-/// What breaks, how, and whether the whole machine does.
-#[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    pub(crate) kind: FaultKind,
-    pub(crate) instances: Vec<u16>,
-    pub(crate) host: bool,
-}
+pub(crate) use plan::{Effect, FaultPlan};
 
 impl World {
-    pub(crate) fn break_(&mut self, fault: u32) {
-        let Fault { kind, instances, host } = self.faults.0[fault as usize].clone();
-        for at in instances {
+    pub(crate) fn break_(&mut self, index: u32) {
+        let fault = &mut self.faults.0[index as usize];
+        fault.on = true;
+        let fault = fault.clone();
+        self.trouble_ways(&fault.ways);
+        if matches!(fault.effect, Effect::Steal(_)) {
+            self.steal_from(&fault.machines);
+        }
+        for at in fault.instances {
             let instance = &mut self.instances[usize::from(at)];
-            match kind {
-                FaultKind::Kill => {
+            match fault.effect {
+                Effect::Kill => {
                     instance.killed += 1;
-                    instance.host_dead += u32::from(host);
+                    instance.host_dead += u32::from(fault.host);
                     if instance.killed == 1 {
                         self.kill(at);
                     }
                 }
-                FaultKind::Serve500 => instance.broken += 1,
-                FaultKind::Unplug => {
+                Effect::Hang => instance.stopped += 1,
+                Effect::Unplug => {
                     instance.stopped += 1;
                     instance.unplugged += 1;
                 }
-                _ => instance.stopped += 1,
+                Effect::Serve500 => instance.broken += 1,
+                Effect::DiskFull => instance.disk_full += 1,
+                Effect::Slow(_) | Effect::ErrorRate(_) => self.take_stock(at),
+                Effect::Flush => self.flush(at),
+                Effect::Drain => self.hold(at, true),
+                Effect::Way(_) | Effect::Steal(_) => {}
             }
             self.instances[usize::from(at)].note_up(self.now);
             self.look_after_vip(at);
@@ -49,27 +52,105 @@ impl World {
         }
     }
 
-    pub(crate) fn mend(&mut self, fault: u32) {
-        let Fault { kind, instances, host } = self.faults.0[fault as usize].clone();
-        for at in instances {
+    pub(crate) fn mend(&mut self, index: u32) {
+        let fault = &mut self.faults.0[index as usize];
+        fault.on = false;
+        let fault = fault.clone();
+        self.trouble_ways(&fault.ways);
+        if matches!(fault.effect, Effect::Steal(_)) {
+            self.steal_from(&fault.machines);
+        }
+        for at in fault.instances {
             let instance = &mut self.instances[usize::from(at)];
-            match kind {
-                FaultKind::Kill => {
+            match fault.effect {
+                Effect::Kill => {
                     instance.killed -= 1;
-                    instance.host_dead -= u32::from(host);
+                    instance.host_dead -= u32::from(fault.host);
                 }
-                FaultKind::Serve500 => instance.broken -= 1,
-                _ => {
+                Effect::Hang | Effect::Unplug => {
                     instance.stopped -= 1;
-                    instance.unplugged -= u32::from(kind == FaultKind::Unplug);
+                    instance.unplugged -= u32::from(fault.effect == Effect::Unplug);
                     if instance.stopped == 0 {
                         self.resume(at);
                     }
                 }
+                Effect::Serve500 => instance.broken -= 1,
+                Effect::DiskFull => instance.disk_full -= 1,
+                Effect::Slow(_) | Effect::ErrorRate(_) => self.take_stock(at),
+                Effect::Drain => self.hold(at, false),
+                Effect::Flush | Effect::Way(_) | Effect::Steal(_) => {}
             }
             self.instances[usize::from(at)].note_up(self.now);
             self.look_after_vip(at);
             self.drain();
+        }
+    }
+
+    /// How slow an instance is and how often it fails, by the faults that last: so that nothing is left over of those that
+    /// are mended.
+    fn take_stock(&mut self, at: u16) {
+        let (mut slow, mut good) = (1.0, 1.0);
+        for fault in self.faults.0.iter().filter(|f| f.on && f.instances.contains(&at)) {
+            match fault.effect {
+                Effect::Slow(times) => slow *= times,
+                Effect::ErrorRate(share) => good *= 1.0 - share,
+                _ => {}
+            }
+        }
+        let instance = &mut self.instances[usize::from(at)];
+        (instance.slow, instance.error_share) = (slow, 1.0 - good);
+    }
+
+    /// Takes of machines' time what the faults that last demand.
+    fn steal_from(&mut self, machines: &[u16]) {
+        for &machine in machines {
+            let lasting = self.faults.0.iter().filter(|f| f.on && f.machines.contains(&machine));
+            let left = lasting.map(|f| if let Effect::Steal(share) = f.effect { 1.0 - share } else { 1.0 });
+            let left = left.product();
+            self.slow_host(machine, Slowness::Fault, left);
+        }
+    }
+
+    /// Brings the network's ways into the state that the faults which last demand.
+    fn trouble_ways(&mut self, ways: &[(usize, usize)]) {
+        let faults = &self.faults.0;
+        self.network.trouble(ways, |way| {
+            let lasting = faults.iter().filter(|f| f.on && f.ways.contains(&way));
+            let trouble = |effect| match effect {
+                Effect::Way(trouble) => Some(trouble),
+                _ => None,
+            };
+            lasting.filter_map(|f| trouble(f.effect)).collect::<Vec<Trouble>>()
+        });
+    }
+
+    /// What a cache holds is gone.
+    fn flush(&mut self, at: u16) {
+        let instance = &self.instances[usize::from(at)];
+        if instance.kind == Kind::Store {
+            self.stores[usize::from(instance.index)].contents.lose_all();
+        }
+    }
+
+    /// Balancers send an instance nothing new from now on, or again.
+    fn hold(&mut self, at: u16, held: bool) {
+        for from in 0..self.instances.len() as u16 {
+            let instance = &self.instances[usize::from(from)];
+            if instance.kind != Kind::Balancer {
+                continue;
+            }
+            let balancer = &mut self.balancers[usize::from(instance.index)];
+            let target = balancer.target;
+            if !(target.base..target.base + target.count).contains(&at) {
+                continue;
+            }
+            let server = at - target.base;
+            balancer.servers.hold(server, held);
+            if held {
+                self.leave_server_queue(from, server);
+            } else {
+                self.next_in_queue(from, server);
+            }
         }
     }
 
@@ -99,6 +180,7 @@ impl World {
         self.leave_cores(&on_cores);
         let instance = &mut self.instances[usize::from(at)];
         instance.parked.clear();
+        instance.lives += 1;
         let (kind, index) = (instance.kind, instance.index);
         match kind {
             Kind::Balancer => self.balancer_lose(at),

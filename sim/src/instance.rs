@@ -28,6 +28,8 @@ pub(crate) struct Instance {
     pub(crate) host: u16,
     /// What is added to each call, command or statement that goes to it.
     pub(crate) latency: Delay,
+    /// How often it died: what it kept in memory is of one life.
+    pub(crate) lives: u32,
     /// How many faults keep it dead.
     pub(crate) killed: u32,
     /// How many faults keep it from going on.
@@ -40,6 +42,12 @@ pub(crate) struct Instance {
     pub(crate) vip: Option<u16>,
     /// How many faults make it answer 500.
     pub(crate) broken: u32,
+    /// How many faults make its writes fail.
+    pub(crate) disk_full: u32,
+    /// How many times as long as drawn its work takes.
+    pub(crate) slow: f64,
+    /// The share of its answers that are a 500 for no reason of their own.
+    pub(crate) error_share: f64,
     /// Whether it answers, with whatever status.
     pub(crate) up: Gauge,
     /// Its share of its host's cores.
@@ -49,6 +57,12 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// How long work takes that is drawn as so many nanoseconds.
+    #[inline]
+    pub(crate) fn slowed(&self, nanos: u64) -> u64 {
+        if self.slow == 1.0 { nanos } else { (nanos as f64 * self.slow) as u64 }
+    }
+
     pub(crate) fn note_up(&mut self, now: u64) {
         self.up.set(now, u32::from(self.killed == 0 && self.stopped == 0));
     }

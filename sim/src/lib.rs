@@ -10,9 +10,9 @@
 //!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `supports`: what of a file it implements; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
-//! - `client`, `balancer`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
+//! - `client`, `user`, `balancer`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
-//! - `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
+//! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
 //! - [`mod@replicate`]: runs that differ in their seed
 //! - [`mod@verify`]: the simulator held against closed formulas
 
@@ -33,6 +33,7 @@ mod instance;
 pub mod kv_store;
 #[cfg(test)]
 mod leaks;
+mod network;
 mod policy;
 mod program;
 pub mod replicate;
@@ -43,6 +44,7 @@ pub mod sql_store;
 mod supports;
 mod timeout;
 mod topology;
+mod user;
 pub mod verify;
 mod world;
 

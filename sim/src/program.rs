@@ -43,8 +43,8 @@ pub(crate) enum Op {
     Get { store: u16, keyspace: u16, count: u32, miss: Option<Miss> },
     /// SETs, pipelined.
     Set { store: u16, keyspace: u16, count: u32 },
-    /// A statement.
-    Sql { database: u16, law: DurationLaw },
+    /// A statement, which writes or reads.
+    Sql { database: u16, law: DurationLaw, write: bool },
     /// A web service of somebody else, waited for no longer than so many nanoseconds.
     ThirdParty { latency: DurationLaw, error: Ratio, timeout: u64, required: bool },
     /// Several ranges of steps at once: places in the world's list of branches.
@@ -219,8 +219,12 @@ impl Compiler<'_> {
             Action::Set { keyspace, count } => {
                 Op::Set { store: store(*keyspace), keyspace: keyspace.index() as u16, count: *count }
             }
-            Action::Select { database: id, .. } => Op::Sql { database: database(*id), law: law(*id, false) },
-            Action::Update { database: id, .. } => Op::Sql { database: database(*id), law: law(*id, true) },
+            Action::Select { database: id, .. } => {
+                Op::Sql { database: database(*id), law: law(*id, false), write: false }
+            }
+            Action::Update { database: id, .. } => {
+                Op::Sql { database: database(*id), law: law(*id, true), write: true }
+            }
             Action::ThirdParty(party) => Op::ThirdParty {
                 latency: party.latency,
                 error: party.error,

@@ -216,6 +216,9 @@ impl World {
         let index = self.instances[usize::from(at)].index;
         self.services[usize::from(index)].in_service.down(self.now);
         self.grant_worker(at);
+        if good {
+            self.note_session(slot);
+        }
         self.answer(slot, if good { Answer::Good } else { Answer::Error });
     }
 

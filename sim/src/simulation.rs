@@ -100,13 +100,14 @@ impl Simulation {
     /// # Errors
     /// As [`Simulation::new`].
     pub fn with_threads(scenario: &Scenario, threads: u32) -> Result<Self, Diagnostics> {
-        let world = topology::build(scenario)?;
+        let mut world = topology::build(scenario)?;
         let plan = Arc::new(Plan::new(scenario));
+        world.start_users(scenario, &plan);
         let total = scenario.run.total();
         let longest = scenario.traffic.iter().map(|traffic| traffic.timeout).max().unwrap_or_default();
         let end = total.saturating_add(longest).saturating_add(GRACE);
         let expected = plan.expected(SimTime::ZERO, total).max(1.0);
-        let slices = (expected / REQUESTS_PER_SLICE).clamp(100.0, 1e7);
+        let slices = (expected / REQUESTS_PER_SLICE).clamp(1000.0, 1e7);
         let slice = SimTime::from_nanos(((total.as_nanos() as f64 / slices) as u64).max(1));
         let ahead = threads > 1 && expected >= REQUESTS_WORTH_A_THREAD;
         let front = Front::new(scenario, plan, slice, ahead);
@@ -135,6 +136,8 @@ impl Simulation {
                 self.events_until(due.planned.due.as_nanos());
                 self.world.come_due(due);
             }
+            // What nobody planned, such as what users do, goes on meanwhile.
+            self.events_until(batch.until.as_nanos());
             self.reached = batch.until;
             self.front.give_back(batch);
         }

@@ -33,6 +33,11 @@ impl World {
         if instance.killed > 0 {
             return Flow::Failed;
         }
+        if instance.disk_full > 0
+            && let Op::Sql { write: true, .. } = self.steps[usize::from(self.calls[slot].step)].op
+        {
+            return Flow::Failed;
+        }
         let database = &mut self.databases[usize::from(instance.index)];
         if instance.stopped == 0 && database.in_service.level() < database.connections {
             database.in_service.up(self.now);

@@ -61,6 +61,8 @@ const CONSTANT_ARRIVAL_RATE: &[&str] = &[
     "traffic(executor=constant-arrival-rate).mix.*",
     "traffic(executor=constant-arrival-rate).burst.{size, within}",
     "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=constant-arrival-rate).session.{requests, think, address_change, cookies, state}",
+    "traffic(executor=constant-arrival-rate).session.returns.{share, after}",
     "traffic(executor=constant-arrival-rate).rate",
 ];
 
@@ -69,6 +71,8 @@ const RAMPING_ARRIVAL_RATE: &[&str] = &[
     "traffic(executor=ramping-arrival-rate).mix.*",
     "traffic(executor=ramping-arrival-rate).burst.{size, within}",
     "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=ramping-arrival-rate).session.{requests, think, address_change, cookies, state}",
+    "traffic(executor=ramping-arrival-rate).session.returns.{share, after}",
     "traffic(executor=ramping-arrival-rate).start_rate",
     "traffic(executor=ramping-arrival-rate).stages[*].{for, to}",
 ];
@@ -78,21 +82,49 @@ const CURVE_ARRIVAL_RATE: &[&str] = &[
     "traffic(executor=curve-arrival-rate).mix.*",
     "traffic(executor=curve-arrival-rate).burst.{size, within}",
     "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
+    "traffic(executor=curve-arrival-rate).session.{requests, think, address_change, cookies, state}",
+    "traffic(executor=curve-arrival-rate).session.returns.{share, after}",
     "traffic(executor=curve-arrival-rate).{expected, curve}",
 ];
 
 const REPLAY: &[&str] =
     &["traffic(executor=replay).{to, timeout, file, speed, origin, share, connections, max_in_flight}"];
 
+const CLOSED_LOOPS: &[&str] = &[
+    "traffic(executor=constant-vus).{to, timeout, vus, think}",
+    "traffic(executor=constant-vus).mix.*",
+    "traffic(executor=ramping-vus).{to, timeout, start_vus, think}",
+    "traffic(executor=ramping-vus).stages[*].{for, to}",
+    "traffic(executor=ramping-vus).mix.*",
+    "traffic(executor=per-vu-iterations).{to, timeout, vus, iterations, think}",
+    "traffic(executor=per-vu-iterations).mix.*",
+    "traffic(executor=shared-iterations).{to, timeout, vus, iterations, think}",
+    "traffic(executor=shared-iterations).mix.*",
+];
+
 const CURVES: &[&str] = &["curves.*.period", "curves.*.values.**", "curves.*.points.**"];
 
-const FAULTS: &[&str] = &["faults[*].{at, for, kill, hang, unplug, serve_500}"];
+const NETWORK: &[&str] = &["hosts.*.zone", "network[*].{latency, bandwidth, loss}", "network[*].between.**"];
+
+const FAULTS: &[&str] = &[
+    "faults[*].{at, for, kill, hang, unplug, serve_500, flush, disk_full}",
+    "faults[*].slow.{target, times}",
+    "faults[*].error_rate.{target, share}",
+    "faults[*].cpu_steal.{target, share}",
+    "faults[*].partition.**",
+    "faults[*].delay.added",
+    "faults[*].delay.between.**",
+    "faults[*].loss.share",
+    "faults[*].loss.between.**",
+    "faults[*].deploy.{component, drain, down, warm_up, slower}",
+];
 
 const CALIBRATION: &[&str] = &["calibration.client", "calibration.components.*.{latency, command, key}"];
 
 /// Everything that the simulator implements.
 const ALL: &[&[&str]] = &[
     HOSTS,
+    NETWORK,
     LOAD_BALANCER,
     SERVICE,
     KV_STORE,
@@ -104,6 +136,7 @@ const ALL: &[&[&str]] = &[
     RAMPING_ARRIVAL_RATE,
     CURVE_ARRIVAL_RATE,
     REPLAY,
+    CLOSED_LOOPS,
     CURVES,
     FAULTS,
     CALIBRATION,

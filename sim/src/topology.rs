@@ -7,7 +7,7 @@ use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{
-    ComponentId, ComponentKind, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe, WhenFull,
+    ComponentId, ComponentKind, Executor, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe, WhenFull,
 };
 
 use crate::balancer::Balancer;
@@ -18,18 +18,20 @@ use crate::call::{Calls, Fifo, NONE};
 use crate::client::{Client, Connections, Entry};
 use crate::connect::Pools;
 use crate::event::{EventQueue, Token};
-use crate::fault::{Fault, FaultPlan};
+use crate::fault::FaultPlan;
 use crate::gauge::Gauge;
 use crate::guard::Guards;
 use crate::host::Share;
 use crate::instance::{Instance, Kind};
 use crate::kv_store::{Keys, KvStore, Lists};
+use crate::network::Network;
 use crate::program;
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
 use crate::supports;
 use crate::timeout::TimeoutRing;
+use crate::user::Users;
 use crate::world::{Counts, Delay, TIMER_BASE, Timer, World};
 
 const CALIBRATION: Purpose = Purpose::named("sim-calibration");
@@ -87,6 +89,9 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     let places = Places::new(scenario);
     let frame = Frame::new(scenario);
     let names = scenario.components.iter().map(|c| c.name.clone()).collect();
+    let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
+    let plan =
+        FaultPlan::new(scenario, |target| targets(scenario, target).map(instance).collect(), &places.hosts);
     let mut world = World {
         now: 0,
         seed: scenario.run.seed,
@@ -113,19 +118,27 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         guards: Guards::default(),
         draws: Draws::new(scenario),
         sampling: scenario.run.sampling,
-        faults: FaultPlan(faults(scenario, &places)),
+        network: Network::new(scenario, plan.troubles_ways()),
+        faults: plan,
+        response_sizes: scenario.requests.iter().map(|class| class.response).collect(),
         recorder: Recorder::new(&frame),
         sampler: Sampler::new(frame, names),
         in_flight: 0,
+        users: Users::default(),
         counts: Counts::default(),
         missed: Lists::default(),
         scratch: Vec::new(),
     };
     // Edges of faults come before anything else at their time.
-    for (i, fault) in scenario.faults.iter().enumerate() {
-        let (start, end) = (world.add_timer(Timer::Break(i as u32)), world.add_timer(Timer::Mend(i as u32)));
-        world.events.schedule(fault.from.as_nanos(), start);
-        world.events.schedule(fault.until.as_nanos(), end);
+    for fault in 0..world.faults.0.len() {
+        let (from, until) = (world.faults.0[fault].from, world.faults.0[fault].until);
+        let start = world.add_timer(Timer::Break(fault as u32));
+        world.events.schedule(from, start);
+        // A flush happens and is over.
+        if until > from {
+            let end = world.add_timer(Timer::Mend(fault as u32));
+            world.events.schedule(until, end);
+        }
     }
     world.sampler.timer = world.add_timer(Timer::Sample);
     if let Some(at) = world.sampler.next() {
@@ -153,6 +166,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         let timer = world.add_timer(Timer::ClientTimeout(world.clients.len() as u32));
         let latency = delay(&mut world, scenario.calibration.client, u64::from(u16::MAX));
         world.clients.push(Client {
+            sessions: matches!(traffic.executor, Executor::Sessions(_)),
             entry: Entry { base, count },
             connections: Connections::new(traffic.connections, count),
             latency,
@@ -179,16 +193,6 @@ fn keys_in_path(class: &scenarios::scenario::RequestClass) -> Vec<KeyspaceId> {
 fn keys(scenario: &Scenario) -> Vec<Keys> {
     let keys = |id| Keys { id, keyspace: scenario.keyspace(id).clone() };
     scenario.keyspace_ids().map(keys).collect()
-}
-
-fn faults(scenario: &Scenario, places: &Places) -> Vec<Fault> {
-    let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
-    let fault = |f: &scenarios::scenario::Fault| Fault {
-        kind: f.kind,
-        instances: f.targets.iter().flat_map(|t| targets(scenario, t)).map(instance).collect(),
-        host: matches!(f.targets[..], [FaultTarget::Host(..), ..]),
-    };
-    scenario.faults.iter().map(fault).collect()
 }
 
 /// A calibrated delay: a constant one gets a ring of its own, where there is still one to be had.
@@ -253,12 +257,16 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         number,
         host: places.hosts[component.host.index()] + number,
         latency,
+        lives: 0,
         killed: 0,
         stopped: 0,
         unplugged: 0,
         host_dead: 0,
         vip,
         broken: 0,
+        disk_full: 0,
+        slow: 1.0,
+        error_share: 0.0,
         up: Gauge::default(),
         share: Share::default(),
         parked: Vec::new(),

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use results::Recorder;
-use scenarios::law::DurationLaw;
+use scenarios::law::{DurationLaw, SizeLaw};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{KeyspaceId, Sampling};
@@ -24,10 +24,12 @@ use crate::guard::Guards;
 use crate::host::{Cores, Due};
 use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore, Lists};
+use crate::network::Network;
 use crate::program::{Range, Step};
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::SqlStore;
+use crate::user::Users;
 
 /// Slots from here on are timers, those below requests.
 pub(crate) const TIMER_BASE: u32 = 1 << 23;
@@ -61,6 +63,8 @@ pub(crate) enum Timer {
     Expiry(u32),
     /// Something at a machine.
     Host(u16, Due),
+    /// A user has thought.
+    User(u32),
 }
 
 /// A delay that occupies nothing.
@@ -107,10 +111,14 @@ pub(crate) struct World {
     /// Whether stores follow every key.
     pub(crate) sampling: Sampling,
     pub(crate) faults: FaultPlan,
+    pub(crate) network: Network,
+    /// The size of an answer, by class.
+    pub(crate) response_sizes: Vec<SizeLaw>,
     pub(crate) recorder: Recorder,
     pub(crate) sampler: Sampler,
     /// Requests due and not yet answered or given up.
     pub(crate) in_flight: u64,
+    pub(crate) users: Users,
     pub(crate) counts: Counts,
     pub(crate) missed: Lists,
     /// The keys of the command being executed.
@@ -174,6 +182,9 @@ impl World {
             Phase::InTransit => self.arrive(slot),
             Phase::ToEntry => self.enter(slot),
             Phase::Connecting => self.try_syn_again(slot),
+            Phase::Handshake => self.shake_hands(slot),
+            Phase::Returning => self.deliver(slot),
+            Phase::FromLeaf => self.leaf_heard(slot),
             Phase::ToStore => {
                 let flow = self.arrive_at_store(slot);
                 self.leaf_done(slot, flow);
@@ -207,6 +218,7 @@ impl World {
             Timer::Hedge(site) => self.hedge_timeouts(site),
             Timer::Expiry(store) => self.expire_some(store),
             Timer::Host(host, due) => self.host_due(host, due, token),
+            Timer::User(user) => self.user_is_due(user),
         }
     }
 
@@ -228,6 +240,13 @@ impl World {
     /// Has a request wait for a component's delay, if there is one.
     #[inline]
     pub(crate) fn delay(&mut self, slot: u32, delay: Delay, phase: Phase) -> bool {
+        if self.network.active
+            && let Some(nanos) = self.way_there(slot, phase)
+        {
+            let nanos = nanos + self.delay_nanos(slot, delay);
+            self.wait_until(slot, self.now + nanos, phase);
+            return true;
+        }
         match delay {
             Delay::None => return false,
             Delay::Constant(nanos, lane) => {
@@ -236,15 +255,25 @@ impl World {
                 call.awaits = token;
                 call.phase = phase;
             }
+            Delay::Drawn(..) => {
+                let nanos = self.delay_nanos(slot, delay);
+                self.wait_until(slot, self.now + nanos, phase);
+            }
+        }
+        true
+    }
+
+    fn delay_nanos(&self, slot: u32, delay: Delay) -> u64 {
+        match delay {
+            Delay::None => 0,
+            Delay::Constant(nanos, _) => nanos,
             Delay::Drawn(law, purpose) => {
                 let call = &self.calls[slot];
                 // A request may pass the same component once in each stage of each step.
                 let passage = u64::from(call.tries) << 24 | u64::from(call.step) << 8 | u64::from(call.stage);
-                let mut stream = Stream::new(self.seed, purpose.of(passage), call.id.0);
-                self.wait_until(slot, self.now + law.sample(&mut stream).as_nanos(), phase);
+                law.sample(&mut Stream::new(self.seed, purpose.of(passage), call.id.0)).as_nanos()
             }
         }
-        true
     }
 }
 

@@ -47,12 +47,21 @@ pub enum Failure {
     Malformed,
     /// Never sent: too many requests were under way and waiting.
     Dropped,
+    /// Answered by a server that did not know the user's session: what was in the basket is gone.
+    LostSession,
 }
 
 impl Failure {
     /// Every kind, in the order of records.
-    pub const ALL: [Self; 6] =
-        [Self::Refused, Self::Reset, Self::Timeout, Self::Status, Self::Malformed, Self::Dropped];
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Reset,
+        Self::Timeout,
+        Self::Status,
+        Self::Malformed,
+        Self::Dropped,
+        Self::LostSession,
+    ];
 
     /// The name in records.
     pub const fn name(self) -> &'static str {
@@ -63,6 +72,7 @@ impl Failure {
             Self::Status => "status",
             Self::Malformed => "malformed",
             Self::Dropped => "dropped",
+            Self::LostSession => "lost_session",
         }
     }
 

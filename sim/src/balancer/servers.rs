@@ -15,12 +15,21 @@ const POINTS: u64 = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
     pub(crate) health: Health,
+    /// How many deployments have it sent nothing new.
+    held: u32,
     /// Requests that it was sent and has not answered.
     pub(crate) active: u32,
     /// When it came back; zero where it was there from the start.
     up_since: u64,
     /// Turns that it may take, while its share grows.
     credit: f64,
+}
+
+impl Server {
+    #[inline]
+    fn is_up(&self) -> bool {
+        self.health.up && self.held == 0
+    }
 }
 
 /// The servers of one balancer instance.
@@ -61,7 +70,10 @@ impl Servers {
             ring.sort_unstable();
         }
         let mut servers = Self {
-            all: vec![Server { health: Health::UP, active: 0, up_since: 0, credit: 0.0 }; usize::from(count)],
+            all: vec![
+                Server { health: Health::UP, held: 0, active: 0, up_since: 0, credit: 0.0 };
+                usize::from(count)
+            ],
             balance,
             next: 0,
             limit,
@@ -78,7 +90,7 @@ impl Servers {
     /// The balancer starts anew: it takes every server for up and idle.
     pub(crate) fn forget(&mut self) {
         let count = self.all.len() as u16;
-        self.all.fill(Server { health: Health::UP, active: 0, up_since: 0, credit: 0.0 });
+        self.all.fill(Server { health: Health::UP, held: 0, active: 0, up_since: 0, credit: 0.0 });
         self.up = (0..count).collect();
         self.slow_until = 0;
         self.least = (self.balance == Balance::LeastConnections).then(|| LeastLoaded::new(count));
@@ -86,7 +98,7 @@ impl Servers {
 
     #[inline]
     pub(crate) fn is_up(&self, server: u16) -> bool {
-        self.all[usize::from(server)].health.up
+        self.all[usize::from(server)].is_up()
     }
 
     #[inline]
@@ -109,7 +121,7 @@ impl Servers {
         let place = &mut self.all[usize::from(server)];
         place.active += 1;
         if let Some(least) = &mut self.least
-            && place.health.up
+            && place.is_up()
         {
             least.set(server, place.active);
         }
@@ -122,7 +134,7 @@ impl Servers {
         debug_assert!(place.active > 0, "a request ends once");
         place.active = place.active.saturating_sub(1);
         if let Some(least) = &mut self.least
-            && place.health.up
+            && place.is_up()
         {
             least.set(server, place.active);
         }
@@ -131,9 +143,23 @@ impl Servers {
     /// Takes in what a check found; whether that took the server out.
     pub(crate) fn learn(&mut self, server: u16, good: bool, fall: u32, rise: u32, now: u64) -> bool {
         let place = &mut self.all[usize::from(server)];
-        let before = place.health.up;
+        let before = place.is_up();
         place.health.learn(good, fall, rise);
-        let after = place.health.up;
+        self.changed(server, before, now)
+    }
+
+    /// A deployment has a server sent nothing new, or is over.
+    pub(crate) fn hold(&mut self, server: u16, held: bool) {
+        let place = &mut self.all[usize::from(server)];
+        let before = place.is_up();
+        place.held = if held { place.held + 1 } else { place.held.saturating_sub(1) };
+        self.changed(server, before, 0);
+    }
+
+    /// Takes a server in or out, if it is no longer as it was before; whether that took it out.
+    fn changed(&mut self, server: u16, before: bool, now: u64) -> bool {
+        let place = &mut self.all[usize::from(server)];
+        let after = place.is_up();
         if before == after {
             return false;
         }

@@ -73,6 +73,7 @@ impl World {
     pub(crate) fn take_core(&mut self, at: u16, slot: u32, work: u64, phase: Phase) {
         self.calls[slot].phase = phase;
         let instance = &mut self.instances[usize::from(at)];
+        let work = instance.slowed(work);
         let cores = &mut self.cores[usize::from(instance.host)];
         if cores.special.is_some() {
             self.take_special_core(at, slot, work);

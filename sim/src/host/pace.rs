@@ -13,9 +13,9 @@ use crate::world::World;
 
 /// What slows everything on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "swapping and slow faults set them; what they do is tested")]
 pub(crate) enum Slowness {
     /// Pages that are fetched back from the swap.
+    #[allow(dead_code, reason = "swapping sets it; what it does is tested")]
     Swap,
     /// A fault.
     Fault,
@@ -65,7 +65,6 @@ impl Pace {
         }
     }
 
-    #[allow(dead_code, reason = "as Slowness")]
     /// Sets what slows everything: each core does `factor` times the work.
     pub(crate) fn slow(&mut self, what: Slowness, factor: f64) {
         match what {
@@ -116,7 +115,6 @@ impl World {
         self.pace_changed(host);
     }
 
-    #[allow(dead_code, reason = "as Slowness")]
     /// Makes everything on a machine slower (or faster) by a factor, until it is set again.
     pub(crate) fn slow_host(&mut self, host: u16, what: Slowness, factor: f64) {
         let now = self.now;

@@ -152,6 +152,7 @@ impl World {
 
     fn run_command(&mut self, slot: u32, cost: u64) {
         let now = self.now;
+        let cost = self.instances[usize::from(self.calls[slot].leaf)].slowed(cost);
         let store = self.store(slot);
         store.running = true;
         store.busy.up(now);

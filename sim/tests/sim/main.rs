@@ -4,10 +4,13 @@ mod support;
 
 mod balancers;
 mod clients;
+mod degradation;
 mod faults;
 mod hosts;
 mod load;
+mod network;
 mod queues;
 mod repeatable;
 mod stores;
+mod users;
 mod verify;

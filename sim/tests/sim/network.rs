@@ -1,0 +1,141 @@
+//! Ways between machines: what they add to a response time, and what gets lost on them.
+
+use results::Failure;
+
+use crate::support::{Run, run};
+
+/// Clients, a balancer, a service that waits 10 ms and asks a store; 50 requests a second, evenly spaced.
+fn shop(network: &str, rest: &str) -> String {
+    format!(
+        r#"
+title = "A network"
+[run]
+duration = "40s"
+[hosts.edge]
+[hosts.app]
+[hosts.data]
+{network}
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "shop"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 64
+[components.objects]
+kind = "kv-store"
+host = "data"
+[keyspaces.items]
+in = "objects"
+keys = 1000
+persistent = true
+value = "400B"
+[requests.page]
+path = "/"
+response = "10kB"
+[[requests.page.steps]]
+wait = "10ms"
+[[requests.page.steps]]
+get = {{ keyspace = "items" }}
+[traffic.users]
+to = "balancer"
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+rate = "50/s"
+arrivals = "uniform"
+connections = 2000
+timeout = "10s"
+{rest}
+"#
+    )
+}
+
+fn way(a: &str, b: &str, keys: &str) -> String {
+    format!("[[network]]\nbetween = [\"{a}\", \"{b}\"]\n{keys}\n")
+}
+
+/// The mean response time of the last twenty seconds, in milliseconds: connections are open by then.
+fn mean_ms(run: &Run) -> f64 {
+    let means = run.means();
+    let last = &means[means.len() / 2..];
+    1e3 * last.iter().sum::<f64>() / last.len() as f64
+}
+
+#[test]
+fn every_hop_costs_its_way_there_and_back() {
+    let ways = [
+        way("clients", "edge", "latency = \"20ms\""),
+        way("edge", "app", "latency = \"1ms\""),
+        way("app", "data", "latency = \"500us\""),
+    ];
+    let mean = mean_ms(&run(&shop(&ways.concat(), "")));
+    assert!((mean - (10.0 + 40.0 + 2.0 + 1.0)).abs() < 0.01, "{mean}");
+}
+
+#[test]
+fn a_way_between_hosts_goes_before_one_between_their_zones() {
+    let zoned = |network: &str| {
+        let text = shop(network, "");
+        text.replace("[hosts.edge]", "[hosts.edge]\nzone = \"a\"")
+            .replace("[hosts.app]", "[hosts.app]\nzone = \"b\"")
+    };
+    let zones = way("zone:a", "zone:b", "latency = \"3ms\"");
+    assert!((mean_ms(&run(&zoned(&zones))) - 16.0).abs() < 0.01);
+    let both = zones + &way("edge", "app", "latency = \"1ms\"");
+    assert!((mean_ms(&run(&zoned(&both))) - 12.0).abs() < 0.01);
+}
+
+#[test]
+fn an_answer_takes_its_bytes_divided_by_the_bandwidth() {
+    // 10,400 bytes at 1 Mbit/s take 83.2 ms, 400 bytes of the request 3.2 ms.
+    let mean = mean_ms(&run(&shop(&way("clients", "edge", "bandwidth = \"1Mbit/s\""), "")));
+    assert!((mean - (10.0 + 83.2 + 3.2)).abs() < 0.01, "{mean}");
+}
+
+#[test]
+fn machines_share_the_bandwidth_between_them_and_queue_for_it() {
+    // 50 answers of 83.2 kbit a second are 4.16 Mbit/s: more than there is, so the queue grows until clients give up.
+    let run = run(&shop(&way("edge", "app", "bandwidth = \"4Mbit/s\""), ""));
+    let means = run.means();
+    assert!(means[39] > 10.0 * means[0], "{means:?}");
+}
+
+#[test]
+fn a_lost_request_is_sent_again_after_the_retransmission_timeout() {
+    // Of 2,000 requests 5% lose their only segment: those take 200 ms more at least.
+    let lossy = way("clients", "edge", "latency = \"1ms\"\nloss = \"5%\"");
+    let run = run(&shop(&lossy, ""));
+    assert_eq!(run.failed().iter().sum::<u64>(), 0);
+    let mean = mean_ms(&run);
+    // 202 ms for 5% of the requests, and for the answers that lose one of their eight segments and then its repetition.
+    assert!((23.0..32.0).contains(&mean), "{mean}");
+    let slow = run.percentiles(99.0);
+    // With fifty requests a second there may be a second without a loss.
+    assert!(slow.iter().filter(|p99| **p99 > 0.2).count() >= 35, "{slow:?}");
+}
+
+#[test]
+fn a_partition_stops_everything_between_its_sides_until_it_heals() {
+    let partition = "[[faults]]\nat = \"10s\"\nfor = \"3s\"\npartition = [\"app\", \"data\"]\n";
+    let run = run(&shop("", partition));
+    assert_eq!(run.failed().iter().sum::<u64>(), 0, "the clients wait for longer than it lasts");
+    let means = run.means();
+    assert!(means[8] < 0.011 && means[20] < 0.011, "{means:?}");
+    // Sent at 10 s, tried again after 0.2, 0.6, 1.4 and 3.0 s, and so on: whoever comes at once waits for three seconds.
+    assert!((1.5..4.0).contains(&means[10]), "{means:?}");
+    let impatient = shop("", partition).replace("timeout = \"10s\"", "timeout = \"1s\"");
+    let failed = crate::support::run(&impatient).failures(Failure::Timeout);
+    assert!(failed[10..13].iter().sum::<u64>() >= 95, "{failed:?}");
+    assert_eq!(failed[14..].iter().sum::<u64>(), 0, "{failed:?}");
+}
+
+#[test]
+fn delay_and_loss_last_as_long_as_their_faults() {
+    let faults = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\ndelay = { between = [\"clients\", \"edge\"], added = \"50ms\" }\n\
+                  [[faults]]\nat = \"20s\"\nfor = \"5s\"\nloss = { between = [\"edge\", \"app\"], share = \"50%\" }\n";
+    let means = run(&shop("", faults)).means();
+    assert!((means[12] - 0.110).abs() < 1e-6, "{means:?}");
+    assert!(means[22] > 0.2, "{means:?}");
+    assert!(means[8] < 0.0101 && means[18] < 0.0101 && means[35] < 0.0101, "{means:?}");
+}
