@@ -60,8 +60,14 @@ pub(crate) enum Phase {
     ToSql,
     /// A connection of the SQL store.
     SqlQueue,
+    /// A row that another statement is changing.
+    LockWait,
+    /// Pages of a statement from the disk.
+    DiskRead,
     /// Processor time of a statement, queued or running.
     Statement,
+    /// The log of a statement to the disk.
+    DiskWrite,
     /// A stopped SQL store to send its result.
     StatementDone,
     /// Processor time of another service's worker, queued or running.
@@ -87,7 +93,10 @@ impl Phase {
                 | StoreRun
                 | ToSql
                 | SqlQueue
+                | LockWait
+                | DiskRead
                 | Statement
+                | DiskWrite
                 | StatementDone
                 | LentWork
                 | LentDone

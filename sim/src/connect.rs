@@ -15,7 +15,7 @@ const SYN_NANOS: u64 = 1_000_000_000;
 /// since Linux 6.5; before, the tries were 1, 3 and 7 s after the first instead of 1, 2, 3, 4, 5 and 7).
 const SYN_LINEAR: u8 = 4;
 /// How often Linux sends a SYN again before it gives up (`tcp_syn_retries` on top of `tcp_syn_linear_timeouts`).
-const SYN_RETRIES: u8 = 10;
+pub(crate) const SYN_RETRIES: u8 = 10;
 
 /// How long Linux waits after the n-th try, counted from zero.
 fn syn_wait(tries: u8) -> u64 {
@@ -378,7 +378,7 @@ impl World {
                 Continuation::Answered(back) => self.answered(slot, back),
                 Continuation::LeafDone(flow) => self.leaf_done(slot, flow),
                 Continuation::StoreDone => self.command_done(slot),
-                Continuation::StatementDone => self.answer_statement(slot),
+                Continuation::StatementDone(flow) => self.statement_ends(slot, flow),
                 Continuation::LentDone => self.lent_work_done(slot),
             }
             self.drain();

@@ -10,7 +10,7 @@ use crate::call::{DEAD, Phase};
 use crate::host::pace::Slowness;
 use crate::instance::{Answer, Flow, Kind};
 use crate::network::Trouble;
-use crate::world::World;
+use crate::world::{Timer, World};
 
 pub(crate) use plan::{Effect, FaultPlan};
 
@@ -64,8 +64,8 @@ impl World {
             let instance = &mut self.instances[usize::from(at)];
             match fault.effect {
                 Effect::Kill => {
-                    instance.killed -= 1;
                     instance.host_dead -= u32::from(fault.host);
+                    self.start_process(at);
                 }
                 Effect::Hang | Effect::Unplug => {
                     instance.stopped -= 1;
@@ -154,6 +154,24 @@ impl World {
         }
     }
 
+    /// A process that died starts again, which takes a while.
+    pub(crate) fn start_process(&mut self, at: u16) {
+        match self.restart_nanos(at) {
+            0 => self.instances[usize::from(at)].killed -= 1,
+            nanos => {
+                let timer = self.add_timer(Timer::Started(at));
+                self.events.schedule(self.now + nanos, timer);
+            }
+        }
+    }
+
+    /// A process that was started answers from now on.
+    pub(crate) fn process_started(&mut self, at: u16) {
+        self.instances[usize::from(at)].killed -= 1;
+        self.instances[usize::from(at)].note_up(self.now);
+        self.look_after_vip(at);
+    }
+
     /// Lets an instance go on after a stop.
     fn resume(&mut self, at: u16) {
         self.unpark(at);
@@ -205,6 +223,7 @@ impl World {
             }
         }
         for slot in leaves {
+            self.calls[slot].awaits = crate::event::Token::NONE;
             self.leaf_done(slot, Flow::Failed);
         }
     }

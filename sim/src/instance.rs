@@ -50,6 +50,8 @@ pub(crate) struct Instance {
     pub(crate) error_share: f64,
     /// Whether it answers, with whatever status.
     pub(crate) up: Gauge,
+    /// How long its process takes to start.
+    pub(crate) restart: u64,
     /// Its share of its host's cores.
     pub(crate) share: Share,
     /// What is to be done when it goes on.
@@ -90,7 +92,7 @@ pub(crate) enum Continuation {
     /// At a store: a command is executed.
     StoreDone,
     /// At an SQL store: a statement is executed.
-    StatementDone,
+    StatementDone(Flow),
     /// At a service: work for another service is done.
     LentDone,
 }

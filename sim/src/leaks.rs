@@ -149,6 +149,7 @@ fn left_over(faults: &[Break], machine: &str, network: &str, seed: u32) -> Resul
     }
     for database in &world.databases {
         prop_assert_eq!((database.in_service.level(), database.waiting.len()), (0, 0));
+        prop_assert!(database.locks.is_empty());
     }
     for cores in &world.cores {
         prop_assert_eq!((cores.busy, cores.queue.len()), (0, 0));

@@ -44,7 +44,7 @@ pub(crate) enum Op {
     /// SETs, pipelined.
     Set { store: u16, keyspace: u16, count: u32 },
     /// A statement, which writes or reads.
-    Sql { database: u16, law: DurationLaw, write: bool },
+    Sql { database: u16, law: DurationLaw, keyspace: u16, rows: u32, write: bool },
     /// A web service of somebody else, waited for no longer than so many nanoseconds.
     ThirdParty { latency: DurationLaw, error: Ratio, timeout: u64, required: bool },
     /// Several ranges of steps at once: places in the world's list of branches.
@@ -219,12 +219,20 @@ impl Compiler<'_> {
             Action::Set { keyspace, count } => {
                 Op::Set { store: store(*keyspace), keyspace: keyspace.index() as u16, count: *count }
             }
-            Action::Select { database: id, .. } => {
-                Op::Sql { database: database(*id), law: law(*id, false), write: false }
-            }
-            Action::Update { database: id, .. } => {
-                Op::Sql { database: database(*id), law: law(*id, true), write: true }
-            }
+            Action::Select { database: id, keyspace, rows } => Op::Sql {
+                database: database(*id),
+                law: law(*id, false),
+                keyspace: keyspace.index() as u16,
+                rows: *rows,
+                write: false,
+            },
+            Action::Update { database: id, keyspace, rows } => Op::Sql {
+                database: database(*id),
+                law: law(*id, true),
+                keyspace: keyspace.index() as u16,
+                rows: *rows,
+                write: true,
+            },
             Action::ThirdParty(party) => Op::ThirdParty {
                 latency: party.latency,
                 error: party.error,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use results::sample::{CPU_CREDITS, GENERATOR, IN_SERVICE, QUEUE, UP, UTILISATION};
+use results::sample::{CPU_CREDITS, DISK, GENERATOR, IN_SERVICE, QUEUE, UP, UTILISATION};
 use results::{Frame, Sample};
 
 use crate::instance::Kind;
@@ -79,11 +79,17 @@ impl World {
                     put(name, number, UTILISATION, busy);
                     put(name, number, IN_SERVICE, database.in_service.read(now, nanos));
                     put(name, number, QUEUE, database.queue.read(now, nanos) + queue);
+                    let replicas = self.groups[usize::from(database.group)].replicas.as_mut();
+                    let behind = replicas.map(|r| r.state.behind(now, instance.number));
+                    database.sample(behind, &mut |metric, value| put(name, number, metric, value));
                 }
             }
             put(name, number, UP, instance.up.read(now, nanos));
         }
-        for (cores, (name, number)) in self.cores.iter().zip(hosts) {
+        for ((cores, disk), (name, number)) in self.cores.iter().zip(&mut self.disks).zip(hosts) {
+            if let Some(disk) = disk {
+                put(name, *number, DISK, disk.utilisation(nanos));
+            }
             if let Some(credits) = cores.special.as_ref().and_then(|special| special.pace.credits.as_ref()) {
                 put(name, *number, CPU_CREDITS, credits.balance());
             }

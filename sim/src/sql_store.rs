@@ -1,12 +1,42 @@
-//! The SQL store: so many statements at once, first come first served, each with its processor time on the host's cores.
+//! The SQL store: so many statements at once, each with its row lock, its pages and its processor time.
+//!
+//! A statement waits for a connection, an update then for its row; pages that are not in the buffer pool are read from the
+//! machine's disk one after another; then it takes a core; an update ends with a write of the log. The page
+//! `docs/sql-store.md` has the rules and their sources.
+//!
+//! - [`buffer_pool`]: which pages are in memory
+//! - [`locks`]: who may change a row
+//! - [`replication`]: what a replica does not have yet
 
 pub mod buffer_pool;
+pub(crate) mod build;
+pub(crate) mod locks;
+pub(crate) mod replication;
+
+use results::sample;
+use scenarios::law::DurationLaw;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::units::Ratio;
 
 use crate::call::{Fifo, Phase};
+use crate::event::Token;
 use crate::gauge::Gauge;
+use crate::host::disk::Operation;
 use crate::instance::{Continuation, Flow, Parked};
 use crate::program::Op;
 use crate::world::World;
+use buffer_pool::BufferPool;
+use locks::{Locks, Row};
+use replication::Replication;
+
+const LAG: Purpose = Purpose::named("sim-replication-lag");
+const REPLICA: Purpose = Purpose::named("sim-replica");
+const OTHERS: Purpose = Purpose::named("sim-unfollowed-rows");
+const WAKE: Purpose = Purpose::named("sim-database-wake");
+/// How long a client waits before it tries an address again that nobody holds: Linux's first retransmissions of a SYN.
+const RETRY_NANOS: u64 = 1_000_000_000;
+/// Nanoseconds in the buffer pool's unit of time.
+const MILLI_NANOS: u64 = 1_000_000;
 
 #[derive(Debug)]
 pub(crate) struct SqlStore {
@@ -14,24 +44,120 @@ pub(crate) struct SqlStore {
     pub(crate) in_service: Gauge,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
+    /// Its group of instances: a place in the world's.
+    pub(crate) group: u16,
+    /// Which pages are in memory; none where all are.
+    pub(crate) pool: Option<Pool>,
+    /// How long an update waits for its row; none where none does.
+    pub(crate) lock_wait: Option<u64>,
+    pub(crate) locks: Locks,
+    pub(crate) hibernation: Option<Hibernation>,
+    pub(crate) counts: SqlCounts,
+}
+
+/// A buffer pool, and where each table's rows are.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) contents: BufferPool,
+    pub(crate) settings: buffer_pool::Settings,
+    /// How many pages each keyspace's table has.
+    pub(crate) pages: Vec<u64>,
+}
+
+/// A database that goes to sleep when nobody asks.
+#[derive(Debug)]
+pub(crate) struct Hibernation {
+    pub(crate) after: u64,
+    pub(crate) wake: DurationLaw,
+    /// Since when nobody has asked.
+    idle_since: u64,
+    /// When it is awake again; zero where it is.
+    awake_at: u64,
+    pub(crate) timer: u32,
+}
+
+/// What happened since the last sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SqlCounts {
+    pub(crate) stale_reads: u64,
+    pub(crate) lost_commits: u64,
+    pub(crate) lock_timeouts: u64,
+}
+
+/// The instances of one component, of which one is the master.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) base: u16,
+    pub(crate) count: u16,
+    pub(crate) replicas: Option<Replicas>,
+    /// Who was the master when last looked at.
+    pub(crate) master: u16,
+}
+
+/// How reads are spread and how far replicas are behind.
+#[derive(Debug)]
+pub(crate) struct Replicas {
+    pub(crate) reads: Ratio,
+    pub(crate) lag: DurationLaw,
+    pub(crate) state: Replication,
+    pub(crate) drawn: u64,
+}
+
+/// What a call's present statement does.
+#[derive(Clone, Copy, Debug)]
+struct Statement {
+    keyspace: u16,
+    rows: u32,
+    writes: bool,
 }
 
 impl World {
-    /// Sends the statement of a call's present step.
+    /// Sends the statement of a call's present step to the database whose first instance is `database`.
     pub(crate) fn call_database(&mut self, slot: u32, database: u16) -> Flow {
-        self.calls[slot].leaf = database;
-        let instance = &self.instances[usize::from(database)];
-        if instance.killed > 0 {
+        let at = self.route(slot, database);
+        let call = &mut self.calls[slot];
+        (call.leaf, call.syns) = (at, 0);
+        let instance = &self.instances[usize::from(at)];
+        if instance.killed > 0 && instance.vip.is_none() {
             return Flow::Failed;
         }
         let latency = instance.latency;
         if self.delay(slot, latency, Phase::ToSql) { Flow::Suspended } else { self.arrive_at_database(slot) }
     }
 
+    /// The instance that a statement goes to: the master, or for some reads a replica.
+    fn route(&self, slot: u32, database: u16) -> u16 {
+        let first = &self.instances[usize::from(database)];
+        let group = &self.groups[usize::from(self.databases[usize::from(first.index)].group)];
+        let master = self.holder(group.base);
+        let Some(replicas) = &group.replicas else { return master };
+        let call = &self.calls[slot];
+        if self.statement(slot).writes {
+            return master;
+        }
+        let mut stream = Stream::new(self.seed, REPLICA.of(u64::from(call.step)), call.id.0);
+        if stream.unit() >= replicas.reads.get() {
+            return master;
+        }
+        // A pool of connections leaves out a replica that it cannot reach.
+        let alive: Vec<u16> = (group.base..group.base + group.count)
+            .filter(|at| *at != master)
+            .filter(|at| {
+                self.instances[usize::from(*at)].killed == 0
+                    && self.instances[usize::from(*at)].unplugged == 0
+            })
+            .collect();
+        match alive.len() {
+            0 => master,
+            several => alive[stream.below(several as u64) as usize],
+        }
+    }
+
     pub(crate) fn arrive_at_database(&mut self, slot: u32) -> Flow {
-        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        let at = self.calls[slot].leaf;
+        let instance = &self.instances[usize::from(at)];
         if instance.killed > 0 {
-            return Flow::Failed;
+            return self.address_without_holder(slot);
         }
         if instance.disk_full > 0
             && let Op::Sql { write: true, .. } = self.steps[usize::from(self.calls[slot].step)].op
@@ -39,7 +165,10 @@ impl World {
             return Flow::Failed;
         }
         let database = &mut self.databases[usize::from(instance.index)];
-        if instance.stopped == 0 && database.in_service.level() < database.connections {
+        let stopped = instance.stopped > 0;
+        let asleep = database.hibernation.is_some() && self.sleeps(at);
+        let database = &mut self.databases[usize::from(self.instances[usize::from(at)].index)];
+        if !stopped && !asleep && database.in_service.level() < database.connections {
             database.in_service.up(self.now);
             self.start_statement(slot);
         } else {
@@ -50,7 +179,131 @@ impl World {
         Flow::Suspended
     }
 
+    /// A statement came to an instance that is dead. Behind a virtual address another one will have it soon.
+    fn address_without_holder(&mut self, slot: u32) -> Flow {
+        let at = self.calls[slot].leaf;
+        let call = &mut self.calls[slot];
+        if self.instances[usize::from(at)].vip.is_none() || call.syns >= crate::connect::SYN_RETRIES {
+            return Flow::Failed;
+        }
+        call.syns += 1;
+        let first = self.group_of(at).base;
+        let next = self.holder(first);
+        self.calls[slot].leaf = next;
+        self.wait_until(slot, self.now + RETRY_NANOS, Phase::ToSql);
+        Flow::Suspended
+    }
+
+    fn group_of(&self, at: u16) -> &Group {
+        let index = self.instances[usize::from(at)].index;
+        &self.groups[usize::from(self.databases[usize::from(index)].group)]
+    }
+
+    /// Whether a hibernating database is asleep; the first who asks wakes it.
+    fn sleeps(&mut self, at: u16) -> bool {
+        let index = usize::from(self.instances[usize::from(at)].index);
+        let database = &mut self.databases[index];
+        let idle = database.in_service.level() == 0 && database.waiting.len() == 0;
+        let Some(hibernation) = &mut database.hibernation else { return false };
+        if hibernation.awake_at > self.now {
+            return true;
+        }
+        let asleep = idle && self.now - hibernation.idle_since >= hibernation.after;
+        if asleep {
+            let mut stream = Stream::new(self.seed, WAKE.of(u64::from(at)), self.now);
+            hibernation.awake_at = self.now + hibernation.wake.sample(&mut stream).as_nanos();
+            let (awake_at, timer) = (hibernation.awake_at, hibernation.timer);
+            self.events.schedule(awake_at, timer);
+        }
+        asleep
+    }
+
+    /// A database is awake: what has waited begins.
+    pub(crate) fn database_awake(&mut self, at: u32) {
+        while self.start_next_statement(at as u16) {}
+    }
+
+    fn statement(&self, slot: u32) -> Statement {
+        let call = &self.calls[slot];
+        match self.steps[usize::from(call.step)].op {
+            Op::Sql { keyspace, rows, write, .. } => Statement { keyspace, rows, writes: write },
+            Op::Get { keyspace, .. } => Statement { keyspace, rows: 0, writes: false },
+            op => unreachable!("{op:?} sends no statement"),
+        }
+    }
+
+    /// The row of a statement's first key.
+    fn first_row(&self, slot: u32, keyspace: u16) -> Row {
+        let keys = self.draws.keys(self.calls[slot].id, self.keys[usize::from(keyspace)].id);
+        (keyspace, keys.into_iter().next().unwrap_or(0))
+    }
+
+    /// A statement has its connection: an update waits for its row.
     fn start_statement(&mut self, slot: u32) {
+        let at = self.calls[slot].leaf;
+        let index = usize::from(self.instances[usize::from(at)].index);
+        let statement = self.statement(slot);
+        if let Some(wait) = self.databases[index].lock_wait.filter(|_| statement.writes) {
+            let row = self.first_row(slot, statement.keyspace);
+            if !self.databases[index].locks.take(&mut self.calls, row, slot) {
+                return self.wait_until(slot, self.now + wait, Phase::LockWait);
+            }
+        }
+        self.read_pages(slot);
+    }
+
+    /// A statement has waited too long for its row, which fails it.
+    pub(crate) fn lock_timed_out(&mut self, slot: u32) {
+        let at = self.calls[slot].leaf;
+        let row = self.first_row(slot, self.statement(slot).keyspace);
+        let index = usize::from(self.instances[usize::from(at)].index);
+        self.databases[index].locks.give_up(&mut self.calls, row, slot);
+        self.databases[index].counts.lock_timeouts += 1;
+        self.leave_database(slot, Flow::Failed);
+    }
+
+    /// Reads what is not in the buffer pool.
+    fn read_pages(&mut self, slot: u32) {
+        let call = &self.calls[slot];
+        let instance = &self.instances[usize::from(call.leaf)];
+        let (index, host, at) = (usize::from(instance.index), usize::from(instance.host), call.leaf);
+        let statement = self.statement(slot);
+        let Self { databases, draws, keys, missed, groups, calls, now, seed, .. } = self;
+        let call = &calls[slot];
+        let SqlStore { pool, group, counts, .. } = &mut databases[index];
+        let group = &mut groups[usize::from(*group)];
+        let wanted = &keys[usize::from(statement.keyspace)];
+        let mut absent = 0;
+        let mut stale = false;
+        let mut touch = |key: u64| {
+            if let Some(pool) = pool.as_mut() {
+                absent += u32::from(!pool.touch(statement.keyspace, key, *now));
+            }
+            if let Some(replicas) = group.replicas.as_mut().filter(|_| !statement.writes) {
+                stale |= replicas.state.is_stale(*now, at - group.base, (statement.keyspace, key));
+            }
+        };
+        if statement.rows > 0 {
+            draws.keys(call.id, wanted.id).take(statement.rows as usize).for_each(&mut touch);
+        } else if call.missed != crate::call::NONE {
+            let missed = missed.get(call.missed);
+            missed.keys.iter().copied().for_each(&mut touch);
+            // Keys that are not followed are seldom asked for: as good as any.
+            let mut stream = Stream::new(*seed, OTHERS.of(u64::from(call.step)), call.id.0);
+            (0..missed.others).for_each(|_| touch(stream.below(wanted.keyspace.keys)));
+        }
+        counts.stale_reads += u64::from(stale);
+        match &mut self.disks[host] {
+            Some(disk) if absent > 0 => {
+                let done = disk.read_pages(self.now, absent);
+                self.wait_until(slot, done, Phase::DiskRead);
+            }
+            _ => self.execute_statement(slot),
+        }
+    }
+
+    /// A statement has its pages: it takes a core.
+    pub(crate) fn execute_statement(&mut self, slot: u32) {
         let call = &self.calls[slot];
         let step = &self.steps[usize::from(call.step)];
         let law = match &step.op {
@@ -65,24 +318,108 @@ impl World {
         self.take_core(database, slot, work, Phase::Statement);
     }
 
-    /// Sends the result, unless the process is stopped, and takes the next statement.
+    /// A statement has had its processor time: an update writes the log.
+    pub(crate) fn statement_executed(&mut self, slot: u32) {
+        let host = usize::from(self.instances[usize::from(self.calls[slot].leaf)].host);
+        let writes = self.statement(slot).writes;
+        if let Some(disk) = self.disks[host].as_mut().filter(|_| writes) {
+            let done = disk.ask(self.now, Operation::Write);
+            return self.wait_until(slot, done, Phase::DiskWrite);
+        }
+        self.answer_statement(slot);
+    }
+
+    /// Commits, and sends the result, unless the process is stopped; takes the next statement.
     pub(crate) fn answer_statement(&mut self, slot: u32) {
+        self.answer_statement_with(slot, Flow::Done);
+    }
+
+    fn answer_statement_with(&mut self, slot: u32, flow: Flow) {
         let at = self.calls[slot].leaf;
         let instance = &mut self.instances[usize::from(at)];
         if instance.stopped > 0 {
             self.calls[slot].phase = Phase::StatementDone;
             let generation = self.calls[slot].generation;
-            return instance.parked.push(Parked { slot, generation, what: Continuation::StatementDone });
+            let what = Continuation::StatementDone(flow);
+            return instance.parked.push(Parked { slot, generation, what });
         }
-        self.databases[usize::from(instance.index)].in_service.down(self.now);
+        self.statement_ends(slot, flow);
+    }
+
+    /// A statement ends: its row is free, its change is on its way to the replicas.
+    pub(crate) fn statement_ends(&mut self, slot: u32, flow: Flow) {
+        let at = self.calls[slot].leaf;
+        let index = usize::from(self.instances[usize::from(at)].index);
+        let statement = self.statement(slot);
+        if statement.writes {
+            if flow == Flow::Done {
+                self.replicate(slot, at, statement);
+            }
+            if self.databases[index].lock_wait.is_some() {
+                let row = self.first_row(slot, statement.keyspace);
+                if let Some(next) = self.databases[index].locks.release(&self.calls, row) {
+                    self.calls[next].awaits = Token::NONE;
+                    self.read_pages(next);
+                }
+            }
+        }
+        self.leave_database(slot, flow);
+    }
+
+    /// Gives a statement's connection to the next and tells its caller.
+    fn leave_database(&mut self, slot: u32, flow: Flow) {
+        let at = self.calls[slot].leaf;
+        let database = &mut self.databases[usize::from(self.instances[usize::from(at)].index)];
+        database.in_service.down(self.now);
+        if let Some(hibernation) = &mut database.hibernation {
+            hibernation.idle_since = self.now;
+        }
         self.start_next_statement(at);
-        self.leaf_done(slot, Flow::Done);
+        self.leaf_done(slot, flow);
+    }
+
+    fn replicate(&mut self, slot: u32, at: u16, statement: Statement) {
+        let index = usize::from(self.instances[usize::from(at)].index);
+        let group = usize::from(self.databases[index].group);
+        if self.groups[group].replicas.is_none() {
+            return;
+        }
+        let rows: Vec<Row> = self
+            .draws
+            .keys(self.calls[slot].id, self.keys[usize::from(statement.keyspace)].id)
+            .take(statement.rows as usize)
+            .map(|key| (statement.keyspace, key))
+            .collect();
+        let (seed, now) = (self.seed, self.now);
+        let Group { base, replicas: Some(replicas), .. } = &mut self.groups[group] else { return };
+        for row in rows {
+            replicas.drawn += 1;
+            let drawn = replicas.drawn;
+            let Replicas { lag, state, .. } = replicas;
+            let purpose = LAG.of(u64::from(*base));
+            state.commit(now, at - *base, row, |replica| {
+                let mut stream = Stream::new(seed, purpose.of(u64::from(replica)), drawn);
+                lag.sample(&mut stream).as_nanos()
+            });
+        }
+    }
+
+    /// The virtual address of a database went to another instance: what that one never got is lost.
+    pub(crate) fn new_master(&mut self, at: u16) {
+        let index = usize::from(self.instances[usize::from(at)].index);
+        let group = &mut self.groups[usize::from(self.databases[index].group)];
+        group.master = at;
+        let number = at - group.base;
+        if let Some(replicas) = &mut group.replicas {
+            self.databases[index].counts.lost_commits += replicas.state.promote(self.now, number);
+        }
     }
 
     pub(crate) fn start_next_statement(&mut self, at: u16) -> bool {
         let instance = &self.instances[usize::from(at)];
         let database = &mut self.databases[usize::from(instance.index)];
-        if instance.stopped > 0 || database.in_service.level() >= database.connections {
+        let asleep = database.hibernation.as_ref().is_some_and(|h| h.awake_at > self.now);
+        if instance.stopped > 0 || asleep || database.in_service.level() >= database.connections {
             return false;
         }
         let Some(next) = database.waiting.pop(&self.calls) else { return false };
@@ -92,11 +429,57 @@ impl World {
         true
     }
 
-    /// The process died: what waited is gone.
+    /// The process died: what waited is gone, and what was in memory.
     pub(crate) fn database_lose(&mut self, index: u16) {
         let database = &mut self.databases[usize::from(index)];
         database.waiting = Fifo::new();
         database.queue.set(self.now, 0);
         database.in_service.set(self.now, 0);
+        database.locks = Locks::default();
+        if let Some(pool) = &mut database.pool {
+            pool.contents = BufferPool::new(pool.settings);
+        }
+        if let Some(hibernation) = &mut database.hibernation {
+            (hibernation.idle_since, hibernation.awake_at) = (self.now, 0);
+        }
     }
+}
+
+impl SqlStore {
+    /// Says what happened since the last sample, of what there can be here.
+    pub(crate) fn sample(&mut self, behind: Option<u64>, put: &mut dyn FnMut(&'static str, f64)) {
+        let counts = std::mem::take(&mut self.counts);
+        if let Some(pool) = &mut self.pool {
+            let pages = pool.contents.take_counts();
+            put(sample::HITS, pages.hits as f64);
+            put(sample::MISSES, pages.misses as f64);
+            put(sample::EVICTIONS, pages.evictions as f64);
+        }
+        if let Some(behind) = behind {
+            put(sample::REPLICATION_QUEUE, behind as f64);
+            put(sample::STALE_READS, counts.stale_reads as f64);
+            put(sample::LOST_COMMITS, counts.lost_commits as f64);
+        }
+        if self.lock_wait.is_some() {
+            put(sample::LOCK_TIMEOUTS, counts.lock_timeouts as f64);
+        }
+    }
+}
+
+impl Pool {
+    /// Reads the page of a key; whether it was in memory. Popular rows are spread over the table as if by chance: keys are
+    /// numbered by popularity, rows are stored by something else.
+    pub(crate) fn touch(&mut self, keyspace: u16, key: u64, now: u64) -> bool {
+        let pages = self.pages[usize::from(keyspace)];
+        let place = (u128::from(scatter(key)) * u128::from(pages)) >> 64;
+        let name = u64::from(keyspace) << 48 | place as u64;
+        self.contents.access(name, (now / MILLI_NANOS) as u32)
+    }
+}
+
+/// A key as a well mixed number (SplitMix64's finaliser).
+fn scatter(key: u64) -> u64 {
+    let z = (key ^ (key >> 30)).wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

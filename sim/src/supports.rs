@@ -10,8 +10,10 @@ use scenarios::scenario::ComponentKind;
 const HOSTS: &[&str] = &[
     "hosts.*.{count, cores, memory, scheduling, speed}",
     "hosts.*.steal.{share, bursts, gaps}",
+    "hosts.*.disk",
+    "hosts.*.disk.{read, write, parallel, throughput}",
     "hosts.*.cpu_credits.{per_hour, at_most, launch}",
-    "components.*.priority",
+    "components.*.{priority, restart}",
     "requests.*.priority",
 ];
 
@@ -33,7 +35,12 @@ const POLICIES: &[&str] = &["policies.**"];
 
 const KV_STORE: &[&str] = &["components(kind=kv-store).{host, max_memory, eviction, samples}"];
 
-const SQL_STORE: &[&str] = &["components(kind=sql-store).{host, connections, read, write}"];
+const SQL_STORE: &[&str] = &[
+    "components(kind=sql-store).{host, connections, read, write, buffer_pool, lock_wait}",
+    "components(kind=sql-store).replicas.{lag, reads}",
+    "components(kind=sql-store).vip.{advertise, check, preempt}",
+    "components(kind=sql-store).hibernation.{after, wake}",
+];
 
 const KEYSPACES: &[&str] = &[
     "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",

@@ -28,7 +28,6 @@ use crate::network::Network;
 use crate::program;
 use crate::sample::Sampler;
 use crate::service::Service;
-use crate::sql_store::SqlStore;
 use crate::supports;
 use crate::timeout::TimeoutRing;
 use crate::user::Users;
@@ -108,7 +107,9 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         services: Vec::new(),
         stores: Vec::new(),
         databases: Vec::new(),
+        groups: Vec::new(),
         cores: Vec::new(),
+        disks: Vec::new(),
         ranks: Vec::new(),
         keys: keys(scenario),
         steps: Vec::new(),
@@ -239,12 +240,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             (Kind::Store, world.stores.len())
         }
         ComponentKind::SqlStore(s) => {
-            world.databases.push(SqlStore {
-                connections: s.connections,
-                in_service: Gauge::default(),
-                waiting: Fifo::new(),
-                queue: Gauge::default(),
-            });
+            crate::sql_store::build::add(world, scenario, id, s);
             (Kind::Database, world.databases.len())
         }
         kind => unreachable!("validation knows no {}", kind.name()),
@@ -268,6 +264,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         slow: 1.0,
         error_share: 0.0,
         up: Gauge::default(),
+        restart: component.restart.as_nanos(),
         share: Share::default(),
         parked: Vec::new(),
     });
@@ -276,9 +273,10 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
 
 /// The virtual address of a component, made when its first instance asks.
 fn vip_of(world: &mut World, scenario: &Scenario, places: &Places, id: ComponentId) -> Option<u16> {
-    let ComponentKind::LoadBalancer(LoadBalancer { vip: Some(vip), .. }) = &scenario.component(id).kind
-    else {
-        return None;
+    let vip = match &scenario.component(id).kind {
+        ComponentKind::LoadBalancer(balancer) => balancer.vip?,
+        ComponentKind::SqlStore(database) => database.vip?,
+        _ => return None,
     };
     let (base, count) = places.all(scenario, id);
     if let Some(known) = world.vips.iter().position(|v| v.base == base) {

@@ -21,6 +21,7 @@ use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
 use crate::fault::FaultPlan;
 use crate::guard::Guards;
+use crate::host::disk::Disk;
 use crate::host::{Cores, Due};
 use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore, Lists};
@@ -28,7 +29,7 @@ use crate::network::Network;
 use crate::program::{Range, Step};
 use crate::sample::Sampler;
 use crate::service::Service;
-use crate::sql_store::SqlStore;
+use crate::sql_store::{Group, SqlStore};
 use crate::user::Users;
 
 /// Slots from here on are timers, those below requests.
@@ -61,6 +62,10 @@ pub(crate) enum Timer {
     Hedge(u32),
     /// A store looks for expired keys.
     Expiry(u32),
+    /// An instance that died has started again.
+    Started(u16),
+    /// A hibernating SQL store has woken.
+    DatabaseAwake(u32),
     /// Something at a machine.
     Host(u16, Due),
     /// A user has thought.
@@ -95,7 +100,11 @@ pub(crate) struct World {
     pub(crate) services: Vec<Service>,
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,
+    /// The instances of each SQL store together.
+    pub(crate) groups: Vec<Group>,
     pub(crate) cores: Vec<Cores>,
+    /// By machine.
+    pub(crate) disks: Vec<Option<Disk>>,
     /// The rank among those that want a core, by component and class; empty where all are equal.
     pub(crate) ranks: Vec<u8>,
     pub(crate) keys: Vec<Keys>,
@@ -196,8 +205,11 @@ impl World {
             }
             Phase::Statement => {
                 self.release_core(slot);
-                self.answer_statement(slot);
+                self.statement_executed(slot);
             }
+            Phase::LockWait => self.lock_timed_out(slot),
+            Phase::DiskRead => self.execute_statement(slot),
+            Phase::DiskWrite => self.answer_statement(slot),
             phase => unreachable!("nothing that is {phase:?} waits for an event"),
         }
     }
@@ -217,6 +229,8 @@ impl World {
             Timer::CallTimeout(site) => self.call_timeouts(site),
             Timer::Hedge(site) => self.hedge_timeouts(site),
             Timer::Expiry(store) => self.expire_some(store),
+            Timer::Started(at) => self.process_started(at),
+            Timer::DatabaseAwake(at) => self.database_awake(at),
             Timer::Host(host, due) => self.host_due(host, due, token),
             Timer::User(user) => self.user_is_due(user),
         }

@@ -56,7 +56,18 @@ pub const CPU_CREDITS: &str = "cpu_credits";
 /// The longest delay with which the generator's timer woke, in seconds.
 pub const WAKEUP_LAG_MAX_S: &str = "wakeup_lag_max_s";
 
+/// Reads of a replica that did not have the latest commit yet; a count.
+pub const STALE_READS: &str = "stale_reads";
+/// Commits that a new master never got; a count.
+pub const LOST_COMMITS: &str = "lost_commits";
+/// Commits that a replica has not applied yet; a state.
+pub const REPLICATION_QUEUE: &str = "replication_queue";
+/// Updates that waited too long for their row; a count.
+pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
+/// The busy share of a machine's disk, 0 to 1; a mean. The component is `host:` and the machine's name.
+pub const DISK: &str = "disk";
+
 /// Whether a metric counts events in the interval, so that values of several instances add up.
 pub fn is_count(metric: &str) -> bool {
-    [HITS, MISSES, EVICTIONS, EXPIRED].contains(&metric)
+    [HITS, MISSES, EVICTIONS, EXPIRED, STALE_READS, LOST_COMMITS, LOCK_TIMEOUTS].contains(&metric)
 }

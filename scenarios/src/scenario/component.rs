@@ -1,5 +1,7 @@
 //! Components of every kind: the list of kinds. Each kind has a file of its own.
 
+use crate::units::SimTime;
+
 use super::{ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Service, SqlStore};
 
 /// A piece of the stack: one instance on each machine of its host.
@@ -12,6 +14,8 @@ pub struct Component {
     pub host: HostId,
     /// Its work's priority on a host that schedules by it: the greatest goes first.
     pub priority: u8,
+    /// How long its process takes from its start until it answers.
+    pub restart: SimTime,
     /// What it is.
     pub kind: ComponentKind,
 }

@@ -27,7 +27,7 @@ pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use component::{Component, ComponentKind};
 pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
-pub use host::{CpuCredits, Host, Scheduling, Steal};
+pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
 pub use http_cache::{CacheRule, Esi, HttpCache, Purge, Tag, Vary};
 pub use keyspace::{Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore};
@@ -39,7 +39,7 @@ pub use published::Published;
 pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty};
 pub use sampling::Sampling;
 pub use service::{Service, WorkerHolds};
-pub use sql_store::SqlStore;
+pub use sql_store::{Hibernation, Replicas, SqlStore};
 pub use traffic::{
     Arrivals, Burst, Executor, Iterations, Origin, Replay, Session, SessionState, Traffic, Users,
 };

@@ -57,11 +57,7 @@ impl Validator<'_> {
         }
         let connect_timeout = self.positive(&format!("{at}.connect_timeout"), file.connect_timeout);
         let count = |count: Option<wire::Some1M>| count.map(|c| c.0 as u32);
-        let vip = file.vip.as_ref().map(|vip| Vip {
-            advertise: self.positive(&format!("{at}.vip.advertise"), vip.advertise),
-            check: self.positive(&format!("{at}.vip.check"), vip.check),
-            preempt: vip.preempt,
-        });
+        let vip = file.vip.as_ref().map(|vip| self.vip(at, vip));
         LoadBalancer {
             to: ComponentId(to.unwrap_or(0)),
             balance: file.balance,
@@ -110,6 +106,15 @@ impl Validator<'_> {
                 }
                 path.push(to.index());
             }
+        }
+    }
+
+    /// A virtual address of the component at a path.
+    pub(super) fn vip(&mut self, at: &str, vip: &wire::Vip) -> Vip {
+        Vip {
+            advertise: self.positive(&format!("{at}.vip.advertise"), vip.advertise),
+            check: self.positive(&format!("{at}.vip.check"), vip.check),
+            preempt: vip.preempt,
         }
     }
 }

@@ -24,6 +24,7 @@ impl Validator<'_> {
                 name: name.clone(),
                 host: HostId(host.unwrap_or(0)),
                 priority,
+                restart: file.common.restart,
                 kind,
             });
         }
@@ -56,8 +57,7 @@ impl Validator<'_> {
                 ComponentKind::KvStore(self.kv_store(at, file))
             }
             Some(wire::ComponentKind::SqlStore(file)) => {
-                self.single(at, "sql-store", host, hosts);
-                ComponentKind::SqlStore(self.sql_store(at, file))
+                ComponentKind::SqlStore(self.sql_store(at, file, host.map(|host| &hosts[usize::from(host)])))
             }
             // What it would be is unknown and was reported; a service is what most references want.
             None => ComponentKind::Service(Service {

@@ -2,9 +2,24 @@
 
 use super::Validator;
 use super::record_bytes;
-use crate::scenario::{Component, ComponentKind, CpuCredits, Host, Keyspace, KvStore, RequestClass, Steal};
+use crate::scenario::{
+    Component, ComponentKind, CpuCredits, Disk, Host, Keyspace, KvStore, RequestClass, Steal,
+};
 use crate::units::Bytes;
 use crate::wire;
+
+/// What a disk is.
+fn disk(file: &wire::DiskChoice) -> Option<Disk> {
+    match file {
+        wire::DiskChoice::Class(class) => Some(Disk::of(*class)),
+        wire::DiskChoice::Numbers(numbers) => Some(Disk {
+            read: numbers.read?,
+            write: numbers.write.or(numbers.read)?,
+            parallel: numbers.parallel.0 as u32,
+            throughput: numbers.throughput,
+        }),
+    }
+}
 
 impl Validator<'_> {
     pub(super) fn hosts(&mut self) -> Vec<Host> {
@@ -29,6 +44,7 @@ impl Validator<'_> {
             memory: file.memory,
             zone: file.zone.clone(),
             price: file.price.clone(),
+            disk: file.disk.as_ref().and_then(disk),
             scheduling: file.scheduling,
             speed: file.speed.0,
             steal: file.steal.as_ref().and_then(|steal| self.steal(&format!("{at}.steal"), steal)),

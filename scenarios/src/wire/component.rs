@@ -1,5 +1,7 @@
 //! Components of every kind, as written: the list of kinds. Each kind's keys stand in a file of its own.
 
+use crate::units::SimTime;
+
 use super::prelude::*;
 use super::{HttpCache, KvStore, LoadBalancer, Service, SqlStore};
 
@@ -24,5 +26,8 @@ table! {
         required host: String,
         /// Which components' work goes first on a host that schedules by priority: the greatest number does.
         default priority: Priority = Count(0),
+        /// How long its process takes from its start until it answers, after it died. A key-value store also reads its data
+        /// from the host's disk, where the host has one.
+        default restart: SimTime = SimTime::ZERO,
     }
 }

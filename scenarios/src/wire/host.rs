@@ -1,8 +1,8 @@
 //! Machines, as written.
 
 use crate::law::DurationLaw;
-use crate::scenario::Scheduling;
-use crate::units::{Bytes, Price, Ratio};
+use crate::scenario::{DiskClass, Scheduling};
+use crate::units::{Bandwidth, Bytes, Price, Ratio};
 
 use super::policy::Number;
 use super::prelude::*;
@@ -29,8 +29,47 @@ table! {
         optional steal: Steal,
         /// What the machine may use is limited by credits that it saves up (AWS's T2 and the like).
         optional cpu_credits: CpuCredits,
+        /// Its disk, by class or by numbers.
+        optional disk: DiskChoice,
     }
 }
+
+/// A disk by its class, or by its numbers.
+#[derive(Clone, Debug)]
+pub(crate) enum DiskChoice {
+    Class(DiskClass),
+    Numbers(Disk),
+}
+
+impl Decode for DiskChoice {
+    fn decode(node: &Node<'_>, at: &str, d: &mut Decoder<'_>) -> Option<Self> {
+        if node.get_ref().is_table() {
+            Disk::decode(node, at, d).map(Self::Numbers)
+        } else {
+            DiskClass::decode(node, at, d).map(Self::Class)
+        }
+    }
+
+    fn schema(definitions: &mut Definitions) -> serde_json::Value {
+        serde_json::json!({ "anyOf": [DiskClass::schema(definitions), Disk::schema(definitions)] })
+    }
+}
+
+table! {
+    /// A disk by its numbers.
+    Disk {
+        /// How long it takes to read a page of 16 KiB from a random place.
+        required read: DurationLaw,
+        /// How long a small write takes until it is safe; by default as long as a read.
+        optional write: DurationLaw,
+        /// How many operations it does at once.
+        default parallel: Count<1, 1024> = Count(1),
+        /// How fast it reads in one go, as when a process loads its data at a start.
+        default throughput: Bandwidth = Bandwidth::bits_per_second(4e9),
+    }
+}
+
+words!(DiskClass { "sata" => Sata, "ssd" => Ssd, "nvme" => Nvme });
 
 table! {
     /// Processor time that the hypervisor gives to other guests.

@@ -27,12 +27,12 @@ pub(crate) mod step;
 mod traffic;
 pub(crate) mod workers;
 
-pub(crate) use balancer::LoadBalancer;
+pub(crate) use balancer::{LoadBalancer, Vip};
 pub(crate) use calibration::Calibration;
 pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;
 pub(crate) use fault::{Deploy, Fault};
-pub(crate) use host::{CpuCredits, Host, Steal};
+pub(crate) use host::{CpuCredits, DiskChoice, Host, Steal};
 pub(crate) use http_cache::{HttpCache, Purge};
 pub(crate) use keyspace::Keyspace;
 pub(crate) use kv_store::KvStore;

@@ -11,6 +11,7 @@ use scenarios::rng::{Purpose, Stream};
 
 use crate::call::CHECK;
 use crate::event::Token;
+use crate::instance::Kind;
 use crate::world::World;
 
 /// When within its interval the advertisement, or the check, before a failure came.
@@ -94,6 +95,9 @@ impl World {
         // The new holder knows nothing of these connections and resets them.
         for slot in self.calls.slots_where(|c| c.at == before && c.has_arrived() && c.parent != CHECK) {
             self.break_off(slot);
+        }
+        if self.instances[usize::from(next)].kind == Kind::Database {
+            self.new_master(next);
         }
         self.look_after_vip(next);
     }

@@ -7,12 +7,14 @@ use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Host, Scheduling};
 
 use super::credits::Credits;
+use super::disk::Disk;
 use super::pace::Steal;
 use super::processor::Order;
 use super::{Cores, Due};
 use crate::call::Fifo;
 use crate::world::World;
 
+const DISK: Purpose = Purpose::named("sim-disk");
 const STEAL: Purpose = Purpose::named("sim-steal");
 
 /// Adds all machines. Priorities must be known before the first job.
@@ -27,6 +29,10 @@ pub(crate) fn add_hosts(world: &mut World, scenario: &Scenario) {
             world.sampler.hosts.push((format!("host:{}", host.name), machine));
             let number = world.cores.len() as u16;
             world.cores.push(Cores { total: host.cores, busy: 0, queue: Fifo::new(), special: None });
+            let stream = Stream::new(world.seed, DISK, u64::from(number));
+            world.disks.push(host.disk.map(|disk| {
+                Disk::new(disk.read, disk.write, disk.parallel, disk.throughput.as_bytes_per_second(), stream)
+            }));
             if is_special(host) {
                 make_special(world, host, number, levels);
             }

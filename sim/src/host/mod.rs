@@ -4,16 +4,19 @@
 //!
 //! - [`processor`]: processor sharing, priorities, changing speeds, exactly
 //! - [`pace`]: what a machine's speed is made of: its own, what is stolen, burst credits
+//! - [`disk`]: reads and writes that wait for one another
 //! - [`build`]: machines as a scenario states them
 
 pub(crate) mod build;
 pub(crate) mod credits;
+pub(crate) mod disk;
 pub(crate) mod pace;
 pub(crate) mod processor;
 
 use crate::call::{Fifo, ON_CORE, Phase};
 use crate::event::Token;
 use crate::gauge::Gauge;
+use crate::instance::Kind;
 use crate::world::{Timer, World};
 
 use pace::Pace;
@@ -279,7 +282,7 @@ impl World {
         self.pace_changed(host);
         if let Some(slot) = done {
             match self.calls[slot].phase {
-                Phase::Statement => self.answer_statement(slot),
+                Phase::Statement => self.statement_executed(slot),
                 Phase::LentWork => self.lent_work_done(slot),
                 _ => self.wake(slot),
             }
@@ -311,6 +314,18 @@ impl World {
         }
         self.admit_to_special(host);
         self.pace_changed(host);
+    }
+
+    /// How long an instance's process takes from its start until it answers: its own time, and for a key-value store that of
+    /// reading its data from the disk in one go.
+    pub(crate) fn restart_nanos(&self, at: u16) -> u64 {
+        let instance = &self.instances[usize::from(at)];
+        let disk = self.disks[usize::from(instance.host)].as_ref();
+        let data = match instance.kind {
+            Kind::Store => self.stores[usize::from(instance.index)].contents.used_bytes(),
+            _ => 0,
+        };
+        instance.restart + disk.map_or(0, |disk| (data as f64 / disk.throughput * 1e9) as u64)
     }
 
     /// Which rank a call has among those that want the cores of an instance's host: zero is the best.
