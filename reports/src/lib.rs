@@ -10,6 +10,7 @@
 //! - `page`: the HTML of a run and of a comparison
 //! - [`mod@compare`]: two runs of one scenario
 //! - `summary`: a run on a terminal; `waterfall`: a single request
+//! - `paired`: two configurations with common random numbers
 //! - `trust`: recoveries, replications, and how far to trust a run
 
 mod chart;
@@ -17,6 +18,7 @@ pub mod compare;
 mod format;
 mod moments;
 mod page;
+mod paired;
 mod phases;
 mod summary;
 mod table;
@@ -26,5 +28,6 @@ mod waterfall;
 
 pub use compare::{Comparison, compare};
 pub use page::render;
+pub use paired::Paired;
 pub use summary::summary;
 pub use waterfall::waterfall;

@@ -123,6 +123,25 @@ pub fn window(
     }
 }
 
+/// The same scenario with another warm-up.
+///
+/// # Errors
+/// Where the result breaks a rule of scenarios.
+pub fn with_warmup(scenario: &Scenario, warmup: SimTime) -> Result<Derived, Error> {
+    let mut document: DocumentMut = scenario
+        .source
+        .text
+        .trim_start_matches('\u{feff}')
+        .parse()
+        .expect("a scenario was read from this text as TOML");
+    set(child(document.as_table_mut(), "run"), "warmup", warmup.to_string());
+    let text = document.to_string();
+    match Scenario::parse("derived.toml", text.as_str()) {
+        Ok(_) => Ok(Derived { text, warnings: Vec::new() }),
+        Err(problems) => Err(Error::Invalid(problems)),
+    }
+}
+
 /// Says at the top what the text was made from; a schema's relative place would be wrong elsewhere.
 fn with_header(
     scenario: &Scenario,

@@ -124,7 +124,11 @@ pub(crate) const IN_POOL: u16 = 64;
 /// One of its branches has failed.
 pub(crate) const FAILED: u16 = 128;
 /// Its connection is new.
-pub(crate) const FRESH: u16 = 256;
+pub(crate) const FRESH: u16 = 512;
+/// It has crossed the border of its instance and not come back.
+pub(crate) const INSIDE: u16 = 1024;
+/// It is followed through the stack.
+pub(crate) const TRACED: u16 = 2048;
 
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]

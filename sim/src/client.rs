@@ -10,7 +10,8 @@ use scenarios::plan::RequestId;
 use scenarios::scenario::{ClassId, TrafficId};
 use scenarios::units::SimTime;
 
-use crate::call::{CLIENT, Call, Fifo, LOST_SESSION, NONE, Phase, UNOPENED};
+use crate::call::{CLIENT, Call, Fifo, LOST_SESSION, NONE, Phase, TRACED, UNOPENED};
+use crate::conservation::Border;
 use crate::front::Due;
 use crate::gauge::Gauge;
 use crate::instance::Answer;
@@ -152,6 +153,7 @@ pub(crate) struct Client {
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
     pub(crate) busy: Gauge,
+    pub(crate) border: Border,
     pub(crate) timeouts: TimeoutRing,
     pub(crate) timer: u32,
 }
@@ -168,6 +170,9 @@ impl World {
             self.admit(planned.id, planned.class, planned.traffic, Some(due), NONE);
         }
         self.drain();
+        if self.tracer.is_some() {
+            self.look();
+        }
     }
 
     /// Sends a request that is due now, or has it wait for a connection, or drops it.
@@ -202,7 +207,14 @@ impl World {
             Some(due) => self.calls.keep_drawn(slot, due),
             None => self.calls[slot].root = slot,
         }
+        if let Some(tracer) = &mut self.tracer
+            && tracer.begin(id, class, self.now)
+        {
+            self.calls[slot].flags |= TRACED;
+            tracer.join(slot, &self.calls[slot], None, self.now);
+        }
         client.in_flight += 1;
+        client.border.enter(self.now);
         self.in_flight += 1;
         match client.connections.take() {
             Some((connection, open)) => {
@@ -318,6 +330,9 @@ impl World {
             lag: SimTime::ZERO,
             result,
         });
+        if let Some(tracer) = &mut self.tracer {
+            tracer.settled(call.id, call.due, self.now, result);
+        }
         self.in_flight -= 1;
         let traffic = usize::from(call.traffic);
         let connection = call.connection;
@@ -326,6 +341,7 @@ impl World {
         }
         let client = &mut self.clients[traffic];
         client.in_flight -= 1;
+        client.border.leave(self.now, result.is_ok());
         // After these the connection is closed, and another takes its place.
         let lost = matches!(result, Err(Failure::Timeout | Failure::Reset | Failure::Refused));
         if let Some(next) = client.waiting.pop(&self.calls) {
@@ -377,6 +393,7 @@ impl World {
                 let Some(slot) = client.waiting.pop(&self.calls) else { break };
                 client.queue.down(self.now);
                 client.in_flight -= 1;
+                client.border.leave(self.now, false);
                 self.in_flight -= 1;
                 let Call { class, due, user, .. } = self.calls[slot];
                 self.calls.remove(slot);

@@ -165,7 +165,10 @@ impl World {
         call.phase = Phase::Connecting;
         self.calls[parent].phase = Phase::Calling;
         match self.calls.insert(call) {
-            Some(slot) => self.connect(slot),
+            Some(slot) => {
+                self.follow_child(slot, parent);
+                self.connect(slot);
+            }
             None => {
                 let mut back = Back::new(&call, NONE, Answer::Refused);
                 back.pool = NONE;
@@ -245,6 +248,8 @@ impl World {
         if instance.killed > 0 {
             return self.answer(slot, Answer::Reset);
         }
+        self.cross(slot);
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
         if instance.stopped > 0 && instance.kind != Kind::Service {
             return self.park(slot, Continuation::Arrive);
         }
@@ -273,6 +278,7 @@ impl World {
     /// Ends a call: whoever waits for it hears the answer.
     #[inline]
     pub(crate) fn answer(&mut self, slot: u32, answer: Answer) {
+        self.cross_back(slot, answer == Answer::Good);
         if self.network.active && self.sends_back(slot, answer) {
             return;
         }
@@ -293,6 +299,7 @@ impl World {
     /// The instance of a call died while a store has its command or statement: its caller sees the connection break, and
     /// the store frees the slot.
     pub(crate) fn die(&mut self, slot: u32) {
+        self.cross_back(slot, false);
         self.calls[slot].flags |= DEAD;
         self.break_off(slot);
     }

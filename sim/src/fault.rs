@@ -198,6 +198,12 @@ impl World {
         self.leave_cores(&on_cores);
         let instance = &mut self.instances[usize::from(at)];
         instance.parked.clear();
+        // What it did for others in their own slots is lost with it.
+        for slot in &leaves {
+            if matches!(self.calls[*slot].phase, Phase::LentWork | Phase::LentDone) {
+                instance.border.leave(self.now, false);
+            }
+        }
         instance.lives += 1;
         let (kind, index) = (instance.kind, instance.index);
         match kind {

@@ -214,6 +214,7 @@ impl World {
             }
             return;
         };
+        self.follow_child(child, slot);
         let accounts = &mut self.guards.sites[usize::from(site)];
         for (ring, timer) in accounts.timeouts.iter_mut().chain(&mut accounts.hedges) {
             if let Some(due) = ring.start(&self.calls, now, child) {

@@ -3,6 +3,7 @@
 use results::Failure;
 
 use crate::call::Call;
+use crate::conservation::Border;
 use crate::gauge::Gauge;
 use crate::host::Share;
 use crate::world::Delay;
@@ -54,6 +55,8 @@ pub(crate) struct Instance {
     pub(crate) restart: u64,
     /// Its share of its host's cores.
     pub(crate) share: Share,
+    /// What crossed its border.
+    pub(crate) border: Border,
     /// What is to be done when it goes on.
     pub(crate) parked: Vec<Parked>,
 }

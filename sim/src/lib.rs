@@ -13,6 +13,7 @@
 //! - `client`, `user`, `balancer`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
+//! - `conservation`: laws that every run is held against; [`trace`]: single requests, followed
 //! - [`mod@replicate`]: runs that differ in their seed
 //! - [`mod@verify`]: the simulator held against closed formulas
 
@@ -20,6 +21,7 @@ mod balancer;
 mod call;
 mod client;
 mod connect;
+mod conservation;
 pub mod event;
 mod eviction;
 mod fault;
@@ -33,6 +35,7 @@ mod instance;
 pub mod kv_store;
 #[cfg(test)]
 mod leaks;
+mod model;
 mod network;
 mod policy;
 mod program;
@@ -44,10 +47,12 @@ pub mod sql_store;
 mod supports;
 mod timeout;
 mod topology;
+pub mod trace;
 mod user;
 pub mod verify;
 mod world;
 
 pub use replicate::replicate;
 pub use simulation::{Progress, SimOutcome, Simulation};
+pub use trace::Follow;
 pub use world::Counts;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use results::sample::{CPU_CREDITS, DISK, GENERATOR, IN_SERVICE, QUEUE, UP, UTILISATION};
-use results::{Frame, Sample};
+use results::{Frame, Law, Sample};
 
 use crate::instance::Kind;
 use crate::world::World;
@@ -16,16 +16,21 @@ const IN_FLIGHT: &str = "in_flight";
 pub(crate) struct Sampler {
     frame: Frame,
     interval: usize,
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
+    /// The names of the traffics.
+    pub(crate) traffics: Vec<String>,
     /// What each machine is called, and its number.
     pub(crate) hosts: Vec<(String, u32)>,
     pub(crate) timer: u32,
     pub(crate) samples: Vec<Sample>,
+    /// The laws, once the last interval is over.
+    pub(crate) laws: Option<Vec<Law>>,
 }
 
 impl Sampler {
-    pub(crate) fn new(frame: Frame, names: Vec<String>) -> Self {
-        Self { frame, interval: 0, names, hosts: Vec::new(), timer: 0, samples: Vec::new() }
+    pub(crate) fn new(frame: Frame, names: Vec<String>, traffics: Vec<String>) -> Self {
+        let (hosts, samples) = (Vec::new(), Vec::new());
+        Self { frame, interval: 0, names, traffics, hosts, timer: 0, samples, laws: None }
     }
 
     /// The end of the present interval; none after the run's end.
@@ -37,9 +42,10 @@ impl Sampler {
 impl World {
     /// Ends the present interval.
     pub(crate) fn sample(&mut self) {
-        let (from, until) = self.sampler.frame.bounds(self.sampler.interval);
-        let nanos = (until - from).as_nanos();
+        let from = self.sampler.frame.bounds(self.sampler.interval).0;
         let now = self.now;
+        // An interrupted run ends within its last interval.
+        let nanos = now - from.as_nanos();
         let usage: Vec<(f64, f64)> = (0..self.instances.len()).map(|at| self.usage(at, nanos)).collect();
         let Sampler { interval, names, hosts, samples, .. } = &mut self.sampler;
         let mut put = |component: &str, instance: u32, metric: &'static str, value: f64| {
@@ -65,8 +71,11 @@ impl World {
                 Kind::Service => {
                     let service = &mut self.services[index];
                     put(name, number, UTILISATION, busy);
-                    put(name, number, IN_SERVICE, service.in_service.read(now, nanos));
-                    put(name, number, QUEUE, service.queue.read(now, nanos) + queue);
+                    let (inside, waiting) =
+                        (service.in_service.read(now, nanos), service.queue.read(now, nanos));
+                    instance.border.observe(inside + waiting, now, nanos);
+                    put(name, number, IN_SERVICE, inside);
+                    put(name, number, QUEUE, waiting + queue);
                 }
                 Kind::Store => {
                     let store = &mut self.stores[index];
@@ -96,14 +105,31 @@ impl World {
         }
         let (mut queue, mut busy) = (0.0, 0.0);
         for client in &mut self.clients {
-            queue += client.queue.read(now, nanos);
-            busy += client.busy.read(now, nanos);
+            let (waiting, under_way) = (client.queue.read(now, nanos), client.busy.read(now, nanos));
+            client.border.observe(waiting + under_way, now, nanos);
+            queue += waiting;
+            busy += under_way;
         }
         put(GENERATOR, 0, QUEUE, queue);
         put(GENERATOR, 0, IN_FLIGHT, busy);
         self.sampler.interval += 1;
-        if let Some(at) = self.sampler.next() {
-            self.events.schedule(at, self.sampler.timer);
+        match self.sampler.next() {
+            Some(at) => {
+                self.events.schedule(at, self.sampler.timer);
+            }
+            None => self.sampler.laws = Some(self.laws()),
+        }
+    }
+
+    /// Ends the last interval where an interrupted run ends, so that the laws can be checked of it too.
+    pub(crate) fn sample_rest(&mut self) {
+        if self.sampler.laws.is_none() {
+            let frame = &self.sampler.frame;
+            let begun = frame.bounds(self.sampler.interval.min(frame.intervals() - 1)).0.as_nanos();
+            if self.sampler.next().is_some() && self.now > begun {
+                self.sample();
+            }
+            self.sampler.laws = Some(self.laws());
         }
     }
 }

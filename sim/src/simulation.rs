@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use results::{Delta, Sample};
+use results::{Delta, Evidence, Sample};
 use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostics;
 use scenarios::plan::Plan;
@@ -11,6 +11,7 @@ use scenarios::units::SimTime;
 
 use crate::front::Front;
 use crate::topology;
+use crate::trace::{Follow, Tracer};
 use crate::world::{Counts, World};
 
 /// Answers are waited for at the end for as long as the longest timeout, and this.
@@ -54,6 +55,8 @@ const REQUESTS_WORTH_A_THREAD: f64 = 50_000.0;
 pub struct Simulation {
     front: Front,
     pub(crate) world: World,
+    /// The names of the classes.
+    classes: Vec<String>,
     total: SimTime,
     /// When what is still unanswered is given up.
     end: SimTime,
@@ -83,6 +86,8 @@ pub struct SimOutcome {
     pub delta: Delta,
     /// What was observed of the components and not taken before.
     pub samples: Vec<Sample>,
+    /// What the simulator says of the run.
+    pub evidence: Evidence,
 }
 
 impl Simulation {
@@ -111,7 +116,8 @@ impl Simulation {
         let slice = SimTime::from_nanos(((total.as_nanos() as f64 / slices) as u64).max(1));
         let ahead = threads > 1 && expected >= REQUESTS_WORTH_A_THREAD;
         let front = Front::new(scenario, plan, slice, ahead);
-        Ok(Self { front, world, total, end, reached: SimTime::ZERO })
+        let classes = scenario.requests.iter().map(|r| r.name.clone()).collect();
+        Ok(Self { front, world, classes, total, end, reached: SimTime::ZERO })
     }
 
     /// Runs to the end, or until `cancel` is set, where it is given up; says now and then how far it has come.
@@ -125,7 +131,7 @@ impl Simulation {
             self.give_up();
         }
         let (delta, samples) = self.take();
-        SimOutcome { complete, counts: self.world.counts, delta, samples }
+        SimOutcome { complete, counts: self.world.counts, delta, samples, evidence: self.evidence() }
     }
 
     /// Simulates the next slice of time; whether the run is over. After the last due time, answers are waited for as long
@@ -160,6 +166,7 @@ impl Simulation {
     /// Ends the run where it is: what waits for a connection is dropped, what is under way has timed out, so that every
     /// request that came due has an outcome.
     pub fn give_up(&mut self) {
+        self.world.sample_rest();
         self.world.give_up();
     }
 
@@ -179,6 +186,25 @@ impl Simulation {
     /// How far the run has come.
     pub fn progress(&self) -> Progress {
         Progress { reached: self.reached, total: self.total, counts: self.world.counts }
+    }
+
+    /// What the simulator says of its own run, complete once the run is over.
+    pub fn evidence(&mut self) -> Evidence {
+        self.world.sample_rest();
+        let laws = self.world.sampler.laws.clone().unwrap_or_default();
+        let traces = self.world.tracer.as_ref().map(|tracer| tracer.traces()).unwrap_or_default();
+        Evidence { model: self.world.model_notes(), laws, traces }
+    }
+
+    /// Follows single requests from here on. It changes nothing about the run.
+    pub fn follow(&mut self, follow: Follow) {
+        let tracer = Tracer::new(follow, self.world.sampler.names.clone(), self.classes.clone());
+        self.world.tracer = Some(Box::new(tracer));
+    }
+
+    /// The numbers of the slowest requests so far, the slowest first, where they were to be remembered.
+    pub fn slowest(&self) -> Vec<u64> {
+        self.world.tracer.as_ref().map(|tracer| tracer.slowest()).unwrap_or_default()
     }
 
     /// What was recorded and observed since the last call.

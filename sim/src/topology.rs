@@ -17,6 +17,7 @@ use crate::balancer::vip::Vip;
 use crate::call::{Calls, Fifo, NONE};
 use crate::client::{Client, Connections, Entry};
 use crate::connect::Pools;
+use crate::conservation::Border;
 use crate::event::{EventQueue, Token};
 use crate::fault::FaultPlan;
 use crate::gauge::Gauge;
@@ -91,6 +92,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
     let plan =
         FaultPlan::new(scenario, |target| targets(scenario, target).map(instance).collect(), &places.hosts);
+    let traffics = scenario.traffic.iter().map(|t| t.name.clone()).collect();
     let mut world = World {
         now: 0,
         seed: scenario.run.seed,
@@ -123,7 +125,8 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         faults: plan,
         response_sizes: scenario.requests.iter().map(|class| class.response).collect(),
         recorder: Recorder::new(&frame),
-        sampler: Sampler::new(frame, names),
+        sampler: Sampler::new(frame, names, traffics),
+        tracer: None,
         in_flight: 0,
         users: Users::default(),
         counts: Counts::default(),
@@ -176,6 +179,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             waiting: Fifo::new(),
             queue: Gauge::default(),
             busy: Gauge::default(),
+            border: Border::default(),
             timeouts: TimeoutRing::new(traffic.timeout.as_nanos()),
             timer,
         });
@@ -266,6 +270,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         up: Gauge::default(),
         restart: component.restart.as_nanos(),
         share: Share::default(),
+        border: Border::default(),
         parked: Vec::new(),
     });
     world.instances[usize::from(at)].note_up(0);

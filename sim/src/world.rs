@@ -15,7 +15,7 @@ use scenarios::units::Seed;
 use crate::balancer::Balancer;
 use crate::balancer::health::Check;
 use crate::balancer::vip::Vip;
-use crate::call::{Calls, Phase};
+use crate::call::{Calls, Phase, TRACED};
 use crate::client::Client;
 use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
@@ -30,6 +30,7 @@ use crate::program::{Range, Step};
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::{Group, SqlStore};
+use crate::trace::Tracer;
 use crate::user::Users;
 
 /// Slots from here on are timers, those below requests.
@@ -125,6 +126,8 @@ pub(crate) struct World {
     pub(crate) response_sizes: Vec<SizeLaw>,
     pub(crate) recorder: Recorder,
     pub(crate) sampler: Sampler,
+    /// Follows single requests, where somebody asked for it.
+    pub(crate) tracer: Option<Box<Tracer>>,
     /// Requests due and not yet answered or given up.
     pub(crate) in_flight: u64,
     pub(crate) users: Users,
@@ -157,6 +160,28 @@ impl World {
             self.advance(slot);
         }
         self.drain();
+        if self.tracer.is_some() {
+            self.look();
+        }
+    }
+
+    /// A call that a followed call made is followed too.
+    #[inline]
+    pub(crate) fn follow_child(&mut self, slot: u32, parent: u32) {
+        if let Some(tracer) = &mut self.tracer
+            && self.calls[parent].is(TRACED)
+        {
+            self.calls[slot].flags |= TRACED;
+            tracer.join(slot, &self.calls[slot], Some(parent), self.now);
+        }
+    }
+
+    /// Looks where the followed requests stand.
+    #[cold]
+    pub(crate) fn look(&mut self) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.look(self.now, &self.calls, &self.instances);
+        }
     }
 
     /// Lets everything that got ready go on.

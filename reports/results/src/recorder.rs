@@ -124,12 +124,12 @@ impl Recorder {
         if !self.due.holds(due.as_nanos()) {
             self.due.seek(&self.frame, &self.watches, due);
         }
-        let at = self.due;
-        let cell = self.tallies.cells[at.interval * self.tallies.classes + class].get_or_insert_default();
-        let window = self.tallies.windows[at.window * self.tallies.classes + class].get_or_insert_default();
+        let (at_interval, at_window) = (self.due.interval, self.due.window);
+        let cell = self.tallies.cells[at_interval * self.tallies.classes + class].get_or_insert_default();
+        let window = self.tallies.windows[at_window * self.tallies.classes + class].get_or_insert_default();
         self.tallies.latest = self.tallies.latest.max(done);
         let response = done.saturating_sub(due).as_nanos();
-        if let Some(watch) = at.watch {
+        if let Some(watch) = &self.due.watch {
             self.slots[watch.slot(due)].count(response, result);
         }
         if let Some(sent) = sent {
@@ -141,8 +141,8 @@ impl Recorder {
             cell.service_sum_nanos = cell.service_sum_nanos.saturating_add(service);
             window.service_sum_nanos = window.service_sum_nanos.saturating_add(service);
             if lag > SimTime::ZERO {
-                self.tallies.interval_lags[at.interval].add(lag.as_nanos());
-                self.tallies.window_lags[at.window].add(lag.as_nanos());
+                self.tallies.interval_lags[at_interval].add(lag.as_nanos());
+                self.tallies.window_lags[at_window].add(lag.as_nanos());
             }
         }
         match result {

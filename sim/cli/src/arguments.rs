@@ -8,9 +8,9 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use programs::{Part, Problem};
 use scenarios::quantity::Misread;
 use scenarios::quantity::selector::Selector;
-use scenarios::units::Ratio;
+use scenarios::units::{Ratio, SimTime};
 
-use crate::{run, verify};
+use crate::{compare, run, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +20,8 @@ Examples:
   sim run scenarios/library/quickstart.toml --replications 10
   sim run scenarios/library/quickstart.toml --precision 5% --of 'response_time{p(99)}'
   sim run scenarios/library/octivi/week.toml --replications 10 --replication-scale 1%
+  sim run scenarios/library/quickstart.toml --slowest 3
+  sim compare shop.toml shop-with-two-nodes.toml
   sim verify --quick
   sim completions bash > ~/.local/share/bash-completion/completions/sim
 
@@ -39,6 +41,9 @@ enum Command {
     /// Simulates a scenario and writes its run record
     #[command(after_help = EXAMPLES)]
     Run(RunArguments),
+    /// Simulates two scenarios with the same random numbers, and tells how they differ
+    #[command(after_help = "Example:\n  sim compare shop.toml shop-with-two-nodes.toml --replications 20")]
+    Compare(CompareArguments),
     /// Holds the simulator against systems with closed solutions, and prints the table
     Verify(VerifyArguments),
     /// Prints a completion script for a shell
@@ -55,8 +60,13 @@ pub(crate) struct RunArguments {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) part: Part,
+    /// How long the load lasts before what is measured; auto finds out by MSER-5, in a run before the run
+    #[arg(long, value_name = "TIME|auto", value_parser = warmup)]
+    pub(crate) warmup: Option<Warmup>,
     #[command(flatten)]
     pub(crate) replication: Replication,
+    #[command(flatten)]
+    pub(crate) tracing: Tracing,
     /// Where the runs' directories are made
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
     pub(crate) out: PathBuf,
@@ -66,6 +76,69 @@ pub(crate) struct RunArguments {
     /// Prints the summary as JSON
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,
+}
+
+/// A warm-up as it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Warmup {
+    /// As long as MSER-5 says.
+    Auto,
+    /// So long.
+    Fixed(SimTime),
+}
+
+fn warmup(text: &str) -> Result<Warmup, Misread> {
+    if text == "auto" { Ok(Warmup::Auto) } else { text.parse().map(Warmup::Fixed) }
+}
+
+/// Which requests are followed through the stack.
+#[derive(Debug, Args)]
+pub(crate) struct Tracing {
+    /// Follows so many requests through the stack, and prints each as a waterfall
+    #[arg(long, value_name = "N")]
+    pub(crate) trace: Option<usize>,
+    /// From here on the scenario's timeline
+    #[arg(long, value_name = "TIME", requires = "trace", value_parser = str::parse::<SimTime>)]
+    pub(crate) trace_at: Option<SimTime>,
+    /// Only requests of this class
+    #[arg(long, value_name = "CLASS", requires = "trace")]
+    pub(crate) trace_class: Option<String>,
+    /// Follows the slowest: the run is repeated for it, which changes nothing but the time that it takes
+    #[arg(long, value_name = "N", conflicts_with = "trace")]
+    pub(crate) slowest: Option<usize>,
+}
+
+impl Tracing {
+    /// Whether any request is to be followed.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.trace.or(self.slowest).is_some()
+    }
+}
+
+/// How two scenarios are compared.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// A scenario file
+    pub(crate) a: PathBuf,
+    /// Another, which differs in what is to be judged
+    pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) part: Part,
+    /// With so many seeds, the same for both
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(crate) replications: u32,
+    /// How many replications run at once; by default as many as there are cores. The result does not depend on it
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Prints no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// Prints JSON instead of a table
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) json: bool,
+    /// Prints Markdown instead of a table
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 /// How often a scenario is run, with how many seeds.
@@ -125,6 +198,7 @@ impl Arguments {
     pub(crate) fn carry_out(self) -> Result<u8, Problem> {
         match self.command {
             Command::Run(arguments) => run::run(&arguments),
+            Command::Compare(arguments) => compare::run(&arguments),
             Command::Verify(arguments) => verify::run(&arguments),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -1,10 +1,13 @@
 //! The `sim` program.
 
 mod arguments;
+mod compare;
 mod replications;
 mod run;
 mod summary;
+mod tracing;
 mod verify;
+mod warmup;
 
 use std::process::ExitCode;
 

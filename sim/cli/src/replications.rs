@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use programs::{Problem, Progress};
 use results::statistics::Moments;
-use results::{Collector, Replications, RunRecord, RunWriter, Selection, Status, Validity};
+use results::{Collector, Evidence, Replications, RunRecord, RunWriter, Selection, Status, Validity};
 use scenarios::quantity::selector::Selector;
 use scenarios::threshold::{Aggregate, Metric};
 use scenarios::units::Ratio;
@@ -121,6 +121,17 @@ pub(crate) fn pooled(
                 pieces = true;
                 writer.append(&outcome.delta, &outcome.samples)
             };
+            let mut evidence = outcome.evidence;
+            if number > 0 {
+                // One table of laws is enough, unless another replication breaks one.
+                evidence = Evidence { laws: evidence.laws, ..Evidence::default() };
+                evidence.laws.retain(|law| !law.holds());
+                evidence
+                    .laws
+                    .iter_mut()
+                    .for_each(|law| law.station += &format!(" in replication {}", number + 1));
+            }
+            writer.add_evidence(evidence);
             if let Err(error) = appended {
                 failed = Some(error);
                 return ControlFlow::Break(());

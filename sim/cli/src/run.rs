@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use programs::{Problem, Progress, interrupt};
-use results::{Provenance, RunRecord, RunWriter, Status, Validity, World, run_directory};
+use results::{Evidence, Provenance, RunRecord, RunWriter, Status, Validity, World, run_directory};
 use scenarios::Scenario;
 use sim::Simulation;
 
 use crate::arguments::RunArguments;
 use crate::replications::{self, Rule};
-use crate::summary;
+use crate::{summary, tracing, warmup};
 
 /// How often the journal is written.
 const JOURNAL_PERIOD: Duration = Duration::from_secs(1);
@@ -27,19 +27,26 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
         }
     }
     let mut progress = Progress::new(!arguments.quiet);
+    let (scenario, note) = warmup::apply(arguments.warmup, prepared.scenario, &mut progress, &stop)?;
+    let scenario = &scenario;
     progress.message("building the world");
-    let scenario = &prepared.scenario;
     let rule = Rule::new(&arguments.replication, scenario)?;
     // What the simulator refuses is told before anything is left on the disk.
-    let simulation = Simulation::new(scenario)?;
+    let mut simulation = Simulation::new(scenario)?;
+    if rule.is_pooled() && arguments.tracing.is_wanted() {
+        let why = "--trace and --slowest follow requests of one run\n  hint: leave --replications and --precision out";
+        return Err(Problem::configuration(anyhow::anyhow!(why)));
+    }
+    tracing::begin(&arguments.tracing, scenario, &mut simulation)?;
     let directory = run_directory(&arguments.out, scenario, World::Sim)?;
     let provenance = Provenance::here(concat!("sim ", env!("CARGO_PKG_VERSION")));
-    let writer = RunWriter::create(&directory, scenario, World::Sim, provenance)?;
+    let mut writer = RunWriter::create(&directory, scenario, World::Sim, provenance)?;
+    writer.add_evidence(Evidence { model: note.into_iter().collect(), ..Evidence::default() });
     let record = if rule.is_pooled() {
         drop(simulation);
         replications::pooled(&rule, scenario, writer, &mut progress, &stop)?
     } else {
-        single(simulation, &rule, scenario, writer, &mut progress, &stop)?
+        single(simulation, arguments, &rule, scenario, writer, &mut progress, &stop)?
     };
     progress.end();
     if arguments.json {
@@ -53,6 +60,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
 /// Plays one simulation to its end or its interruption, with a journal as it goes.
 fn single(
     mut simulation: Simulation,
+    arguments: &RunArguments,
     rule: &Rule,
     scenario: &Scenario,
     mut writer: RunWriter,
@@ -78,6 +86,7 @@ fn single(
     }
     let (delta, samples) = simulation.take();
     writer.append(&delta, &samples)?;
+    writer.add_evidence(tracing::evidence(&arguments.tracing, scenario, &mut simulation, progress, stop)?);
     drop(simulation);
     if let Some(scaled) = replications::scaled(rule, scenario, progress, stop)? {
         writer.beside(scaled);

@@ -12,6 +12,9 @@ use serde_json::json;
 pub(crate) fn text(record: &RunRecord, directory: &Path) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", reports::summary(record))?;
+    for trace in &record.evidence.traces {
+        writeln!(out, "{}", reports::waterfall(trace))?;
+    }
     writeln!(out, "record  {}", directory.join(results::writer::RECORD).display())
 }
 

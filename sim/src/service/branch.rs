@@ -20,7 +20,10 @@ impl World {
             (call.from, call.at, call.flags) = (parent.at, parent.at, BRANCH);
             (call.step, call.end) = self.branches[usize::from(branch)];
             match self.calls.insert(call) {
-                Some(child) => self.start_branch(child),
+                Some(child) => {
+                    self.follow_child(child, slot);
+                    self.start_branch(child);
+                }
                 None => self.branch_answered(slot, Back::new(&call, crate::call::NONE, Answer::Refused)),
             }
             debug_assert!(branch + 1 == first + count || self.calls[slot].generation == generation);

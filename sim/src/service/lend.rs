@@ -28,6 +28,7 @@ impl World {
         let work = self.step_nanos(slot, step.draw, law);
         let service = &mut self.services[usize::from(instance.index)];
         service.in_service.up(self.now);
+        self.instances[usize::from(at)].border.enter(self.now);
         let call = &mut self.calls[slot];
         call.leaf = at;
         // Without an idle connection a new one opens at once.
@@ -48,6 +49,7 @@ impl World {
             return instance.parked.push(Parked { slot, generation, what: Continuation::LentDone });
         }
         let flow = if instance.broken > 0 { Flow::Failed } else { Flow::Done };
+        instance.border.leave(self.now, flow == Flow::Done);
         self.services[usize::from(instance.index)].in_service.down(self.now);
         if let (false, Op::Call { target, .. }) = (dead, &self.steps[usize::from(step)].op) {
             self.pools.give_back(target.pool(from, at));

@@ -2,4 +2,6 @@
 
 mod replications;
 mod runs;
+mod steady;
 mod support;
+mod tracing;

@@ -48,3 +48,12 @@ pub(crate) fn only_run(directory: &Path) -> PathBuf {
     assert_eq!(runs.len(), 1, "{runs:?}");
     runs.remove(0)
 }
+
+/// The same with a service that has one core and a balancer before it.
+pub(crate) fn stack(rate: &str, work: &str) -> String {
+    page("20s", rate, "p(99)<10s")
+        .replace("[components.shop]", "[hosts.edge]\n[components.balancer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"\n[components.shop]")
+        .replace("cores = 4", "cores = 1")
+        .replace("to = \"shop\"\nmix", "to = \"balancer\"\nmix")
+        .replace("exponential(mean=1ms)", work)
+}

@@ -1,0 +1,171 @@
+//! Conservation laws, checked in every run: what goes into an instance comes out, fails or is still inside; and the mean
+//! number inside is the arrival rate times the mean time inside (Little 1961).
+//!
+//! The two sides of each law come from different places. Arrivals and departures are counted where calls cross an
+//! instance's border, in `connect`; what is inside at the end is counted in the slab of calls; and the number inside
+//! over time comes from the gauges that the component itself keeps of its queue and its workers, which are also what the
+//! record tells of it. A request that is lost, counted twice, or leaves a gauge behind breaks one of them.
+
+use results::Law;
+
+use crate::call::{CLIENT, INSIDE, Phase};
+use crate::gauge::Gauge;
+use crate::instance::Kind;
+use crate::world::World;
+
+/// The sides of Little's law are sums of integers up to their division: only the division is inexact.
+const TOLERANCE: f64 = 1e-9;
+
+/// What crossed the border of an instance, or of the clients of a traffic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Border {
+    entered: u64,
+    answered: u64,
+    failed: u64,
+    /// Its area is the sum of all times inside: the times of departure less the times of arrival.
+    times: Gauge,
+    /// That area, in the intervals that are over.
+    inside_nanos: f64,
+    /// Level × nanoseconds of the component's own gauges, in the intervals that are over; none where it has none.
+    level_nanos: Option<f64>,
+}
+
+impl Border {
+    #[inline]
+    pub(crate) fn enter(&mut self, now: u64) {
+        self.entered += 1;
+        self.times.up(now);
+    }
+
+    #[inline]
+    pub(crate) fn leave(&mut self, now: u64, answered: bool) {
+        self.answered += u64::from(answered);
+        self.failed += u64::from(!answered);
+        self.times.down(now);
+    }
+
+    /// The component's own mean level over an interval that ends now.
+    pub(crate) fn observe(&mut self, level: f64, now: u64, nanos: u64) {
+        let length = nanos as f64;
+        *self.level_nanos.get_or_insert(0.0) += level * length;
+        self.inside_nanos += self.times.read(now, nanos) * length;
+    }
+
+    /// The laws of a run of `nanos`, with so many calls inside at its end.
+    fn laws(&self, station: &str, inside: u64, nanos: u64, laws: &mut Vec<Law>) {
+        laws.push(Law::flow(station, self.entered, self.answered, self.failed, inside));
+        if let Some(level) = self.level_nanos {
+            let length = nanos.max(1) as f64;
+            laws.push(Law::little(station, level / length, self.inside_nanos / length, TOLERANCE));
+        }
+    }
+}
+
+impl World {
+    /// The laws of the run so far. Both sides are read at the end of an interval, or where the run is given up.
+    pub(crate) fn laws(&mut self) -> Vec<Law> {
+        let (now, mut laws) = (self.now, Vec::new());
+        let mut inside = vec![0; self.instances.len()];
+        let mut asked = vec![0; self.clients.len()];
+        for (_, call) in self.calls.iter() {
+            if call.is(INSIDE) {
+                inside[usize::from(call.at)] += 1;
+            }
+            if matches!(call.phase, Phase::LentWork | Phase::LentDone) {
+                inside[usize::from(call.leaf)] += 1;
+            }
+            if call.parent == CLIENT {
+                asked[usize::from(call.traffic)] += 1;
+            }
+        }
+        for (instance, inside) in self.instances.iter().zip(inside) {
+            let name = &self.sampler.names[usize::from(instance.component)];
+            let station = format!("{name}[{}]", instance.number + 1);
+            // Stores serve commands, which do not cross a border.
+            match instance.kind {
+                Kind::Store | Kind::Database => {}
+                _ => instance.border.laws(&station, inside, now, &mut laws),
+            }
+        }
+        for ((client, asked), name) in self.clients.iter().zip(asked).zip(&self.sampler.traffics) {
+            client.border.laws(&format!("the clients of {name}"), asked, now, &mut laws);
+        }
+        laws
+    }
+
+    /// A call crosses the border of its instance, unless it only goes on within it.
+    #[inline]
+    pub(crate) fn cross(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        if !call.is(INSIDE) && call.from != call.at {
+            call.flags |= INSIDE;
+            self.instances[usize::from(call.at)].border.enter(self.now);
+        }
+    }
+
+    /// A call is over for its instance.
+    #[inline]
+    pub(crate) fn cross_back(&mut self, slot: u32, answered: bool) {
+        let call = &mut self.calls[slot];
+        debug_assert!(call.phase != Phase::Free, "a call that is gone crosses nothing");
+        if call.is(INSIDE) {
+            call.flags &= !INSIDE;
+            self.instances[usize::from(call.at)].border.leave(self.now, answered);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Simulation;
+    use crate::call::INSIDE;
+    use results::evidence::LawKind;
+    use scenarios::Scenario;
+
+    const TEXT: &str = include_str!("../tests/sim/trouble.toml");
+
+    /// A run, disturbed in the middle by a mistake that the simulator does not make.
+    fn violations(mistake: impl FnOnce(&mut Simulation)) -> Vec<String> {
+        let scenario = Scenario::parse("trouble.toml", TEXT).expect("the test's scenario is good");
+        let mut simulation = Simulation::with_threads(&scenario, 1).expect("the simulator takes it");
+        while simulation.progress().reached.as_secs_f64() < 5.0 {
+            simulation.advance();
+        }
+        mistake(&mut simulation);
+        while !simulation.advance() {}
+        simulation.evidence().violations()
+    }
+
+    #[test]
+    fn whatever_breaks_the_laws_hold() {
+        assert_eq!(violations(|_| {}), Vec::<String>::new());
+        let scenario = Scenario::parse("trouble.toml", TEXT).expect("the test's scenario is good");
+        let mut simulation = Simulation::new(&scenario).expect("the simulator takes it");
+        while !simulation.advance() {}
+        let laws = simulation.evidence().laws;
+        for kind in [LawKind::Flow, LawKind::Little] {
+            assert!(laws.iter().filter(|law| law.law == kind && law.left > 0.0).count() >= 3, "{laws:?}");
+        }
+    }
+
+    #[test]
+    fn request_that_vanishes_is_found_and_its_station_named() {
+        let found = violations(|simulation| {
+            let world = &mut simulation.world;
+            let slots = world.calls.slots_where(|c| c.is(INSIDE));
+            // It leaves without an answer, as if a component had forgotten it.
+            let slot = *slots.first().expect("somebody is inside in the middle of the run");
+            world.calls[slot].flags &= !INSIDE;
+        });
+        assert!(!found.is_empty() && found[0].contains("does not conserve requests"), "{found:?}");
+    }
+
+    #[test]
+    fn gauge_that_is_left_behind_breaks_littles_law() {
+        let found = violations(|simulation| {
+            let now = simulation.world.now;
+            simulation.world.services[0].in_service.up(now);
+        });
+        assert!(found.iter().any(|f| f.contains("Little's law")), "{found:?}");
+    }
+}
