@@ -16,7 +16,8 @@ impl World {
     pub(crate) fn borrow_worker(&mut self, slot: u32, target: Target, at: u16, step: u16) -> bool {
         let instance = &self.instances[usize::from(at)];
         let well = instance.killed | instance.stopped | instance.unplugged | instance.broken == 0;
-        if !well || instance.kind != Kind::Service || !matches!(instance.latency, Delay::None) {
+        let near = !self.network.active && matches!(instance.latency, Delay::None);
+        if !well || !near || instance.kind != Kind::Service || instance.error_share > 0.0 {
             return false;
         }
         let service = &mut self.services[usize::from(instance.index)];
