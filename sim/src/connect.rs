@@ -318,9 +318,11 @@ impl World {
 
     /// A call that a call made has come back.
     #[inline]
-    pub(crate) fn answered(&mut self, parent: u32, back: Back) {
-        let instance = &self.instances[usize::from(self.calls[parent].at)];
+    pub(crate) fn answered(&mut self, parent: u32, mut back: Back) {
+        let caller = &self.calls[parent];
+        let instance = &self.instances[usize::from(caller.at)];
         if instance.stopped > 0 {
+            back.step = caller.step;
             return self.park(parent, Continuation::Answered(back));
         }
         match instance.kind {
@@ -376,7 +378,15 @@ impl World {
     /// A stopped instance goes on, and with it what was parked.
     pub(crate) fn unpark(&mut self, at: u16) {
         for Parked { slot, generation, what } in std::mem::take(&mut self.instances[usize::from(at)].parked) {
-            if self.calls[slot].generation != generation {
+            let gone = self.calls[slot].generation != generation;
+            if let Continuation::Answered(back) = what
+                && (gone || self.calls[slot].step != back.step)
+            {
+                // Another attempt was answered before this one.
+                self.answered_late(at, back);
+                continue;
+            }
+            if gone {
                 continue;
             }
             match what {

@@ -81,11 +81,9 @@ struct Accounts {
 pub(crate) struct Guards {
     sites: Vec<Accounts>,
     /// By instance; empty where there is no policy.
-    pub(crate) counts: Vec<GuardCounts>,
+    counts: Vec<GuardCounts>,
     /// The attempts under way, slot and generation, for calls that have more than one.
     hedged: BTreeMap<u32, Vec<(u32, u32)>>,
-    /// Answered attempts of stopped instances that lost against another: slot and generation, and their site.
-    ignored: BTreeMap<(u32, u32), u16>,
     /// Attempts that a gate let in, slot and generation.
     let_in: VecDeque<(u32, u32)>,
 }
@@ -116,6 +114,13 @@ impl Guards {
         }
     }
 
+    /// What became of the calls of an instance since the last time; none where it has no policy.
+    pub(crate) fn take_counts(&mut self, at: usize) -> Option<GuardCounts> {
+        let used = self.sites.iter().any(|site| site.by_instance[at].is_some());
+        let counts = self.counts.get_mut(at).map(std::mem::take)?;
+        (used || counts != GuardCounts::default()).then_some(counts)
+    }
+
     /// A call is gone.
     pub(crate) fn forget(&mut self, slot: u32) {
         if !self.hedged.is_empty() {
@@ -128,7 +133,6 @@ impl Guards {
         let empty = |gate: &Option<Gate>| gate.as_ref().is_none_or(|g| (g.inside(), g.waiting()) == (0, 0));
         let mut accounts = self.sites.iter().flat_map(|s| s.by_instance.iter().flatten());
         self.hedged.is_empty()
-            && self.ignored.is_empty()
             && self.let_in.is_empty()
             && accounts.all(|a| empty(&a.bulkhead) && empty(&a.pool))
     }
@@ -295,14 +299,16 @@ impl World {
         }
     }
 
+    /// An attempt came back to an instance that was stopped, and whose call was answered by another attempt.
+    pub(crate) fn answered_late(&mut self, at: u16, back: Back) {
+        let step = self.steps.get(usize::from(back.step)).filter(|_| back.flags & (IN_BULKHEAD | IN_POOL) != 0);
+        if let Some(Op::Guarded { site, .. }) = step.map(|step| step.op) {
+            self.leave_gates(site, at, back.flags);
+        }
+    }
+
     /// An attempt has come back.
     pub(crate) fn guard_answered(&mut self, slot: u32, back: Back) {
-        if !self.guards.ignored.is_empty()
-            && let Some(site) = self.guards.ignored.remove(&(back.child, back.generation))
-        {
-            let at = self.calls[slot].at;
-            return self.leave_gates(site, at, back.flags);
-        }
         let (site, ..) = self.guard(slot);
         let (at, now) = (self.calls[slot].at, self.now);
         self.leave_gates(site, at, back.flags);
@@ -363,9 +369,8 @@ impl World {
         let at = self.calls[slot].at;
         for (child, generation) in self.guards.hedged.remove(&slot).unwrap_or_default() {
             let call = &mut self.calls[child];
-            if call.generation != generation {
+            if call.generation != generation || call.parent != slot {
                 // Its answer is parked.
-                self.guards.ignored.insert((child, generation), site);
                 continue;
             }
             call.parent = NOBODY;

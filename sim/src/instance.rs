@@ -152,6 +152,8 @@ pub(crate) struct Back {
     /// What its caller's policy noted in it.
     pub(crate) connection: u32,
     pub(crate) flags: u16,
+    /// The step for which its caller made it.
+    pub(crate) step: u16,
     /// The instance that was to answer.
     pub(crate) at: u16,
     /// Where the connection belongs.
@@ -168,6 +170,7 @@ impl Back {
             generation: call.generation,
             connection: call.connection,
             flags: call.flags,
+            step: 0,
             at: call.at,
             pool: call.pool,
             answer,

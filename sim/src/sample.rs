@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use results::sample::{CPU_CREDITS, DISK, GENERATOR, IN_SERVICE, QUEUE, UP, UTILISATION};
+use results::sample::{
+    CPU_CREDITS, DISK, GENERATOR, HEDGES, IN_SERVICE, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
+};
 use results::{Frame, Law, Sample};
 
 use crate::instance::Kind;
@@ -57,7 +59,7 @@ impl World {
                 value,
             });
         };
-        for (instance, usage) in self.instances.iter_mut().zip(usage) {
+        for (place, (instance, usage)) in self.instances.iter_mut().zip(usage).enumerate() {
             let (name, number) = (&names[usize::from(instance.component)], u32::from(instance.number));
             let index = usize::from(instance.index);
             let cores = f64::from(self.cores[usize::from(instance.host)].total);
@@ -76,6 +78,15 @@ impl World {
                     instance.border.observe(inside + waiting, now, nanos);
                     put(name, number, IN_SERVICE, inside);
                     put(name, number, QUEUE, waiting + queue);
+                    if let Some(workers) = &service.managed {
+                        put(name, number, WORKERS, f64::from(workers.alive()));
+                    }
+                    if let Some(counts) = self.guards.take_counts(place) {
+                        put(name, number, RETRIES, counts.retries as f64);
+                        put(name, number, HEDGES, counts.hedges as f64);
+                        put(name, number, TIMEOUTS, counts.timeouts as f64);
+                        put(name, number, REFUSED, counts.refused as f64);
+                    }
                 }
                 Kind::Store => {
                     let store = &mut self.stores[index];

@@ -1,6 +1,9 @@
 //! A service instance: workers, the queue before them, and the walk through a class's steps.
 
+use std::collections::VecDeque;
+
 use scenarios::law::DurationLaw;
+use scenarios::scenario::WhenFull;
 
 use crate::call::{BRANCH, Fifo, Phase};
 use crate::connect::Target;
@@ -8,28 +11,56 @@ use crate::gauge::Gauge;
 use crate::instance::{Answer, Back, Flow};
 use crate::program::{Op, Step};
 use crate::world::World;
+use workers::Workers;
 
 #[allow(dead_code, reason = "no instance is scaled yet")]
 mod autoscale;
 mod branch;
 mod lend;
-#[allow(dead_code, reason = "no instance has a process manager yet")]
-mod workers;
+mod manage;
+pub(crate) mod workers;
 
 #[derive(Debug)]
 pub(crate) struct Service {
+    /// Workers that can work now.
     pub(crate) workers: u32,
+    /// Who starts and ends them, if they are not always the same.
+    pub(crate) managed: Option<Box<Workers>>,
+    /// The timer of their manager.
+    pub(crate) manager: u32,
+    /// How many workers boot, and in which life of the instance, those first that are ready first.
+    pub(crate) booting: VecDeque<(u32, u32)>,
+    /// The timer of those.
+    pub(crate) booted: u32,
     pub(crate) backlog: u32,
     /// Whether what finds workers and backlog full is answered 503, else its SYN is not answered.
     pub(crate) rejects: bool,
     pub(crate) in_service: Gauge,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
-    /// Whose turn it is at the services that this one calls.
-    pub(crate) turn: u32,
+    /// Whose turn it is at each target that this one calls, by the target's first instance.
+    turns: Vec<(u16, u16)>,
 }
 
 impl Service {
+    /// As it is before the first request.
+    pub(crate) fn new(rules: &scenarios::scenario::Service) -> Self {
+        let managed = rules.pool.as_ref().map(|pool| Box::new(Workers::new(pool)));
+        Self {
+            workers: managed.as_ref().map_or(rules.workers, |workers| workers.ready()),
+            managed,
+            manager: 0,
+            booting: VecDeque::new(),
+            booted: 0,
+            backlog: rules.backlog,
+            rejects: rules.when_full == WhenFull::Reject,
+            in_service: Gauge::default(),
+            waiting: Fifo::new(),
+            queue: Gauge::default(),
+            turns: Vec::new(),
+        }
+    }
+
     /// Whether a new connection finds a worker or a place in the backlog.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
@@ -39,6 +70,24 @@ impl Service {
     fn is_full(&self) -> bool {
         u64::from(self.in_service.level()) + u64::from(self.waiting.len())
             >= u64::from(self.workers) + u64::from(self.backlog)
+    }
+
+    /// A worker takes something up.
+    #[inline]
+    pub(crate) fn occupy(&mut self, now: u64) {
+        self.in_service.up(now);
+        if let Some(workers) = &mut self.managed {
+            workers.busy();
+        }
+    }
+
+    /// A worker is done.
+    #[inline]
+    pub(crate) fn vacate(&mut self, now: u64) {
+        self.in_service.down(now);
+        if let Some(workers) = &mut self.managed {
+            workers.idle(now);
+        }
     }
 }
 
@@ -58,7 +107,7 @@ impl World {
             // That takes no worker.
             self.answer(slot, Answer::Error);
         } else if instance.stopped == 0 && service.in_service.level() < service.workers {
-            service.in_service.up(self.now);
+            service.occupy(self.now);
             self.proceed(slot);
         } else if service.rejects && service.is_full() && instance.stopped == 0 {
             self.answer(slot, Answer::Error);
@@ -66,6 +115,9 @@ impl World {
             self.calls[slot].phase = Phase::Queued;
             service.waiting.push(&mut self.calls, slot);
             service.queue.up(self.now);
+            if service.managed.is_some() {
+                self.start_on_demand(slot);
+            }
         }
     }
 
@@ -151,9 +203,14 @@ impl World {
     /// Whose turn it is among the instances of a target.
     #[inline]
     pub(crate) fn next_instance(&mut self, slot: u32, target: Target) -> u16 {
-        let service = self.service(slot);
-        let at = target.base + (service.turn % u32::from(target.count)) as u16;
-        service.turn = service.turn.wrapping_add(1);
+        let turns = &mut self.service(slot).turns;
+        let place = turns.iter().position(|&(base, _)| base == target.base).unwrap_or_else(|| {
+            turns.push((target.base, 0));
+            turns.len() - 1
+        });
+        let turn = &mut turns[place].1;
+        let at = target.base + *turn;
+        *turn = if *turn + 1 == target.count { 0 } else { *turn + 1 };
         self.holder(at)
     }
 
@@ -214,7 +271,7 @@ impl World {
             return self.answer(slot, if good { Answer::Good } else { Answer::Error });
         }
         let index = self.instances[usize::from(at)].index;
-        self.services[usize::from(index)].in_service.down(self.now);
+        self.services[usize::from(index)].vacate(self.now);
         self.grant_worker(at);
         if good {
             self.note_session(slot);
@@ -233,7 +290,7 @@ impl World {
         }
         if let Some(next) = service.waiting.pop(&self.calls) {
             service.queue.down(self.now);
-            service.in_service.up(self.now);
+            service.occupy(self.now);
             self.ready.push_back(next);
         }
         true
@@ -245,5 +302,9 @@ impl World {
         service.waiting = Fifo::new();
         service.queue.set(self.now, 0);
         service.in_service.set(self.now, 0);
+        if let Some(workers) = &mut service.managed {
+            workers.restart();
+            service.workers = workers.ready();
+        }
     }
 }

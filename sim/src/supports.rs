@@ -28,6 +28,7 @@ const LOAD_BALANCER: &[&str] = &[
 
 const SERVICE: &[&str] = &[
     "components(kind=service).{host, workers, backlog, when_full}",
+    "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
     "components(kind=service).worker_holds = request",
 ];
 

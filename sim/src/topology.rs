@@ -7,7 +7,7 @@ use scenarios::law::{DurationLaw, Law};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{
-    ComponentId, ComponentKind, Executor, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe, WhenFull,
+    ComponentId, ComponentKind, Executor, FaultTarget, KeyspaceId, LoadBalancer, PathPart, Probe,
 };
 
 use crate::balancer::Balancer;
@@ -164,6 +164,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     }
     program::compile(&mut world, scenario, &|id| places.all(scenario, id))?;
     world.start_guards();
+    world.start_managers();
     for traffic in &scenario.traffic {
         let (base, count) = places.all(scenario, traffic.to);
         let count = if world.instances[usize::from(base)].vip.is_some() { 1 } else { count };
@@ -227,15 +228,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             (Kind::Balancer, world.balancers.len())
         }
         ComponentKind::Service(s) => {
-            world.services.push(Service {
-                workers: s.workers,
-                backlog: s.backlog,
-                rejects: s.when_full == WhenFull::Reject,
-                in_service: Gauge::default(),
-                waiting: Fifo::new(),
-                queue: Gauge::default(),
-                turn: 0,
-            });
+            world.services.push(Service::new(s));
             (Kind::Service, world.services.len())
         }
         ComponentKind::KvStore(s) => {

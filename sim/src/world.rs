@@ -61,6 +61,10 @@ pub(crate) enum Timer {
     CallTimeout(u32),
     /// The oldest attempt at a site of a policy may be slow enough for another beside it.
     Hedge(u32),
+    /// A process manager looks after an instance's workers.
+    Workers(u16),
+    /// New workers of an instance are ready.
+    WorkersReady(u16),
     /// A store looks for expired keys.
     Expiry(u32),
     /// An instance that died has started again.
@@ -253,6 +257,8 @@ impl World {
             Timer::Takeover(vip) => self.take_over(vip, token),
             Timer::CallTimeout(site) => self.call_timeouts(site),
             Timer::Hedge(site) => self.hedge_timeouts(site),
+            Timer::Workers(at) => self.maintain_workers(at),
+            Timer::WorkersReady(at) => self.workers_booted(at),
             Timer::Expiry(store) => self.expire_some(store),
             Timer::Started(at) => self.process_started(at),
             Timer::DatabaseAwake(at) => self.database_awake(at),

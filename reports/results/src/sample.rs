@@ -53,6 +53,16 @@ pub const CPU: &str = "cpu";
 pub const STEAL: &str = "steal";
 /// Burst credits of a machine, of which one is a core for a minute; a state. The component is `host:` and its name.
 pub const CPU_CREDITS: &str = "cpu_credits";
+/// Calls made again after they failed; a count.
+pub const RETRIES: &str = "retries";
+/// Calls made beside slow ones; a count.
+pub const HEDGES: &str = "hedges";
+/// Calls given up because they took too long; a count.
+pub const TIMEOUTS: &str = "timeouts";
+/// Calls that the caller's own circuit breaker, bulkhead or pool refused; a count.
+pub const REFUSED: &str = "refused";
+/// Worker processes that there are; a state.
+pub const WORKERS: &str = "workers";
 /// The longest delay with which the generator's timer woke, in seconds.
 pub const WAKEUP_LAG_MAX_S: &str = "wakeup_lag_max_s";
 
@@ -69,5 +79,8 @@ pub const DISK: &str = "disk";
 
 /// Whether a metric counts events in the interval, so that values of several instances add up.
 pub fn is_count(metric: &str) -> bool {
-    [HITS, MISSES, EVICTIONS, EXPIRED, STALE_READS, LOST_COMMITS, LOCK_TIMEOUTS].contains(&metric)
+    [
+        HITS, MISSES, EVICTIONS, EXPIRED, STALE_READS, LOST_COMMITS, LOCK_TIMEOUTS, RETRIES, HEDGES, TIMEOUTS, REFUSED,
+    ]
+    .contains(&metric)
 }

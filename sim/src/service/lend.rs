@@ -28,7 +28,7 @@ impl World {
         let Op::Work(law) = &step.op else { return false };
         let work = self.step_nanos(slot, step.draw, law);
         let service = &mut self.services[usize::from(instance.index)];
-        service.in_service.up(self.now);
+        service.occupy(self.now);
         self.instances[usize::from(at)].border.enter(self.now);
         let call = &mut self.calls[slot];
         call.leaf = at;
@@ -51,7 +51,7 @@ impl World {
         }
         let flow = if instance.broken > 0 { Flow::Failed } else { Flow::Done };
         instance.border.leave(self.now, flow == Flow::Done);
-        self.services[usize::from(instance.index)].in_service.down(self.now);
+        self.services[usize::from(instance.index)].vacate(self.now);
         if let (false, Op::Call { target, .. }) = (dead, &self.steps[usize::from(step)].op) {
             self.pools.give_back(target.pool(from, at));
         }

@@ -37,6 +37,7 @@ pub(crate) struct Workers {
     /// All there are, those that start included.
     alive: u32,
     starting: u32,
+    era: u32,
     /// How many the next maintenance may start.
     spawn_rate: u32,
     /// Since when each idle worker is idle, the longest first: workers that wait for a connection are served in turn by
@@ -47,7 +48,7 @@ pub(crate) struct Workers {
 impl Workers {
     pub(crate) fn new(rules: &WorkerPool) -> Self {
         let alive = rules.start.min(rules.most);
-        Self { rules: *rules, alive, starting: 0, spawn_rate: 1, idle_since: VecDeque::new() }
+        Self { rules: *rules, alive, starting: 0, era: 0, spawn_rate: 1, idle_since: VecDeque::new() }
     }
 
     /// How many can work, now.
@@ -137,9 +138,19 @@ impl Workers {
         }
     }
 
-    /// The instance starts anew.
+    /// The instance starts anew; what still boots belongs to its earlier life.
     pub(crate) fn restart(&mut self) {
-        *self = Self::new(&self.rules);
+        *self = Self { era: self.era.wrapping_add(1), ..Self::new(&self.rules) };
+    }
+
+    /// Which life of the instance it is.
+    pub(crate) fn era(&self) -> u32 {
+        self.era
+    }
+
+    /// How long a new worker takes to be ready.
+    pub(crate) fn boot_nanos(&self) -> u64 {
+        self.rules.boot.as_nanos()
     }
 }
 

@@ -11,6 +11,7 @@ mod load;
 mod network;
 mod queues;
 mod repeatable;
+mod services;
 mod sql;
 mod stores;
 mod users;
