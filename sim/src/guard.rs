@@ -301,7 +301,8 @@ impl World {
 
     /// An attempt came back to an instance that was stopped, and whose call was answered by another attempt.
     pub(crate) fn answered_late(&mut self, at: u16, back: Back) {
-        let step = self.steps.get(usize::from(back.step)).filter(|_| back.flags & (IN_BULKHEAD | IN_POOL) != 0);
+        let step =
+            self.steps.get(usize::from(back.step)).filter(|_| back.flags & (IN_BULKHEAD | IN_POOL) != 0);
         if let Some(Op::Guarded { site, .. }) = step.map(|step| step.op) {
             self.leave_gates(site, at, back.flags);
         }
