@@ -80,7 +80,17 @@ pub const DISK: &str = "disk";
 /// Whether a metric counts events in the interval, so that values of several instances add up.
 pub fn is_count(metric: &str) -> bool {
     [
-        HITS, MISSES, EVICTIONS, EXPIRED, STALE_READS, LOST_COMMITS, LOCK_TIMEOUTS, RETRIES, HEDGES, TIMEOUTS, REFUSED,
+        HITS,
+        MISSES,
+        EVICTIONS,
+        EXPIRED,
+        STALE_READS,
+        LOST_COMMITS,
+        LOCK_TIMEOUTS,
+        RETRIES,
+        HEDGES,
+        TIMEOUTS,
+        REFUSED,
     ]
     .contains(&metric)
 }
