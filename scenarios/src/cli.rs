@@ -1,12 +1,15 @@
 //! The commands of the `scenario` program.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use flate2::read::MultiGzDecoder;
 use scenarios::exit::BAD_SCENARIO;
+use scenarios::fit::Fit;
 use scenarios::quantity::Misread;
 use scenarios::units::{Ratio, SimTime};
 use scenarios::{Scenario, derive, explain, schema};
@@ -20,6 +23,7 @@ use scenarios::{Scenario, derive, explain, schema};
   scenario check scenarios/library/quickstart.toml
   scenario explain scenarios/library/quickstart.toml
   scenario derive week.toml --from 2d20h --for 1m --rate 10% > minute.toml
+  scenario fit access.log > traffic.toml
   scenario schema > scenario.schema.json
 
 Exit codes: 0 good, 104 bad scenario."
@@ -64,6 +68,18 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Writes a scenario with the traffic of an access log: its curve, mix, popularity, sizes
+    #[command(
+        after_help = "Reads the Common and the Combined log format, also of gzip files and, for -, of the standard input. \
+Lines of another format are counted, and the first few shown.
+
+Example:
+  scenario fit /var/log/nginx/access.log.gz > traffic.toml"
+    )]
+    Fit {
+        /// An access log, or - for the standard input
+        log: PathBuf,
+    },
     /// Prints the JSON Schema of scenario files
     #[command(after_help = "Example:\n  scenario schema > scenario.schema.json")]
     Schema,
@@ -104,6 +120,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<
                 Err(error) => return bad(&error),
             }
         }
+        Command::Fit { log } => return fit(&log, out),
         Command::Schema => out.write_all(schema::text().as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -126,6 +143,41 @@ fn check(files: &[PathBuf], out: &mut impl Write) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+/// Reads an access log, as it is or unpacked, and writes what it suggests.
+fn fit(log: &Path, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let name = if log == Path::new("-") { "the standard input".into() } else { log.to_string_lossy() };
+    let input: Box<dyn Read> = match log == Path::new("-") {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(File::open(log).with_context(|| format!("cannot read {name}"))?),
+    };
+    let mut input = BufReader::with_capacity(1 << 18, input);
+    let packed = input.fill_buf().with_context(|| format!("cannot read {name}"))?.starts_with(&[0x1f, 0x8b]);
+    let read = match packed {
+        true => Fit::read(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(input))),
+        false => Fit::read(input),
+    };
+    let fit = read.with_context(|| format!("cannot read {name}"))?;
+    let (broken, shown) = fit.broken();
+    if broken > 0 {
+        writeln!(
+            std::io::stderr(),
+            "note: {broken} lines are in neither the Common nor the Combined log format:"
+        )?;
+        for (number, text) in shown {
+            writeln!(std::io::stderr(), "  {name}:{number}: {text}")?;
+        }
+    }
+    match fit.scenario(&name) {
+        Some(text) => {
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            bad(&format!("{name}: found no request, expected an access log in the Common or Combined format"))
+        }
+    }
 }
 
 fn bad(problems: &dyn std::fmt::Display) -> anyhow::Result<ExitCode> {

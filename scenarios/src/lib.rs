@@ -12,6 +12,7 @@
 //! - [`mod@derive`]: a window of a scenario at a reduced rate, as a scenario of its own
 //! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
 //! - [`memory`]: what a record takes of a store's memory
+//! - [`fit`]: a scenario from an access log
 //! - [`trace`]: recorded requests, from CSV
 //! - [`library`]: scenarios that are compiled in; [`exit`]: exit codes of all programs
 
@@ -20,6 +21,7 @@ pub mod derive;
 pub mod diagnostic;
 pub mod exit;
 pub mod explain;
+pub mod fit;
 pub mod law;
 pub mod library;
 pub mod memory;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod derived;
+mod fit;
 mod good;
 mod messages;
 mod plan;
