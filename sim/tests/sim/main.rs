@@ -8,6 +8,7 @@ mod degradation;
 mod faults;
 mod hosts;
 mod load;
+mod metastable;
 mod network;
 mod queues;
 mod repeatable;
