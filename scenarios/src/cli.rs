@@ -137,7 +137,11 @@ fn check(files: &[PathBuf], out: &mut impl Write) -> anyhow::Result<ExitCode> {
     for file in files {
         match Scenario::load(file) {
             Ok(scenario) => {
-                writeln!(out, "{}: good: {}", file.display(), scenario.title).context("cannot write")?
+                writeln!(out, "{}: good: {}", file.display(), scenario.title).context("cannot write")?;
+                for warning in explain::warnings(&scenario) {
+                    writeln!(std::io::stderr(), "{}: warning: {warning}", file.display())
+                        .context("cannot write to standard error")?;
+                }
             }
             Err(problems) => code = bad(&problems)?,
         }

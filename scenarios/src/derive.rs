@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostics;
 use crate::quantity::selector::{Condition, Selector};
 use crate::scenario::{ComponentKind, Executor, Scenario};
 use crate::threshold::{Aggregate, Comparison, Metric};
-use crate::units::{Bytes, Rate, Ratio, SimTime};
+use crate::units::{Bandwidth, Bytes, Rate, Ratio, SimTime};
 
 /// The shortest warm-up that a window keeps of a longer one.
 const WARMUP: SimTime = SimTime::from_secs(2);
@@ -142,6 +142,27 @@ pub fn with_warmup(scenario: &Scenario, warmup: SimTime) -> Result<Derived, Erro
     }
 }
 
+/// The same scenario with nothing that breaks, as a file of its own: it has another hash, so nobody takes the one for the
+/// other.
+///
+/// # Errors
+/// Where the result breaks a rule of scenarios.
+pub fn without_faults(scenario: &Scenario) -> Result<Derived, Error> {
+    let mut document: DocumentMut = scenario
+        .source
+        .text
+        .trim_start_matches('\u{feff}')
+        .parse()
+        .expect("a scenario was read from this text as TOML");
+    document.as_table_mut().remove("faults");
+    let notes = vec!["faults: left out".to_owned()];
+    let text = with_header(scenario, &document.to_string(), None, None, None, None, &notes);
+    match Scenario::parse("derived.toml", text.as_str()) {
+        Ok(_) => Ok(Derived { text, warnings: Vec::new() }),
+        Err(problems) => Err(Error::Invalid(problems)),
+    }
+}
+
 /// Says at the top what the text was made from; a schema's relative place would be wrong elsewhere.
 fn with_header(
     scenario: &Scenario,
@@ -217,7 +238,11 @@ impl Scaling<'_> {
             let at = |key| format!("components.{}.{key}", component.name);
             match &component.kind {
                 ComponentKind::Service(s) => {
-                    set(table, "workers", self.capacity(&at("workers"), s.workers));
+                    let workers = self.capacity(&at("workers"), s.workers);
+                    match s.pool {
+                        None => set(table, "workers", workers),
+                        Some(_) => set(child(table, "workers"), "max", workers),
+                    }
                     let backlog = (f64::from(s.backlog) * self.factor).round().min(1e6) as i64;
                     set(table, "backlog", backlog);
                 }
@@ -230,7 +255,14 @@ impl Scaling<'_> {
                     }
                 }
                 ComponentKind::HttpCache(c) => set(table, "memory", self.bytes(c.memory)),
-                ComponentKind::LoadBalancer(_) => {}
+                ComponentKind::LoadBalancer(_) => {
+                    for key in ["max_connections", "server_max_connections"] {
+                        if let Some(most) = table.get(key).and_then(Item::as_integer) {
+                            set(table, key, self.capacity(&at(key), most as u32));
+                        }
+                    }
+                }
+                ComponentKind::Cdn(_) => {}
             }
         }
         for keyspace in &scenario.keyspaces {
@@ -247,8 +279,16 @@ impl Scaling<'_> {
                 continue;
             }
             let in_flight = (f64::from(traffic.max_in_flight) * self.factor).round() as i64;
-            let least = i64::from(traffic.connections.min(traffic.max_in_flight));
-            set(table, "max_in_flight", in_flight.clamp(least, 1_000_000));
+            let connections = (f64::from(traffic.connections) * self.factor).round().clamp(1.0, 1e6) as i64;
+            set(table, "connections", connections);
+            set(table, "max_in_flight", in_flight.clamp(1, 1_000_000));
+        }
+        match root.get_mut("network") {
+            Some(Item::ArrayOfTables(all)) => all.iter_mut().for_each(|link| self.bandwidth(link)),
+            Some(Item::Value(Value::Array(all))) => {
+                all.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|link| self.bandwidth(link));
+            }
+            _ => {}
         }
         self.thresholds(root);
         self.published(root);
@@ -318,6 +358,20 @@ impl Scaling<'_> {
         let rate = table.get(key).and_then(Item::as_str).and_then(|text| text.parse::<Rate>().ok());
         if let Some(rate) = rate {
             set(table, key, Rate::per_second(rate.as_per_second() * self.factor).to_string());
+        }
+    }
+
+    /// What machines share of a way; a client's own line stays as fast as it is.
+    fn bandwidth(&self, link: &mut dyn TableLike) {
+        let ends = link.get("between").and_then(Item::as_array);
+        if ends.is_some_and(|ends| ends.iter().any(|end| end.as_str() == Some("clients"))) {
+            return;
+        }
+        let bandwidth =
+            link.get("bandwidth").and_then(Item::as_str).and_then(|t| t.parse::<Bandwidth>().ok());
+        if let Some(bandwidth) = bandwidth {
+            let scaled = (bandwidth.as_bits_per_second() * self.factor).clamp(1e3, 1e12);
+            set(link, "bandwidth", Bandwidth::bits_per_second(scaled).to_string());
         }
     }
 

@@ -40,13 +40,6 @@ impl Diagnostic {
             hint: None,
         }
     }
-
-    /// The same with a hint.
-    #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
 }
 
 impl fmt::Display for Diagnostic {

@@ -2,6 +2,7 @@
 //!
 //! The figures follow from means alone: no queueing, no simulation. They say where to look, not what will happen.
 
+mod cost;
 mod load;
 mod topology;
 
@@ -10,6 +11,16 @@ use std::fmt::Write as _;
 use crate::scenario::{Action, ComponentKind, Executor, Scenario, Step, Traffic, Users};
 use crate::units::{Bytes, SimTime};
 use crate::validate::record_bytes;
+
+/// What the means say cannot be served, each in a sentence: no error, for overload is a question that people ask.
+pub fn warnings(scenario: &Scenario) -> Vec<String> {
+    load::overloads(scenario)
+}
+
+/// What the scenario costs in a month, by currency; none where it states no prices.
+pub fn monthly_cost(scenario: &Scenario) -> Vec<crate::units::Price> {
+    cost::totals(scenario)
+}
 
 /// Explains a scenario.
 pub fn explain(scenario: &Scenario) -> String {
@@ -39,6 +50,13 @@ fn writing(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     writeln!(out, "\nLoad predicted from means, without queueing")?;
     load::write(out, scenario)?;
     memory(out, scenario)?;
+    let costs = cost::per_month(scenario);
+    if !costs.is_empty() {
+        writeln!(out, "\nCost per month")?;
+        for (what, price) in &costs {
+            writeln!(out, "  {what:24}{:>18}", format!("{:.2} {}", price.per_month, price.currency))?;
+        }
+    }
     if !scenario.faults.is_empty() {
         writeln!(out, "\nFaults (in time after the warm-up)")?;
         for fault in &scenario.faults {

@@ -71,17 +71,6 @@ impl Law {
             Self::Uniform { low, high } => low + (high - low) * stream.unit(),
         }
     }
-
-    /// The same law of a quantity `factor` times as large.
-    #[must_use]
-    pub fn scaled(&self, factor: f64) -> Self {
-        match *self {
-            Self::Constant(value) => Self::Constant(value * factor),
-            Self::Exponential { mean } => Self::Exponential { mean: mean * factor },
-            Self::Lognormal { median, sigma } => Self::Lognormal { median: median * factor, sigma },
-            Self::Uniform { low, high } => Self::Uniform { low: low * factor, high: high * factor },
-        }
-    }
 }
 
 /// No drawn duration is longer than a year, however wide its law.

@@ -181,6 +181,15 @@ pub struct Price {
     pub currency: String,
 }
 
+/// Money per gigabyte, with its currency as the file wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficPrice {
+    /// Units of the currency per 10^9 bytes.
+    pub per_gigabyte: f64,
+    /// The currency's name as written, for example `USD`.
+    pub currency: String,
+}
+
 /// The number from which all of a run's randomness follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seed(pub u64);

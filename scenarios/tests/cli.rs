@@ -37,6 +37,14 @@ fn explain_shows_the_scenario_as_meant() {
 }
 
 #[test]
+fn an_overload_is_a_warning_with_its_numbers_and_prices_add_up() {
+    let checked = scenario(&["check", "tests/overloaded.toml"]);
+    assert_eq!(checked.status.code(), Some(0));
+    insta::assert_snapshot!("overloaded", text(&checked.stderr));
+    insta::assert_snapshot!("priced", text(&scenario(&["explain", "tests/overloaded.toml"]).stdout));
+}
+
+#[test]
 fn derive_writes_a_scenario_and_its_notes() {
     let derived =
         scenario(&["derive", "tests/explained.toml", "--from", "1h1m", "--for", "20s", "--rate", "10%"]);

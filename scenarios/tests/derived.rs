@@ -1,5 +1,6 @@
 //! Windows of scenarios are scenarios.
 
+use scenarios::Scenario;
 use scenarios::derive::{self, Derived};
 use scenarios::scenario::ComponentKind;
 use scenarios::units::{Ratio, SimTime};
@@ -104,4 +105,15 @@ fn a_byte_order_mark_and_line_breaks_of_another_system_do_no_harm() {
     let whole = parse(&text);
     let part = derive::window(&whole, None, Some(SimTime::from_secs(5)), None, None).expect("it derives");
     assert_eq!(parse(&part.text).run.duration, SimTime::from_secs(5));
+}
+
+#[test]
+fn a_scenario_without_its_faults_is_another_one() {
+    let whole = Scenario::parse("quickstart.toml", scenarios::library::QUICKSTART).expect("it is tested");
+    assert!(!whole.faults.is_empty());
+    let calm = scenarios::derive::without_faults(&whole).expect("it is a scenario");
+    let calm = Scenario::parse("calm.toml", calm.text).expect("it is one");
+    assert!(calm.faults.is_empty());
+    assert_ne!(calm.source.hash, whole.source.hash);
+    assert_eq!((calm.run.duration, calm.requests.len()), (whole.run.duration, whole.requests.len()));
 }

@@ -259,6 +259,7 @@ impl World {
         match instance.kind {
             Kind::Balancer => self.balancer_arrive(slot),
             Kind::Service => self.service_arrive(slot),
+            Kind::Cdn => self.cdn_arrive(slot),
             Kind::Store | Kind::Database => {
                 unreachable!("stores are sent commands and statements, not calls")
             }
@@ -271,6 +272,7 @@ impl World {
         match self.instances[usize::from(self.calls[slot].at)].kind {
             Kind::Balancer => self.balancer_ready(slot),
             Kind::Service => self.service_ready(slot),
+            Kind::Cdn => unreachable!("nothing waits for room at an edge"),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
         }
     }
@@ -328,6 +330,7 @@ impl World {
         match instance.kind {
             Kind::Balancer => self.balancer_answered(parent, back),
             Kind::Service => self.service_answered(parent, back),
+            Kind::Cdn => self.cdn_answered(parent, back),
             Kind::Store | Kind::Database => unreachable!("stores make no calls"),
         }
     }
@@ -342,6 +345,7 @@ impl World {
         match instance.kind {
             Kind::Balancer => self.balancer_wake(slot),
             Kind::Service => self.service_wake(slot),
+            Kind::Cdn => self.cdn_wake(slot),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
         }
     }

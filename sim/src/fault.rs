@@ -127,8 +127,10 @@ impl World {
     /// What a cache holds is gone.
     fn flush(&mut self, at: u16) {
         let instance = &self.instances[usize::from(at)];
-        if instance.kind == Kind::Store {
-            self.stores[usize::from(instance.index)].contents.lose_all();
+        match instance.kind {
+            Kind::Store => self.stores[usize::from(instance.index)].contents.lose_all(),
+            Kind::Cdn => self.cdns[usize::from(instance.index)].flush(),
+            _ => {}
         }
     }
 
@@ -176,7 +178,7 @@ impl World {
     fn resume(&mut self, at: u16) {
         self.unpark(at);
         match self.instances[usize::from(at)].kind {
-            Kind::Balancer => {}
+            Kind::Balancer | Kind::Cdn => {}
             Kind::Service => while self.grant_worker(at) {},
             Kind::Store => self.start_next_command(at),
             Kind::Database => while self.start_next_statement(at) {},
@@ -208,6 +210,8 @@ impl World {
         let (kind, index) = (instance.kind, instance.index);
         match kind {
             Kind::Balancer => self.balancer_lose(at),
+            // What is kept at the edges outlives a process.
+            Kind::Cdn => {}
             Kind::Service => {
                 self.guards.lose(at);
                 self.service_lose(index);

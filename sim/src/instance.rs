@@ -11,6 +11,7 @@ use crate::world::Delay;
 /// The kinds of component, each with a file and a list of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    Cdn,
     Balancer,
     Service,
     Store,

@@ -19,6 +19,7 @@
 
 mod balancer;
 mod call;
+mod cdn;
 mod client;
 mod connect;
 mod conservation;

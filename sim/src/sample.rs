@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use results::sample::{
-    CPU_CREDITS, DISK, GENERATOR, HEDGES, IN_SERVICE, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION,
-    WORKERS,
+    CPU_CREDITS, DISK, GENERATOR, HEDGES, HITS, IN_SERVICE, MISSES, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP,
+    UTILISATION, WORKERS,
 };
 use results::{Frame, Law, Sample};
 
@@ -70,6 +70,11 @@ impl World {
                     let balancer = &mut self.balancers[index];
                     put(name, number, IN_SERVICE, balancer.in_service.read(now, nanos));
                     put(name, number, QUEUE, balancer.queue.read(now, nanos));
+                }
+                Kind::Cdn => {
+                    let cdn = &mut self.cdns[index];
+                    put(name, number, HITS, std::mem::take(&mut cdn.hits) as f64);
+                    put(name, number, MISSES, std::mem::take(&mut cdn.misses) as f64);
                 }
                 Kind::Service => {
                     let service = &mut self.services[index];

@@ -26,6 +26,12 @@ const LOAD_BALANCER: &[&str] = &[
     "components(kind=load-balancer).vip.{advertise, check, preempt}",
 ];
 
+const CDN: &[&str] = &[
+    "components(kind=cdn).{host, to, latency, price}",
+    "components(kind=cdn).hit_ratio.*",
+    "components(kind=cdn).ttl.*",
+];
+
 const SERVICE: &[&str] = &[
     "components(kind=service).{host, workers, backlog, when_full}",
     "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
@@ -134,6 +140,7 @@ const ALL: &[&[&str]] = &[
     HOSTS,
     NETWORK,
     LOAD_BALANCER,
+    CDN,
     SERVICE,
     KV_STORE,
     SQL_STORE,

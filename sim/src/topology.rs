@@ -15,6 +15,7 @@ use crate::balancer::health::Check;
 use crate::balancer::servers::Servers;
 use crate::balancer::vip::Vip;
 use crate::call::{Calls, Fifo, NONE};
+use crate::cdn::Cdn;
 use crate::client::{Client, Connections, Entry};
 use crate::connect::Pools;
 use crate::conservation::Border;
@@ -106,6 +107,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         balancers: Vec::new(),
         checks: Vec::new(),
         vips: Vec::new(),
+        cdns: Vec::new(),
         services: Vec::new(),
         stores: Vec::new(),
         databases: Vec::new(),
@@ -226,6 +228,11 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             let balancer = balancer(world, places.all(scenario, id), places.all(scenario, b.to), b);
             world.balancers.push(balancer);
             (Kind::Balancer, world.balancers.len())
+        }
+        ComponentKind::Cdn(c) => {
+            let target = world.pools.add(places.all(scenario, id), places.all(scenario, c.to));
+            world.cdns.push(Cdn::new(scenario, c, target));
+            (Kind::Cdn, world.cdns.len())
         }
         ComponentKind::Service(s) => {
             world.services.push(Service::new(s));

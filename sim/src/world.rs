@@ -16,6 +16,7 @@ use crate::balancer::Balancer;
 use crate::balancer::health::Check;
 use crate::balancer::vip::Vip;
 use crate::call::{Calls, Phase, TRACED};
+use crate::cdn::Cdn;
 use crate::client::Client;
 use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
@@ -102,6 +103,7 @@ pub(crate) struct World {
     pub(crate) balancers: Vec<Balancer>,
     pub(crate) checks: Vec<Check>,
     pub(crate) vips: Vec<Vip>,
+    pub(crate) cdns: Vec<Cdn>,
     pub(crate) services: Vec<Service>,
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::Numbers;
-use crate::scenario::{Action, ClassId, ComponentId, ComponentKind, Scenario, Step};
+use crate::scenario::{Action, ClassId, ComponentId, ComponentKind, EdgeRule, KeyspaceId, Scenario, Step};
+use crate::units::SimTime;
 
 /// The service that a component's requests are walked by.
 fn served_by(scenario: &Scenario, entry: ComponentId) -> ComponentId {
@@ -116,19 +117,41 @@ impl Ledger<'_> {
                     most: a.most.max(b.most),
                 })
             }
-            Action::Get { on_miss: Some(miss), .. } => {
-                let time = Range { least: 0.0, ..self.statement(miss.from, false) };
-                self.database(numbers, share, miss.from, time)
+            Action::Get { keyspace, count, on_miss } => {
+                let read = self.command(numbers, share, *keyspace, 1, *count);
+                let missed = on_miss.map_or(Range::default(), |miss| {
+                    let time = Range { least: 0.0, ..self.statement(miss.from, false) };
+                    self.database(numbers, share, miss.from, time)
+                });
+                Range { least: read.least + missed.least, most: read.most + missed.most }
             }
+            Action::Set { keyspace, count } => self.command(numbers, share, *keyspace, *count, *count),
             Action::Select { database, .. } => {
                 self.database(numbers, share, *database, self.statement(*database, false))
             }
             Action::Update { database, .. } => {
                 self.database(numbers, share, *database, self.statement(*database, true))
             }
-            Action::Get { on_miss: None, .. } | Action::Set { .. } | Action::Purge(_) => Range::default(),
+            Action::Purge(_) => Range::default(),
         };
         Range { least: one.least * times, most: one.most * times }
+    }
+
+    /// Commands to a key-value store: what they take of its thread is known where it was calibrated.
+    fn command(
+        &mut self,
+        numbers: &Numbers,
+        share: f64,
+        keyspace: KeyspaceId,
+        commands: u32,
+        keys: u32,
+    ) -> Range {
+        let store = self.scenario.keyspace(keyspace).store;
+        let costs = self.scenario.calibration.components.get(store.index()).copied().unwrap_or_default();
+        let seconds = |cost: Option<SimTime>| cost.map_or(0.0, SimTime::as_secs_f64);
+        let time = seconds(costs.command) * f64::from(commands) + seconds(costs.key) * f64::from(keys);
+        self.places[store.index()].add(numbers, share, Range::always(time));
+        Range::always(time)
     }
 
     fn statement(&self, database: ComponentId, write: bool) -> Range {
@@ -147,7 +170,17 @@ impl Ledger<'_> {
     }
 }
 
-pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
+/// Something that requests occupy, and how much of it there is.
+struct Station {
+    /// `host app`, or a component's name.
+    name: String,
+    /// `8 cores`, `64 workers`.
+    what: String,
+    capacity: f64,
+    demand: Demand,
+}
+
+fn stations(scenario: &Scenario) -> Vec<Station> {
     let cores = vec![Demand::default(); scenario.hosts.len()];
     let places = vec![Demand::default(); scenario.components.len()];
     let mut ledger = Ledger { scenario, cores, places };
@@ -155,31 +188,76 @@ pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
         let numbers = Numbers::of(scenario, traffic);
         let service = served_by(scenario, traffic.to);
         for (class, share) in &traffic.mix {
-            ledger.class(&numbers, share.get(), *class, service);
+            let share = share.get() * reaches_origin(scenario, traffic.to, *class);
+            ledger.class(&numbers, share, *class, service);
         }
     }
     let Ledger { cores, places, .. } = ledger;
-    for (host, demand) in scenario.hosts.iter().zip(&cores) {
-        let capacity = f64::from(host.count) * f64::from(host.cores);
-        let cores = host.count * host.cores;
-        let what = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
-        row(out, &format!("host {}", host.name), &what, demand, capacity)?;
+    let counted =
+        |count: u64, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+    let mut stations = Vec::new();
+    for (host, demand) in scenario.hosts.iter().zip(cores) {
+        let cores = u64::from(host.count) * u64::from(host.cores);
+        let (name, what) = (format!("host {}", host.name), counted(cores, "core"));
+        stations.push(Station { name, what, capacity: cores as f64 * host.speed, demand });
     }
-    for (component, demand) in scenario.components.iter().zip(&places) {
-        let per_instance = match &component.kind {
-            ComponentKind::Service(s) => s.workers,
-            ComponentKind::SqlStore(s) => s.connections,
+    for (component, demand) in scenario.components.iter().zip(places) {
+        let (per_instance, what) = match &component.kind {
+            ComponentKind::Service(s) => (s.workers, "worker"),
+            ComponentKind::SqlStore(s) => (s.connections, "connection"),
+            ComponentKind::KvStore(_) => (1, "thread"),
             _ => continue,
         };
         let count = u64::from(per_instance) * u64::from(scenario.host(component.host).count);
-        let what =
-            if matches!(component.kind, ComponentKind::Service(_)) { "workers" } else { "connections" };
-        row(out, &component.name, &format!("{count} {what}"), demand, count as f64)?;
+        let (name, what) = (component.name.clone(), counted(count, what));
+        stations.push(Station { name, what, capacity: count as f64, demand });
     }
-    Ok(())
+    stations
 }
 
-fn row(out: &mut String, name: &str, what: &str, demand: &Demand, capacity: f64) -> std::fmt::Result {
+/// The share of a class's requests that edges on the way do not answer.
+fn reaches_origin(scenario: &Scenario, entry: ComponentId, class: ClassId) -> f64 {
+    let (mut at, mut share) = (entry, 1.0);
+    while let Some(to) = scenario.component(at).kind.forwards_to() {
+        if let ComponentKind::Cdn(cdn) = &scenario.component(at).kind {
+            let rule = cdn.serves.iter().find(|(c, _)| *c == class).map(|(_, rule)| *rule);
+            match rule {
+                Some(EdgeRule::Share(hits)) => share *= 1.0 - hits.get(),
+                // How often depends on how many paths there are: as good as always.
+                Some(EdgeRule::Kept(_)) => share = 0.0,
+                None => {}
+            }
+        }
+        at = to;
+    }
+    share
+}
+
+pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
+    stations(scenario).iter().try_for_each(|station| row(out, station))
+}
+
+/// What is asked for more than there is, at the mean rates or at the peak, even where every read hits.
+pub(super) fn overloads(scenario: &Scenario) -> Vec<String> {
+    let asked = |station: &Station| {
+        let Station { name, what, capacity, demand } = station;
+        let (mean, peak) = (demand.mean.least, demand.peak.least);
+        let when = match (mean >= *capacity, peak >= *capacity) {
+            (true, _) => "all the time",
+            (false, true) => "at the peak",
+            (false, false) => return None,
+        };
+        let percent = 100.0 * peak / capacity;
+        Some(format!(
+            "{name}: overloaded {when}: of {what} the requests would take {mean:.1} on average and {peak:.1} at the peak \
+             ({percent:.0}%)"
+        ))
+    };
+    stations(scenario).iter().filter_map(asked).collect()
+}
+
+fn row(out: &mut String, station: &Station) -> std::fmt::Result {
+    let Station { name, what, capacity, demand } = station;
     // The scenario states no processor time for it.
     if demand.peak.most == 0.0 {
         return Ok(());
@@ -189,8 +267,8 @@ fn row(out: &mut String, name: &str, what: &str, demand: &Demand, capacity: f64)
         if most - least < 0.05 { format!("{most:.1}%") } else { format!("{least:.1}% to {most:.1}%") }
     };
     let warning = match demand.peak {
-        peak if peak.least >= capacity => "  overloaded",
-        peak if peak.most >= capacity => "  overloaded if every read misses",
+        peak if peak.least >= *capacity => "  overloaded",
+        peak if peak.most >= *capacity => "  overloaded if every read misses",
         _ => "",
     };
     writeln!(

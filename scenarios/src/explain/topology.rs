@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::scenario::{Action, ComponentId, ComponentKind, Probe, Scenario};
+use crate::scenario::{Action, ClassId, ComponentId, ComponentKind, EdgeRule, Probe, Scenario};
 
 pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     let mut seen = Vec::new();
@@ -52,6 +52,7 @@ fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
     match &scenario.component(id).kind {
         ComponentKind::LoadBalancer(balancer) => vec![balancer.to],
         ComponentKind::HttpCache(cache) => vec![cache.to],
+        ComponentKind::Cdn(cdn) => vec![cdn.to],
         ComponentKind::Service(_) => {
             let mut asked = Vec::new();
             let classes = super::load::classes_of(scenario, id);
@@ -100,6 +101,14 @@ fn describe(scenario: &Scenario, id: ComponentId) -> String {
         ComponentKind::HttpCache(c) => {
             let own = if c.same_host { ", each to its own machine" } else { "" };
             format!("{}, grace {}{own}", c.memory, c.grace)
+        }
+        ComponentKind::Cdn(c) => {
+            let class = |(class, rule): &(ClassId, EdgeRule)| match rule {
+                EdgeRule::Share(share) => format!("{share} of {}", scenario.class(*class).name),
+                EdgeRule::Kept(ttl) => format!("{} for {ttl}", scenario.class(*class).name),
+            };
+            let served: Vec<String> = c.serves.iter().map(class).collect();
+            format!("answers {}", if served.is_empty() { "nothing".to_owned() } else { served.join(", ") })
         }
         ComponentKind::Service(s) => format!("{} workers, backlog {}", s.workers, s.backlog),
         ComponentKind::KvStore(s) => s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}")),

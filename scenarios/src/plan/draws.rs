@@ -121,7 +121,7 @@ impl Draws {
     #[inline]
     pub fn ttl(&self, id: RequestId, keyspace: &Keyspace, key: u64) -> Option<SimTime> {
         let ttl = keyspace.ttl?;
-        let unit = Stream::new(self.seed, TTL.of(key), id.0).unit();
+        let unit = Stream::new(self.seed, TTL.of(u64::from(keyspace.number) << 48 | key), id.0).unit();
         let factor = 1.0 + ttl.jitter.get() * (2.0 * unit - 1.0);
         Some(SimTime::from_nanos((ttl.base.as_nanos() as f64 * factor) as u64))
     }

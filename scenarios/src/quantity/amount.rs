@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Misread, shifted, split_number};
-use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime};
+use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime, TrafficPrice};
 
 /// No duration is as long as this: sums of several stay far from overflow.
 pub const DURATION_LIMIT: SimTime = SimTime::from_secs(100 * 365 * 86_400);
@@ -306,6 +306,30 @@ impl FromStr for Price {
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{} {}/month", self.per_month, self.currency))
+    }
+}
+
+impl FromStr for TrafficPrice {
+    type Err = Misread;
+
+    /// Reads `0.085 USD/GB`.
+    fn from_str(text: &str) -> Result<Self, Misread> {
+        let misread =
+            || Misread::new("a price per gigabyte with its currency").hint("write \"0.085 USD/GB\"");
+        let (number, rest) = split_number(text.trim()).ok_or_else(misread)?;
+        let currency = rest.trim().strip_suffix("/GB").map(str::trim).ok_or_else(misread)?;
+        let per_gigabyte: f64 = number.parse().map_err(|_| misread())?;
+        let plain = currency.chars().all(|c| c.is_ascii_alphabetic());
+        if currency.is_empty() || currency.len() > 8 || !plain || per_gigabyte > 1e6 {
+            return Err(misread());
+        }
+        Ok(Self { per_gigabyte, currency: currency.to_owned() })
+    }
+}
+
+impl fmt::Display for TrafficPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{} {}/GB", self.per_gigabyte, self.currency))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::units::SimTime;
 
-use super::{ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Service, SqlStore};
+use super::{Cdn, ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Service, SqlStore};
 
 /// A piece of the stack: one instance on each machine of its host.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub enum ComponentKind {
     LoadBalancer(LoadBalancer),
     /// Keeps answers and gives them again.
     HttpCache(HttpCache),
+    /// Answers a part of the requests near the clients.
+    Cdn(Cdn),
     /// Answers requests by walking the steps of their class.
     Service(Service),
     /// Redis's role.
@@ -42,6 +44,7 @@ impl ComponentKind {
         match self {
             Self::LoadBalancer(_) => "load-balancer",
             Self::HttpCache(_) => "http-cache",
+            Self::Cdn(_) => "cdn",
             Self::Service(_) => "service",
             Self::KvStore(_) => "kv-store",
             Self::SqlStore(_) => "sql-store",
@@ -53,6 +56,7 @@ impl ComponentKind {
         match self {
             Self::LoadBalancer(b) => Some(b.to),
             Self::HttpCache(c) => Some(c.to),
+            Self::Cdn(c) => Some(c.to),
             _ => None,
         }
     }

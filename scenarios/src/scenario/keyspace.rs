@@ -10,6 +10,8 @@ use crate::units::{Ratio, SimTime};
 pub struct Keyspace {
     /// Its name in the file. Key number `i` is called `name:i`.
     pub name: String,
+    /// Its place among the keyspaces: what tells its draws from those of others.
+    pub(crate) number: u16,
     /// The key-value store that holds it.
     pub store: ComponentId,
     /// How many different keys there are. Key number 0 is the most popular.

@@ -5,6 +5,7 @@
 
 mod balancer;
 mod calibration;
+mod cdn;
 mod component;
 mod fault;
 mod host;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 
 pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
+pub use cdn::{Cdn, EdgeRule};
 pub use component::{Component, ComponentKind};
 pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
@@ -264,11 +266,6 @@ impl Scenario {
     /// All traffic ids, in the file's order.
     pub fn traffic_ids(&self) -> impl Iterator<Item = TrafficId> + use<> {
         (0..self.traffic.len() as u16).map(TrafficId)
-    }
-
-    /// The traffic of this id.
-    pub fn traffic_of(&self, id: TrafficId) -> &Traffic {
-        &self.traffic[id.index()]
     }
 
     /// The policy of this id.

@@ -86,6 +86,7 @@ impl Validator<'_> {
                 // An unresolved target stands at 0; it was reported, and must not look like a cycle.
                 let written = match &files[path[path.len() - 1]].1.kind {
                     Some(wire::ComponentKind::LoadBalancer(file)) => file.to.as_deref(),
+                    Some(wire::ComponentKind::Cdn(file)) => file.to.as_deref(),
                     Some(wire::ComponentKind::HttpCache(file)) => {
                         file.to.as_deref().map(|to| to.split('@').next().unwrap_or(to))
                     }

@@ -48,6 +48,7 @@ impl Validator<'_> {
             Some(wire::ComponentKind::HttpCache(cache)) => {
                 ComponentKind::HttpCache(self.http_cache(at, cache, file.common.host.as_ref(), files))
             }
+            Some(wire::ComponentKind::Cdn(file)) => ComponentKind::Cdn(self.cdn(at, file, files)),
             Some(wire::ComponentKind::Service(file)) => {
                 let host = host.map(|host| &hosts[usize::from(host)]);
                 ComponentKind::Service(self.service(at, file, host))

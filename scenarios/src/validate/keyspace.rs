@@ -53,6 +53,7 @@ impl Validator<'_> {
             });
             keyspaces.push(Keyspace {
                 name: name.clone(),
+                number: keyspaces.len() as u16,
                 store: ComponentId(store.unwrap_or(0)),
                 keys,
                 persistent: file.persistent,

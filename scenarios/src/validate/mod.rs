@@ -6,6 +6,7 @@
 mod balancer;
 mod calibration;
 mod calls;
+mod cdn;
 mod component;
 mod fault;
 mod host;

@@ -3,13 +3,14 @@
 use crate::units::SimTime;
 
 use super::prelude::*;
-use super::{HttpCache, KvStore, LoadBalancer, Service, SqlStore};
+use super::{Cdn, HttpCache, KvStore, LoadBalancer, Service, SqlStore};
 
 tagged! {
     /// A piece of the stack: one instance on each machine of its host.
     Component: ComponentCommon, "kind" => ComponentKind {
         "load-balancer" => LoadBalancer,
         "http-cache" => HttpCache,
+        "cdn" => Cdn,
         "service" => Service,
         "kv-store" => KvStore,
         "sql-store" => SqlStore,

@@ -314,6 +314,10 @@ impl<T: Decode> Decode for Named<T> {
             "additionalProperties": T::schema(definitions),
         })
     }
+
+    fn to_json(&self) -> Value {
+        if self.0.is_empty() { json!({}) } else { Value::Null }
+    }
 }
 
 impl<T> Default for Named<T> {
@@ -333,6 +337,10 @@ impl<T: Decode> Decode for Keyed<T> {
 
     fn schema(definitions: &mut Definitions) -> Value {
         json!({ "type": "object", "maxProperties": ENTRIES, "additionalProperties": T::schema(definitions) })
+    }
+
+    fn to_json(&self) -> Value {
+        if self.0.is_empty() { json!({}) } else { Value::Null }
     }
 }
 
@@ -367,6 +375,10 @@ impl<T: Decode> Decode for List<T> {
 
     fn schema(definitions: &mut Definitions) -> Value {
         json!({ "type": "array", "maxItems": ENTRIES, "items": T::schema(definitions) })
+    }
+
+    fn to_json(&self) -> Value {
+        if self.0.is_empty() { json!([]) } else { Value::Null }
     }
 }
 
@@ -445,6 +457,10 @@ impl Decode for Share {
 
     fn schema(_: &mut Definitions) -> Value {
         json!({ "type": "number", "minimum": 0, "maximum": 1e9 })
+    }
+
+    fn to_json(&self) -> Value {
+        self.0.into()
     }
 }
 

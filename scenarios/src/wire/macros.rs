@@ -37,7 +37,10 @@ macro_rules! table {
                         }
                         $(
                             let default: $ty = $default;
-                            object.insert("default".to_owned(), default.to_json());
+                            let default = default.to_json();
+                            if !default.is_null() {
+                                object.insert("default".to_owned(), default);
+                            }
                         )?
                     }
                     properties.insert(table!(@key $field $($key)?).to_owned(), schema);

@@ -8,6 +8,7 @@
 mod macros;
 mod balancer;
 mod calibration;
+mod cdn;
 mod component;
 mod curve;
 pub(crate) mod decode;
@@ -29,6 +30,7 @@ pub(crate) mod workers;
 
 pub(crate) use balancer::{LoadBalancer, Vip};
 pub(crate) use calibration::Calibration;
+pub(crate) use cdn::Cdn;
 pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;
 pub(crate) use fault::{Deploy, Fault};
@@ -48,7 +50,7 @@ use prelude::*;
 
 use crate::law::{DurationLaw, SizeLaw};
 use crate::scenario::{Popularity, Sampling};
-use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime};
+use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime, TrafficPrice};
 
 /// Counts of things of which there must be one: machines, workers, connections.
 pub(crate) type Some1M = Count<1, 1_000_000>;
@@ -116,6 +118,7 @@ quantities! {
     Bandwidth: r"^\s*[0-9][0-9_.]*\s*(bit/s|kbit/s|Mbit/s|Gbit/s)\s*$", "1Gbit/s";
     Price: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/month\s*$", "120 USD/month";
     Sampling: r"^\s*(auto|exact|1/[0-9]+)\s*$", "1/64";
+    TrafficPrice: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/GB\s*$", "0.085 USD/GB";
     Popularity: r"^\s*(uniform|zipf\(.*\))\s*$", "zipf(0.9)";
     DurationLaw: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=3ms, p99=15ms)";
     SizeLaw: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=400B, p99=3kB)";

@@ -22,6 +22,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("signal handlers cannot be set")?;
     let prepared = arguments.part.load(&arguments.file)?;
     if !arguments.quiet {
+        for warning in scenarios::explain::warnings(&prepared.scenario) {
+            writeln!(io::stderr().lock(), "warning: {warning}")?;
+        }
         for warning in &prepared.warnings {
             writeln!(io::stderr().lock(), "note: {warning}")?;
         }
@@ -52,7 +55,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     if arguments.json {
         summary::json(&record, &directory)?;
     } else if !arguments.quiet {
-        summary::text(&record, &directory)?;
+        summary::text(&record, &directory, &scenarios::explain::monthly_cost(scenario))?;
     }
     Ok(record.exit_code())
 }

@@ -6,14 +6,18 @@ use std::path::Path;
 use results::figure::estimate;
 use results::{RunRecord, Scope, Selection};
 use scenarios::threshold::{Aggregate, Metric};
+use scenarios::units::Price;
 use serde_json::json;
 
 /// The summary of a run, and where its record is.
-pub(crate) fn text(record: &RunRecord, directory: &Path) -> std::io::Result<()> {
+pub(crate) fn text(record: &RunRecord, directory: &Path, costs: &[Price]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", reports::summary(record))?;
     for trace in &record.evidence.traces {
         writeln!(out, "{}", reports::waterfall(trace))?;
+    }
+    for cost in costs {
+        writeln!(out, "costs   {:.2} {}/month", cost.per_month, cost.currency)?;
     }
     writeln!(out, "record  {}", directory.join(results::writer::RECORD).display())
 }

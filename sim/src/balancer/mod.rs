@@ -131,7 +131,7 @@ impl World {
     }
 
     /// The same for every request of the same path.
-    fn path_key(&self, slot: u32) -> u64 {
+    pub(crate) fn path_key(&self, slot: u32) -> u64 {
         let call = &self.calls[slot];
         let part = |key: u64, keyspace: &KeyspaceId| {
             let number = self.draws.keys(call.id, *keyspace).next().unwrap_or_default();
