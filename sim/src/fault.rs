@@ -130,7 +130,7 @@ impl World {
         match instance.kind {
             Kind::Store => self.stores[usize::from(instance.index)].contents.lose_all(),
             Kind::Cdn => self.cdns[usize::from(instance.index)].flush(),
-            _ => {}
+            Kind::Balancer | Kind::Service | Kind::Database => {}
         }
     }
 

@@ -3,14 +3,14 @@
 //! Start at [`Simulation`]. Time is in integer nanoseconds; events at the same time happen in the order in which they were
 //! scheduled; all randomness follows from the scenario's seed, so equal runs are equal byte for byte.
 //!
-//! What is not in the model: the network beyond the calibrated delays, so that an answer's size costs nothing; memory of
-//! hosts; the time that stores take where no calibration says so; what a client's leaving does to a service (it works to
+//! What is not in the model: what `docs/network.md` says of the network, which costs nothing where a file does not
+//! describe it; the time that stores take where no calibration says so; what a client's leaving does to a service (it works to
 //! the end, as Apache does); retransmission after an unplugged cable is back; Redis's expiry between commands; the pauses
 //! of up to half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `supports`: what of a file it implements; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
-//! - `client`, `user`, `balancer`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
+//! - `client`, `user`, `balancer`, `cdn`, `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
 //! - `conservation`: laws that every run is held against; [`trace`]: single requests, followed

@@ -20,7 +20,7 @@ pub struct RequestClass {
     pub esi: Option<Esi>,
     /// What the service does for it, in order.
     pub steps: Vec<Step>,
-    /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
+    /// The size of the answer's body. In the simulator its bytes take time where a `network` has a bandwidth.
     pub response: SizeLaw,
     /// Its work's priority among that of a component, on a host that schedules by it: the greatest goes first.
     pub priority: u8,

@@ -220,6 +220,7 @@ impl Validator<'_> {
     /// Reports a target that such a fault does nothing to.
     fn fits(&mut self, at: &str, kind: FaultKind, targets: &[FaultTarget], stack: &Stack<'_>) {
         let stores = |c: &Component| matches!(c.kind, ComponentKind::KvStore(_) | ComponentKind::SqlStore(_));
+        let writes = |c: &Component| matches!(c.kind, ComponentKind::SqlStore(_));
         let on_target = |fits: &dyn Fn(&Component) -> bool| {
             targets.iter().any(|target| match *target {
                 FaultTarget::Component(id, _) => fits(&stack.components[id.index()]),
@@ -245,7 +246,9 @@ impl Validator<'_> {
                 "a target that keeps a cache",
                 "name a kv-store",
             ),
-            FaultKind::DiskFull => (on_target(&stores), "a target that writes to a disk", "name a store"),
+            FaultKind::DiskFull => {
+                (on_target(&writes), "a target that writes to a disk", "name an sql-store")
+            }
             FaultKind::CpuSteal { .. } => (
                 !matches!(targets, [FaultTarget::Component(..), ..]),
                 "a host: its cores are what is stolen",

@@ -17,7 +17,7 @@ table! {
         default method: Method = Method::Get,
         /// The path; `{products}` stands for the number of the request's first key of the keyspace `products`.
         required path: String,
-        /// The size of the answer's body. Bytes take no time in the simulator, which knows no bandwidth.
+        /// The size of the answer's body. In the simulator its bytes take time where a `network` has a bandwidth.
         default response: SizeLaw = SizeLaw::from_bytes(crate::law::Law::Constant(1000.0)),
         /// What HTTP caches on the way keep of it; without it they keep nothing.
         optional cache: Cache,
