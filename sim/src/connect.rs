@@ -231,8 +231,10 @@ impl World {
         }
         if call.parent < NOBODY {
             let caller = &self.instances[usize::from(from)];
-            if caller.kind == Kind::Balancer {
-                self.start_server_timeout(caller.index, slot);
+            match caller.kind {
+                Kind::Balancer => self.start_server_timeout(caller.index, slot),
+                Kind::Cache => self.start_fetch_timeout(caller.index, slot),
+                _ => {}
             }
         }
         let latency = self.instances[usize::from(at)].latency;
@@ -258,6 +260,7 @@ impl World {
         }
         match instance.kind {
             Kind::Balancer => self.balancer_arrive(slot),
+            Kind::Cache => self.cache_arrive(slot),
             Kind::Service => self.service_arrive(slot),
             Kind::Cdn => self.cdn_arrive(slot),
             Kind::Store | Kind::Database => {
@@ -271,6 +274,7 @@ impl World {
     pub(crate) fn begin(&mut self, slot: u32) {
         match self.instances[usize::from(self.calls[slot].at)].kind {
             Kind::Balancer => self.balancer_ready(slot),
+            Kind::Cache => self.cache_ready(slot),
             Kind::Service => self.service_ready(slot),
             Kind::Cdn => unreachable!("nothing waits for room at an edge"),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
@@ -329,6 +333,7 @@ impl World {
         }
         match instance.kind {
             Kind::Balancer => self.balancer_answered(parent, back),
+            Kind::Cache => self.cache_answered(parent, back),
             Kind::Service => self.service_answered(parent, back),
             Kind::Cdn => self.cdn_answered(parent, back),
             Kind::Store | Kind::Database => unreachable!("stores make no calls"),
@@ -344,6 +349,7 @@ impl World {
         }
         match instance.kind {
             Kind::Balancer => self.balancer_wake(slot),
+            Kind::Cache => self.cache_wake(slot),
             Kind::Service => self.service_wake(slot),
             Kind::Cdn => self.cdn_wake(slot),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),

@@ -131,6 +131,7 @@ impl World {
             Kind::Store => self.stores[usize::from(instance.index)].contents.lose_all(),
             Kind::Cdn => self.cdns[usize::from(instance.index)].flush(),
             Kind::Balancer | Kind::Service | Kind::Database => {}
+            Kind::Cache => self.caches[usize::from(instance.index)].contents.flush(),
         }
     }
 
@@ -178,7 +179,7 @@ impl World {
     fn resume(&mut self, at: u16) {
         self.unpark(at);
         match self.instances[usize::from(at)].kind {
-            Kind::Balancer | Kind::Cdn => {}
+            Kind::Balancer | Kind::Cdn | Kind::Cache => {}
             Kind::Service => while self.grant_worker(at) {},
             Kind::Store => self.start_next_command(at),
             Kind::Database => while self.start_next_statement(at) {},
@@ -212,6 +213,7 @@ impl World {
             Kind::Balancer => self.balancer_lose(at),
             // What is kept at the edges outlives a process.
             Kind::Cdn => {}
+            Kind::Cache => self.cache_lose(index),
             Kind::Service => {
                 self.guards.lose(at);
                 self.service_lose(index);

@@ -13,6 +13,7 @@ use crate::world::Delay;
 pub(crate) enum Kind {
     Cdn,
     Balancer,
+    Cache,
     Service,
     Store,
     Database,

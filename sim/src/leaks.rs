@@ -24,7 +24,7 @@ struct Break {
     what: &'static str,
 }
 
-const WHAT: [&str; 38] = [
+const WHAT: [&str; 41] = [
     r#"hang = "component:balancer[1]""#,
     r#"unplug = "component:balancer[2]""#,
     r#"kill = "host:app[1]""#,
@@ -38,6 +38,9 @@ const WHAT: [&str; 38] = [
     r#"kill = "component:objects""#,
     r#"kill = "component:archive""#,
     r#"kill = "host:db""#,
+    r#"kill = "component:varnish[1]""#,
+    r#"hang = "component:varnish[2]""#,
+    r#"serve_500 = "component:varnish[3]""#,
     r#"hang = "host:app[1]""#,
     r#"hang = "component:shop[2]""#,
     r#"hang = "component:images[1]""#,
@@ -140,6 +143,10 @@ fn left_over(faults: &[Break], machine: &str, network: &str, seed: u32) -> Resul
     for (i, service) in world.services.iter().enumerate() {
         prop_assert_eq!(service.in_service.level(), 0, "workers of service {} are busy", i);
         prop_assert_eq!((service.waiting.len(), service.queue.level()), (0, 0));
+    }
+    for cache in &world.caches {
+        prop_assert!(cache.contents.is_idle(), "nobody fetches and nobody waits");
+        cache.contents.check();
     }
     for store in &world.stores {
         prop_assert!(!store.running);

@@ -13,6 +13,7 @@ use scenarios::units::Ratio;
 use crate::connect::Target;
 use crate::front::DRAWS;
 use crate::guard::Site;
+use crate::http_cache::instance::PurgeRule;
 use crate::world::World;
 
 /// The most steps of all classes, spelled out.
@@ -41,6 +42,8 @@ pub(crate) enum Op {
     Guarded { site: u16, target: Option<Target>, steps: Range },
     /// GET or MGET.
     Get { store: u16, keyspace: u16, count: u32, miss: Option<Miss> },
+    /// Throws objects out of a cache, by the world's rule with this number.
+    Purge(u16),
     /// SETs, pipelined.
     Set { store: u16, keyspace: u16, count: u32 },
     /// A statement, which writes or reads.
@@ -189,7 +192,7 @@ impl Compiler<'_> {
     }
 
     /// A step that the service takes itself.
-    fn simple(&self, action: &Action) -> Op {
+    fn simple(&mut self, action: &Action) -> Op {
         let scenario = self.scenario;
         let store = |keyspace| (self.places)(scenario.keyspace(keyspace).store).0;
         let database = |id| (self.places)(id).0;
@@ -233,6 +236,11 @@ impl Compiler<'_> {
                 rows: *rows,
                 write: true,
             },
+            Action::Purge(purge) => {
+                let rule = PurgeRule::new(purge, (self.places)(purge.cache));
+                self.world.purge_rules.push(rule);
+                Op::Purge(self.world.purge_rules.len() as u16 - 1)
+            }
             Action::ThirdParty(party) => Op::ThirdParty {
                 latency: party.latency,
                 error: party.error,

@@ -76,6 +76,13 @@ impl World {
                     put(name, number, HITS, std::mem::take(&mut cdn.hits) as f64);
                     put(name, number, MISSES, std::mem::take(&mut cdn.misses) as f64);
                 }
+                Kind::Cache => {
+                    put(name, number, UTILISATION, busy);
+                    put(name, number, QUEUE, queue);
+                    self.caches[index]
+                        .contents
+                        .sample(now, &mut |metric, value| put(name, number, metric, value));
+                }
                 Kind::Service => {
                     let service = &mut self.services[index];
                     put(name, number, UTILISATION, busy);

@@ -168,6 +168,10 @@ impl World {
                         flow => flow,
                     }
                 }
+                Op::Purge(rule) => {
+                    self.start_purge(slot, rule, draw);
+                    Flow::Done
+                }
                 Op::Sql { database, .. } => self.call_database(slot, database),
                 Op::Guarded { site, .. } => return self.guarded(slot, site),
                 Op::ThirdParty { ref latency, timeout, .. } => {

@@ -32,6 +32,18 @@ const CDN: &[&str] = &[
     "components(kind=cdn).ttl.*",
 ];
 
+const HTTP_CACHE: &[&str] = &[
+    "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
+    "components(kind=http-cache).{connect_timeout, first_byte_timeout}",
+    "requests.*.cache.{ttl, grace, keep}",
+    "requests.*.cache.tags.**",
+    "requests.*.cache.vary.**",
+    "requests.*.esi.{include, count}",
+    "requests.*.steps[*].purge.{in, soft, delay}",
+    "requests.*.steps[*].purge.tags.**",
+    "calibration.components.*.request",
+];
+
 const SERVICE: &[&str] = &[
     "components(kind=service).{host, workers, backlog, when_full}",
     "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
@@ -141,6 +153,7 @@ const ALL: &[&[&str]] = &[
     NETWORK,
     LOAD_BALANCER,
     CDN,
+    HTTP_CACHE,
     SERVICE,
     KV_STORE,
     SQL_STORE,

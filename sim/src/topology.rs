@@ -24,6 +24,8 @@ use crate::fault::FaultPlan;
 use crate::gauge::Gauge;
 use crate::guard::Guards;
 use crate::host::Share;
+use crate::http_cache::instance::Cache;
+use crate::http_cache::rules::ClassRule;
 use crate::instance::{Instance, Kind};
 use crate::kv_store::{Keys, KvStore, Lists};
 use crate::network::Network;
@@ -108,6 +110,10 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         checks: Vec::new(),
         vips: Vec::new(),
         cdns: Vec::new(),
+        caches: Vec::new(),
+        cache_rules: scenario.requests.iter().map(ClassRule::new).collect(),
+        purge_rules: Vec::new(),
+        purging: Vec::new(),
         services: Vec::new(),
         stores: Vec::new(),
         databases: Vec::new(),
@@ -233,6 +239,12 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             let target = world.pools.add(places.all(scenario, id), places.all(scenario, c.to));
             world.cdns.push(Cdn::new(scenario, c, target));
             (Kind::Cdn, world.cdns.len())
+        }
+        ComponentKind::HttpCache(c) => {
+            let (own, back_end) = (places.all(scenario, id), places.all(scenario, c.to));
+            let cache = Cache::new(world, scenario, c, calibration.request, own, back_end, number);
+            world.caches.push(cache);
+            (Kind::Cache, world.caches.len())
         }
         ComponentKind::Service(s) => {
             world.services.push(Service::new(s));

@@ -24,6 +24,8 @@ use crate::fault::FaultPlan;
 use crate::guard::Guards;
 use crate::host::disk::Disk;
 use crate::host::{Cores, Due};
+use crate::http_cache::instance::{Cache, PurgeRule, Purging};
+use crate::http_cache::rules::ClassRule;
 use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore, Lists};
 use crate::network::Network;
@@ -66,6 +68,10 @@ pub(crate) enum Timer {
     Workers(u16),
     /// New workers of an instance are ready.
     WorkersReady(u16),
+    /// The oldest request that a cache sent to its back end may have timed out.
+    FetchTimeout(u32),
+    /// A purge comes.
+    Purge(u32),
     /// A store looks for expired keys.
     Expiry(u32),
     /// An instance that died has started again.
@@ -104,6 +110,11 @@ pub(crate) struct World {
     pub(crate) checks: Vec<Check>,
     pub(crate) vips: Vec<Vip>,
     pub(crate) cdns: Vec<Cdn>,
+    pub(crate) caches: Vec<Cache>,
+    /// What caches do with each class.
+    pub(crate) cache_rules: Vec<ClassRule>,
+    pub(crate) purge_rules: Vec<PurgeRule>,
+    pub(crate) purging: Vec<Purging>,
     pub(crate) services: Vec<Service>,
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,
@@ -261,6 +272,8 @@ impl World {
             Timer::Hedge(site) => self.hedge_timeouts(site),
             Timer::Workers(at) => self.maintain_workers(at),
             Timer::WorkersReady(at) => self.workers_booted(at),
+            Timer::FetchTimeout(cache) => self.fetch_timeouts(cache),
+            Timer::Purge(purging) => self.purge_later(purging),
             Timer::Expiry(store) => self.expire_some(store),
             Timer::Started(at) => self.process_started(at),
             Timer::DatabaseAwake(at) => self.database_awake(at),

@@ -31,6 +31,14 @@ pub const QUEUE: &str = "queue";
 pub const IN_SERVICE: &str = "in_service";
 /// Keys asked for and found; a count.
 pub const HITS: &str = "hits";
+/// Stale objects served by a cache, beside its hits; a count.
+pub const GRACE_HITS: &str = "grace_hits";
+/// Requests that a cache passed on, knowing that their answers cannot be kept; a count.
+pub const PASSES: &str = "passes";
+/// Requests that waited at a cache for another's fetch; they count as hits or misses after it. A count.
+pub const COALESCED: &str = "coalesced";
+/// Objects that a cache was told to throw out or to take for stale; a count.
+pub const PURGED: &str = "purged";
 /// Keys asked for and not found; a count.
 pub const MISSES: &str = "misses";
 /// Keys evicted to make room; a count.
@@ -84,6 +92,10 @@ pub fn is_count(metric: &str) -> bool {
         MISSES,
         EVICTIONS,
         EXPIRED,
+        GRACE_HITS,
+        PASSES,
+        COALESCED,
+        PURGED,
         STALE_READS,
         LOST_COMMITS,
         LOCK_TIMEOUTS,

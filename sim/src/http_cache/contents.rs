@@ -125,11 +125,11 @@ pub struct Counts {
     pub hits: u64,
     /// Stale objects served (Varnish's `cache_hit` counts these too).
     pub grace_hits: u64,
-    /// Objects not found, or past their grace, whoever fetches them.
+    /// Objects not found, or past their grace, and fetched for it.
     pub misses: u64,
     /// Answers known not to be cacheable: fetched by each for itself.
     pub passes: u64,
-    /// Of the misses, those that waited for another's fetch.
+    /// Lookups that had to wait for another's fetch (`busy_sleep`); they are looked up again, and count again, after it.
     pub coalesced: u64,
     /// Objects evicted for others (`n_lru_nuked`).
     pub evictions: u64,
@@ -200,9 +200,35 @@ impl Contents {
         std::mem::take(&mut self.counts)
     }
 
+    /// Hands over what is observed at the end of an interval.
+    pub(crate) fn sample(&mut self, now: u64, put: &mut impl FnMut(&'static str, f64)) {
+        use results::sample::*;
+        self.expire(now);
+        let counts = self.take_counts();
+        for (metric, value) in [
+            (HITS, counts.hits),
+            (GRACE_HITS, counts.grace_hits),
+            (MISSES, counts.misses),
+            (PASSES, counts.passes),
+            (COALESCED, counts.coalesced),
+            (EVICTIONS, counts.evictions),
+            (EXPIRED, counts.expired),
+            (PURGED, counts.purged),
+            (KEYS, self.objects() as u64),
+            (MEMORY_BYTES, self.used_bytes() + self.transient_bytes()),
+        ] {
+            put(metric, value as f64);
+        }
+    }
+
     /// Whether an object is an error that was kept for those who waited for it.
     pub fn is_error(&self, object: ObjectId) -> bool {
         self.store.get(object.0).kind == Kind::Error
+    }
+
+    /// What an object was looked up by.
+    pub fn key(&self, object: ObjectId) -> u64 {
+        self.store.get(object.0).key
     }
 
     /// The size of an object's body.
@@ -230,10 +256,7 @@ impl Contents {
                 Lookup::Hit(object)
             }
             Kind::Object | Kind::Error => self.look_at_stale(object, now),
-            Kind::Nothing => {
-                self.counts.misses += 1;
-                self.join(object, false)
-            }
+            Kind::Nothing => self.join(object, false),
             Kind::HitForMiss => {
                 self.counts.passes += 1;
                 self.start(id);
@@ -250,8 +273,8 @@ impl Contents {
         let entry = self.store.get(object.0);
         let grace = self.lifetimes[usize::from(entry.lifetime)].grace_nanos;
         if now > entry.fresh_until.saturating_add(grace) {
-            self.counts.misses += 1;
-            return self.join(object, entry.kind == Kind::Object);
+            let conditional = entry.kind == Kind::Object;
+            return self.join(object, conditional);
         }
         let refresh = entry.fetches == 0 || !self.settings.coalesce;
         self.counts.grace_hits += 1;
@@ -268,6 +291,7 @@ impl Contents {
             self.counts.coalesced += 1;
             return Lookup::Busy(object);
         }
+        self.counts.misses += 1;
         self.start(object.0);
         Lookup::Miss { object, conditional }
     }
@@ -394,6 +418,16 @@ impl Contents {
         purged
     }
 
+    /// Throws out all that there is. What is being fetched comes in after it.
+    pub fn flush(&mut self) {
+        for id in self.store.ids() {
+            if self.store.get(id).kind != Kind::Nothing {
+                self.clear(id);
+                self.drop_if_idle(id);
+            }
+        }
+    }
+
     /// The process died: nothing is left, and nobody waits or fetches.
     pub fn lose_all(&mut self) {
         let counts = self.counts;
@@ -466,6 +500,12 @@ impl Contents {
         if entry.kind == Kind::Nothing && entry.fetches == 0 {
             self.store.remove(id);
         }
+    }
+
+    /// Whether no fetch is under way, and nobody waits for one.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.store.is_idle()
     }
 
     #[cfg(test)]

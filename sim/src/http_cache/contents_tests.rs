@@ -156,6 +156,23 @@ fn a_tag_purges_all_that_carry_it_and_nothing_else() {
 }
 
 #[test]
+fn a_flush_throws_all_out_but_what_is_being_fetched() {
+    let mut cache = small();
+    for key in 0..5 {
+        fetch(&mut cache, key, 0);
+    }
+    let (stale, new) = (cache.lookup(3, 15 * SECOND), miss(&mut cache, 9, 15 * SECOND));
+    let Lookup::Stale { object, refresh: true } = stale else { panic!("{stale:?}") };
+    cache.flush();
+    assert_eq!((cache.objects(), cache.used_bytes()), (2, 0));
+    for object in [object, new] {
+        cache.keep(object, &answer(&[]), 16 * SECOND);
+    }
+    assert_eq!((cache.objects(), cache.used_bytes()), (2, 2000));
+    cache.check();
+}
+
+#[test]
 fn an_object_that_is_fetched_again_is_stored_though_its_old_self_was_purged() {
     let mut cache = small();
     let object = fetch(&mut cache, 7, 0);

@@ -3,14 +3,17 @@
 //! - [`contents`]: what a request meets when it looks an object up, and what a fetch leaves behind
 //! - `store`: the objects by key, in bytes, with the list by which they are evicted
 //! - `expiry`: when objects go of themselves; `tags`: what a purge by tag reaches
+//! - `rules`: which requests ask for which object; `instance`: the cache at work in the simulated world
 //!
-//! This half is data and rules only: it knows neither events nor back ends. The rules are those of Varnish 7.1 with its
-//! `malloc` storage; each file names its sources.
+//! All but `instance` is data and rules, and knows neither events nor back ends. The rules are those of Varnish 7.1 with
+//! its `malloc` storage; each file names its sources.
 
 pub mod contents;
 #[cfg(test)]
 mod contents_tests;
 mod expiry;
+pub(crate) mod instance;
+pub(crate) mod rules;
 mod store;
 mod tags;
 

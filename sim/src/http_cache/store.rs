@@ -91,6 +91,11 @@ impl Store {
         self.objects.len() - self.free.len()
     }
 
+    /// All entries' numbers, with those that are free.
+    pub(crate) fn ids(&self) -> std::ops::Range<u32> {
+        0..self.objects.len() as u32
+    }
+
     #[inline]
     pub(crate) fn find(&self, key: u64) -> Option<u32> {
         self.ids.find(key, |id| self.objects[id as usize].key == key)
@@ -268,6 +273,11 @@ impl Store {
             piece /= 2;
         }
         Some(piece)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.objects.iter().enumerate().all(|(id, o)| o.fetches == 0 || self.free.contains(&(id as u32)))
     }
 
     #[cfg(test)]

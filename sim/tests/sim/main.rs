@@ -3,6 +3,7 @@
 mod support;
 
 mod balancers;
+mod caches;
 mod cdn;
 mod clients;
 mod degradation;

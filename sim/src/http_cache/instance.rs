@@ -1,0 +1,460 @@
+//! The HTTP cache at work: requests that are looked up, wait, are fetched, passed on or put together.
+//!
+//! A request that is to fetch carries the object's number; so does the call that fetches in the background for a stale
+//! object, which nobody waits for. A part of a page is looked up at once, and gets a call of its own only where it
+//! has to be waited for; Varnish takes parts one after the other (`cache_esi_deliver.c`). Threads are not counted: a
+//! request that waits for another's fetch holds none in Varnish, and its default of 10,000 is far away.
+
+use scenarios::Scenario;
+use scenarios::law::DurationLaw;
+use scenarios::plan::RequestId;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::{ClassId, HttpCache, Purge};
+
+use crate::call::{CHECK, Call, NOBODY, Phase};
+use crate::connect::Target;
+use crate::instance::{Answer, Back};
+use crate::timeout::TimeoutRing;
+use crate::world::{Timer, World};
+
+use super::contents::{Answer as Stocked, Contents, Lookup, Settings, Stored};
+use super::rules::{TagRule, Use, lifetimes, part_of};
+use super::store::ObjectId;
+
+const REQUEST: Purpose = Purpose::named("sim-cache-request");
+const PURGE: Purpose = Purpose::named("sim-cache-purge");
+
+/// What a call at a cache is about to do; its stage.
+const LOOKING: u8 = 0;
+/// It fetches an object, and is answered with it.
+const FETCHING: u8 = 1;
+/// The same, where the answer may be that what is kept is still good.
+const CONFIRMING: u8 = 2;
+/// It is passed on.
+const PASSING: u8 = 3;
+/// It is a page whose parts are being put in.
+const INCLUDING: u8 = 4;
+/// It is put together, and sent.
+const SENDING: u8 = 5;
+
+#[derive(Debug)]
+pub(crate) struct Cache {
+    pub(crate) contents: Contents,
+    /// Whom it asks.
+    pub(crate) target: Target,
+    /// The one that it asks, where it is always the same.
+    pub(crate) only: Option<u16>,
+    /// Whose turn it is else.
+    pub(crate) turn: u16,
+    pub(crate) normalise: bool,
+    pub(crate) hit_for_miss: u64,
+    pub(crate) connect_timeout: u64,
+    pub(crate) timeouts: TimeoutRing,
+    pub(crate) timer: u32,
+    /// Processor time of a request, and of each part of a page.
+    pub(crate) request: Option<DurationLaw>,
+}
+
+/// A purge as a step of some class: out of so many instances from the first on.
+#[derive(Clone, Debug)]
+pub(crate) struct PurgeRule {
+    pub(crate) caches: (u16, u16),
+    pub(crate) tags: Vec<TagRule>,
+    pub(crate) soft: bool,
+    pub(crate) delay: Option<DurationLaw>,
+}
+
+/// A purge that is under way: of which rule, for which tags, and the timer that it comes with. Idle without tags.
+#[derive(Clone, Debug)]
+pub(crate) struct Purging {
+    rule: u16,
+    tags: Vec<u64>,
+    timer: u32,
+}
+
+impl Cache {
+    /// The `number`-th instance of a component whose instances are `own`, in front of `back_end`.
+    pub(crate) fn new(
+        world: &mut World,
+        scenario: &Scenario,
+        cache: &HttpCache,
+        request: Option<DurationLaw>,
+        own: (u16, u16),
+        back_end: (u16, u16),
+        number: u16,
+    ) -> Self {
+        let settings = Settings {
+            coalesce: cache.coalesce,
+            ..Settings::varnish(cache.memory.get(), cache.headers.get())
+        };
+        Self {
+            contents: Contents::new(settings, &lifetimes(scenario, cache)),
+            target: world.pools.add(own, back_end),
+            only: cache.same_host.then(|| back_end.0 + number),
+            turn: 0,
+            normalise: cache.normalise,
+            hit_for_miss: cache.hit_for_miss.as_nanos(),
+            connect_timeout: cache.connect_timeout.as_nanos(),
+            timeouts: TimeoutRing::new(cache.first_byte_timeout.as_nanos()),
+            timer: world.add_timer(Timer::FetchTimeout(world.caches.len() as u32)),
+            request,
+        }
+    }
+}
+
+impl PurgeRule {
+    pub(crate) fn new(purge: &Purge, caches: (u16, u16)) -> Self {
+        let tags = purge.tags.iter().map(TagRule::new).collect();
+        Self { caches, tags, soft: purge.soft, delay: purge.delay }
+    }
+}
+
+impl World {
+    #[inline]
+    fn cache(&mut self, slot: u32) -> &mut Cache {
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        &mut self.caches[usize::from(instance.index)]
+    }
+
+    /// A request or a health check is there.
+    pub(crate) fn cache_arrive(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        call.stage = LOOKING;
+        let (at, id, parent) = (call.at, call.id, call.parent);
+        if self.instances[usize::from(at)].broken > 0 {
+            return self.answer(slot, Answer::Error);
+        }
+        if parent == CHECK {
+            // Varnish answers them itself.
+            return self.answer(slot, Answer::Good);
+        }
+        match self.cache(slot).request {
+            Some(law) => {
+                let work = law.sample(&mut Stream::new(self.seed, REQUEST, id.0)).as_nanos();
+                self.take_core(at, slot, work, Phase::Work);
+            }
+            None => self.look_up(slot),
+        }
+    }
+
+    /// Processor time is over.
+    pub(crate) fn cache_wake(&mut self, slot: u32) {
+        match self.calls[slot].stage {
+            SENDING => self.answer(slot, Answer::Good),
+            _ => self.look_up(slot),
+        }
+    }
+
+    /// What was waited for is there: another's fetch has ended, or a part of a page has.
+    pub(crate) fn cache_ready(&mut self, slot: u32) {
+        match self.calls[slot].stage {
+            INCLUDING => self.include(slot),
+            _ => self.look_up(slot),
+        }
+    }
+
+    /// The key of the object that a call asks for. A part of a page varies by who asks for the page.
+    fn object_key(&self, slot: u32) -> u64 {
+        let call = &self.calls[slot];
+        let cache = &self.caches[usize::from(self.instances[usize::from(call.at)].index)];
+        let asker = match call.parent {
+            parent if parent < NOBODY && call.from == call.at => self.calls[parent].id,
+            _ => call.id,
+        };
+        let rule = &self.cache_rules[call.class.index()];
+        rule.key(call.class, call.id, asker, cache.normalise, self.seed, &self.draws)
+    }
+
+    fn look_up(&mut self, slot: u32) {
+        let call = &self.calls[slot];
+        let class = call.class;
+        // What a service asks for by steps of its own is no page of a class.
+        let own_steps = (call.step, call.end) != self.classes[class.index()];
+        if own_steps || self.cache_rules[class.index()].what == Use::Pass {
+            return self.pass_on(slot);
+        }
+        let (key, now) = (self.object_key(slot), self.now);
+        match self.cache(slot).contents.lookup(key, now) {
+            Lookup::Hit(object) => self.serve(slot, object),
+            Lookup::Stale { object, refresh } => {
+                if refresh {
+                    let call = &self.calls[slot];
+                    self.refresh(call.at, call.id, call.class, object);
+                }
+                self.serve(slot, object);
+            }
+            Lookup::Miss { object, conditional } => {
+                self.fetch(slot, object, if conditional { CONFIRMING } else { FETCHING });
+            }
+            Lookup::HitForMiss(object) => self.fetch(slot, object, FETCHING),
+            Lookup::Busy(object) => self.wait_for_object(slot, object),
+            Lookup::HitForPass => self.pass_on(slot),
+        }
+    }
+
+    fn wait_for_object(&mut self, slot: u32, object: ObjectId) {
+        self.calls[slot].phase = Phase::Queued;
+        self.cache(slot).contents.wait(object, slot);
+    }
+
+    fn pass_on(&mut self, slot: u32) {
+        self.calls[slot].stage = PASSING;
+        self.ask_back_end(slot);
+    }
+
+    fn fetch(&mut self, slot: u32, object: ObjectId, stage: u8) {
+        let call = &mut self.calls[slot];
+        call.stage = stage;
+        call.work = u64::from(object.0);
+        self.ask_back_end(slot);
+    }
+
+    fn ask_back_end(&mut self, slot: u32) {
+        let now = self.now;
+        let cache = self.cache(slot);
+        let at = cache.only.unwrap_or_else(|| {
+            cache.turn = (cache.turn + 1) % cache.target.count;
+            cache.target.base + cache.turn
+        });
+        let (target, deadline) = (cache.target, now.saturating_add(cache.connect_timeout));
+        let call = &self.calls[slot];
+        self.call(slot, target, at, (call.step, call.end), deadline);
+    }
+
+    /// A call of the cache's own, for another object than the one that a client asked for, or for later.
+    fn own_call(&mut self, at: u16, id: RequestId, class: ClassId, parent: u32) -> Option<u32> {
+        let mut call = Call::new(id, class, parent, self.now);
+        (call.from, call.at) = (at, at);
+        (call.step, call.end) = self.classes[class.index()];
+        call.phase = Phase::Queued;
+        self.calls.insert(call)
+    }
+
+    /// Fetches a stale object in the background.
+    fn refresh(&mut self, at: u16, id: RequestId, class: ClassId, object: ObjectId) {
+        match self.own_call(at, id, class, NOBODY) {
+            Some(slot) => self.fetch(slot, object, FETCHING),
+            None => self.end_in_vain(at, object),
+        }
+    }
+
+    /// Gives an object that is there.
+    fn serve(&mut self, slot: u32, object: ObjectId) {
+        if self.cache(slot).contents.is_error(object) {
+            return self.answer(slot, Answer::Error);
+        }
+        self.hand_over(slot);
+    }
+
+    fn hand_over(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        if self.cache_rules[call.class.index()].include.is_none() || call.parent == NOBODY {
+            return self.answer(slot, Answer::Good);
+        }
+        call.stage = INCLUDING;
+        call.attempts = 0;
+        self.include(slot);
+    }
+
+    /// Puts parts into a page until one has to be waited for. A part that fails leaves a gap, as in Varnish.
+    fn include(&mut self, page: u32) {
+        let Call { at, class, .. } = self.calls[page];
+        let Some((part_class, count)) = self.cache_rules[class.index()].include else {
+            return self.answer(page, Answer::Good);
+        };
+        let page_key = self.object_key(page);
+        while self.calls[page].attempts < count {
+            let call = &mut self.calls[page];
+            call.attempts += 1;
+            let (asker, id) = (call.id, part_of(page_key, call.attempts));
+            let now = self.now;
+            let rule = &self.cache_rules[part_class.index()];
+            let cache = &mut self.caches[usize::from(self.instances[usize::from(at)].index)];
+            if rule.what == Use::Pass {
+                continue;
+            }
+            let key = rule.key(part_class, id, asker, cache.normalise, self.seed, &self.draws);
+            let (object, stage) = match cache.contents.lookup(key, now) {
+                Lookup::Hit(_) | Lookup::Stale { refresh: false, .. } => continue,
+                Lookup::Stale { object, refresh: true } => {
+                    self.refresh(at, id, part_class, object);
+                    continue;
+                }
+                Lookup::Miss { object, conditional: true } => (Some(object), CONFIRMING),
+                Lookup::Miss { object, .. } | Lookup::HitForMiss(object) => (Some(object), FETCHING),
+                Lookup::Busy(object) => (Some(object), LOOKING),
+                Lookup::HitForPass => (None, PASSING),
+            };
+            let Some(part) = self.own_call(at, id, part_class, page) else {
+                if let Some(object) = object.filter(|_| stage != LOOKING) {
+                    self.end_in_vain(at, object);
+                }
+                continue;
+            };
+            self.calls[page].phase = Phase::Calling;
+            match object {
+                Some(object) if stage == LOOKING => self.wait_for_object(part, object),
+                Some(object) => self.fetch(part, object, stage),
+                None => self.pass_on(part),
+            }
+            return;
+        }
+        self.send_page(page, count);
+    }
+
+    /// A page is complete: its parts take processor time, each as a request does.
+    fn send_page(&mut self, page: u32, parts: u16) {
+        self.calls[page].stage = SENDING;
+        let Call { at, id, .. } = self.calls[page];
+        match self.cache(page).request {
+            Some(law) => {
+                let draw = |part| law.sample(&mut Stream::new(self.seed, REQUEST.of(part), id.0)).as_nanos();
+                let work = (1..=u64::from(parts)).map(draw).sum();
+                self.take_core(at, page, work, Phase::Work);
+            }
+            None => self.answer(page, Answer::Good),
+        }
+    }
+
+    /// The back end has answered, or could not be asked; or a part of a page is there.
+    pub(crate) fn cache_answered(&mut self, slot: u32, back: Back) {
+        if matches!(back.answer, Answer::Good | Answer::Error) {
+            self.pools.give_back(back.pool);
+        }
+        let call = &self.calls[slot];
+        match call.stage {
+            INCLUDING => {
+                // By way of the queue, so that a thousand parts that all fail at once are not a thousand calls deep.
+                self.calls[slot].phase = Phase::Queued;
+                self.ready.push_back(slot);
+            }
+            PASSING => {
+                let good = back.answer == Answer::Good;
+                self.answer(slot, if good { Answer::Good } else { Answer::Error });
+            }
+            _ => self.fetched(slot, back.answer == Answer::Good),
+        }
+    }
+
+    /// A fetch has ended.
+    fn fetched(&mut self, slot: u32, good: bool) {
+        let Call { at, class, id, stage, work, .. } = self.calls[slot];
+        let object = ObjectId(work as u32);
+        let rule = &self.cache_rules[class.index()];
+        let cache = &mut self.caches[usize::from(self.instances[usize::from(at)].index)];
+        let mut stored = Stored::Kept;
+        match rule.what {
+            _ if !good => return self.failed(slot, object),
+            Use::Keep(ttl_nanos) if stage == CONFIRMING => {
+                stored = cache.contents.confirm(object, ttl_nanos, self.now);
+            }
+            Use::Keep(ttl_nanos) => {
+                let key = cache.contents.key(object);
+                self.scratch.clear();
+                self.scratch.extend(rule.tags(&self.draws, id));
+                let body_bytes = rule.body_bytes(key, &self.draws);
+                let answer =
+                    Stocked { ttl_nanos, lifetime: class.index() as u16, body_bytes, tags: &self.scratch };
+                stored = cache.contents.keep(object, &answer, self.now);
+            }
+            _ => cache.contents.mark(object, cache.hit_for_miss, false, self.now),
+        }
+        self.wake_waiting(at, object);
+        match stored {
+            Stored::NoRoom => self.answer(slot, Answer::Reset),
+            Stored::Kept | Stored::Transient => self.hand_over(slot),
+        }
+    }
+
+    fn failed(&mut self, slot: u32, object: ObjectId) {
+        let at = self.calls[slot].at;
+        self.end_in_vain(at, object);
+        self.answer(slot, Answer::Error);
+    }
+
+    /// A fetch ends without an answer.
+    fn end_in_vain(&mut self, at: u16, object: ObjectId) {
+        let now = self.now;
+        let index = self.instances[usize::from(at)].index;
+        self.caches[usize::from(index)].contents.fail(object, now);
+        self.wake_waiting(at, object);
+    }
+
+    fn wake_waiting(&mut self, at: u16, object: ObjectId) {
+        let index = self.instances[usize::from(at)].index;
+        let waiting = self.caches[usize::from(index)].contents.take_waiting(object);
+        self.ready.extend(waiting);
+    }
+
+    /// A request was sent to the back end: its time begins.
+    pub(crate) fn start_fetch_timeout(&mut self, cache: u16, child: u32) {
+        let cache = &mut self.caches[usize::from(cache)];
+        if let Some(at) = cache.timeouts.start(&self.calls, self.now, child) {
+            self.events.schedule(at, cache.timer);
+        }
+    }
+
+    /// Gives up every request whose back end has been silent for too long.
+    pub(crate) fn fetch_timeouts(&mut self, index: u32) {
+        loop {
+            let cache = &mut self.caches[index as usize];
+            match cache.timeouts.expired(&self.calls, self.now) {
+                Ok(child) if self.calls[child].parent < NOBODY => self.break_off(child),
+                Ok(_) => {}
+                Err(again) => {
+                    if let Some(at) = again {
+                        self.events.schedule(at, cache.timer);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A service's step throws objects out of a cache, now or later.
+    pub(crate) fn start_purge(&mut self, slot: u32, rule: u16, draw: u16) {
+        let id = self.calls[slot].id;
+        let PurgeRule { tags, delay, .. } = &self.purge_rules[usize::from(rule)];
+        let tags: Vec<u64> = tags.iter().map(|tag| tag.name(&self.draws, id)).collect();
+        if tags.is_empty() {
+            return;
+        }
+        let Some(delay) = delay else { return self.purge(rule, &tags) };
+        let nanos = delay.sample(&mut Stream::new(self.seed, PURGE.of(u64::from(draw)), id.0)).as_nanos();
+        let idle = self.purging.iter().position(|purging| purging.tags.is_empty());
+        let index = idle.unwrap_or_else(|| {
+            let timer = self.add_timer(Timer::Purge(self.purging.len() as u32));
+            self.purging.push(Purging { rule, tags: Vec::new(), timer });
+            self.purging.len() - 1
+        });
+        let purging = &mut self.purging[index];
+        (purging.rule, purging.tags) = (rule, tags);
+        self.events.schedule(self.now + nanos, purging.timer);
+    }
+
+    /// The time of a purge has come.
+    pub(crate) fn purge_later(&mut self, index: u32) {
+        let purging = &mut self.purging[index as usize];
+        let (rule, tags) = (purging.rule, std::mem::take(&mut purging.tags));
+        self.purge(rule, &tags);
+    }
+
+    /// Purges every instance that can be reached. One that cannot keeps what it has.
+    fn purge(&mut self, rule: u16, tags: &[u64]) {
+        let PurgeRule { caches: (base, count), soft, .. } = self.purge_rules[usize::from(rule)];
+        for at in base..base + count {
+            let instance = &self.instances[usize::from(at)];
+            if instance.killed + instance.stopped == 0 {
+                let contents = &mut self.caches[usize::from(instance.index)].contents;
+                for tag in tags {
+                    contents.purge(*tag, soft, self.now);
+                }
+            }
+        }
+    }
+
+    /// The process died.
+    pub(crate) fn cache_lose(&mut self, index: u16) {
+        self.caches[usize::from(index)].contents.lose_all();
+    }
+}

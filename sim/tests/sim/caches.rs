@@ -1,0 +1,290 @@
+//! The HTTP cache in front of a service: what it spares the service, and what it gives when there is none.
+
+use results::Failure;
+use results::sample::{GRACE_HITS, HITS, MISSES, PASSES, PURGED};
+
+use crate::support::{Run, run};
+
+/// Two machines with a cache and a service each, behind a balancer.
+fn stack(cache: &str, requests: &str, traffic: &str, faults: &str) -> String {
+    format!(
+        r#"
+        title = "A cache"
+        [run]
+        duration = "60s"
+        [hosts.edge]
+        [hosts.app]
+        count = 2
+        cores = 4
+        [hosts.data]
+        [components.balancer]
+        kind = "load-balancer"
+        host = "edge"
+        to = "varnish"
+        [components.varnish]
+        kind = "http-cache"
+        host = "app"
+        memory = "10MB"
+        {cache}
+        [components.php]
+        kind = "service"
+        host = "app"
+        workers = 64
+        [components.objects]
+        kind = "kv-store"
+        host = "data"
+        [keyspaces.products]
+        in = "objects"
+        keys = 100
+        value = "100B"
+        {requests}
+        [traffic.users]
+        to = "balancer"
+        executor = "constant-arrival-rate"
+        timeout = "10s"
+        connections = 1000
+        {traffic}
+        {faults}
+        "#
+    )
+}
+
+const PRODUCT: &str = r#"
+    [requests.product]
+    path = "/products/{products}"
+    cache = { ttl = "10s", tags = ["product:{products}"] }
+    [[requests.product.steps]]
+    wait = "50ms"
+"#;
+
+const READS: &str = r#"
+    rate = "100/s"
+    mix = { product = 1 }
+"#;
+
+fn total(run: &Run, metric: &str) -> f64 {
+    (0..2).flat_map(|instance| run.metric("varnish", instance, metric)).sum()
+}
+
+#[test]
+fn each_cache_fetches_each_object_once_in_its_lifetime() {
+    let run = run(&stack("to = \"php@same-host\"\ngrace = \"0s\"", PRODUCT, READS, ""));
+    // 100 keys, two caches, six lifetimes; what happens not to be asked for at once at its end moves them apart.
+    let misses = total(&run, MISSES);
+    assert!((900.0..=1200.0).contains(&misses), "{misses} fetches");
+    assert_eq!(total(&run, HITS) + total(&run, MISSES), run.outcome.counts.due as f64);
+    assert_eq!(run.outcome.counts.failed, 0);
+}
+
+#[test]
+fn a_stale_object_is_served_while_one_request_fetches_it() {
+    let grace = run(&stack("to = \"php\"\ngrace = \"1h\"", PRODUCT, READS, ""));
+    let (misses, stale) = (total(&grace, MISSES), total(&grace, GRACE_HITS));
+    assert!((190.0..=220.0).contains(&misses), "each object is waited for once: {misses}");
+    assert!((700.0..=1000.0).contains(&stale), "the others are fetched in the background: {stale}");
+    // Hits take no time here.
+    let tallies = grace.outcome.delta.tallies();
+    let slow: u64 = (40..60).map(|i| tallies.interval(i, None).response_sum_nanos).sum();
+    assert_eq!(slow, 0, "after the first round nobody waits");
+}
+
+#[test]
+fn a_herd_is_one_fetch_with_coalescing_and_a_stampede_without() {
+    let traffic = r#"
+        rate = "500/s"
+        mix = { page = 1 }
+    "#;
+    let page = r#"
+        [requests.page]
+        path = "/"
+        cache = { ttl = "20s" }
+        [[requests.page.steps]]
+        wait = "1s"
+    "#;
+    let fetches = |coalesce: bool| {
+        let run = run(&stack(
+            &format!("to = \"php@same-host\"\ngrace = \"0s\"\ncoalesce = {coalesce}"),
+            page,
+            traffic,
+            "",
+        ));
+        (total(&run, MISSES), run.outcome.counts.failed)
+    };
+    assert_eq!(fetches(true), (6.0, 0), "two caches, three lifetimes");
+    let (stampede, _) = fetches(false);
+    assert!(stampede > 1000.0, "every request of a second, three times over: {stampede}");
+}
+
+#[test]
+fn grace_bridges_a_dead_back_end_and_ends() {
+    let fault = r#"
+        [[faults]]
+        at = "20s"
+        for = "30s"
+        kill = "component:php[1]"
+    "#;
+    let failed = |grace: &str| {
+        let cache = format!("to = \"php@same-host\"\ngrace = \"{grace}\"");
+        let run = run(&stack(&cache, PRODUCT, "rate = \"1000/s\"\nmix = { product = 1 }", fault));
+        assert_eq!(run.outcome.counts.failed, run.failures(Failure::Status).iter().sum::<u64>());
+        run.failed()
+    };
+    assert_eq!(failed("1h").iter().sum::<u64>(), 0, "stale is good enough");
+    let short = failed("10s");
+    assert_eq!(short[..28].iter().sum::<u64>(), 0, "ten seconds of TTL, ten of grace");
+    let late: u64 = short[42..50].iter().sum();
+    assert!((3800..4200).contains(&late), "half the requests meet the cache without a back end: {late}");
+    assert!(short[52..].iter().sum::<u64>() == 0, "it is back");
+}
+
+#[test]
+fn a_purge_reaches_every_instance_and_nothing_else() {
+    let requests = format!(
+        r#"{PRODUCT}
+        [requests.write]
+        method = "PUT"
+        path = "/products/{{products}}"
+        [[requests.write.steps]]
+        purge = {{ in = "varnish", tags = ["product:{{products}}"], delay = "100ms" }}
+        "#
+    )
+    .replace("ttl = \"10s\"", "ttl = \"1h\"");
+    let traffic = r#"
+        rate = "200/s"
+        mix = { product = 199, write = 1 }
+    "#;
+    let run = run(&stack("to = \"php@same-host\"", &requests, traffic, ""));
+    let writes = total(&run, PASSES);
+    assert_eq!(writes, 0.0, "a write is no lookup");
+    let (purged, fetched) = (total(&run, PURGED), total(&run, MISSES));
+    assert!((80.0..=150.0).contains(&purged), "about sixty writes, two instances each: {purged}");
+    // The last ones purged are not asked for again before the end.
+    assert!((fetched - 200.0 - purged).abs() <= 10.0, "{fetched} fetches, {purged} purged");
+}
+
+#[test]
+fn softly_purged_objects_are_served_for_their_grace() {
+    let requests = format!(
+        r#"{PRODUCT}
+        [requests.write]
+        method = "PUT"
+        path = "/products/{{products}}"
+        [[requests.write.steps]]
+        purge = {{ in = "varnish", tags = ["product:{{products}}"], soft = true }}
+        "#
+    )
+    .replace("ttl = \"10s\"", "ttl = \"1h\"");
+    let traffic = r#"
+        rate = "200/s"
+        mix = { product = 199, write = 1 }
+    "#;
+    let run = run(&stack("to = \"php@same-host\"\ngrace = \"1h\"", &requests, traffic, ""));
+    let fetched = total(&run, MISSES);
+    assert!(fetched <= 200.0, "nobody waits for a purged object: {fetched}");
+    assert!(total(&run, GRACE_HITS) >= total(&run, PURGED) - 10.0);
+}
+
+#[test]
+fn a_list_is_put_together_from_parts_that_are_objects_of_their_own() {
+    let requests = format!(
+        r#"{PRODUCT}
+        [requests.list]
+        path = "/lists/{{lists}}"
+        cache = {{ ttl = "5s" }}
+        esi = {{ include = "product", count = 20 }}
+        [[requests.list.steps]]
+        wait = "10ms"
+        [requests.write]
+        method = "PUT"
+        path = "/products/{{products}}"
+        [[requests.write.steps]]
+        purge = {{ in = "varnish", tags = ["product:{{products}}"] }}
+        [keyspaces.lists]
+        in = "objects"
+        keys = 10
+        value = "100B"
+        "#
+    )
+    .replace("ttl = \"10s\"", "ttl = \"1h\"");
+    let lists = r#"
+        rate = "20/s"
+        mix = { list = 1 }
+    "#;
+    let cold = run(&stack("to = \"php@same-host\"", &requests, lists, ""));
+    assert_eq!(cold.outcome.counts.failed, 0);
+    let lookups = total(&cold, HITS) + total(&cold, GRACE_HITS) + total(&cold, MISSES);
+    let due = cold.outcome.counts.due as f64;
+    assert!(lookups >= 21.0 * due, "a list and its twenty parts: {lookups} lookups of {due} lists");
+    // The very first list fetches itself and twenty parts one after the other, but for those that are there twice.
+    let tallies = cold.outcome.delta.tallies();
+    let worst = tallies.interval(0, None).response_times().percentile(100.0).expect("requests in it");
+    assert!((0.8..=1.1).contains(&worst), "{worst} s");
+    let later = tallies.interval(59, None).response_times().percentile(100.0).expect("requests in it");
+    assert!(later < 0.001, "all is there: {later} s");
+    // A write makes a list wait for one part only.
+    let written = run(&stack(
+        "to = \"php@same-host\"\ngrace = \"1h\"",
+        &requests,
+        "rate = \"40/s\"\nmix = { list = 39, write = 1 }",
+        "",
+    ));
+    let tallies = written.outcome.delta.tallies();
+    let worst = tallies.interval(55, None).response_times().percentile(100.0).expect("requests in it");
+    assert!(worst < 0.21, "the list stays, a few parts are fetched: {worst} s");
+    assert!(total(&written, PURGED) > 20.0);
+}
+
+#[test]
+fn what_cannot_be_cached_is_not_waited_for_once_that_is_known() {
+    let page = r#"
+        [requests.page]
+        path = "/account"
+        [[requests.page.steps]]
+        wait = "100ms"
+    "#;
+    let traffic = r#"
+        rate = "40/s"
+        mix = { page = 1 }
+    "#;
+    let mean = |hit_for_miss: &str| {
+        let cache = format!("to = \"php@same-host\"\nhit_for_miss = \"{hit_for_miss}\"");
+        let run = run(&stack(&cache, page, traffic, ""));
+        let tallies = run.outcome.delta.tallies();
+        let late: Vec<_> = (40..60).map(|i| tallies.interval(i, None)).collect();
+        let (sum, ok) = late.iter().fold((0, 0), |(s, n), t| (s + t.response_sum_nanos, n + t.ok));
+        (sum as f64 / ok as f64 / 1e9, total(&run, PASSES))
+    };
+    let (known, passes) = mean("2m");
+    assert!((known - 0.1).abs() < 0.001, "each for itself: {known} s");
+    assert!(passes > 2300.0);
+    let (serial, _) = mean("0s");
+    assert!(
+        serial > 2.0,
+        "twenty a second and cache, of which it can fetch ten, one after another: {serial} s"
+    );
+}
+
+#[test]
+fn normalised_languages_share_their_objects() {
+    let misses = |normalise: bool| {
+        let requests =
+            PRODUCT.replace("tags =", "vary = { groups = 2, languages = { values = 3, raw = 30 } }, tags =");
+        let requests = requests.replace("ttl = \"10s\"", "ttl = \"1h\"");
+        let cache = format!("to = \"php@same-host\"\nnormalise = {normalise}");
+        let run = run(&stack(&cache, &requests, "rate = \"1000/s\"\nmix = { product = 1 }", ""));
+        total(&run, MISSES)
+    };
+    let (alike, raw) = (misses(true), misses(false));
+    assert!((1190.0..=1200.0).contains(&alike), "100 products × 2 × 3, in two caches: {alike}");
+    assert!((11_000.0..=12_000.0).contains(&raw), "100 products × 2 × 30, in two caches: {raw}");
+}
+
+#[test]
+fn requests_take_processor_time_where_calibration_says_so() {
+    let requests = PRODUCT.replace("ttl = \"10s\"", "ttl = \"1h\"");
+    let calibration = "[calibration]\ncomponents.varnish = { request = \"10ms\" }";
+    let run = run(&stack("to = \"php@same-host\"", &requests, READS, calibration));
+    let busy: f64 = run.metric("varnish", 0, results::sample::UTILISATION).iter().sum::<f64>() / 60.0;
+    // Fifty a second, 10 ms each, of four cores.
+    assert!((busy - 0.125).abs() < 0.02, "{busy}");
+}
