@@ -25,11 +25,6 @@ impl SimTime {
         Self(nanos)
     }
 
-    /// From microseconds.
-    pub const fn from_micros(micros: u64) -> Self {
-        Self(micros * 1_000)
-    }
-
     /// From milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000_000)
