@@ -26,7 +26,17 @@ impl World {
         for instance in self.instances.iter().filter(|instance| instance.kind == Kind::Store) {
             let name = &self.sampler.names[usize::from(instance.component)];
             let what = format!("contents of {name}[{}]", instance.number + 1);
-            notes.push(ModelNote::new(what, "every key followed", "none"));
+            let contents = &self.stores[usize::from(instance.index)].contents;
+            notes.push(match contents.one_in {
+                1 => ModelNote::new(what, "every key followed, but persistent ones, which stay", "none"),
+                one_in => ModelNote::new(
+                    what,
+                    format!(
+                        "the most popular keys and one in {one_in} of the others followed, for all of them"
+                    ),
+                    format!("hit ratio within 0.01; the noise of a store of 1/{one_in} of the keys"),
+                ),
+            });
         }
         notes
     }

@@ -15,13 +15,16 @@ use crate::frame::Frame;
 use crate::journal;
 use crate::outcome::World;
 use crate::part::{Part, Parts};
+use crate::pool::Pool;
 use crate::provenance::Provenance;
+use crate::recorder::Delta;
 use crate::recovery::{self, Recovery, Slot};
 use crate::replications::Replications;
 use crate::sample::Sample;
 use crate::tally::{Tallies, Tally};
 use crate::verdict::{Reproduction, Verdict};
 use crate::writer::document;
+use scenarios::Scenario;
 use scenarios::exit;
 use scenarios::threshold::Metric;
 use scenarios::units::SimTime;
@@ -137,6 +140,15 @@ impl RunRecord {
             provenance,
             parts: Parts::default(),
         }
+    }
+
+    /// The record of a run that leaves no files: for programs that only want its figures.
+    pub fn in_memory(scenario: &Scenario, world: World, delta: &Delta, samples: &[Sample]) -> Self {
+        let (facts, frame) = (ScenarioFacts::new(scenario), Frame::new(scenario));
+        let mut pool = Pool::new(&frame);
+        pool.add(delta, samples);
+        let record = pool.into_record(world, facts, frame, Provenance::nowhere());
+        record.judged(Status::Complete, Validity::default())
     }
 
     /// The record with its end stated and everything judged.

@@ -60,7 +60,7 @@ pub struct Contents {
     pub(super) record_bytes: u64,
     max_bytes: u64,
     /// For how many keys each one in the dictionaries stands; 1 where every key is followed.
-    pub(super) one_in: u64,
+    pub(crate) one_in: u64,
     /// The keyspaces of which some keys are followed, by their place in the scenario.
     pub(super) spaces: Vec<Option<Box<Space>>>,
     pub(super) deadlines: Deadlines,

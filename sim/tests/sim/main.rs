@@ -6,6 +6,7 @@ mod balancers;
 mod caches;
 mod cdn;
 mod clients;
+mod coverage;
 mod degradation;
 mod faults;
 mod hosts;
