@@ -3,6 +3,8 @@
 //! `response_time = ["p(99)<250ms"]`, `"response_time{during:fault}" = [...]`, `failed = ["rate<0.1%"]`. Reading them
 //! from text is `quantity::selector`'s; evaluating them against a run is the `results` crate's.
 
+use std::fmt;
+
 use crate::scenario::ClassId;
 
 /// What is measured.
@@ -24,6 +26,16 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 6] = [
+        Self::ResponseTime,
+        Self::ServiceTime,
+        Self::Failed,
+        Self::Rate,
+        Self::RecoveryTime,
+        Self::DisruptionTime,
+    ];
+
     /// The name in files and records.
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,6 +83,37 @@ pub enum Aggregate {
     Rate,
     /// A count.
     Count,
+}
+
+/// As in a threshold: `p(99)`, `avg`.
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Average => f.pad("avg"),
+            Self::Minimum => f.pad("min"),
+            Self::Maximum => f.pad("max"),
+            Self::Percentile(p) => f.pad(&format!("p({p})")),
+            Self::Rate => f.pad("rate"),
+            Self::Count => f.pad("count"),
+        }
+    }
+}
+
+impl Aggregate {
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub fn read(text: &str) -> Option<Self> {
+        Some(match text {
+            "avg" => Self::Average,
+            "min" => Self::Minimum,
+            "max" => Self::Maximum,
+            "rate" => Self::Rate,
+            "count" => Self::Count,
+            _ => {
+                let percent: f64 = text.strip_prefix("p(")?.strip_suffix(')')?.parse().ok()?;
+                return (0.0..=100.0).contains(&percent).then_some(Self::Percentile(percent));
+            }
+        })
+    }
 }
 
 /// One number of a run: a metric, over some of its requests, aggregated.

@@ -183,7 +183,7 @@ impl Selection {
 
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{{{}}}", self.metric.name(), wire::aggregate::word(self.aggregate))
+        write!(f, "{}{{{}}}", self.metric.name(), self.aggregate)
     }
 }
 

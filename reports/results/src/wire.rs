@@ -79,11 +79,21 @@ words!(
     /// Comparisons by their signs.
     comparison, Comparison, [Less = "<", LessOrEqual = "<=", Greater = ">", GreaterOrEqual = ">="]
 );
-words!(
-    /// Metrics by their names in files.
-    metric, Metric, [ResponseTime = "response_time", ServiceTime = "service_time", Failed = "failed", Rate = "rate",
-     RecoveryTime = "recovery_time", DisruptionTime = "disruption_time"]
-);
+/// Metrics by their names in files.
+pub(crate) mod metric {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(value: &Metric, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(value.name())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Metric, D::Error> {
+        let text = String::deserialize(from)?;
+        let found = Metric::ALL.into_iter().find(|metric| metric.name() == text);
+        found.ok_or_else(|| D::Error::custom(format!("found {text:?}, expected a metric")))
+    }
+}
+
 words!(
     /// Parts of a run.
     during, During, [Run = "run", Fault = "fault", NoFault = "no_fault"]
@@ -93,37 +103,13 @@ words!(
 pub(crate) mod aggregate {
     use super::*;
 
-    pub(crate) fn word(value: Aggregate) -> String {
-        match value {
-            Aggregate::Average => "avg".to_owned(),
-            Aggregate::Minimum => "min".to_owned(),
-            Aggregate::Maximum => "max".to_owned(),
-            Aggregate::Percentile(p) => format!("p({p})"),
-            Aggregate::Rate => "rate".to_owned(),
-            Aggregate::Count => "count".to_owned(),
-            other => panic!("{other:?} has a word in records: one is added with the variant"),
-        }
-    }
-
     pub(crate) fn serialize<S: Serializer>(value: &Aggregate, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&word(*value))
+        to.collect_str(value)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Aggregate, D::Error> {
         let text = String::deserialize(from)?;
-        let percentile = text.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')')).map(str::parse);
-        Ok(match (text.as_str(), percentile) {
-            (_, Some(Ok(p))) => Aggregate::Percentile(p),
-            ("avg", _) => Aggregate::Average,
-            ("min", _) => Aggregate::Minimum,
-            ("max", _) => Aggregate::Maximum,
-            ("rate", _) => Aggregate::Rate,
-            ("count", _) => Aggregate::Count,
-            _ => {
-                return Err(D::Error::custom(format!(
-                    "found aggregate {text:?}, expected one as p(99), avg"
-                )));
-            }
-        })
+        let form = || D::Error::custom(format!("found aggregate {text:?}, expected one as p(99), avg"));
+        Aggregate::read(&text).ok_or_else(form)
     }
 }

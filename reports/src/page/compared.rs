@@ -4,9 +4,10 @@ use askama::Template;
 use results::{RunRecord, Scope, sample};
 
 use super::components::{hit_ratio, utilisation};
+use super::distribution::distribution;
 use super::figure::{Figure, bands, time_axis};
 use super::timeline::ROWS;
-use crate::chart::{Chart, Horizontal, Line, Scale};
+use crate::chart::{Chart, Line, Scale};
 use crate::compare::Comparison;
 use crate::format::{self, Unit};
 use crate::moments::{MOST_POINTS, Moment, at_most};
@@ -131,35 +132,19 @@ fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
         }
         figures.push(Figure::new(&title, caption, &chart, table));
     }
-    figures.push(distribution(&runs));
+    figures.push(both_distributions(&runs));
     figures
 }
 
-/// Percentiles of both runs' response times on an axis of nines.
-fn distribution(runs: &[(&str, &RunRecord); 2]) -> Figure {
-    let times = runs.map(|(_, r)| r.tally(Scope::Run, None).response_times());
-    let n = times.iter().map(results::tally::Distribution::len).max().unwrap_or(0);
-    let most = (n.max(10) as f64).log10().min(9.0);
-    let lines = runs.iter().zip(&times).map(|((letter, record), times)| {
-        let steps = (0..=(most / 0.04) as usize).map(|i| i as f64 * 0.04);
-        let point = |nines: f64| (nines, times.percentile(100.0 * (1.0 - 10f64.powf(-nines))));
-        Line { name: legend(letter, record), points: steps.map(point).collect() }
+/// Percentiles of both runs' response times.
+fn both_distributions(runs: &[(&str, &RunRecord); 2]) -> Figure {
+    let lines = runs.map(|(letter, record)| {
+        (legend(letter, record), letter, record.tally(Scope::Run, None).response_times())
     });
-    let chart = Chart {
-        label: "Percentiles of both runs' response times".to_owned(),
-        horizontal: Horizontal::Nines { most },
-        unit: Unit::Seconds,
-        scale: Scale::Log,
-        lines: lines.collect(),
-        bands: Vec::new(),
-    };
-    let mut table = Table::new(&["percentile", "A", "B"]);
-    for percent in [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 99.999] {
-        let mut row = vec![format!("{percent}%")];
-        row.extend(
-            times.iter().map(|t| t.percentile(percent).map_or_else(|| "–".to_owned(), format::seconds)),
-        );
-        table.rows.push(row);
-    }
-    Figure::new("Distribution of response time", "Of the measured part.", &chart, table)
+    let texts = (
+        "Distribution of response time",
+        "Of the measured part.",
+        "Percentiles of both runs' response times",
+    );
+    distribution(texts, &lines)
 }

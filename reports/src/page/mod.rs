@@ -2,6 +2,7 @@
 
 mod compared;
 mod components;
+mod distribution;
 mod figure;
 mod run;
 mod timeline;

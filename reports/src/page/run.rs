@@ -5,9 +5,10 @@ use results::record::Status;
 use results::{Failure, RunRecord, Scope, World};
 
 use super::components::components;
+use super::distribution::distribution;
 use super::figure::Figure;
 use super::timeline::{Reading, Timeline};
-use crate::chart::{Chart, Horizontal, Line, Scale};
+use crate::chart::Scale;
 use crate::format::{self, Unit};
 use crate::moments::{Moment, PERCENTILES};
 use crate::phases::{FAILED, Key, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
@@ -192,7 +193,7 @@ fn figures(record: &RunRecord) -> Vec<Figure> {
         Scale::Log,
         &readings,
     ));
-    figures.push(distribution(record));
+    figures.push(times(record));
     let kinds: Vec<Failure> = Failure::ALL
         .into_iter()
         .filter(|kind| timeline.fine.iter().any(|m| m.failures[kind.index()] > 0.0))
@@ -225,34 +226,17 @@ fn figures(record: &RunRecord) -> Vec<Figure> {
     figures
 }
 
-/// Percentiles of the measured part on an axis of nines.
-fn distribution(record: &RunRecord) -> Figure {
+/// Percentiles of the measured part.
+fn times(record: &RunRecord) -> Figure {
     let tally = record.tally(Scope::Run, None);
-    let kinds = [("response time", tally.response_times()), ("service time", tally.service_times())];
-    let most = (tally.due().max(10) as f64).log10().min(9.0);
-    let lines = kinds.iter().map(|(name, times)| {
-        let steps = (0..=(most / 0.04) as usize).map(|i| i as f64 * 0.04);
-        let point = |nines: f64| (nines, times.percentile(100.0 * (1.0 - 10f64.powf(-nines))));
-        Line { name: (*name).to_owned(), points: steps.map(point).collect() }
-    });
-    let chart = Chart {
-        label: "Percentiles of response and service time".to_owned(),
-        horizontal: Horizontal::Nines { most },
-        unit: Unit::Seconds,
-        scale: Scale::Log,
-        lines: lines.collect(),
-        bands: Vec::new(),
-    };
-    let mut table = Table::new(&["percentile", "response time", "service time"]);
-    for percent in [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 99.999, 100.0] {
-        let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
-        let mut row = vec![if percent == 100.0 { "max".to_owned() } else { format!("{percent}%") }];
-        row.extend(kinds.iter().map(|(_, times)| show(times.percentile(percent))));
-        table.rows.push(row);
-    }
-    let caption = "Of the measured part. Service time runs from sending: what is missing from it is the time that \
-                   requests waited for their turn.";
-    Figure::new("Distribution of response and service time", caption, &chart, table)
+    let lines = [("response time", tally.response_times()), ("service time", tally.service_times())];
+    let texts = (
+        "Distribution of response and service time",
+        "Of the measured part. Service time runs from sending: what is missing from it is the time that requests waited \
+         for their turn.",
+        "Percentiles of response and service time",
+    );
+    distribution(texts, &lines.map(|(name, times)| (name.to_owned(), name, times)))
 }
 
 fn provenance(record: &RunRecord) -> Vec<(&'static str, String)> {

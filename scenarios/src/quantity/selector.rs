@@ -20,16 +20,6 @@ pub struct Selector {
     pub aggregate: Option<Aggregate>,
 }
 
-/// All metrics.
-pub(crate) const METRICS: [Metric; 6] = [
-    Metric::ResponseTime,
-    Metric::ServiceTime,
-    Metric::Failed,
-    Metric::Rate,
-    Metric::RecoveryTime,
-    Metric::DisruptionTime,
-];
-
 impl Selector {
     /// Reads a selector.
     ///
@@ -44,10 +34,12 @@ impl Selector {
             Some((name, rest)) => (name, Some(rest.strip_suffix('}').ok_or_else(form)?)),
             None => (text, None),
         };
-        let metric = METRICS.into_iter().find(|m| m.name() == name.trim()).ok_or_else(|| {
-            let misread =
-                Misread::new(format!("a metric: {}", crate::diagnostic::one_of(METRICS.map(Metric::name))));
-            match crate::diagnostic::nearest(name.trim(), METRICS.map(Metric::name)) {
+        let metric = Metric::ALL.into_iter().find(|m| m.name() == name.trim()).ok_or_else(|| {
+            let misread = Misread::new(format!(
+                "a metric: {}",
+                crate::diagnostic::one_of(Metric::ALL.map(Metric::name))
+            ));
+            match crate::diagnostic::nearest(name.trim(), Metric::ALL.map(Metric::name)) {
                 Some(near) => misread.hint(format!("write \"{near}\"")),
                 None => misread,
             }

@@ -3,7 +3,7 @@
 use super::Validator;
 use crate::quantity::selector::{self, Condition, Selector};
 use crate::scenario::{ClassId, Published};
-use crate::threshold::{Aggregate, Figure, Threshold};
+use crate::threshold::{Figure, Threshold};
 use crate::wire;
 
 impl Validator<'_> {
@@ -92,19 +92,5 @@ impl Validator<'_> {
             all.push(Published { what, metric, value, tolerance });
         }
         all
-    }
-}
-
-/// Only to say in one place what an aggregate is called where a figure is printed.
-impl std::fmt::Display for Aggregate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Average => f.pad("avg"),
-            Self::Minimum => f.pad("min"),
-            Self::Maximum => f.pad("max"),
-            Self::Percentile(p) => f.pad(&format!("p({p})")),
-            Self::Rate => f.pad("rate"),
-            Self::Count => f.pad("count"),
-        }
     }
 }
