@@ -57,7 +57,7 @@ fn is_covered(share: f64, experiments: u32) -> bool {
 
 #[test]
 fn batch_intervals_cover_the_truth_in_95_of_100_runs() {
-    const RUNS: u32 = 150;
+    const RUNS: u32 = 100;
     let mut covered = [0; 3];
     // Replications of one scenario are runs of their own.
     let mut take = |_, outcome: sim::SimOutcome| {
@@ -80,16 +80,16 @@ fn batch_intervals_cover_the_truth_in_95_of_100_runs() {
 
 #[test]
 fn replications_intervals_cover_the_truth_in_95_of_100_experiments() {
-    const EXPERIMENTS: u32 = 150;
+    const EXPERIMENTS: u32 = 100;
     let mut covered = [0; 3];
     for seed in 0..EXPERIMENTS {
-        let scenario = queue(10, u64::from(seed) + 1_000);
+        let scenario = queue(6, u64::from(seed) + 1_000);
         let mut collector = Collector::new(&scenario, 1.0);
         let mut take = |_, outcome: sim::SimOutcome| {
             collector.add(&outcome.delta);
             ControlFlow::Continue(())
         };
-        sim::replicate(&scenario, 5, 1, &AtomicBool::new(false), &mut |_| {}, &mut take)
+        sim::replicate(&scenario, 4, 1, &AtomicBool::new(false), &mut |_| {}, &mut take)
             .expect("the simulator takes it");
         let replications = collector.finish(None);
         for ((selection, truth), covered) in figures().into_iter().zip(&mut covered) {
