@@ -12,6 +12,8 @@ use crate::SimOutcome;
 pub(super) enum Reading {
     /// The mean response time of good answers, of one class or of all.
     MeanMillis(Option<&'static str>),
+    /// Good answers, by when their request was due.
+    ThroughputPerMilli,
     /// A percentile of the response time, interpolated within its bucket.
     PercentileMillis(f64),
     /// The share of failed requests.
@@ -60,6 +62,7 @@ impl Finished<'_> {
                 let tally = self.measured(class);
                 tally.response_sum_nanos as f64 / tally.ok as f64 / 1e6
             }
+            Reading::ThroughputPerMilli => self.measured(None).ok as f64 / self.seconds() / 1e3,
             Reading::PercentileMillis(percent) => percentile(&self.measured(None), percent) / 1e6,
             Reading::Failed => {
                 let tally = self.measured(None);

@@ -59,6 +59,7 @@ pub(super) fn all() -> Vec<System> {
         breakdowns(),
         tandem(),
         jackson(),
+        closed(),
         lru(),
     ]
 }
@@ -342,6 +343,32 @@ fn breakdowns() -> System {
             formulas::breakdowns(0.4, 1.0, 20.0, 5.0),
             Reading::MeanMillis(None),
         )],
+    }
+}
+
+/// Fifty users who think for 10 ms in the mean between their requests, each of which visits three stations.
+fn closed() -> System {
+    let steps = [
+        ("first", "exponential(mean=100us)"),
+        ("second", "exponential(mean=150us)"),
+        ("third", "exponential(mean=250us)"),
+    ];
+    let (throughput, response) = formulas::mean_value_analysis(50, 10.0, &[0.10, 0.15, 0.25]);
+    System {
+        name: "closed network, N = 50, Z = 10 ms",
+        text: steps.iter().map(|(name, _)| station(name, 1)).collect::<String>()
+            + &class("page", &steps)
+            + "[traffic.users]\nto = \"first\"\nexecutor = \"constant-vus\"\nvus = 50\n\
+               think = \"exponential(mean=10ms)\"\nmix = { page = 1 }\ntimeout = \"1h\"\n",
+        replications: REPLICATIONS,
+        seconds: 50,
+        quick_seconds: None,
+        warmup: 2,
+        controls: Vec::new(),
+        quantities: vec![
+            quantity("throughput, per ms", throughput, Reading::ThroughputPerMilli),
+            quantity("mean response, ms", response, Reading::MeanMillis(None)),
+        ],
     }
 }
 
