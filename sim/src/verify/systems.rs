@@ -155,7 +155,8 @@ fn mm8() -> System {
 fn mm64() -> System {
     let sojourn = 1.0 + formulas::mmc_wait(64, 57.6, 1.0);
     let quantities = vec![quantity("mean sojourn, ms", sojourn, Reading::MeanMillis(None))];
-    queue("M/M/64, ρ = .9", 64, 57.6, EXPONENTIAL, 25, quantities)
+    // Its relaxation time is a few service times.
+    System { warmup: 2, ..queue("M/M/64, ρ = .9", 64, 57.6, EXPONENTIAL, 2, quantities) }
 }
 
 /// A station that answers 503 to what comes while all of its `places` workers are taken; its cores are fewer.
