@@ -263,6 +263,11 @@ impl Scaling<'_> {
                     }
                 }
                 ComponentKind::Cdn(_) => {}
+                ComponentKind::Queue(q) => {
+                    if let Some(most) = q.max_length {
+                        set(table, "max_length", self.capacity(&at("max_length"), most));
+                    }
+                }
             }
         }
         for keyspace in &scenario.keyspaces {

@@ -263,6 +263,7 @@ impl World {
             Kind::Cache => self.cache_arrive(slot),
             Kind::Service => self.service_arrive(slot),
             Kind::Cdn => self.cdn_arrive(slot),
+            Kind::Queue => self.queue_arrive(slot),
             Kind::Store | Kind::Database => {
                 unreachable!("stores are sent commands and statements, not calls")
             }
@@ -277,6 +278,7 @@ impl World {
             Kind::Cache => self.cache_ready(slot),
             Kind::Service => self.service_ready(slot),
             Kind::Cdn => unreachable!("nothing waits for room at an edge"),
+            Kind::Queue => self.queue_ready(slot),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
         }
     }
@@ -336,6 +338,7 @@ impl World {
             Kind::Cache => self.cache_answered(parent, back),
             Kind::Service => self.service_answered(parent, back),
             Kind::Cdn => self.cdn_answered(parent, back),
+            Kind::Queue => self.queue_answered(parent, back),
             Kind::Store | Kind::Database => unreachable!("stores make no calls"),
         }
     }
@@ -353,6 +356,7 @@ impl World {
             Kind::Service => self.service_wake(slot),
             Kind::Cdn => self.cdn_wake(slot),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
+            Kind::Queue => unreachable!("messages wait for no event"),
         }
     }
 

@@ -82,6 +82,7 @@ impl World {
             }
             self.instances[usize::from(at)].note_up(self.now);
             self.look_after_vip(at);
+            self.look_after_queues(at);
             self.drain();
         }
     }
@@ -173,6 +174,7 @@ impl World {
         self.instances[usize::from(at)].killed -= 1;
         self.instances[usize::from(at)].note_up(self.now);
         self.look_after_vip(at);
+        self.look_after_queues(at);
     }
 
     /// Lets an instance go on after a stop.
@@ -183,6 +185,7 @@ impl World {
             Kind::Service => while self.grant_worker(at) {},
             Kind::Store => self.start_next_command(at),
             Kind::Database => while self.start_next_statement(at) {},
+            Kind::Queue => self.hand_out(at),
         }
     }
 
@@ -220,11 +223,13 @@ impl World {
             }
             Kind::Store => self.store_lose(index),
             Kind::Database => self.database_lose(index),
+            Kind::Queue => self.queue_lose(index),
         }
         // What it asked of others, these do to the end, unless they have not heard of it yet.
         for slot in self.calls.slots_where(|c| c.from == at) {
             self.leave(slot);
         }
+        self.forget_lost_messages();
         for (slot, generation) in inside {
             if self.calls[slot].generation != generation {
                 // The answer to another one of them ended it.

@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     Service,
     Store,
     Database,
+    Queue,
 }
 
 /// One instance of a component. Instances are numbered in the order of the file, all kinds together.

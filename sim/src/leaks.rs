@@ -24,7 +24,10 @@ struct Break {
     what: &'static str,
 }
 
-const WHAT: [&str; 41] = [
+const WHAT: [&str; 44] = [
+    r#"kill = "component:invalidations""#,
+    r#"hang = "component:invalidations""#,
+    r#"unplug = "host:mail""#,
     r#"hang = "component:balancer[1]""#,
     r#"unplug = "component:balancer[2]""#,
     r#"kill = "host:app[1]""#,
@@ -157,6 +160,10 @@ fn left_over(faults: &[Break], machine: &str, network: &str, seed: u32) -> Resul
     for database in &world.databases {
         prop_assert_eq!((database.in_service.level(), database.waiting.len()), (0, 0));
         prop_assert!(database.locks.is_empty());
+    }
+    for queue in &world.queues {
+        prop_assert_eq!((queue.waiting.len(), queue.ready.level(), queue.in_hand.level()), (0, 0, 0));
+        prop_assert!(queue.unacknowledged.iter().all(|n| *n == 0));
     }
     for cores in &world.cores {
         prop_assert_eq!((cores.busy, cores.queue.len()), (0, 0));

@@ -40,6 +40,7 @@ mod model;
 mod network;
 mod policy;
 mod program;
+mod queue;
 pub mod replicate;
 mod sample;
 mod service;

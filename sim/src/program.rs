@@ -86,6 +86,18 @@ pub(crate) fn compile(
         }
         world.classes.push(range);
     }
+    // What consumers do for the messages of each queue.
+    for (i, queue) in crate::queue::build::scenario_classes(scenario).enumerate() {
+        let mut compiler = Compiler { world, scenario, places, next_draw: DRAWS as u32, full: false };
+        let own = compiler.class(queue.class, false);
+        let range = compiler.place(own);
+        if compiler.full {
+            let at = format!("requests.{}.steps", scenario.class(queue.class).name);
+            let expected = format!("at most {MOST_STEPS} steps in all, repeats and calls spelled out");
+            return Err(scenario.problem_at(&at, "more", expected, Some("lower repeat")).into());
+        }
+        world.queues[i].steps = range;
+    }
     Ok(())
 }
 
@@ -155,6 +167,7 @@ impl Compiler<'_> {
                 let steps = self.class(*class, false);
                 self.place(steps)
             }
+            Action::Publish => (0, 0),
             action if target.is_some() || step.policy.is_some() => {
                 // What is asked of another service draws by the number of the step that asks.
                 let draw = if root { step.number as u16 } else { self.draw() };

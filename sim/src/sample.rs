@@ -107,6 +107,10 @@ impl World {
                     put(name, number, QUEUE, store.queue.read(now, nanos));
                     store.contents.sample(&mut |metric, value| put(name, number, metric, value));
                 }
+                Kind::Queue => {
+                    self.queues[index]
+                        .sample(now, nanos, &mut |metric, value| put(name, number, metric, value));
+                }
                 Kind::Database => {
                     let database = &mut self.databases[index];
                     put(name, number, UTILISATION, busy);

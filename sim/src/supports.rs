@@ -54,6 +54,11 @@ const POLICIES: &[&str] = &["policies.**"];
 
 const KV_STORE: &[&str] = &["components(kind=kv-store).{host, max_memory, eviction, samples}"];
 
+const QUEUE: &[&str] = &[
+    "components(kind=queue).{host, to, class, prefetch, max_length, overflow, durable, deliveries}",
+    "components(kind=queue).{dead_letters, heartbeat}",
+];
+
 const SQL_STORE: &[&str] = &[
     "components(kind=sql-store).{host, connections, read, write, buffer_pool, lock_wait}",
     "components(kind=sql-store).replicas.{lag, reads}",
@@ -71,6 +76,7 @@ const REQUESTS: &[&str] = &[
     "requests.*.steps[*].{work, wait, at, share, repeat, policy}",
     "requests.*.steps[*].policy.**",
     "requests.*.steps[*].call.{to, class, work, wait}",
+    "requests.*.steps[*].publish.to",
     "requests.*.steps[*].third_party.{latency, error, timeout, required}",
     "requests.*.steps[*].parallel.**",
     "requests.*.steps[*].get.{keyspace, count}",
@@ -157,6 +163,7 @@ const ALL: &[&[&str]] = &[
     SERVICE,
     KV_STORE,
     SQL_STORE,
+    QUEUE,
     KEYSPACES,
     POLICIES,
     REQUESTS,

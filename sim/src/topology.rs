@@ -118,6 +118,8 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         stores: Vec::new(),
         databases: Vec::new(),
         groups: Vec::new(),
+        queues: Vec::new(),
+        lost_messages: Vec::new(),
         cores: Vec::new(),
         disks: Vec::new(),
         ranks: Vec::new(),
@@ -258,6 +260,10 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         ComponentKind::SqlStore(s) => {
             crate::sql_store::build::add(world, scenario, id, s);
             (Kind::Database, world.databases.len())
+        }
+        ComponentKind::Queue(q) => {
+            crate::queue::build::add(world, &|id| places.all(scenario, id), q);
+            (Kind::Queue, world.queues.len())
         }
         kind => unreachable!("validation knows no {}", kind.name()),
     };

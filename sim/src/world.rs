@@ -30,6 +30,7 @@ use crate::instance::Instance;
 use crate::kv_store::{Keys, KvStore, Lists};
 use crate::network::Network;
 use crate::program::{Range, Step};
+use crate::queue::Queue;
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::sql_store::{Group, SqlStore};
@@ -118,6 +119,9 @@ pub(crate) struct World {
     pub(crate) services: Vec<Service>,
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,
+    pub(crate) queues: Vec<Queue>,
+    /// Messages of a queue that has just died.
+    pub(crate) lost_messages: Vec<u32>,
     /// The instances of each SQL store together.
     pub(crate) groups: Vec<Group>,
     pub(crate) cores: Vec<Cores>,

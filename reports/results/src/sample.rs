@@ -85,6 +85,17 @@ pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
 /// The busy share of a machine's disk, 0 to 1; a mean. The component is `host:` and the machine's name.
 pub const DISK: &str = "disk";
 
+/// Messages published to a queue; a count.
+pub const PUBLISHED: &str = "published";
+/// Messages that a consumer was done with; a count.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+/// Messages that were put back, to be delivered again; a count.
+pub const REDELIVERED: &str = "redelivered";
+/// Messages that were delivered too often; a count.
+pub const DEAD_LETTERED: &str = "dead_lettered";
+/// Messages that a full queue refused or threw away, and those that died with it; a count.
+pub const DROPPED: &str = "dropped";
+
 /// Whether a metric counts events in the interval, so that values of several instances add up.
 pub fn is_count(metric: &str) -> bool {
     [
@@ -103,6 +114,11 @@ pub fn is_count(metric: &str) -> bool {
         HEDGES,
         TIMEOUTS,
         REFUSED,
+        PUBLISHED,
+        ACKNOWLEDGED,
+        REDELIVERED,
+        DEAD_LETTERED,
+        DROPPED,
     ]
     .contains(&metric)
 }

@@ -132,7 +132,7 @@ impl Ledger<'_> {
             Action::Update { database, .. } => {
                 self.database(numbers, share, *database, self.statement(*database, true))
             }
-            Action::Purge(_) => Range::default(),
+            Action::Purge(_) | Action::Publish => Range::default(),
         };
         Range { least: one.least * times, most: one.most * times }
     }

@@ -63,6 +63,7 @@ fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
                     | Action::Wait(_)
                     | Action::Call(_)
                     | Action::ThirdParty(_)
+                    | Action::Publish
                     | Action::Parallel(_) => {}
                     Action::Get { keyspace, on_miss, .. } => {
                         asked.push(scenario.keyspace(*keyspace).store);
@@ -79,6 +80,7 @@ fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
             asked.dedup();
             asked
         }
+        ComponentKind::Queue(queue) => vec![queue.to],
         ComponentKind::KvStore(_) | ComponentKind::SqlStore(_) => Vec::new(),
     }
 }
@@ -113,6 +115,7 @@ fn describe(scenario: &Scenario, id: ComponentId) -> String {
         ComponentKind::Service(s) => format!("{} workers, backlog {}", s.workers, s.backlog),
         ComponentKind::KvStore(s) => s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}")),
         ComponentKind::SqlStore(s) => format!("{} statements at once", s.connections),
+        ComponentKind::Queue(q) => format!("{} unacknowledged at each consumer", q.prefetch),
     };
     let cores = if host.cores == 1 { "1 core".to_owned() } else { format!("{} cores", host.cores) };
     format!("{}{count}: {} on {} ({cores}), {details}", component.name, component.kind.name(), host.name)

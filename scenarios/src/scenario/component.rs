@@ -2,7 +2,7 @@
 
 use crate::units::SimTime;
 
-use super::{Cdn, ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Service, SqlStore};
+use super::{Cdn, ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Queue, Service, SqlStore};
 
 /// A piece of the stack: one instance on each machine of its host.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub enum ComponentKind {
     KvStore(KvStore),
     /// MySQL's role.
     SqlStore(SqlStore),
+    /// RabbitMQ's role.
+    Queue(Queue),
 }
 
 impl ComponentKind {
@@ -48,6 +50,7 @@ impl ComponentKind {
             Self::Service(_) => "service",
             Self::KvStore(_) => "kv-store",
             Self::SqlStore(_) => "sql-store",
+            Self::Queue(_) => "queue",
         }
     }
 

@@ -15,6 +15,7 @@ mod kv_store;
 mod network;
 mod policy;
 mod published;
+mod queue;
 mod request;
 mod sampling;
 mod service;
@@ -38,6 +39,7 @@ pub use policy::{
     Backoff, Bulkhead, CircuitBreaker, ConnectionPool, Hedge, Jitter, Policy, Retries, RetryBudget,
 };
 pub use published::Published;
+pub use queue::{Overflow, Queue};
 pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty};
 pub use sampling::Sampling;
 pub use service::{Service, WorkerHolds};

@@ -112,6 +112,8 @@ pub enum Action {
     Wait(DurationLaw),
     /// Has another service, or a balancer before it, walk the steps of a class; see [`Step::at`].
     Call(ClassId),
+    /// Sends a message to a queue; see [`Step::at`].
+    Publish,
     /// Calls a web service of somebody else: takes time, without a processor here, and may fail.
     ThirdParty(ThirdParty),
     /// Throws objects out of an HTTP cache; the request does not wait for it.

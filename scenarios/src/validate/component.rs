@@ -60,6 +60,10 @@ impl Validator<'_> {
             Some(wire::ComponentKind::SqlStore(file)) => {
                 ComponentKind::SqlStore(self.sql_store(at, file, host.map(|host| &hosts[usize::from(host)])))
             }
+            Some(wire::ComponentKind::Queue(file)) => {
+                self.single(at, "queue", host, hosts);
+                ComponentKind::Queue(self.queue(at, file, files))
+            }
             // What it would be is unknown and was reported; a service is what most references want.
             None => ComponentKind::Service(Service {
                 workers: 1,
@@ -77,7 +81,11 @@ impl Validator<'_> {
         let Some(host) = host.map(|h| &hosts[usize::from(h)]).filter(|h| h.count != 1) else { return };
         let expected =
             format!("a host of count 1 for {} (\"{}\" has {})", super::article(kind), host.name, host.count);
-        self.problem(&format!("{at}.host"), expected, Some("give the store a host of its own".to_owned()));
+        self.problem(
+            &format!("{at}.host"),
+            expected,
+            Some(format!("give the {} a host of its own", if kind == "queue" { "queue" } else { "store" })),
+        );
     }
 
     /// Whether requests can be sent to a component; reports where not.
@@ -85,6 +93,7 @@ impl Validator<'_> {
         let kind = match component.kind {
             Some(wire::ComponentKind::KvStore(_)) => "kv-store",
             Some(wire::ComponentKind::SqlStore(_)) => "sql-store",
+            Some(wire::ComponentKind::Queue(_)) => "queue",
             _ => return,
         };
         let expected = format!("a service, a load-balancer or an http-cache, not {}", super::article(kind));

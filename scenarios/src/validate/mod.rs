@@ -17,6 +17,7 @@ mod names;
 mod network;
 mod outcome;
 mod policy;
+mod queue;
 mod rate;
 mod replay;
 mod request;

@@ -10,8 +10,20 @@ use crate::units::Ratio;
 use crate::wire;
 
 /// What a step can do.
-const ACTIONS: [&str; 11] =
-    ["work", "wait", "get", "mget", "set", "select", "update", "purge", "call", "third_party", "parallel"];
+const ACTIONS: [&str; 12] = [
+    "work",
+    "wait",
+    "get",
+    "mget",
+    "set",
+    "select",
+    "update",
+    "purge",
+    "call",
+    "third_party",
+    "publish",
+    "parallel",
+];
 
 impl Validator<'_> {
     pub(super) fn requests(&mut self, components: &[Component]) -> Vec<RequestClass> {
@@ -129,6 +141,11 @@ impl Validator<'_> {
             let call = self.call(&format!("{at}.call"), call, components);
             called = call.as_ref().and_then(|(to, _)| *to);
             actions.push(("call", call.map(|(_, action)| action)));
+        }
+        if let Some(publish) = &file.publish {
+            let publish = self.publish(&format!("{at}.publish"), publish, components);
+            called = publish.as_ref().and_then(|(to, _)| *to);
+            actions.push(("publish", publish.map(|(_, action)| action)));
         }
         if let Some(third_party) = &file.third_party {
             actions.push(("third_party", Some(self.third_party(&format!("{at}.third_party"), third_party))));

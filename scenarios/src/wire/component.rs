@@ -3,7 +3,7 @@
 use crate::units::SimTime;
 
 use super::prelude::*;
-use super::{Cdn, HttpCache, KvStore, LoadBalancer, Service, SqlStore};
+use super::{Cdn, HttpCache, KvStore, LoadBalancer, Queue, Service, SqlStore};
 
 tagged! {
     /// A piece of the stack: one instance on each machine of its host.
@@ -14,6 +14,7 @@ tagged! {
         "service" => Service,
         "kv-store" => KvStore,
         "sql-store" => SqlStore,
+        "queue" => Queue,
     }
 }
 

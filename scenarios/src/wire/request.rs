@@ -8,6 +8,7 @@ use super::component::Priority;
 use super::http_cache::{Cache, Esi, Purge};
 use super::policy::PolicyReference;
 use super::prelude::*;
+use super::queue::Publish;
 use super::step::{Call, ThirdParty};
 
 table! {
@@ -33,7 +34,7 @@ table! {
 
 table! {
     /// One thing that a service does for a request: exactly one of `work`, `wait`, `get`, `mget`, `set`, `select`,
-    /// `update`, `purge`, `call`, `third_party`, `parallel`.
+    /// `update`, `purge`, `call`, `third_party`, `publish`, `parallel`.
     Step {
         /// Takes processor time on the host of whoever does it.
         optional work: DurationLaw,
@@ -57,6 +58,8 @@ table! {
         optional call: Call,
         /// Calls a web service of somebody else.
         optional third_party: ThirdParty,
+        /// Sends a message to a queue, and waits until it stands there.
+        optional publish: Publish,
         /// Steps that are taken at once; the next step begins when all of them are done.
         optional parallel: List<Step>,
         /// For which share of the requests the step is taken.
