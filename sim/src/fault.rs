@@ -131,7 +131,7 @@ impl World {
         match instance.kind {
             Kind::Store => self.stores[usize::from(instance.index)].contents.lose_all(),
             Kind::Cdn => self.cdns[usize::from(instance.index)].flush(),
-            Kind::Balancer | Kind::Service | Kind::Database => {}
+            Kind::Balancer | Kind::Service | Kind::Database | Kind::Queue => {}
             Kind::Cache => self.caches[usize::from(instance.index)].contents.flush(),
         }
     }
