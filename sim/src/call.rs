@@ -32,6 +32,8 @@ pub(crate) enum Phase {
     Free,
     /// A free connection of its client.
     Connection,
+    /// The end of the pause before a client sends it again.
+    Pause,
     /// The client's own delay.
     ToEntry,
     /// Its turn at the limits of its caller's policy; no event.
@@ -232,6 +234,7 @@ impl Call {
             self.phase,
             Phase::Free
                 | Phase::Connection
+                | Phase::Pause
                 | Phase::ToEntry
                 | Phase::Gate
                 | Phase::Connecting

@@ -17,6 +17,9 @@ use crate::gauge::Gauge;
 use crate::instance::Answer;
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
+use retry::Retrying;
+
+pub(crate) mod retry;
 
 /// What the connections lead to: the first instance, and how many there are to choose from: one, if it is a virtual address.
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +159,8 @@ pub(crate) struct Client {
     pub(crate) border: Border,
     pub(crate) timeouts: TimeoutRing,
     pub(crate) timer: u32,
+    /// How what failed is sent again.
+    pub(crate) retrying: Option<Box<Retrying>>,
 }
 
 impl World {
@@ -187,9 +192,7 @@ impl World {
     ) {
         self.counts.due += 1;
         let traffic = traffic.index();
-        if self.clients[traffic].connections.any_lost() {
-            self.reopen_connections(traffic);
-        }
+        self.reopen_lost(traffic);
         let client = &mut self.clients[traffic];
         let mut call = Call::new(id, class, CLIENT, self.now);
         (call.traffic, call.user) = (traffic as u16, user);
@@ -216,6 +219,16 @@ impl World {
         client.in_flight += 1;
         client.border.enter(self.now);
         self.in_flight += 1;
+        if let Some(retrying) = &mut client.retrying {
+            retrying.deposit(self.now);
+        }
+        self.find_connection(slot);
+    }
+
+    /// Sends a request over a free connection, or has it wait for one.
+    #[inline]
+    fn find_connection(&mut self, slot: u32) {
+        let client = &mut self.clients[usize::from(self.calls[slot].traffic)];
         match client.connections.take() {
             Some((connection, open)) => {
                 let call = &mut self.calls[slot];
@@ -244,6 +257,13 @@ impl World {
             lag: SimTime::ZERO,
             result: Err(Failure::Dropped),
         });
+    }
+
+    #[inline]
+    fn reopen_lost(&mut self, traffic: usize) {
+        if self.clients[traffic].connections.any_lost() {
+            self.reopen_connections(traffic);
+        }
     }
 
     /// Clients try to open what they lost. At a stopped instance each connection takes a place in the backlog for as long
@@ -317,6 +337,21 @@ impl World {
     pub(crate) fn settle(&mut self, slot: u32, result: Result<(), Failure>) {
         let call = &self.calls[slot];
         let result = if call.is(LOST_SESSION) { result.and(Err(Failure::LostSession)) } else { result };
+        let (traffic, connection) = (usize::from(call.traffic), call.connection);
+        let again =
+            result.is_err() && self.clients[traffic].retrying.is_some() && self.try_again(slot, result);
+        if !again {
+            self.conclude(slot, result);
+        }
+        // After these the connection is closed, and another takes its place.
+        let lost = matches!(result, Err(Failure::Timeout | Failure::Reset | Failure::Refused));
+        self.release_connection(traffic, connection, lost);
+    }
+
+    /// A request's last answer is known.
+    #[inline]
+    fn conclude(&mut self, slot: u32, result: Result<(), Failure>) {
+        let call = &self.calls[slot];
         let user = call.user;
         match result {
             Ok(()) => self.counts.ok += 1,
@@ -335,15 +370,18 @@ impl World {
         }
         self.in_flight -= 1;
         let traffic = usize::from(call.traffic);
-        let connection = call.connection;
         if user != NONE {
             self.user_answered(user);
         }
         let client = &mut self.clients[traffic];
         client.in_flight -= 1;
         client.border.leave(self.now, result.is_ok());
-        // After these the connection is closed, and another takes its place.
-        let lost = matches!(result, Err(Failure::Timeout | Failure::Reset | Failure::Refused));
+    }
+
+    /// A connection is free: for the next request that waits for one, if there is any.
+    #[inline]
+    fn release_connection(&mut self, traffic: usize, connection: u32, lost: bool) {
+        let client = &mut self.clients[traffic];
         if let Some(next) = client.waiting.pop(&self.calls) {
             client.queue.down(self.now);
             let next_call = &mut self.calls[next];
@@ -388,6 +426,7 @@ impl World {
     /// Ends the run here: what waits for a connection is never sent, what is under way has timed out.
     pub(crate) fn give_up(&mut self) {
         for traffic in 0..self.clients.len() {
+            self.clients[traffic].retrying = None;
             loop {
                 let client = &mut self.clients[traffic];
                 let Some(slot) = client.waiting.pop(&self.calls) else { break };
@@ -402,6 +441,10 @@ impl World {
                     self.user_answered(user);
                 }
             }
+        }
+        for slot in self.calls.slots_where(|c| c.parent == CLIENT && c.phase == Phase::Pause) {
+            self.conclude(slot, Err(Failure::Timeout));
+            self.forget(slot);
         }
         for slot in self.calls.slots_where(|c| c.parent == CLIENT) {
             self.settle(slot, Err(Failure::Timeout));

@@ -429,6 +429,7 @@ impl World {
     /// Frees the slot and what hangs on it.
     #[inline]
     pub(crate) fn forget(&mut self, slot: u32) {
+        self.guards.forget(slot);
         let missed = self.calls[slot].missed;
         if missed != NONE {
             self.missed.give_back(missed);

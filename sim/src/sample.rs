@@ -139,6 +139,13 @@ impl World {
             busy += under_way;
         }
         put(GENERATOR, 0, QUEUE, queue);
+        let mut again = None;
+        for retrying in self.clients.iter_mut().filter_map(|client| client.retrying.as_mut()) {
+            again = Some(again.unwrap_or(0) + retrying.take_count());
+        }
+        if let Some(again) = again {
+            put(GENERATOR, 0, RETRIES, again as f64);
+        }
         put(GENERATOR, 0, IN_FLIGHT, busy);
         self.sampler.interval += 1;
         match self.sampler.next() {

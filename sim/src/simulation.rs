@@ -90,6 +90,15 @@ pub struct SimOutcome {
     pub evidence: Evidence,
 }
 
+/// How long after it came due a request can still be answered: all its attempts time out.
+fn longest_wait(traffic: &scenarios::scenario::Traffic) -> SimTime {
+    let again = traffic.retries.as_ref().map_or(SimTime::ZERO, |retries| {
+        let round = traffic.timeout.saturating_add(retries.backoff.cap);
+        SimTime::from_nanos(round.as_nanos().saturating_mul(u64::from(retries.times)))
+    });
+    traffic.timeout.saturating_add(again)
+}
+
 impl Simulation {
     /// Builds the world of a scenario, prefill included. A long run plans ahead on a second thread.
     ///
@@ -109,7 +118,7 @@ impl Simulation {
         let plan = Arc::new(Plan::new(scenario));
         world.start_users(scenario, &plan);
         let total = scenario.run.total();
-        let longest = scenario.traffic.iter().map(|traffic| traffic.timeout).max().unwrap_or_default();
+        let longest = scenario.traffic.iter().map(longest_wait).max().unwrap_or_default();
         let end = total.saturating_add(longest).saturating_add(GRACE);
         let expected = plan.expected(SimTime::ZERO, total).max(1.0);
         let slices = (expected / REQUESTS_PER_SLICE).clamp(1000.0, 1e7);

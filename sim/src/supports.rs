@@ -134,6 +134,12 @@ const CLOSED_LOOPS: &[&str] = &[
     "traffic(executor=shared-iterations).mix.*",
 ];
 
+const RETRIES: &[&str] = &[
+    "traffic.*.retries.{times, backoff, factor, cap, jitter}",
+    "traffic.*.retries.budget.{share, min_rate, window}",
+    "traffic.*.retries",
+];
+
 const CURVES: &[&str] = &["curves.*.period", "curves.*.values.**", "curves.*.points.**"];
 
 const NETWORK: &[&str] = &["hosts.*.zone", "network[*].{latency, bandwidth, loss}", "network[*].between.**"];
@@ -172,6 +178,7 @@ const ALL: &[&[&str]] = &[
     CURVE_ARRIVAL_RATE,
     REPLAY,
     CLOSED_LOOPS,
+    RETRIES,
     CURVES,
     FAULTS,
     CALIBRATION,

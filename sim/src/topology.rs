@@ -16,6 +16,7 @@ use crate::balancer::servers::Servers;
 use crate::balancer::vip::Vip;
 use crate::call::{Calls, Fifo, NONE};
 use crate::cdn::Cdn;
+use crate::client::retry::Retrying;
 use crate::client::{Client, Connections, Entry};
 use crate::connect::Pools;
 use crate::conservation::Border;
@@ -193,6 +194,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             border: Border::default(),
             timeouts: TimeoutRing::new(traffic.timeout.as_nanos()),
             timer,
+            retrying: traffic.retries.as_ref().map(|retries| Box::new(Retrying::new(retries))),
         });
     }
     Ok(world)

@@ -236,6 +236,7 @@ impl World {
             Phase::Timed => self.wake(slot),
             Phase::InTransit => self.arrive(slot),
             Phase::ToEntry => self.enter(slot),
+            Phase::Pause => self.send_again(slot),
             Phase::Connecting => self.try_syn_again(slot),
             Phase::Handshake => self.shake_hands(slot),
             Phase::Returning => self.deliver(slot),

@@ -15,6 +15,7 @@ mod messages;
 mod metastable;
 mod network;
 mod queues;
+mod reloads;
 mod repeatable;
 mod services;
 mod sql;
