@@ -47,6 +47,7 @@ impl World {
             }
             self.instances[usize::from(at)].note_up(self.now);
             self.look_after_vip(at);
+            self.look_after_store(at);
             // What got ready must not be found half-way by the next kill.
             self.drain();
         }
@@ -61,10 +62,14 @@ impl World {
             self.steal_from(&fault.machines);
         }
         for at in fault.instances {
+            if self.mends_old_store(at, fault.effect, fault.host) {
+                continue;
+            }
             let instance = &mut self.instances[usize::from(at)];
             match fault.effect {
                 Effect::Kill => {
                     instance.host_dead -= u32::from(fault.host);
+                    self.restart_store(at);
                     self.start_process(at);
                 }
                 Effect::Hang | Effect::Unplug => {
@@ -83,6 +88,7 @@ impl World {
             self.instances[usize::from(at)].note_up(self.now);
             self.look_after_vip(at);
             self.look_after_queues(at);
+            self.look_after_store(at);
             self.drain();
         }
     }
@@ -171,10 +177,14 @@ impl World {
 
     /// A process that was started answers from now on.
     pub(crate) fn process_started(&mut self, at: u16) {
+        if self.mends_old_store(at, Effect::Kill, false) {
+            return;
+        }
         self.instances[usize::from(at)].killed -= 1;
         self.instances[usize::from(at)].note_up(self.now);
         self.look_after_vip(at);
         self.look_after_queues(at);
+        self.look_after_store(at);
     }
 
     /// Lets an instance go on after a stop.
@@ -190,7 +200,7 @@ impl World {
     }
 
     /// A process dies: what it has in hand is lost, and whoever waits for it sees the connection break.
-    fn kill(&mut self, at: u16) {
+    pub(crate) fn kill(&mut self, at: u16) {
         self.lose_connections(at);
         self.pools.lose(at);
         let has_it = |c: &crate::call::Call| c.at == at && c.has_arrived() && !c.is(DEAD);

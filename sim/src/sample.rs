@@ -105,7 +105,7 @@ impl World {
                     let store = &mut self.stores[index];
                     put(name, number, UTILISATION, store.busy.read(now, nanos));
                     put(name, number, QUEUE, store.queue.read(now, nanos));
-                    store.contents.sample(&mut |metric, value| put(name, number, metric, value));
+                    store.sample(&mut |metric, value| put(name, number, metric, value));
                 }
                 Kind::Queue => {
                     self.queues[index]

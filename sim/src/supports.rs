@@ -52,7 +52,12 @@ const SERVICE: &[&str] = &[
 
 const POLICIES: &[&str] = &["policies.**"];
 
-const KV_STORE: &[&str] = &["components(kind=kv-store).{host, max_memory, eviction, samples}"];
+const KV_STORE: &[&str] = &[
+    "components(kind=kv-store).{host, max_memory, eviction, samples}",
+    "components(kind=kv-store).{replicas, replication_lag}",
+    "components(kind=kv-store).failover.{detect, switch}",
+    "components(kind=kv-store).snapshot.{every, fork_per_gb}",
+];
 
 const QUEUE: &[&str] = &[
     "components(kind=queue).{host, to, class, prefetch, max_length, overflow, durable, deliveries}",

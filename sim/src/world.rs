@@ -79,6 +79,12 @@ pub(crate) enum Timer {
     Started(u16),
     /// A hibernating SQL store has woken.
     DatabaseAwake(u32),
+    /// A store's copy takes over.
+    Failover(u32),
+    /// A store's pause ends.
+    Pause(u32),
+    /// A store makes a snapshot.
+    Snapshot(u32),
     /// Something at a machine.
     Host(u16, Due),
     /// A user has thought.
@@ -282,6 +288,9 @@ impl World {
             Timer::Expiry(store) => self.expire_some(store),
             Timer::Started(at) => self.process_started(at),
             Timer::DatabaseAwake(at) => self.database_awake(at),
+            Timer::Failover(store) => self.fail_over(store as u16, token),
+            Timer::Pause(store) => self.end_pause(store as u16),
+            Timer::Snapshot(store) => self.snapshot(store as u16),
             Timer::Host(host, due) => self.host_due(host, due, token),
             Timer::User(user) => self.user_is_due(user),
         }

@@ -45,6 +45,8 @@ pub const MISSES: &str = "misses";
 pub const EVICTIONS: &str = "evictions";
 /// Keys removed at the end of their lifetime; a count.
 pub const EXPIRED: &str = "expired";
+/// Writes that were acknowledged and lost with a store, as its copy had not got them; a count.
+pub const LOST_WRITES: &str = "lost_writes";
 /// Keys held; a state.
 pub const KEYS: &str = "keys";
 /// Keys held that have a lifetime; a state.
@@ -109,6 +111,7 @@ pub fn is_count(metric: &str) -> bool {
         PURGED,
         STALE_READS,
         LOST_COMMITS,
+        LOST_WRITES,
         LOCK_TIMEOUTS,
         RETRIES,
         HEDGES,

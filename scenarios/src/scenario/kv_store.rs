@@ -1,6 +1,6 @@
 //! Key-value stores.
 
-use crate::units::Bytes;
+use crate::units::{Bytes, SimTime};
 
 /// Redis's role: commands are executed one at a time.
 #[derive(Clone, Debug)]
@@ -12,6 +12,24 @@ pub struct KvStore {
     pub eviction: Eviction,
     /// Keys sampled per eviction (Redis's `maxmemory-samples`).
     pub samples: u32,
+    /// Copies of it, each on a machine of its own.
+    pub replicas: u32,
+    /// By how much the copies are behind.
+    pub replication_lag: SimTime,
+    /// From the store's last answer until a copy has taken over; none where nothing does that.
+    pub failover: Option<SimTime>,
+    /// Snapshots to disk.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// Snapshots of a store to disk: for each, the process forks, and answers nothing while it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Between two of them.
+    pub every: SimTime,
+    /// How long a fork takes for each gigabyte (10^9 bytes) in memory.
+    pub fork_per_gb: SimTime,
 }
 
 /// What a store does when a write would pass its memory limit: Redis's `maxmemory-policy`. The `volatile` ones look among

@@ -1,7 +1,7 @@
 //! Key-value stores, as written.
 
 use crate::scenario::Eviction;
-use crate::units::Bytes;
+use crate::units::{Bytes, SimTime};
 
 use super::prelude::*;
 
@@ -14,6 +14,34 @@ table! {
         default eviction: Eviction = Eviction::NoEviction,
         /// Keys sampled per eviction.
         default samples: Count<1, 64> = Count(5),
+        /// Copies of the store, each on a machine of its own that nothing else uses.
+        default replicas: Count<0, 16> = Count(0),
+        /// By how much the copies are behind: writes of so long before the store's death are lost with it.
+        default replication_lag: SimTime = SimTime::from_millis(1),
+        /// What makes a copy take over from a store that does not answer. Without it, the store is waited for.
+        optional failover: KvFailover,
+        /// Snapshots to disk, for which the process forks.
+        optional snapshot: KvSnapshot,
+    }
+}
+
+table! {
+    /// A failover: by Redis Sentinel or by hand, as the times say.
+    KvFailover {
+        /// From the store's last answer until it is taken for dead.
+        required detect: SimTime,
+        /// From there until the application talks to a copy.
+        required switch: SimTime,
+    }
+}
+
+table! {
+    /// Snapshots. While a process forks it answers nothing.
+    KvSnapshot {
+        /// Between two of them.
+        required every: SimTime,
+        /// How long a fork takes for each gigabyte in memory.
+        required fork_per_gb: SimTime,
     }
 }
 

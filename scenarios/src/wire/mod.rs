@@ -38,7 +38,7 @@ pub(crate) use fault::{Deploy, Fault};
 pub(crate) use host::{CpuCredits, DiskChoice, Host, Steal};
 pub(crate) use http_cache::{HttpCache, Purge};
 pub(crate) use keyspace::Keyspace;
-pub(crate) use kv_store::KvStore;
+pub(crate) use kv_store::{KvFailover, KvStore};
 pub(crate) use network::Link;
 pub(crate) use published::Published;
 pub(crate) use queue::{Publish, Queue};

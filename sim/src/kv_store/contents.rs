@@ -270,6 +270,20 @@ impl Contents {
         true
     }
 
+    /// Takes a key out, if it is there.
+    pub(crate) fn remove(&mut self, key: u64) {
+        if let Some(place) = self.evictable.find(key) {
+            self.drop_evictable(place);
+        } else if let Some(place) = self.kept.find(key) {
+            let old = self.kept.remove(place);
+            self.record_bytes -= u64::from(old.bytes);
+            self.other_table.remove(self.one_in);
+            if self.one_in > 1 {
+                self.note_gone(&old);
+            }
+        }
+    }
+
     fn note_in_other_table(&mut self, comes: bool) {
         if comes {
             let room = self.max_bytes.saturating_sub(self.used_bytes());

@@ -6,12 +6,14 @@ mod contents;
 pub(crate) mod dict;
 mod expiry;
 mod keyspace;
+mod pause;
+mod replica;
 mod sampled;
 mod table;
 mod wide;
 mod zeta;
 
-use results::sample::{EVICTIONS, EXPIRED, HITS, KEYS, KEYS_WITH_TTL, MEMORY_BYTES, MISSES};
+use results::sample::{EVICTIONS, EXPIRED, HITS, KEYS, KEYS_WITH_TTL, LOST_WRITES, MEMORY_BYTES, MISSES};
 use scenarios::Scenario;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{ComponentCalibration, ComponentId};
@@ -25,6 +27,8 @@ use crate::world::{Timer, World};
 pub use contents::{Contents, KvCounts, Rules};
 pub use expiry::EXPIRY_NANOS;
 pub(crate) use keyspace::{Keys, Lists};
+use pause::Pauses;
+use replica::Replication;
 
 #[derive(Debug)]
 pub(crate) struct KvStore {
@@ -37,6 +41,8 @@ pub(crate) struct KvStore {
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
     pub(crate) expiry_timer: u32,
+    pub(crate) replication: Replication,
+    pub(crate) pauses: Pauses,
 }
 
 const EVICTION: Purpose = Purpose::named("sim-eviction");
@@ -85,7 +91,18 @@ impl KvStore {
         if expires {
             world.events.schedule(EXPIRY_NANOS, expiry_timer);
         }
+        let failover = world.add_timer(Timer::Failover(at));
+        let mut pauses = Pauses::default();
+        pauses.timer = world.add_timer(Timer::Pause(at));
+        if let Some(snapshot) = store.snapshot {
+            pauses.fork_nanos_per_gb = snapshot.fork_per_gb.as_nanos();
+            pauses.snapshot_every_nanos = snapshot.every.as_nanos();
+            pauses.snapshot_timer = world.add_timer(Timer::Snapshot(at));
+            world.events.schedule(pauses.snapshot_every_nanos, pauses.snapshot_timer);
+        }
         Self {
+            replication: Replication::new(store, failover),
+            pauses,
             command: calibration.command.map_or(0, |t| t.as_nanos()),
             key: calibration.key.map_or(0, |t| t.as_nanos()),
             contents,
@@ -98,17 +115,20 @@ impl KvStore {
     }
 }
 
-impl Contents {
+impl KvStore {
     /// Tells each metric's value in the interval that ends here.
     pub(crate) fn sample(&mut self, put: &mut dyn FnMut(&'static str, f64)) {
-        let counts = std::mem::take(&mut self.counts);
+        let counts = std::mem::take(&mut self.contents.counts);
         put(HITS, counts.hits as f64);
         put(MISSES, counts.misses as f64);
         put(EVICTIONS, counts.evictions as f64);
         put(EXPIRED, counts.expired as f64);
-        put(KEYS, self.keys() as f64);
-        put(KEYS_WITH_TTL, self.keys_with_ttl() as f64);
-        put(MEMORY_BYTES, self.used_bytes() as f64);
+        put(KEYS, self.contents.keys() as f64);
+        put(KEYS_WITH_TTL, self.contents.keys_with_ttl() as f64);
+        put(MEMORY_BYTES, self.contents.used_bytes() as f64);
+        if self.replication.has_copies() {
+            put(LOST_WRITES, std::mem::take(&mut self.replication.lost_writes) as f64);
+        }
     }
 }
 
@@ -202,6 +222,9 @@ impl World {
             if store.running || instance.stopped > 0 {
                 return;
             }
+            if store.pauses.is_due() {
+                return self.start_pause(at);
+            }
             let Some(next) = store.waiting.pop(&self.calls) else { return };
             store.queue.down(self.now);
             let cost = self.command_cost(next);
@@ -217,7 +240,7 @@ impl World {
     fn execute(&mut self, slot: u32) -> Flow {
         let call = &self.calls[slot];
         let instance = &self.instances[usize::from(call.leaf)];
-        let contents = &mut self.stores[usize::from(instance.index)].contents;
+        let KvStore { contents, replication, .. } = &mut self.stores[usize::from(instance.index)];
         match self.steps[usize::from(call.step)].op {
             Op::Get { keyspace, count, miss, .. } if call.stage != FILLING => {
                 contents.expire_before_sleep(self.now);
@@ -247,6 +270,7 @@ impl World {
                 for &key in &self.missed.get(call.missed).keys {
                     // A fill that the store refuses is no failure of the request.
                     keys.write(contents, &self.draws, call.id, key, self.now);
+                    replication.note_writes(self.now, keys.name(key), 1);
                 }
                 self.forget_missed(slot);
                 Flow::Done
@@ -263,7 +287,9 @@ impl World {
                     if !keys.write(contents, &self.draws, call.id, key, self.now) {
                         return Flow::Failed;
                     }
+                    replication.note_writes(self.now, keys.name(key), 1);
                 }
+                replication.note_writes(self.now, 0, count - self.scratch.len() as u32);
                 Flow::Done
             }
             op => unreachable!("{op:?} is no command"),
@@ -310,10 +336,11 @@ impl World {
     pub(crate) fn expire_some(&mut self, at: u32) {
         let instance = &self.instances[at as usize];
         let store = &mut self.stores[usize::from(instance.index)];
-        if instance.killed == 0 && instance.stopped == 0 {
-            store.contents.tick(self.now);
-        }
         self.events.schedule(self.now + EXPIRY_NANOS, store.expiry_timer);
+        if instance.killed == 0 && instance.stopped == 0 {
+            let took = store.contents.tick(self.now);
+            self.pause_store(at as u16, took);
+        }
     }
 
     /// The process died: what waited is gone, and what is not on disk.
@@ -323,6 +350,7 @@ impl World {
         store.queue.set(self.now, 0);
         store.busy.set(self.now, 0);
         store.running = false;
-        store.contents.lose_all();
+        store.pauses.forget();
+        store.replication.lose(&mut store.contents, self.now);
     }
 }

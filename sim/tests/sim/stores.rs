@@ -176,6 +176,74 @@ fn killed_store_fails_its_requests_and_comes_back_empty() {
     assert!(run.metric("objects", 0, "misses")[15] > 60.0);
 }
 
+/// A kill of the store from the 10th to the 30th second.
+const KILL: &str = "[[faults]]\nat = \"10s\"\nfor = \"20s\"\nkill = \"component:objects\"";
+const CACHED: &str = "keys = 1000\nprefill = 1000\nttl = \"1d\"\nvalue = \"100B\"";
+
+#[test]
+fn a_copy_takes_over_with_what_it_had() {
+    let store = "replicas = 1\nfailover = { detect = \"2s\", switch = \"3s\" }";
+    let run = run(&shop(store, CACHED, GET, KILL));
+    let failed = run.failures(Failure::Status);
+    assert!(failed[10..15].iter().all(|f| *f > 60), "{failed:?}");
+    assert!(failed[..10].iter().chain(&failed[15..]).all(|f| *f == 0), "{failed:?}");
+    assert!(hit_ratio(&run) > 0.98, "the copy had the cache: {}", hit_ratio(&run));
+    let up = run.metric("objects", 0, "up");
+    assert_eq!((up[9], up[12], up[16], up[35]), (1.0, 0.0, 1.0, 1.0));
+}
+
+#[test]
+fn what_the_copy_had_not_got_is_lost() {
+    let keyspace = "keys = 100000\nttl = \"1d\"\nvalue = \"100B\"";
+    let set = "[[requests.read.steps]]\nset = { keyspace = \"items\" }";
+    let [close, behind] = ["1ms", "2s"].map(|lag| {
+        let store = format!(
+            "replicas = 1\nreplication_lag = \"{lag}\"\nfailover = {{ detect = \"2s\", switch = \"3s\" }}"
+        );
+        let run = run(&shop(&store, keyspace, set, KILL));
+        let keys = run.metric("objects", 0, "keys");
+        let lost: f64 = run.metric("objects", 0, "lost_writes").iter().sum();
+        // A second before the kill there were about a hundred fewer than at it.
+        let left = keys[8] + 100.0 - lost;
+        assert!((keys[12] - left).abs() < 60.0, "{} keys, {lost} lost, {} left", keys[8], keys[12]);
+        lost
+    });
+    assert!(close <= 2.0, "{close}");
+    assert!((150.0..250.0).contains(&behind), "100 writes a second for two seconds: {behind}");
+}
+
+#[test]
+fn a_copy_takes_over_from_a_store_that_hangs() {
+    let store = "replicas = 1\nfailover = { detect = \"2s\", switch = \"3s\" }";
+    let hang = KILL.replace("kill", "hang");
+    let run = run(&shop(store, CACHED, GET, &hang));
+    let failed = run.failures(Failure::Status);
+    assert!(failed[16..].iter().all(|f| *f == 0), "{failed:?}");
+    let up = run.metric("objects", 0, "up");
+    assert_eq!((up[9], up[12], up[16], up[35]), (1.0, 0.0, 1.0, 1.0));
+}
+
+#[test]
+fn a_store_that_comes_back_first_has_what_is_on_disk() {
+    let store = "replicas = 1\nfailover = { detect = \"20s\", switch = \"20s\" }";
+    let run = run(&shop(store, CACHED, GET, KILL));
+    let misses = run.metric("objects", 0, "misses");
+    assert!(misses[30] > 60.0, "{misses:?}");
+    assert!(run.failures(Failure::Status)[30..].iter().all(|f| *f == 0));
+}
+
+#[test]
+fn a_snapshot_stops_the_store_for_as_long_as_its_memory_takes_to_fork() {
+    let keyspace = "keys = 1_000_000\npersistent = true\nvalue = \"85B\"";
+    let run = run(&shop("snapshot = { every = \"10s\", fork_per_gb = \"1s\" }", keyspace, GET, ""));
+    let bytes = run.metric("objects", 0, "memory_bytes")[5];
+    let busy = run.metric("objects", 0, "utilisation");
+    for (second, busy) in busy.iter().enumerate() {
+        let expected = if second % 10 == 0 && second > 0 { bytes * 1e-9 } else { 0.0 };
+        assert!((busy - expected).abs() < 1e-6, "second {second}: {busy}, expected {expected}");
+    }
+}
+
 #[test]
 fn persistent_keys_survive_a_kill() {
     let fault = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nkill = \"component:objects\"";

@@ -1,0 +1,184 @@
+//! Copies of a store: how far behind they are, when one takes over, and what that loses.
+//!
+//! Replication is asynchronous, as Redis's is (its documentation, "High availability with Redis Sentinel": acknowledged
+//! writes can be lost): the copy that takes over has what the store had a lag before its death. A store that starts again
+//! by itself has what is on its disk, which are its persistent keyspaces, and its copies follow it in that. A copy that
+//! took over stays the store when the old machine comes back, which then is a copy.
+
+use std::collections::VecDeque;
+
+use scenarios::scenario::KvStore as Stated;
+
+use super::contents::Contents;
+use crate::event::Token;
+use crate::fault::Effect;
+use crate::instance::Kind;
+use crate::world::World;
+
+/// What a store has of copies.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    copies: u32,
+    lag_nanos: u64,
+    failover_nanos: Option<u64>,
+    /// Writes of the last lag: when, the key by name (0 where it does not count in memory), and how many.
+    recent: VecDeque<(u64, u64, u32)>,
+    /// Since when it has not answered.
+    down_since: Option<u64>,
+    /// The end of the failover under way.
+    failover: Token,
+    /// Faults that last, of a machine that is no longer the store.
+    forgiven: Forgiven,
+    pub(super) failover_timer: u32,
+    pub(super) lost_writes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Forgiven {
+    killed: u32,
+    host_dead: u32,
+    stopped: u32,
+    unplugged: u32,
+}
+
+impl Replication {
+    pub(super) fn new(stated: &Stated, failover_timer: u32) -> Self {
+        Self {
+            copies: stated.replicas,
+            lag_nanos: stated.replication_lag.as_nanos(),
+            failover_nanos: stated.failover.map(|time| time.as_nanos()),
+            recent: VecDeque::new(),
+            down_since: None,
+            failover: Token::NONE,
+            forgiven: Forgiven::default(),
+            failover_timer,
+            lost_writes: 0,
+        }
+    }
+
+    pub(super) fn has_copies(&self) -> bool {
+        self.copies > 0 || self.forgiven != Forgiven::default()
+    }
+
+    /// Keeps writes in mind for as long as the copies may not have them.
+    #[inline]
+    pub(super) fn note_writes(&mut self, now: u64, name: u64, count: u32) {
+        if self.copies == 0 || count == 0 {
+            return;
+        }
+        while self.recent.front().is_some_and(|(at, ..)| at + self.lag_nanos < now) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((now, name, count));
+    }
+
+    /// The process died: what is left is what a copy has, or else what is on disk.
+    pub(super) fn lose(&mut self, contents: &mut Contents, now: u64) {
+        if self.copies == 0 {
+            return contents.lose_all();
+        }
+        let last = self.down_since.unwrap_or(now);
+        for (at, name, count) in self.recent.drain(..) {
+            if at + self.lag_nanos >= last {
+                self.lost_writes += u64::from(count);
+                contents.remove(name);
+            }
+        }
+    }
+}
+
+impl World {
+    fn replication(&mut self, at: u16) -> Option<&mut Replication> {
+        let instance = &self.instances[usize::from(at)];
+        (instance.kind == Kind::Store).then(|| &mut self.stores[usize::from(instance.index)].replication)
+    }
+
+    fn is_down(&self, at: u16) -> bool {
+        let instance = &self.instances[usize::from(at)];
+        instance.killed > 0 || instance.stopped > 0
+    }
+
+    /// A store has just broken, in a way that keeps it from answering: a copy takes over in a while.
+    pub(crate) fn look_after_store(&mut self, at: u16) {
+        let (down, now) = (self.is_down(at), self.now);
+        let Some(replication) = self.replication(at) else { return };
+        replication.down_since = down.then(|| replication.down_since.unwrap_or(now));
+        match replication.failover_nanos {
+            _ if !down => replication.failover = Token::NONE,
+            Some(nanos) if replication.copies > 0 && replication.failover == Token::NONE => {
+                let timer = replication.failover_timer;
+                let token = self.events.schedule(now + nanos, timer);
+                if let Some(replication) = self.replication(at) {
+                    replication.failover = token;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The time of a failover has come: if the store still does not answer, a copy is the store from now on.
+    pub(crate) fn fail_over(&mut self, at: u16, token: Token) {
+        let down = self.is_down(at);
+        let Some(replication) = self.replication(at) else { return };
+        if replication.failover != token || !down {
+            return;
+        }
+        replication.failover = Token::NONE;
+        replication.copies -= 1;
+        if self.instances[usize::from(at)].killed == 0 {
+            // It hangs or cannot be reached: whoever waits for it sees the connection close.
+            self.kill(at);
+        }
+        let instance = &mut self.instances[usize::from(at)];
+        let forgiven = Forgiven {
+            killed: std::mem::take(&mut instance.killed),
+            host_dead: std::mem::take(&mut instance.host_dead),
+            stopped: std::mem::take(&mut instance.stopped),
+            unplugged: std::mem::take(&mut instance.unplugged),
+        };
+        if let Some(replication) = self.replication(at) {
+            replication.forgiven.killed += forgiven.killed;
+            replication.forgiven.host_dead += forgiven.host_dead;
+            replication.forgiven.stopped += forgiven.stopped;
+            replication.forgiven.unplugged += forgiven.unplugged;
+            replication.down_since = None;
+        }
+        self.instances[usize::from(at)].note_up(self.now);
+    }
+
+    /// A fault is mended that hit a machine which is no longer the store: it is a copy then. Whether it was such a one.
+    pub(crate) fn mends_old_store(&mut self, at: u16, effect: Effect, host: bool) -> bool {
+        let Some(replication) = self.replication(at) else { return false };
+        let forgiven = &mut replication.forgiven;
+        match effect {
+            Effect::Kill if forgiven.killed > 0 => {
+                forgiven.killed -= 1;
+                forgiven.host_dead -= u32::from(host && forgiven.host_dead > 0);
+            }
+            Effect::Hang | Effect::Unplug if forgiven.stopped > 0 => {
+                forgiven.stopped -= 1;
+                forgiven.unplugged -= u32::from(effect == Effect::Unplug && forgiven.unplugged > 0);
+            }
+            _ => return false,
+        }
+        if *forgiven == Forgiven::default() {
+            replication.copies += 1;
+            // A copy that comes back gets everything anew: from a snapshot.
+            self.fork_store(at);
+        }
+        true
+    }
+
+    /// A process that died starts again: what it has is on its disk, and its copies follow it.
+    pub(crate) fn restart_store(&mut self, at: u16) {
+        let instance = &self.instances[usize::from(at)];
+        if instance.kind == Kind::Store && instance.killed == 1 {
+            self.stores[usize::from(instance.index)].contents.lose_all();
+        }
+    }
+}
+
+/// So long for each gigabyte.
+pub(super) fn gigabytes(bytes: u64, nanos_per_gb: u64) -> u64 {
+    (bytes as f64 * 1e-9 * nanos_per_gb as f64) as u64
+}
