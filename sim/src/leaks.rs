@@ -128,6 +128,7 @@ fn left_over(faults: &[Break], machine: &str, network: &str, seed: u32) -> Resul
     let mut simulation = Simulation::new(&scenario).expect("the simulator takes it");
     let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
     prop_assert_eq!(outcome.counts.due, outcome.counts.ok + outcome.counts.failed);
+    prop_assert_eq!(outcome.evidence.violations(), Vec::<String>::new());
     let world = &mut simulation.world;
     // Requests that nobody waits for any more still run to their end; faults end as well.
     let over = 60_000_000_000;
