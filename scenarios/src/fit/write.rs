@@ -175,7 +175,11 @@ fn traffic(out: &mut String, fit: &Fit, classes: &[Class<'_>]) -> std::fmt::Resu
         }
     }
     if let Some(index) = fit.dispersion() {
-        let word = if index < 1.5 { "near" } else { "above" };
+        let word = match index {
+            index if index < 0.67 => "below",
+            index if index < 1.5 => "near",
+            _ => "above",
+        };
         writeln!(
             out,
             "# Minutes vary {index:.2} times as much as those of Poisson arrivals (variance over mean): {word} 1."
