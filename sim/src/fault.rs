@@ -62,7 +62,7 @@ impl World {
             self.steal_from(&fault.machines);
         }
         for at in fault.instances {
-            if self.mends_old_store(at, fault.effect, fault.host) {
+            if self.mends_old_store(at, index) {
                 continue;
             }
             let instance = &mut self.instances[usize::from(at)];
@@ -177,7 +177,7 @@ impl World {
 
     /// A process that was started answers from now on.
     pub(crate) fn process_started(&mut self, at: u16) {
-        if self.mends_old_store(at, Effect::Kill, false) {
+        if self.starts_old_store(at) {
             return;
         }
         self.instances[usize::from(at)].killed -= 1;

@@ -27,18 +27,11 @@ pub(crate) struct Replication {
     down_since: Option<u64>,
     /// The end of the failover under way.
     failover: Token,
-    /// Faults that last, of a machine that is no longer the store.
-    forgiven: Forgiven,
+    /// Faults that last of machines that are no longer the store, and how many of those are being started again.
+    forgiven: Vec<u32>,
+    starting: u32,
     pub(super) failover_timer: u32,
     pub(super) lost_writes: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Forgiven {
-    killed: u32,
-    host_dead: u32,
-    stopped: u32,
-    unplugged: u32,
 }
 
 impl Replication {
@@ -50,14 +43,15 @@ impl Replication {
             recent: VecDeque::new(),
             down_since: None,
             failover: Token::NONE,
-            forgiven: Forgiven::default(),
+            forgiven: Vec::new(),
+            starting: 0,
             failover_timer,
             lost_writes: 0,
         }
     }
 
     pub(super) fn has_copies(&self) -> bool {
-        self.copies > 0 || self.forgiven != Forgiven::default()
+        self.copies > 0 || self.starting > 0 || !self.forgiven.is_empty()
     }
 
     /// Keeps writes in mind for as long as the copies may not have them.
@@ -129,44 +123,52 @@ impl World {
             // It hangs or cannot be reached: whoever waits for it sees the connection close.
             self.kill(at);
         }
+        let stops = |effect| matches!(effect, Effect::Kill | Effect::Hang | Effect::Unplug);
+        let faults = self.faults.0.iter().enumerate();
+        let lasting = faults.filter(|(_, f)| f.on && stops(f.effect) && f.instances.contains(&at));
+        let (forgiven, kills): (Vec<u32>, Vec<bool>) =
+            lasting.map(|(index, f)| (index as u32, f.effect == Effect::Kill)).unzip();
+        let kills = kills.into_iter().filter(|kill| *kill).count() as u32;
         let instance = &mut self.instances[usize::from(at)];
-        let forgiven = Forgiven {
-            killed: std::mem::take(&mut instance.killed),
-            host_dead: std::mem::take(&mut instance.host_dead),
-            stopped: std::mem::take(&mut instance.stopped),
-            unplugged: std::mem::take(&mut instance.unplugged),
-        };
+        let starting = instance.killed - kills;
+        (instance.killed, instance.host_dead, instance.stopped, instance.unplugged) = (0, 0, 0, 0);
         if let Some(replication) = self.replication(at) {
-            replication.forgiven.killed += forgiven.killed;
-            replication.forgiven.host_dead += forgiven.host_dead;
-            replication.forgiven.stopped += forgiven.stopped;
-            replication.forgiven.unplugged += forgiven.unplugged;
+            replication.starting += starting;
+            replication.forgiven.extend(forgiven);
             replication.down_since = None;
         }
         self.instances[usize::from(at)].note_up(self.now);
     }
 
     /// A fault is mended that hit a machine which is no longer the store: it is a copy then. Whether it was such a one.
-    pub(crate) fn mends_old_store(&mut self, at: u16, effect: Effect, host: bool) -> bool {
+    pub(crate) fn mends_old_store(&mut self, at: u16, fault: u32) -> bool {
         let Some(replication) = self.replication(at) else { return false };
-        let forgiven = &mut replication.forgiven;
-        match effect {
-            Effect::Kill if forgiven.killed > 0 => {
-                forgiven.killed -= 1;
-                forgiven.host_dead -= u32::from(host && forgiven.host_dead > 0);
-            }
-            Effect::Hang | Effect::Unplug if forgiven.stopped > 0 => {
-                forgiven.stopped -= 1;
-                forgiven.unplugged -= u32::from(effect == Effect::Unplug && forgiven.unplugged > 0);
-            }
-            _ => return false,
+        let Some(place) = replication.forgiven.iter().position(|f| *f == fault) else { return false };
+        replication.forgiven.swap_remove(place);
+        self.copy_comes_back(at);
+        true
+    }
+
+    /// A process has started again; whether on a machine that is no longer the store.
+    pub(crate) fn starts_old_store(&mut self, at: u16) -> bool {
+        let Some(replication) = self.replication(at) else { return false };
+        if replication.starting == 0 {
+            return false;
         }
-        if *forgiven == Forgiven::default() {
+        replication.starting -= 1;
+        self.copy_comes_back(at);
+        true
+    }
+
+    fn copy_comes_back(&mut self, at: u16) {
+        if let Some(replication) = self.replication(at)
+            && replication.starting == 0
+            && replication.forgiven.is_empty()
+        {
             replication.copies += 1;
-            // A copy that comes back gets everything anew: from a snapshot.
+            // It gets everything anew: from a snapshot.
             self.fork_store(at);
         }
-        true
     }
 
     /// A process that died starts again: what it has is on its disk, and its copies follow it.
