@@ -207,6 +207,9 @@ impl World {
     /// Whose turn it is among the instances of a target.
     #[inline]
     pub(crate) fn next_instance(&mut self, slot: u32, target: Target) -> u16 {
+        if target.count == 1 {
+            return self.holder(target.base);
+        }
         let turns = &mut self.service(slot).turns;
         let place = turns.iter().position(|&(base, _)| base == target.base).unwrap_or_else(|| {
             turns.push((target.base, 0));

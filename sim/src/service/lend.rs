@@ -56,6 +56,9 @@ impl World {
             self.pools.give_back(target.pool(from, at));
         }
         self.grant_worker(at);
-        self.leaf_done(slot, flow);
+        if dead || flow == Flow::Failed || self.instances[usize::from(from)].stopped > 0 {
+            return self.leaf_done(slot, flow);
+        }
+        self.step_done(slot);
     }
 }
