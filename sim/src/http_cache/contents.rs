@@ -464,7 +464,7 @@ impl Contents {
         (entry.kind, entry.fresh_until, entry.lifetime) = (kind, fresh_until, lifetime);
         if let Some(end) = self.end_of(id) {
             let (store, lifetimes) = (&self.store, &self.lifetimes);
-            self.expiry.add(end, id, store.len(), |id| end_of(store, lifetimes, id));
+            self.expiry.add(end, id, lifetime, store.len(), |id| end_of(store, lifetimes, id));
         }
     }
 
