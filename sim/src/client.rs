@@ -159,6 +159,8 @@ pub(crate) struct Client {
     pub(crate) border: Border,
     pub(crate) timeouts: TimeoutRing,
     pub(crate) timer: u32,
+    /// Requests that failed and pause before they are sent again.
+    pub(crate) pausing: Gauge,
     /// How what failed is sent again.
     pub(crate) retrying: Option<Box<Retrying>>,
 }
@@ -443,6 +445,7 @@ impl World {
             }
         }
         for slot in self.calls.slots_where(|c| c.parent == CLIENT && c.phase == Phase::Pause) {
+            self.clients[usize::from(self.calls[slot].traffic)].pausing.down(self.now);
             self.conclude(slot, Err(Failure::Timeout));
             self.forget(slot);
         }

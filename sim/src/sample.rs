@@ -134,7 +134,8 @@ impl World {
         let (mut queue, mut busy) = (0.0, 0.0);
         for client in &mut self.clients {
             let (waiting, under_way) = (client.queue.read(now, nanos), client.busy.read(now, nanos));
-            client.border.observe(waiting + under_way, now, nanos);
+            let pausing = client.pausing.read(now, nanos);
+            client.border.observe(waiting + under_way + pausing, now, nanos);
             queue += waiting;
             busy += under_way;
         }

@@ -194,6 +194,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             border: Border::default(),
             timeouts: TimeoutRing::new(traffic.timeout.as_nanos()),
             timer,
+            pausing: Gauge::default(),
             retrying: traffic.retries.as_ref().map(|retries| Box::new(Retrying::new(retries))),
         });
     }

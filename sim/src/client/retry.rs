@@ -67,6 +67,7 @@ impl World {
         if let Some(tracer) = self.tracer.as_mut().filter(|_| call.is(TRACED)) {
             tracer.join(again, &self.calls[again], None, self.now);
         }
+        self.clients[usize::from(call.traffic)].pausing.up(self.now);
         self.wait_until(again, self.now + pause, Phase::Pause);
         true
     }
@@ -74,6 +75,7 @@ impl World {
     /// The pause before a request is sent again is over.
     pub(crate) fn send_again(&mut self, slot: u32) {
         let traffic = usize::from(self.calls[slot].traffic);
+        self.clients[traffic].pausing.down(self.now);
         self.calls[slot].phase = Phase::Connection;
         self.reopen_lost(traffic);
         self.find_connection(slot);
