@@ -5,7 +5,7 @@
 //!
 //! What is not in the model: what `docs/network.md` says of the network, which costs nothing where a file does not
 //! describe it; the time that stores take where no calibration says so; what a client's leaving does to a service (it works to
-//! the end, as Apache does); retransmission after an unplugged cable is back; Redis's expiry between commands; the pauses
+//! the end, as Apache does); retransmission after an unplugged cable is back; the pauses
 //! of up to half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
