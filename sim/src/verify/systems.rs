@@ -149,7 +149,7 @@ fn mm8() -> System {
             Reading::PercentileMillis(99.0),
         ),
     ];
-    queue("M/M/8, ρ = .8", 8, 6.4, EXPONENTIAL, 30, quantities)
+    queue("M/M/8, ρ = .8", 8, 6.4, EXPONENTIAL, 36, quantities)
 }
 
 fn mm64() -> System {
@@ -194,13 +194,15 @@ fn mm20_20() -> System {
 fn md1() -> System {
     let sojourn = 1.0 + formulas::mg1_wait(0.8, 1.0, 1.0);
     let quantities = vec![quantity("mean sojourn, ms", sojourn, Reading::MeanMillis(None))];
-    queue("M/D/1, ρ = .8", 1, 0.8, "1ms", 250, quantities)
+    System { quick_seconds: Some(10), ..queue("M/D/1, ρ = .8", 1, 0.8, "1ms", 300, quantities) }
 }
 
 fn mg1() -> System {
     let sojourn = 1.0 + formulas::mg1_wait(0.8, 1.0, formulas::second_moment(1.0, 2.0));
     let quantities = vec![quantity("mean sojourn, ms", sojourn, Reading::MeanMillis(None))];
-    queue("M/G/1, log-normal, cv 2, ρ = .8", 1, 0.8, "lognormal(mean=1ms, cv=2)", 3_500, quantities)
+    let law = "lognormal(mean=1ms, cv=2)";
+    let system = queue("M/G/1, log-normal, cv 2, ρ = .8", 1, 0.8, law, 8_000, quantities);
+    System { quick_seconds: Some(140), ..system }
 }
 
 fn tandem() -> System {
