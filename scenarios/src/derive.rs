@@ -232,6 +232,9 @@ impl Scaling<'_> {
             if let Some(memory) = host.memory {
                 set(table, "memory", self.bytes(memory));
             }
+            if host.swap.get() > 0 {
+                set(table, "swap", self.bytes(host.swap));
+            }
         }
         for component in &scenario.components {
             let table = child(child(root, "components"), &component.name);
@@ -245,6 +248,10 @@ impl Scaling<'_> {
                     }
                     let backlog = (f64::from(s.backlog) * self.factor).round().min(1e6) as i64;
                     set(table, "backlog", backlog);
+                    // Workers scale in number, not in size.
+                    if s.memory_base.get() > 0 {
+                        set(child(table, "memory"), "base", self.bytes(s.memory_base));
+                    }
                 }
                 ComponentKind::SqlStore(s) => {
                     set(table, "connections", self.capacity(&at("connections"), s.connections))

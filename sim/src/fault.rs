@@ -45,11 +45,7 @@ impl World {
                 Effect::Drain => self.hold(at, true),
                 Effect::Way(_) | Effect::Steal(_) => {}
             }
-            self.instances[usize::from(at)].note_up(self.now);
-            self.look_after_vip(at);
-            self.look_after_store(at);
-            // What got ready must not be found half-way by the next kill.
-            self.drain();
+            self.note_death(at);
         }
     }
 
@@ -85,18 +81,15 @@ impl World {
                 Effect::Drain => self.hold(at, false),
                 Effect::Flush | Effect::Way(_) | Effect::Steal(_) => {}
             }
-            self.instances[usize::from(at)].note_up(self.now);
-            self.look_after_vip(at);
-            self.look_after_queues(at);
-            self.look_after_store(at);
+            self.note_life(at);
             self.drain();
         }
     }
 
-    /// How slow an instance is and how often it fails, by the faults that last: so that nothing is left over of those that
+    /// How slow an instance is and how often it fails, by the faults that last and its machine's swapping: so that nothing is left over of those that
     /// are mended.
-    fn take_stock(&mut self, at: u16) {
-        let (mut slow, mut good) = (1.0, 1.0);
+    pub(crate) fn take_stock(&mut self, at: u16) {
+        let (mut slow, mut good) = (self.swapping(at), 1.0);
         for fault in self.faults.0.iter().filter(|f| f.on && f.instances.contains(&at)) {
             match fault.effect {
                 Effect::Slow(times) => slow *= times,
@@ -181,6 +174,20 @@ impl World {
             return;
         }
         self.instances[usize::from(at)].killed -= 1;
+        self.note_life(at);
+    }
+
+    /// An instance does not answer any more: whoever watches it takes notice.
+    pub(crate) fn note_death(&mut self, at: u16) {
+        self.instances[usize::from(at)].note_up(self.now);
+        self.look_after_vip(at);
+        self.look_after_store(at);
+        // What got ready must not be found half-way by the next kill.
+        self.drain();
+    }
+
+    /// An instance answers again.
+    pub(crate) fn note_life(&mut self, at: u16) {
         self.instances[usize::from(at)].note_up(self.now);
         self.look_after_vip(at);
         self.look_after_queues(at);

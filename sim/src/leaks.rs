@@ -109,7 +109,20 @@ const MACHINES: [&str; 6] = [
     "steal = { share = \"50%\", bursts = \"exponential(mean=100ms)\", gaps = \"exponential(mean=200ms)\" }",
 ];
 
-fn left_over(faults: &[Break], machine: &str, network: &str, seed: u32) -> Result<(), TestCaseError> {
+/// What memory the machines of the service may have: plenty, some that it swaps, too little.
+const MEMORIES: [&str; 3] = [
+    "",
+    "memory = \"90MiB\"\nswap = \"1GiB\"\ndisk = \"ssd\"",
+    "memory = \"60MiB\"\nswap = \"30MiB\"\ndisk = \"nvme\"",
+];
+
+fn left_over(
+    faults: &[Break],
+    machine: &str,
+    memory: &str,
+    network: &str,
+    seed: u32,
+) -> Result<(), TestCaseError> {
     let (head, tail) = stack();
     let faults: String = faults
         .iter()
@@ -120,7 +133,7 @@ fn left_over(faults: &[Break], machine: &str, network: &str, seed: u32) -> Resul
         })
         .collect();
     let text = format!("{head}{network}{faults}{tail}")
-        .replace("[hosts.app]", &format!("[hosts.app]\n{machine}"))
+        .replace("[hosts.app]", &format!("[hosts.app]\n{machine}\n{memory}"))
         .replace("[hosts.db]", &format!("[hosts.db]\n{machine}"))
         .replace("seed = 1", &format!("seed = {seed}"))
         .replace("duration = \"40s\"", "duration = \"13s\"");
@@ -189,7 +202,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_left_over_whatever_breaks(faults in breaks(), machine in 0..MACHINES.len(), network in 0..NETWORKS.len(), seed in 1_u32..1_000) {
-        left_over(&faults, MACHINES[machine], NETWORKS[network], seed)?;
+    fn nothing_is_left_over_whatever_breaks(faults in breaks(), machine in 0..MACHINES.len(), memory in 0..MEMORIES.len(), network in 0..NETWORKS.len(), seed in 1_u32..1_000) {
+        left_over(&faults, MACHINES[machine], MEMORIES[memory], NETWORKS[network], seed)?;
     }
 }

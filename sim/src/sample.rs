@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use results::sample::{
-    CPU_CREDITS, DISK, GENERATOR, HEDGES, HITS, IN_SERVICE, MISSES, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP,
-    UTILISATION, WORKERS,
+    CPU_CREDITS, DISK, GENERATOR, HEDGES, HITS, IN_SERVICE, MEMORY_BYTES, MEMORY_KILLS, MISSES, QUEUE,
+    REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
 };
 use results::{Frame, Law, Sample};
 
@@ -50,6 +50,8 @@ impl World {
         // An interrupted run ends within its last interval.
         let nanos = now - from.as_nanos();
         let usage: Vec<(f64, f64)> = (0..self.instances.len()).map(|at| self.usage(at, nanos)).collect();
+        let memories: Vec<Option<(u64, u64)>> =
+            (0..self.memories.len()).map(|host| self.memory_sample(host)).collect();
         let Sampler { interval, names, hosts, samples, .. } = &mut self.sampler;
         let mut put = |component: &str, instance: u32, metric: &'static str, value: f64| {
             samples.push(Sample {
@@ -123,7 +125,12 @@ impl World {
             }
             put(name, number, UP, instance.up.read(now, nanos));
         }
-        for ((cores, disk), (name, number)) in self.cores.iter().zip(&mut self.disks).zip(hosts) {
+        let machines = self.cores.iter().zip(&mut self.disks).zip(memories).zip(hosts);
+        for (((cores, disk), memory), (name, number)) in machines {
+            if let Some((bytes, kills)) = memory {
+                put(name, *number, MEMORY_BYTES, bytes as f64);
+                put(name, *number, MEMORY_KILLS, kills as f64);
+            }
             if let Some(disk) = disk {
                 put(name, *number, DISK, disk.utilisation(nanos));
             }

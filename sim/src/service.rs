@@ -35,6 +35,8 @@ pub(crate) struct Service {
     pub(crate) backlog: u32,
     /// Whether what finds workers and backlog full is answered 503, else its SYN is not answered.
     pub(crate) rejects: bool,
+    /// What its processes hold: always, and for each worker.
+    memory: (u64, u64),
     pub(crate) in_service: Gauge,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
@@ -54,6 +56,7 @@ impl Service {
             booted: 0,
             backlog: rules.backlog,
             rejects: rules.when_full == WhenFull::Reject,
+            memory: (rules.memory_base.get(), rules.memory_per_worker.get()),
             in_service: Gauge::default(),
             waiting: Fifo::new(),
             queue: Gauge::default(),
@@ -70,6 +73,18 @@ impl Service {
     fn is_full(&self) -> bool {
         u64::from(self.in_service.level()) + u64::from(self.waiting.len())
             >= u64::from(self.workers) + u64::from(self.backlog)
+    }
+
+    /// What its processes hold now, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let workers = self.managed.as_ref().map_or(self.workers, |workers| workers.alive());
+        self.memory.0.saturating_add(self.memory.1.saturating_mul(u64::from(workers)))
+    }
+
+    /// What they hold when there are as many workers as there can be.
+    pub(crate) fn most_memory_bytes(&self) -> u64 {
+        let workers = self.managed.as_ref().map_or(self.workers, |workers| workers.most());
+        self.memory.0.saturating_add(self.memory.1.saturating_mul(u64::from(workers)))
     }
 
     /// A worker takes something up.

@@ -111,6 +111,13 @@ struct Statement {
     writes: bool,
 }
 
+impl SqlStore {
+    /// Memory of the buffer pool.
+    pub(crate) fn pool_bytes(&self) -> u64 {
+        self.pool.as_ref().map_or(0, |pool| u64::from(pool.settings.pages) * buffer_pool::PAGE_BYTES)
+    }
+}
+
 impl World {
     /// Sends the statement of a call's present step to the database whose first instance is `database`.
     pub(crate) fn call_database(&mut self, slot: u32, database: u16) -> Flow {

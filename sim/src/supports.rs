@@ -8,7 +8,7 @@ use scenarios::diagnostic::Diagnostic;
 use scenarios::scenario::ComponentKind;
 
 const HOSTS: &[&str] = &[
-    "hosts.*.{count, cores, memory, scheduling, speed}",
+    "hosts.*.{count, cores, memory, swap, scheduling, speed}",
     "hosts.*.steal.{share, bursts, gaps}",
     "hosts.*.disk",
     "hosts.*.disk.{read, write, parallel, throughput}",
@@ -48,6 +48,7 @@ const SERVICE: &[&str] = &[
     "components(kind=service).{host, workers, backlog, when_full}",
     "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
     "components(kind=service).worker_holds = request",
+    "components(kind=service).memory.{base, per_worker}",
 ];
 
 const POLICIES: &[&str] = &["policies.**"];

@@ -123,6 +123,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         lost_messages: Vec::new(),
         cores: Vec::new(),
         disks: Vec::new(),
+        memories: Vec::new(),
         ranks: Vec::new(),
         keys: keys(scenario),
         steps: Vec::new(),
@@ -165,6 +166,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             add_instance(&mut world, scenario, &places, id, number);
         }
     }
+    crate::host::build::add_memory(&mut world, scenario);
     // Checks need to know their balancers' servers.
     for id in scenario.component_ids() {
         if let ComponentKind::LoadBalancer(b) = &scenario.component(id).kind

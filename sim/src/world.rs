@@ -23,6 +23,7 @@ use crate::event::{EventQueue, LaneId, Token};
 use crate::fault::FaultPlan;
 use crate::guard::Guards;
 use crate::host::disk::Disk;
+use crate::host::memory::Memory;
 use crate::host::{Cores, Due};
 use crate::http_cache::instance::{Cache, PurgeRule, Purging};
 use crate::http_cache::rules::ClassRule;
@@ -85,6 +86,8 @@ pub(crate) enum Timer {
     Pause(u32),
     /// A store makes a snapshot.
     Snapshot(u32),
+    /// A look at a machine's memory.
+    Memory(u16),
     /// Something at a machine.
     Host(u16, Due),
     /// A user has thought.
@@ -133,6 +136,8 @@ pub(crate) struct World {
     pub(crate) cores: Vec<Cores>,
     /// By machine.
     pub(crate) disks: Vec<Option<Disk>>,
+    /// By machine, where it says how much it has.
+    pub(crate) memories: Vec<Option<Memory>>,
     /// The rank among those that want a core, by component and class; empty where all are equal.
     pub(crate) ranks: Vec<u8>,
     pub(crate) keys: Vec<Keys>,
@@ -270,7 +275,10 @@ impl World {
     #[cold]
     fn on_timer(&mut self, index: u32, token: Token) {
         match self.timers[index as usize] {
-            Timer::Sample => self.sample(),
+            Timer::Sample => {
+                self.sample();
+                self.look_at_all_memory();
+            }
             Timer::Break(fault) => self.break_(fault),
             Timer::Mend(fault) => self.mend(fault),
             Timer::Check(check) => self.start_check(check),
@@ -291,6 +299,7 @@ impl World {
             Timer::Failover(store) => self.fail_over(store as u16, token),
             Timer::Pause(store) => self.end_pause(store as u16),
             Timer::Snapshot(store) => self.snapshot(store as u16),
+            Timer::Memory(host) => self.look_at_memory_again(host, token.slot()),
             Timer::Host(host, due) => self.host_due(host, due, token),
             Timer::User(user) => self.user_is_due(user),
         }

@@ -51,7 +51,8 @@ pub const LOST_WRITES: &str = "lost_writes";
 pub const KEYS: &str = "keys";
 /// Keys held that have a lifetime; a state.
 pub const KEYS_WITH_TTL: &str = "keys_with_ttl";
-/// Memory of the records held, in bytes; a state.
+/// Memory held, in bytes; a state. A store's is that of its records; that of all processes on a machine has the component
+/// `host:` and its name.
 pub const MEMORY_BYTES: &str = "memory_bytes";
 /// Connections open; a state.
 pub const CONNECTIONS: &str = "connections";
@@ -63,6 +64,8 @@ pub const CPU: &str = "cpu";
 pub const STEAL: &str = "steal";
 /// Burst credits of a machine, of which one is a core for a minute; a state. The component is `host:` and its name.
 pub const CPU_CREDITS: &str = "cpu_credits";
+/// Processes that the kernel killed because memory ran out; a count. The component is `host:` and the machine's name.
+pub const MEMORY_KILLS: &str = "memory_kills";
 /// Calls made again after they failed; a count.
 pub const RETRIES: &str = "retries";
 /// Calls made beside slow ones; a count.
@@ -113,6 +116,7 @@ pub fn is_count(metric: &str) -> bool {
         LOST_COMMITS,
         LOST_WRITES,
         LOCK_TIMEOUTS,
+        MEMORY_KILLS,
         RETRIES,
         HEDGES,
         TIMEOUTS,

@@ -15,6 +15,8 @@ pub struct Host {
     pub cores: u32,
     /// Main memory of each.
     pub memory: Option<Bytes>,
+    /// Room on the disk for what does not fit into memory.
+    pub swap: Bytes,
     /// The zone that they stand in.
     pub zone: Option<String>,
     /// What each costs.

@@ -1,7 +1,7 @@
 //! Services.
 
 use super::{Autoscale, WhenFull, WorkerPool};
-use crate::units::SimTime;
+use crate::units::{Bytes, SimTime};
 
 /// Apache's and PHP's role.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct Service {
     pub keep_alive: SimTime,
     /// What becomes of a request that finds all workers busy.
     pub when_full: WhenFull,
+    /// What an instance holds in memory whatever it does.
+    pub memory_base: Bytes,
+    /// What each of its workers holds beside that.
+    pub memory_per_worker: Bytes,
     /// When instances are added and taken away.
     pub autoscale: Option<Autoscale>,
 }

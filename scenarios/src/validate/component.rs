@@ -2,7 +2,7 @@
 
 use super::Validator;
 use crate::scenario::{Component, ComponentKind, Host, HostId, Service, WhenFull, WorkerHolds};
-use crate::units::SimTime;
+use crate::units::{Bytes, SimTime};
 use crate::wire;
 
 impl Validator<'_> {
@@ -72,6 +72,8 @@ impl Validator<'_> {
                 worker_holds: WorkerHolds::Request,
                 keep_alive: SimTime::from_secs(5),
                 when_full: WhenFull::Wait,
+                memory_base: Bytes::new(0),
+                memory_per_worker: Bytes::new(0),
                 autoscale: None,
             }),
         }

@@ -37,11 +37,22 @@ impl Validator<'_> {
         if file.speed.0 <= 0.0 {
             self.problem(&format!("{at}.speed"), "a speed above zero", None);
         }
+        let swap_at = format!("{at}.swap");
+        if file.swap.get() > 0 && file.memory.is_none() {
+            let hint = "add memory = \"8GiB\"".to_owned();
+            self.problem(&swap_at, "swap beside a memory", hint);
+        }
+        if file.swap.get() > 0 && file.disk.is_none() {
+            let hint =
+                "add disk = \"ssd\", \"sata\" or \"nvme\": its reads are what swapping waits for".to_owned();
+            self.problem(&swap_at, "swap on a host with a disk", hint);
+        }
         Host {
             name: name.to_owned(),
             count: file.count.0 as u32,
             cores: file.cores.0 as u32,
             memory: file.memory,
+            swap: file.swap,
             zone: file.zone.clone(),
             price: file.price.clone(),
             disk: file.disk.as_ref().and_then(disk),

@@ -20,6 +20,8 @@ impl Validator<'_> {
             worker_holds: file.worker_holds,
             keep_alive: self.positive(&keep_alive_at, file.keep_alive),
             when_full: file.when_full,
+            memory_base: file.memory.base,
+            memory_per_worker: file.memory.per_worker,
             autoscale: autoscale.map(|a| self.autoscale(&format!("{at}.autoscale"), a, host)),
         }
     }

@@ -14,8 +14,11 @@ table! {
         default count: Count<1, 1000> = Count(1),
         /// Processor cores of each, shared by the components on it.
         default cores: Count<1, 4096> = Count(1),
-        /// Main memory of each.
+        /// Main memory of each. What its processes hold beyond it is swapped, where there is a `swap`; beyond both the kernel
+        /// kills the largest.
         optional memory: Bytes,
+        /// Room on the disk for what of its processes' memory does not fit; it makes everything on the machine slower.
+        default swap: Bytes = Bytes::new(0),
         /// The zone that they stand in: a data centre, an availability zone.
         optional zone: String,
         /// What each costs.

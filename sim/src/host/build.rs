@@ -8,11 +8,13 @@ use scenarios::scenario::{Host, Scheduling};
 
 use super::credits::Credits;
 use super::disk::Disk;
+use super::memory::Memory;
 use super::pace::Steal;
 use super::processor::Order;
 use super::{Cores, Due};
 use crate::call::Fifo;
-use crate::world::World;
+use crate::instance::Instance;
+use crate::world::{Timer, World};
 
 const DISK: Purpose = Purpose::named("sim-disk");
 const STEAL: Purpose = Purpose::named("sim-steal");
@@ -37,6 +39,30 @@ pub(crate) fn add_hosts(world: &mut World, scenario: &Scenario) {
                 make_special(world, host, number, levels);
             }
         }
+    }
+}
+
+/// The memory of the machines that say how much they have, once all instances are there.
+pub(crate) fn add_memory(world: &mut World, scenario: &Scenario) {
+    let machines = scenario.hosts.iter().flat_map(|host| (0..host.count).map(move |_| host));
+    for (number, host) in machines.enumerate() {
+        let number = number as u16;
+        let memory = host.memory.map(|physical| {
+            let here = |(_, instance): &(usize, &Instance)| instance.host == number;
+            let instances =
+                world.instances.iter().enumerate().filter(here).map(|(at, _)| at as u16).collect();
+            let reads = host.disk.map_or((0.0, f64::INFINITY), |disk| {
+                (disk.read.mean().as_nanos() as f64, f64::from(disk.parallel) / f64::from(host.cores))
+            });
+            Memory::new(physical.get(), host.swap.get(), reads, instances)
+        });
+        if let Some(memory) = &memory
+            && world.memory_could_run_out(memory)
+        {
+            let timer = world.add_timer(Timer::Memory(number));
+            world.events.schedule(0, timer);
+        }
+        world.memories.push(memory);
     }
 }
 

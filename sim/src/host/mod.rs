@@ -5,11 +5,13 @@
 //! - [`processor`]: processor sharing, priorities, changing speeds, exactly
 //! - [`pace`]: what a machine's speed is made of: its own, what is stolen, burst credits
 //! - [`disk`]: reads and writes that wait for one another
+//! - [`memory`]: what processes hold, swapping, the out-of-memory kill
 //! - [`build`]: machines as a scenario states them
 
 pub(crate) mod build;
 pub(crate) mod credits;
 pub(crate) mod disk;
+pub(crate) mod memory;
 pub(crate) mod pace;
 pub(crate) mod processor;
 

@@ -15,7 +15,6 @@ use crate::world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slowness {
     /// Pages that are fetched back from the swap.
-    #[allow(dead_code, reason = "swapping sets it; what it does is tested")]
     Swap,
     /// A fault.
     Fault,

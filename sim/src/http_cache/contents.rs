@@ -146,7 +146,7 @@ pub struct Counts {
 /// What a cache holds. Keys and tags are any 64 bits; times are nanoseconds and may not decrease.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    settings: Settings,
+    pub(crate) settings: Settings,
     lifetimes: Vec<Lifetime>,
     store: Store,
     expiry: Expiry,

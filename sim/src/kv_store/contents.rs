@@ -58,7 +58,7 @@ pub struct Contents {
     persistent_bytes: u64,
     /// Records' memory without tables.
     pub(super) record_bytes: u64,
-    max_bytes: u64,
+    pub(crate) max_bytes: u64,
     /// For how many keys each one in the dictionaries stands; 1 where every key is followed.
     pub(crate) one_in: u64,
     /// The keyspaces of which some keys are followed, by their place in the scenario.

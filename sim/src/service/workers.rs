@@ -62,6 +62,11 @@ impl Workers {
         self.alive
     }
 
+    /// How many there can be.
+    pub(crate) fn most(&self) -> u32 {
+        self.rules.most
+    }
+
     fn on_demand(&self) -> bool {
         self.rules.manager == Manager::OnDemand
     }

@@ -11,6 +11,7 @@ mod degradation;
 mod faults;
 mod hosts;
 mod load;
+mod memory;
 mod messages;
 mod metastable;
 mod network;

@@ -1,0 +1,96 @@
+//! What a machine's memory does to the processes on it. Seeds are fixed; intervals are 99.9% from batch means.
+
+use crate::support::{covers, run};
+
+const MIB: f64 = 1_048_576.0;
+
+/// One machine with a service that works 1 ms for each request, 100 times a second.
+fn machine(host: &str, service: &str) -> String {
+    format!(
+        r#"
+title = "A machine's memory"
+[run]
+duration = "400s"
+warmup = "10s"
+[hosts.app]
+{host}
+[components.shop]
+kind = "service"
+host = "app"
+{service}
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+work = "exponential(mean=1ms)"
+[traffic.users]
+to = "shop"
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+rate = "100/s"
+connections = 10000
+timeout = "5s"
+"#
+    )
+}
+
+#[test]
+fn what_does_not_fit_is_swapped_and_slows_all_work_by_the_reads_it_waits_for() {
+    // 1,000 MiB are held where 800 fit: a fifth. In a second of work that is 2,000 reads of 1 ms: three times as slow, ρ is
+    // 0.3, and M/M/1 takes 3 ms / 0.7.
+    let host = "memory = \"800MiB\"\nswap = \"1GiB\"\ndisk = { read = \"1ms\", parallel = 8 }";
+    let service = "workers = 100\nmemory = { base = \"500MiB\", per_worker = \"5MiB\" }";
+    let run = run(&machine(host, service));
+    covers(&run.means(), 3e-3 / 0.7, 0.05);
+    assert!(run.metric("host:app", 0, "memory_bytes").iter().all(|bytes| *bytes == 1_000.0 * MIB));
+    assert!(run.metric("host:app", 0, "memory_kills").iter().all(|kills| *kills == 0.0));
+}
+
+#[test]
+fn memory_that_fits_changes_nothing() {
+    let service = "workers = 100\nmemory = { base = \"500MiB\", per_worker = \"5MiB\" }";
+    let plain = run(&machine("", service)).means();
+    assert_eq!(run(&machine("memory = \"1000MiB\"", service)).means(), plain);
+}
+
+/// A store that takes 1 MB/s of new keys, beside a service that holds 30 MiB.
+fn growing_store(memory: &str) -> String {
+    machine(&format!("memory = \"{memory}\""), "memory = { base = \"30MiB\" }\nworkers = 8")
+        .replace("[requests.page]", "[components.objects]\nkind = \"kv-store\"\nhost = \"app\"\nrestart = \"2s\"\n[keyspaces.items]\nin = \"objects\"\nkeys = 100_000_000\nttl = \"1d\"\nvalue = \"10kB\"\n[requests.page]")
+        .replace("work = \"exponential(mean=1ms)\"", "set = { keyspace = \"items\" }")
+        .replace("duration = \"400s\"", "duration = \"240s\"")
+}
+
+#[test]
+fn the_process_that_holds_the_most_is_killed_and_starts_again_with_nothing() {
+    // 70 MiB are left for the store: it has them after some 70 s, is gone for two, and begins anew.
+    let run = run(&growing_store("100MiB"));
+    let kills: f64 = run.metric("host:app", 0, "memory_kills").iter().sum();
+    assert_eq!(kills, 3.0);
+    let held = run.metric("objects", 0, "memory_bytes");
+    assert!(held.iter().all(|bytes| *bytes < 75.0 * MIB), "{held:?}");
+    let falls: Vec<usize> = (1..held.len()).filter(|&i| held[i] < held[i - 1] / 2.0).collect();
+    assert_eq!(falls.len(), 3, "{falls:?}");
+    let up = run.metric("objects", 0, "up");
+    assert!((up.iter().map(|up| 1.0 - up).sum::<f64>() - 3.0 * 2.0).abs() < 1e-6, "{up:?}");
+    assert!(run.metric("shop", 0, "up").iter().all(|up| *up == 1.0), "the smaller one lives");
+    let failed: u64 = run.failed().iter().sum();
+    assert!((550..=650).contains(&failed), "{failed} of about 600 failed");
+}
+
+#[test]
+fn a_pool_that_grows_under_load_takes_the_memory_of_the_machine() {
+    // Requests of a second each: a hundred workers are wanted, of which 60 fit.
+    let host = "memory = \"700MiB\"\nswap = \"10GiB\"\ndisk = { read = \"1ms\", parallel = 8 }";
+    let pool = "workers = { manager = \"dynamic\", max = 200, start = 5, min_spare = 5, max_spare = 10 }\n\
+                memory = { base = \"100MiB\", per_worker = \"10MiB\" }";
+    let text = machine(host, pool).replace(
+        "work = \"exponential(mean=1ms)\"",
+        "wait = \"1s\"\n[[requests.page.steps]]\nwork = \"1ms\"",
+    );
+    let run = run(&text);
+    let held = run.metric("host:app", 0, "memory_bytes");
+    assert!(held[0] < 700.0 * MIB && held[300] > 1_100.0 * MIB, "{held:?}");
+    // Of 1,000 MiB and more 300 are on the swap: 3 ms and more for each millisecond of work.
+    let means = run.means();
+    assert!(means[300] > 1.004, "{means:?}");
+}
