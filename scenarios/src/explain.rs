@@ -165,7 +165,10 @@ fn memory(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     }
     writeln!(out, "\nMemory of records (means)")?;
     for (id, store) in stores {
-        let limit = store.max_memory.map_or("unlimited".to_owned(), |m| format!("limit {m}"));
+        let mut limit = store.max_memory.map_or("unlimited".to_owned(), |m| format!("limit {m}"));
+        if store.shards.is_some() {
+            limit += &format!(" for each of {} shards", scenario.instances(id));
+        }
         writeln!(out, "  {}: {limit}", scenario.component(id).name)?;
         for keyspace in scenario.keyspaces.iter().filter(|k| k.store == id) {
             let bytes = |keys: u64| rounded(record_bytes(keyspace) * keys as f64);

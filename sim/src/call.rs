@@ -131,6 +131,8 @@ pub(crate) const FRESH: u16 = 512;
 pub(crate) const INSIDE: u16 = 1024;
 /// It is followed through the stack.
 pub(crate) const TRACED: u16 = 2048;
+/// It is the part of a command that goes to one shard of a store.
+pub(crate) const SHARD: u16 = 4096;
 
 /// A call in flight.
 #[derive(Clone, Copy, Debug)]

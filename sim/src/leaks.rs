@@ -24,8 +24,12 @@ struct Break {
     what: &'static str,
 }
 
-const WHAT: [&str; 44] = [
+const WHAT: [&str; 48] = [
     r#"kill = "component:invalidations""#,
+    r#"kill = "component:carts[2]""#,
+    r#"hang = "component:carts[1]""#,
+    r#"unplug = "host:carts[3]""#,
+    r#"partition = ["app", "carts"]"#,
     r#"hang = "component:invalidations""#,
     r#"unplug = "host:mail""#,
     r#"hang = "component:balancer[1]""#,
@@ -86,6 +90,10 @@ latency = "200us"
 [[network]]
 between = ["app", "data"]
 bandwidth = "100Mbit/s"
+loss = "0.1%"
+[[network]]
+between = ["app", "carts"]
+latency = "exponential(mean=300us)"
 loss = "0.1%"
 "#,
 ];

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use scenarios::law::DurationLaw;
 use scenarios::scenario::WhenFull;
 
-use crate::call::{BRANCH, Fifo, Phase};
+use crate::call::{BRANCH, Fifo, Phase, SHARD};
 use crate::connect::Target;
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back, Flow};
@@ -175,10 +175,10 @@ impl World {
                     // A service waits for a connection as long as the kernel tries.
                     return self.call(slot, target, at, steps, u64::MAX);
                 }
-                Op::Get { store, .. } | Op::Set { store, .. } => {
+                Op::Get { store, keyspace, .. } | Op::Set { store, keyspace, .. } => {
                     let call = &mut self.calls[slot];
                     (call.leaf, call.stage) = (store, 0);
-                    match self.call_store(slot) {
+                    match self.send_command(slot, keyspace) {
                         Flow::Done => self.go_on_with_misses(slot),
                         flow => flow,
                     }
@@ -259,6 +259,7 @@ impl World {
         match self.steps[usize::from(self.calls[slot].step)].op {
             Op::Call { .. } => {}
             Op::Parallel { .. } => return self.branch_answered(slot, back),
+            Op::Get { .. } | Op::Set { .. } => return self.shard_answered(slot, back),
             _ => return self.guard_answered(slot, back),
         }
         match back.answer {
@@ -276,6 +277,9 @@ impl World {
 
     /// A command or a statement is done.
     pub(crate) fn service_leaf_done(&mut self, slot: u32, flow: Flow) {
+        if self.calls[slot].is(SHARD) {
+            return self.part_done(slot, flow);
+        }
         let flow = if flow == Flow::Done { self.go_on_with_misses(slot) } else { flow };
         match flow {
             Flow::Done => self.step_done(slot),

@@ -56,6 +56,7 @@ const POLICIES: &[&str] = &["policies.**"];
 const KV_STORE: &[&str] = &[
     "components(kind=kv-store).{host, max_memory, eviction, samples}",
     "components(kind=kv-store).{replicas, replication_lag}",
+    "components(kind=kv-store).shards.by",
     "components(kind=kv-store).failover.{detect, switch}",
     "components(kind=kv-store).snapshot.{every, fork_per_gb}",
 ];

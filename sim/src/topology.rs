@@ -1,5 +1,7 @@
 //! From a scenario to a world: instances of every component, programs of every class, timers.
 
+use std::sync::Arc;
+
 use results::{Frame, Recorder};
 use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostics;
@@ -28,7 +30,7 @@ use crate::host::Share;
 use crate::http_cache::instance::Cache;
 use crate::http_cache::rules::ClassRule;
 use crate::instance::{Instance, Kind};
-use crate::kv_store::{Keys, KvStore, Lists};
+use crate::kv_store::{Keys, KvStore, Lists, Ring};
 use crate::network::Network;
 use crate::program;
 use crate::sample::Sampler;
@@ -212,7 +214,17 @@ fn keys_in_path(class: &scenarios::scenario::RequestClass) -> Vec<KeyspaceId> {
 }
 
 fn keys(scenario: &Scenario) -> Vec<Keys> {
-    let keys = |id| Keys { id, keyspace: scenario.keyspace(id).clone() };
+    let keys = |id| {
+        let keyspace = scenario.keyspace(id).clone();
+        let ring = match &scenario.component(keyspace.store).kind {
+            ComponentKind::KvStore(store) => store.shards.map(|by| {
+                let shards = scenario.instances(keyspace.store) as u16;
+                Arc::new(Ring::new(by, shards, &keyspace.name))
+            }),
+            _ => None,
+        };
+        Keys { id, keyspace, ring }
+    };
     scenario.keyspace_ids().map(keys).collect()
 }
 
@@ -234,7 +246,10 @@ fn delay(world: &mut World, law: Option<DurationLaw>, place: u64) -> Delay {
 fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: ComponentId, number: u16) {
     let component = scenario.component(id);
     let calibration = scenario.calibration.components.get(id.index()).copied().unwrap_or_default();
-    let latency = delay(world, calibration.latency, id.index() as u64);
+    // Shards are asked for the same request at once, and each way takes a time of its own.
+    let place = id.index() as u64 | u64::from(number) << 32;
+    let shard = matches!(component.kind, ComponentKind::KvStore(_));
+    let latency = delay(world, calibration.latency, if shard { place } else { id.index() as u64 });
     let at = world.instances.len() as u16;
     let (kind, index) = match &component.kind {
         ComponentKind::LoadBalancer(b) => {
@@ -258,7 +273,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             (Kind::Service, world.services.len())
         }
         ComponentKind::KvStore(s) => {
-            let store = KvStore::new(world, scenario, id, s, &calibration);
+            let store = KvStore::new(world, scenario, id, number, s, &calibration);
             world.stores.push(store);
             (Kind::Store, world.stores.len())
         }

@@ -113,7 +113,13 @@ fn describe(scenario: &Scenario, id: ComponentId) -> String {
             format!("answers {}", if served.is_empty() { "nothing".to_owned() } else { served.join(", ") })
         }
         ComponentKind::Service(s) => format!("{} workers, backlog {}", s.workers, s.backlog),
-        ComponentKind::KvStore(s) => s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}")),
+        ComponentKind::KvStore(s) => {
+            let memory = s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}"));
+            match s.shards {
+                None => memory,
+                Some(by) => format!("{memory} a shard, keys by {}", by.name()),
+            }
+        }
         ComponentKind::SqlStore(s) => format!("{} statements at once", s.connections),
         ComponentKind::Queue(q) => format!("{} unacknowledged at each consumer", q.prefetch),
     };

@@ -20,6 +20,28 @@ pub struct KvStore {
     pub failover: Option<SimTime>,
     /// Snapshots to disk.
     pub snapshot: Option<Snapshot>,
+    /// How keys are spread over the machines of its host; none where there is one machine that has them all.
+    pub shards: Option<ShardBy>,
+}
+
+/// How the name of a key says on which shard it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShardBy {
+    /// Redis Cluster: CRC16 modulo 16,384 slots, of which each shard has an equal range.
+    Crc16,
+    /// Consistent hashing by clients, as libketama does it: the next of 160 points that each shard has on a circle.
+    Ketama,
+}
+
+impl ShardBy {
+    /// Its word in a file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crc16 => "crc16",
+            Self::Ketama => "ketama",
+        }
+    }
 }
 
 /// Snapshots of a store to disk: for each, the process forks, and answers nothing while it does.

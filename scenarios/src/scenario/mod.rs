@@ -33,7 +33,7 @@ pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
 pub use http_cache::{CacheRule, Esi, HttpCache, Purge, Tag, Vary};
 pub use keyspace::{Keyspace, Popularity, Ttl};
-pub use kv_store::{Eviction, KvStore, Snapshot};
+pub use kv_store::{Eviction, KvStore, ShardBy, Snapshot};
 pub use network::{Link, Network, Place};
 pub use policy::{
     Backoff, Bulkhead, CircuitBreaker, ConnectionPool, Hedge, Jitter, Policy, Retries, RetryBudget,

@@ -54,7 +54,10 @@ impl Validator<'_> {
                 ComponentKind::Service(self.service(at, file, host))
             }
             Some(wire::ComponentKind::KvStore(file)) => {
-                self.single(at, "kv-store", host, hosts);
+                match file.shards {
+                    None => self.single(at, "kv-store", host, hosts),
+                    Some(_) => self.shards(at, host, hosts),
+                }
                 ComponentKind::KvStore(self.kv_store(at, file))
             }
             Some(wire::ComponentKind::SqlStore(file)) => {
@@ -79,6 +82,14 @@ impl Validator<'_> {
         }
     }
 
+    /// As many shards as Redis Cluster's documentation advises at most.
+    fn shards(&mut self, at: &str, host: Option<u16>, hosts: &[Host]) {
+        if let Some(host) = host.map(|h| &hosts[usize::from(h)]).filter(|h| h.count > 1000) {
+            let expected = format!("a host of at most 1000 machines (\"{}\" has {})", host.name, host.count);
+            self.problem(&format!("{at}.host"), expected, None);
+        }
+    }
+
     fn single(&mut self, at: &str, kind: &str, host: Option<u16>, hosts: &[Host]) {
         let Some(host) = host.map(|h| &hosts[usize::from(h)]).filter(|h| h.count != 1) else { return };
         let expected =
@@ -86,7 +97,12 @@ impl Validator<'_> {
         self.problem(
             &format!("{at}.host"),
             expected,
-            Some(format!("give the {} a host of its own", if kind == "queue" { "queue" } else { "store" })),
+            Some(match kind {
+                "kv-store" => {
+                    "give the store a host of its own, or write shards = { by = \"crc16\" }".to_owned()
+                }
+                _ => format!("give the {kind} a host of its own"),
+            }),
         );
     }
 

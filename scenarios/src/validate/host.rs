@@ -141,8 +141,10 @@ impl Validator<'_> {
             let ComponentKind::KvStore(KvStore { max_memory: Some(limit), .. }) = component.kind else {
                 continue;
             };
+            let shards = hosts.get(component.host.index()).map_or(1, |host| host.count.max(1));
             let persistent = keyspaces.iter().filter(|k| k.persistent && k.store.index() == i);
             let need: f64 = persistent.map(|k| record_bytes(k) * k.keys as f64).sum();
+            let need = need / f64::from(shards);
             if need > limit.get() as f64 {
                 let need = Bytes::new((need / 1e6).ceil() as u64 * 1_000_000);
                 let expected = format!("at least the {need} or so that its persistent keys take");

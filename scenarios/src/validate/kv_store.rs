@@ -30,6 +30,7 @@ impl Validator<'_> {
             replication_lag: file.replication_lag,
             failover,
             snapshot,
+            shards: file.shards.as_ref().and_then(|shards| shards.by),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Key-value stores, as written.
 
-use crate::scenario::Eviction;
+use crate::scenario::{Eviction, ShardBy};
 use crate::units::{Bytes, SimTime};
 
 use super::prelude::*;
@@ -22,8 +22,22 @@ table! {
         optional failover: KvFailover,
         /// Snapshots to disk, for which the process forks.
         optional snapshot: KvSnapshot,
+        /// How keys are spread over the machines of its host, each of which is a shard with a thread, a `max_memory` and
+        /// `replicas` of its own. Without it the store is on one machine.
+        optional shards: KvShards,
     }
 }
+
+table! {
+    /// Shards of a store by the hash of a key's name.
+    KvShards {
+        /// `crc16`: as Redis Cluster does it, 16,384 slots in equal ranges. `ketama`: as clients of memcached do it, 160
+        /// points for each shard on a circle.
+        required by: ShardBy,
+    }
+}
+
+words!(ShardBy { "crc16" => Crc16, "ketama" => Ketama });
 
 table! {
     /// A failover: by Redis Sentinel or by hand, as the times say.

@@ -44,7 +44,12 @@ impl World {
         let attempt =
             u64::from(call.tries) << 28 ^ u64::from(call.attempts) << 20 ^ u64::from(call.syns) << 12;
         let place = u64::from(call.at) << 48 ^ u64::from(call.step) << 32 ^ u64::from(call.stage) << 4;
-        let passage = place ^ attempt ^ leg as u64;
+        // Shards are asked for the same request at once.
+        let shard = match leg {
+            Leg::LeafThere | Leg::LeafBack => u64::from(self.instances[usize::from(call.leaf)].number),
+            _ => 0,
+        };
+        let passage = place ^ attempt ^ leg as u64 ^ shard.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Stream::new(self.seed, NETWORK.of(passage), call.id.0)
     }
 
@@ -170,9 +175,9 @@ impl World {
         // A name of a key takes about as much as its length and an overhead of the protocol: 30 bytes.
         HEAD_BYTES
             + match self.steps[usize::from(call.step)].op {
-                Op::Get { keyspace, count, .. } if !there => u64::from(count) * value(keyspace),
-                Op::Get { count, .. } => u64::from(count) * 30,
-                Op::Set { keyspace, count, .. } if there => u64::from(count) * value(keyspace),
+                Op::Get { keyspace, count, .. } if !there => self.asked(slot, count) * value(keyspace),
+                Op::Get { count, .. } => self.asked(slot, count) * 30,
+                Op::Set { keyspace, count, .. } if there => self.asked(slot, count) * value(keyspace),
                 _ => 0,
             }
     }

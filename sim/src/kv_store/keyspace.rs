@@ -4,12 +4,15 @@
 //! always complete while the store is up, so they need no identity: they hold a fixed amount of memory, summed exactly up
 //! to a million keys and beyond that estimated from a million of them.
 
+use std::sync::Arc;
+
 use scenarios::memory;
 use scenarios::plan::{Draws, RequestId};
 use scenarios::scenario::{Keyspace, KeyspaceId};
 use scenarios::units::Seed;
 
 use super::contents::{Contents, Rules};
+use super::ring::Ring;
 use super::sampled::Space;
 use super::wide::{Found, name};
 
@@ -24,6 +27,8 @@ const SUMMED_KEYS: u64 = 1_000_000;
 pub(crate) struct Keys {
     pub(crate) id: KeyspaceId,
     pub(crate) keyspace: Keyspace,
+    /// How its keys are spread over the shards of its store, where that has any.
+    pub(crate) ring: Option<Arc<Ring>>,
 }
 
 impl Keys {
@@ -43,20 +48,29 @@ impl Keys {
         memory::record_bytes(self.name_bytes(key), value, self.keyspace.ttl.is_some())
     }
 
-    /// Memory of the whole keyspace.
-    fn total_bytes(&self, draws: &Draws) -> u64 {
+    /// Whether a key lives on a shard; on a store without any, all do.
+    fn lives_on(&self, shard: u16, key: u64) -> bool {
+        self.ring.as_ref().is_none_or(|ring| ring.shard(key) == shard)
+    }
+
+    /// All keys of a shard, and their memory.
+    fn total(&self, draws: &Draws, shard: u16) -> (u64, u64) {
         let keys = self.keyspace.keys;
         let looked_at = keys.min(SUMMED_KEYS);
         // Evenly spread over the numbers, so that names of each length have their share.
         let spread = |i: u64| (u128::from(i) * u128::from(keys) / u128::from(looked_at)) as u64;
-        let sum: u64 = (0..looked_at).map(|i| self.record_bytes(draws, spread(i))).sum();
-        (u128::from(sum) * u128::from(keys) / u128::from(looked_at)) as u64
+        let own = (0..looked_at).map(spread).filter(|&key| self.lives_on(shard, key));
+        let (count, sum) =
+            own.fold((0, 0), |(count, sum), key| (count + 1, sum + self.record_bytes(draws, key)));
+        let scaled = |sum: u64| (u128::from(sum) * u128::from(keys) / u128::from(looked_at)) as u64;
+        (scaled(count), scaled(sum))
     }
 
-    /// Puts a keyspace's persistent keys, or its prefilled ones, in place before the run.
-    pub(crate) fn prefill(&self, contents: &mut Contents, draws: &Draws) {
+    /// Puts a keyspace's persistent keys, or its prefilled ones, in place before the run: those of a shard.
+    pub(crate) fn prefill(&self, contents: &mut Contents, draws: &Draws, shard: u16) {
         if self.keyspace.persistent {
-            contents.stand(self.keyspace.keys, self.total_bytes(draws));
+            let (keys, bytes) = self.total(draws, shard);
+            contents.stand(keys, bytes);
             return;
         }
         let fill = |contents: &mut Contents, key| {
@@ -66,7 +80,10 @@ impl Keys {
         };
         match contents.space(self.id.index()).cloned() {
             Some(space) => space.followed_below(self.keyspace.prefill).for_each(|key| fill(contents, key)),
-            None => (0..self.keyspace.prefill).rev().for_each(|key| fill(contents, key)),
+            None => {
+                let own = (0..self.keyspace.prefill).rev().filter(|&key| self.lives_on(shard, key));
+                own.for_each(|key| fill(contents, key));
+            }
         }
     }
 
@@ -78,6 +95,7 @@ impl Keys {
         one_in: u64,
         seed: Seed,
         draws: &Draws,
+        shard: u16,
     ) {
         if one_in == 1 {
             return;
@@ -85,7 +103,9 @@ impl Keys {
         // A key of the head must be far too popular to be evicted.
         let record = (0..100).map(|key| self.record_bytes(draws, key)).sum::<u64>() / 100;
         let room = rules.max_bytes.saturating_sub(contents.used_bytes()) / record;
-        let space = Space::new(&self.keyspace, self.id.index() as u64, one_in, room / ROOM_PER_HEAD, seed);
+        let part = self.ring.clone().map(|ring| (ring, shard));
+        let head = room / ROOM_PER_HEAD;
+        let space = Space::new(&self.keyspace, self.id.index() as u64, one_in, head, seed, part);
         contents.follow(self.id.index(), space, one_in);
     }
 
@@ -115,6 +135,41 @@ impl Keys {
         contents.touch(missed.iter().map(|&key| self.name(key)));
         missed.retain(|&key| !contents.read(self.name(key), now));
         Found { hits: count - missed.len() as u32, others: 0 }
+    }
+
+    /// GET or MGET of the keys in a list, of a shard: those that are there leave it. How many those are.
+    pub(crate) fn read_listed(
+        &self,
+        contents: &mut Contents,
+        id: RequestId,
+        list: &mut Missed,
+        now: u64,
+    ) -> u32 {
+        let place = self.id.index();
+        if self.keyspace.persistent {
+            list.keys.clear();
+        } else if contents.space(place).is_none() {
+            contents.touch(list.keys.iter().map(|&key| self.name(key)));
+            list.keys.retain(|&key| !contents.read(self.name(key), now));
+        } else if let [key] = list.keys[..] {
+            list.keys.clear();
+            list.others = contents.read_one(place, key, now, &mut list.keys).others;
+        } else {
+            list.others = contents.read_some(place, id.0, list.asked, now, &mut list.keys).others;
+        }
+        list.asked - list.keys.len() as u32 - list.others
+    }
+
+    /// Leaves in a list, of keys of a shard that are to be written, those that count in memory.
+    pub(crate) fn choose_listed(&self, contents: &Contents, id: RequestId, list: &mut Missed) {
+        let place = self.id.index();
+        if self.keyspace.persistent {
+            list.keys.clear();
+        } else if list.keys.is_empty() {
+            contents.choose_written(place, id.0, list.asked, &mut list.keys);
+        } else {
+            list.keys.retain(|&key| contents.is_followed(place, key));
+        }
     }
 
     /// Those of a request's first `count` keys that count in memory, in order.
@@ -152,13 +207,17 @@ impl Keys {
     }
 }
 
-/// What a call missed.
+/// What a call missed; or what it asks a shard for, and then what of that was missed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Missed {
     /// Keys, by number.
     pub(crate) keys: Vec<u64>,
     /// Further keys, which are not followed.
     pub(crate) others: u32,
+    /// How many keys a shard was asked for.
+    pub(crate) asked: u32,
+    /// Of which shards the further keys are, where there are any.
+    pub(crate) others_by_shard: Vec<(u16, u32)>,
 }
 
 impl Missed {
@@ -184,13 +243,20 @@ impl Lists {
     }
 
     pub(crate) fn give_back(&mut self, list: u32) {
-        self.lists[list as usize].keys.clear();
+        let old = &mut self.lists[list as usize];
+        old.keys.clear();
+        old.others_by_shard.clear();
+        (old.others, old.asked) = (0, 0);
         self.free.push(list);
     }
 
     #[cfg(test)]
     pub(crate) fn in_use(&self) -> usize {
         self.lists.len() - self.free.len()
+    }
+
+    pub(crate) fn look(&self, list: u32) -> &Missed {
+        &self.lists[list as usize]
     }
 
     pub(crate) fn get(&mut self, list: u32) -> &mut Missed {

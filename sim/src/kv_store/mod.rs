@@ -5,9 +5,12 @@
 mod contents;
 pub(crate) mod dict;
 mod expiry;
+mod fan;
 mod keyspace;
+mod md5;
 mod pause;
 mod replica;
+mod ring;
 mod sampled;
 mod table;
 mod wide;
@@ -29,6 +32,7 @@ pub use expiry::EXPIRY_NANOS;
 pub(crate) use keyspace::{Keys, Lists};
 use pause::Pauses;
 use replica::Replication;
+pub(crate) use ring::Ring;
 
 #[derive(Debug)]
 pub(crate) struct KvStore {
@@ -51,6 +55,10 @@ const EVICTION: Purpose = Purpose::named("sim-eviction");
 const MISSED: u8 = 1;
 const ASKED: u8 = 2;
 const FILLING: u8 = 3;
+/// Where keys are spread over shards, what a command is about stands in a list: a read, a write, a read that missed nothing.
+const READING: u8 = 4;
+const SETTING: u8 = 5;
+const READ: u8 = 6;
 
 impl KvStore {
     /// The store as it is before the run, with the timer of its expiry cycle.
@@ -58,6 +66,7 @@ impl KvStore {
         world: &mut World,
         scenario: &Scenario,
         id: ComponentId,
+        number: u16,
         store: &scenarios::scenario::KvStore,
         calibration: &ComponentCalibration,
     ) -> Self {
@@ -70,19 +79,20 @@ impl KvStore {
             clock_offset_nanos: 0,
         };
         let prefilled: usize = world.keys.iter().filter(mine).map(|k| k.keyspace.prefill as usize).sum();
-        let stream = Stream::new(world.seed, EVICTION, id.index() as u64);
+        let stream = Stream::new(world.seed, EVICTION, id.index() as u64 | u64::from(number) << 16);
+        let prefilled = prefilled / scenario.instances(id).max(1) as usize;
         let one_in = world.sampling.one_in(world.keys.iter().filter(mine).map(|k| &k.keyspace));
         let mut contents = Contents::new(&rules, prefilled / one_in as usize, stream);
         let (persistent, cached): (Vec<&Keys>, Vec<&Keys>) =
             world.keys.iter().filter(mine).partition(|k| k.keyspace.persistent);
         for keys in persistent {
-            keys.prefill(&mut contents, &world.draws);
+            keys.prefill(&mut contents, &world.draws, number);
         }
         for keys in &cached {
-            keys.follow(&mut contents, &rules, one_in, world.seed, &world.draws);
+            keys.follow(&mut contents, &rules, one_in, world.seed, &world.draws, number);
         }
         for keys in cached {
-            keys.prefill(&mut contents, &world.draws);
+            keys.prefill(&mut contents, &world.draws, number);
         }
         // Evictions of the prefill are no part of the run.
         contents.counts = KvCounts::default();
@@ -191,6 +201,11 @@ impl World {
                 let fills = self.missed.get(call.missed).len();
                 (fills, fills)
             }
+            Op::Get { .. } if call.stage == READING => (1, u64::from(self.missed.get(call.missed).asked)),
+            Op::Set { .. } if call.stage == SETTING => {
+                let keys = u64::from(self.missed.get(call.missed).asked);
+                (keys, keys)
+            }
             Op::Get { count, .. } => (1, u64::from(count)),
             Op::Set { count, .. } => (u64::from(count), u64::from(count)),
             op => unreachable!("{op:?} sends no command"),
@@ -241,7 +256,36 @@ impl World {
         let call = &self.calls[slot];
         let instance = &self.instances[usize::from(call.leaf)];
         let KvStore { contents, replication, .. } = &mut self.stores[usize::from(instance.index)];
+        let id = call.id;
         match self.steps[usize::from(call.step)].op {
+            Op::Get { keyspace, miss, .. } if call.stage == READING => {
+                contents.expire_before_sleep(self.now);
+                contents.make_room(self.now);
+                let keys = &self.keys[usize::from(keyspace)];
+                let list = self.missed.get(call.missed);
+                let hits = keys.read_listed(contents, call.id, list, self.now);
+                contents.counts.hits += u64::from(hits);
+                contents.counts.misses += u64::from(list.asked - hits);
+                self.calls[slot].stage = if hits < list.asked && miss.is_some() { MISSED } else { READ };
+                Flow::Done
+            }
+            Op::Set { keyspace, .. } if call.stage == SETTING => {
+                let keys = &self.keys[usize::from(keyspace)];
+                let list = self.missed.get(call.missed);
+                keys.choose_listed(contents, id, list);
+                self.calls[slot].stage = READ;
+                if !contents.make_room(self.now) {
+                    return Flow::Failed;
+                }
+                for &key in &list.keys {
+                    if !keys.write(contents, &self.draws, id, key, self.now) {
+                        return Flow::Failed;
+                    }
+                    replication.note_writes(self.now, keys.name(key), 1);
+                }
+                replication.note_writes(self.now, 0, list.asked - list.keys.len() as u32);
+                Flow::Done
+            }
             Op::Get { keyspace, count, miss, .. } if call.stage != FILLING => {
                 contents.expire_before_sleep(self.now);
                 contents.make_room(self.now);
@@ -307,12 +351,14 @@ impl World {
                     call.stage = ASKED;
                     self.call_database(slot, miss.database)
                 }
-                (ASKED, Op::Get { store, miss: Some(Miss { fill: true, .. }), .. }) => {
-                    call.stage = FILLING;
+                (ASKED, Op::Get { store, keyspace, miss: Some(Miss { fill: true, .. }), .. }) => {
                     call.leaf = store;
-                    self.call_store(slot)
+                    if self.keys[usize::from(keyspace)].ring.is_none() {
+                        self.calls[slot].stage = FILLING;
+                    }
+                    self.send_command(slot, keyspace)
                 }
-                (ASKED, _) => {
+                (ASKED | READ, _) => {
                     self.forget_missed(slot);
                     Flow::Done
                 }

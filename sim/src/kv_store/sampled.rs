@@ -14,11 +14,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Keyspace, Popularity};
 use scenarios::units::Seed;
 
+use super::ring::Ring;
 use super::zeta::Zeta;
 
 const KEYS: Purpose = Purpose::named("sim-sampled-keys");
@@ -39,6 +41,15 @@ pub(crate) struct Space {
     one_in: u64,
     seed: Seed,
     place: u64,
+    /// Of which shard these are the keys, where the store has any; its share of the tail, and how much popularity all
+    /// its keys have.
+    part: Option<(Arc<Ring>, u16)>,
+    share: f64,
+    popularity: f64,
+    /// How many keys of any shard a block has, for `one_in` of its own.
+    width: u64,
+    /// How many keys of the head live here.
+    own_heads: u64,
     /// The chance that a draw is of a followed key.
     followed: f64,
     /// The popularity of the tail, and of that part of it which is there.
@@ -53,8 +64,16 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// A keyspace, the `place`-th of the scenario, with one key in `one_in` followed and a head of at most `head` keys.
-    pub(crate) fn new(keyspace: &Keyspace, place: u64, one_in: u64, head: u64, seed: Seed) -> Self {
+    /// A keyspace, the `place`-th of the scenario, with one key in `one_in` followed and a head of at most `head` keys; or
+    /// the part of it on one shard of a store.
+    pub(crate) fn new(
+        keyspace: &Keyspace,
+        place: u64,
+        one_in: u64,
+        head: u64,
+        seed: Seed,
+        part: Option<(Arc<Ring>, u16)>,
+    ) -> Self {
         let exponent = match keyspace.popularity {
             Popularity::Zipf { exponent } => exponent,
             _ => 0.0,
@@ -62,7 +81,12 @@ impl Space {
         let keys = keyspace.keys;
         let head = head.min(HEAD_BLOCKS * one_in).min(keys);
         let zeta = Zeta::new(keys, head, exponent);
-        let head_shares: Vec<u64> = (0..head).map(|rank| (zeta.share(rank as f64) * UNIT) as u64).collect();
+        let owns = |key: u64| part.as_ref().is_none_or(|(ring, shard)| ring.shard(key) == *shard);
+        let whole_head: f64 = (0..head).map(|rank| zeta.share(rank as f64)).sum();
+        let own = |rank: u64| if owns(rank) { (zeta.share(rank as f64) * UNIT) as u64 } else { 0 };
+        let head_shares: Vec<u64> = (0..head).map(own).collect();
+        let absent: Vec<u32> = (0..head as u32).filter(|&key| owns(u64::from(key))).collect();
+        let share = part.as_ref().map_or(1.0, |(ring, shard)| ring.share(*shard));
         let mut space = Self {
             tail_share: 0,
             held_share: 0,
@@ -70,8 +94,13 @@ impl Space {
             head_expires: vec![ABSENT; head as usize],
             head_bytes: vec![0; head as usize],
             absent_share: head_shares.iter().sum(),
-            absent: (0..head as u32).collect(),
+            own_heads: absent.len() as u64,
+            absent,
             head_shares,
+            popularity: 1.0,
+            width: (one_in as f64 / share.max(1e-9)).round() as u64,
+            share,
+            part,
             zeta,
             keys,
             head,
@@ -79,9 +108,12 @@ impl Space {
             seed,
             place,
         };
-        let tail = 1.0 - space.absent_share as f64 / UNIT;
-        space.tail_share = (tail.max(0.0) * UNIT) as u64;
-        space.followed = tail.max(0.0) / one_in as f64;
+        let tail = (1.0 - whole_head).max(0.0) * share;
+        space.tail_share = (tail * UNIT) as u64;
+        if space.part.is_some() {
+            space.popularity = tail + space.absent_share as f64 / UNIT;
+        }
+        space.followed = tail / space.popularity / one_in as f64;
         space
     }
 
@@ -92,25 +124,45 @@ impl Space {
     /// The followed key of a key's block.
     #[inline]
     pub(crate) fn follower(&self, key: u64) -> u64 {
-        let block = (key - self.head) / self.one_in;
-        let first = self.head + block * self.one_in;
-        let width = self.one_in.min(self.keys - first);
-        first + Stream::new(self.seed, FOLLOWED.of(self.place), block).below(width)
+        let block = (key - self.head) / self.width;
+        let first = self.head + block * self.width;
+        let width = self.width.min(self.keys - first);
+        let mut stream = Stream::new(self.seed, FOLLOWED.of(self.place), block);
+        let mut drawn = first + stream.below(width);
+        if let Some((ring, shard)) = &self.part {
+            // The last block may have none of this shard's; the first draw then stands for it.
+            let first_drawn = drawn;
+            let mut tries = 32 * width;
+            while ring.shard(drawn) != *shard {
+                tries -= 1;
+                if tries == 0 {
+                    return first_drawn;
+                }
+                drawn = first + stream.below(width);
+            }
+        }
+        drawn
+    }
+
+    /// How much of all popularity the keys have that live here.
+    pub(crate) fn popularity(&self) -> f64 {
+        self.popularity
     }
 
     /// The followed keys and the head below a number, from the highest on.
     pub(crate) fn followed_below(&self, keys: u64) -> impl Iterator<Item = u64> + '_ {
-        let blocks = keys.saturating_sub(self.head).div_ceil(self.one_in);
-        let tail = (0..blocks).rev().map(|block| self.follower(self.head + block * self.one_in));
-        tail.filter(move |key| *key < keys).chain((0..self.head.min(keys)).rev())
+        let blocks = keys.saturating_sub(self.head).div_ceil(self.width);
+        let tail = (0..blocks).rev().map(|block| self.follower(self.head + block * self.width));
+        let own = |key: &u64| self.part.as_ref().is_none_or(|(ring, shard)| ring.shard(*key) == *shard);
+        tail.filter(move |key| *key < keys).chain((0..self.head.min(keys)).rev().filter(own))
     }
 
     /// What the popularity of a followed key's block is.
     #[inline]
     fn weight(&self, key: u64) -> u64 {
-        let first = self.head + (key - self.head) / self.one_in * self.one_in;
-        let width = self.one_in.min(self.keys - first) as f64;
-        (self.zeta.share(first as f64 + (width - 1.0) / 2.0) * width * UNIT) as u64
+        let first = self.head + (key - self.head) / self.width * self.width;
+        let width = self.width.min(self.keys - first) as f64;
+        (self.zeta.share(first as f64 + (width - 1.0) / 2.0) * width * self.share * UNIT) as u64
     }
 
     /// A followed key has come.
@@ -167,7 +219,8 @@ impl Space {
         self.held_share = 0;
         self.head_expires.fill(ABSENT);
         self.absent_share = self.head_shares.iter().sum();
-        self.absent = (0..self.head as u32).collect();
+        let owns = |key: &u32| self.part.as_ref().is_none_or(|(ring, s)| ring.shard(u64::from(*key)) == *s);
+        self.absent = (0..self.head as u32).filter(owns).collect();
     }
 
     pub(crate) fn head(&self) -> u64 {
@@ -176,13 +229,14 @@ impl Space {
 
     /// How many of the head are there.
     pub(crate) fn heads(&self) -> u64 {
-        self.head - self.absent.len() as u64
+        self.own_heads - self.absent.len() as u64
     }
 
     /// What a request of `count` keys draws.
     #[inline]
     pub(crate) fn draw(&self, request: u64, count: u32) -> Draw {
-        let mut stream = Stream::new(self.seed, KEYS.of(self.place), request);
+        let shard = self.part.as_ref().map_or(0, |(_, shard)| u64::from(*shard));
+        let mut stream = Stream::new(self.seed, KEYS.of(self.place | shard << 32), request);
         let followed = binomial(&mut stream, count, self.followed);
         Draw { stream, followed, others: count - followed }
     }
@@ -200,7 +254,7 @@ impl Space {
         let unfollowed = 1.0 - 1.0 / self.one_in as f64;
         let tail = self.tail_share.saturating_sub(self.held_share) as f64 / UNIT * unfollowed;
         let head = self.absent_share as f64 / UNIT;
-        let chance = (tail + head) / (1.0 - self.followed);
+        let chance = (tail + head) / self.popularity / (1.0 - self.followed);
         let missed = binomial(&mut draw.stream, draw.others, chance);
         if self.absent_share == 0 {
             return missed;

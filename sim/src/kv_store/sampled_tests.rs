@@ -33,7 +33,7 @@ rate = "1/s"
 "#
     );
     let scenario = scenarios::Scenario::parse("test.toml", text).expect("the scenario is valid");
-    Space::new(&scenario.keyspaces[0], 0, one_in, head, Seed(1))
+    Space::new(&scenario.keyspaces[0], 0, one_in, head, Seed(1), None)
 }
 
 #[test]

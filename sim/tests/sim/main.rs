@@ -19,6 +19,7 @@ mod queues;
 mod reloads;
 mod repeatable;
 mod services;
+mod shards;
 mod sql;
 mod stores;
 mod users;
