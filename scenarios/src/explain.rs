@@ -8,7 +8,7 @@ mod topology;
 
 use std::fmt::Write as _;
 
-use crate::scenario::{Action, ComponentKind, Executor, Scenario, Step, Traffic, Users};
+use crate::scenario::{Action, ComponentKind, Executor, HostId, Scenario, Step, Traffic, Users};
 use crate::units::{Bytes, SimTime};
 use crate::validate::record_bytes;
 
@@ -17,9 +17,13 @@ pub fn warnings(scenario: &Scenario) -> Vec<String> {
     load::overloads(scenario)
 }
 
-/// What the scenario costs in a month, by currency; none where it states no prices.
-pub fn monthly_cost(scenario: &Scenario) -> Vec<crate::units::Price> {
-    cost::totals(scenario)
+/// What the scenario costs in a month, by currency; none where it states no prices. `machines` is how many of a host's
+/// machines there were on average; where it does not say, there were all of them.
+pub fn monthly_cost(
+    scenario: &Scenario,
+    machines: &dyn Fn(HostId) -> Option<f64>,
+) -> Vec<crate::units::Price> {
+    cost::totals(scenario, machines)
 }
 
 /// Explains a scenario.

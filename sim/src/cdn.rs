@@ -93,14 +93,10 @@ impl World {
             return self.answer(slot, Answer::Good);
         }
         let (at, steps) = (call.at, (call.step, call.end));
-        let cdn = self.cdn(at);
-        let target = cdn.target;
-        let number = cdn.turn % target.count;
-        cdn.turn = (number + 1) % target.count;
-        let origin = match self.instances[usize::from(target.base)].vip {
-            Some(_) => self.holder(target.base),
-            None => target.base + number,
-        };
+        let Cdn { target, turn, .. } = *self.cdn(at);
+        let (origin, next) = self.in_turn(target, turn);
+        self.cdn(at).turn = next;
+        let origin = self.holder(origin);
         self.call(slot, target, origin, steps, u64::MAX);
     }
 

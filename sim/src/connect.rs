@@ -148,6 +148,20 @@ impl World {
             }
     }
 
+    /// Whose turn it is among the instances of a target, and next: whoever an autoscaler has take nothing new is passed over.
+    #[inline]
+    pub(crate) fn in_turn(&self, target: Target, turn: u16) -> (u16, u16) {
+        let mut number = turn % target.count;
+        for _ in 1..target.count {
+            if !self.instances[usize::from(target.base + number)].absent {
+                break;
+            }
+            number = (number + 1) % target.count;
+        }
+        let next = if number + 1 == target.count { 0 } else { number + 1 };
+        (target.base + number, next)
+    }
+
     /// Has a call ask an instance of a target for the steps `steps`, over an idle connection or a new one for which it
     /// waits until `deadline`. Nothing happens where there is no room for another call: the caller's request is then as
     /// good as refused.

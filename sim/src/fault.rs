@@ -136,7 +136,7 @@ impl World {
     }
 
     /// Balancers send an instance nothing new from now on, or again.
-    fn hold(&mut self, at: u16, held: bool) {
+    pub(crate) fn hold(&mut self, at: u16, held: bool) {
         for from in 0..self.instances.len() as u16 {
             let instance = &self.instances[usize::from(from)];
             if instance.kind != Kind::Balancer {

@@ -37,6 +37,11 @@ impl Gauge {
         self.level = level;
     }
 
+    /// The area below the level since the last reading, in nanoseconds.
+    pub(crate) fn area_nanos(&self, now: u64) -> f64 {
+        self.steps.wrapping_add(u64::from(self.level).wrapping_mul(now)) as f64
+    }
+
     /// The mean level over the `nanos` that end now, which began at the last reading.
     pub(crate) fn read(&mut self, now: u64, nanos: u64) -> f64 {
         let level = u64::from(self.level).wrapping_mul(now);
@@ -60,6 +65,7 @@ mod tests {
         // 0 for 10, 1 for 10, 2 for 30, 1 for 50.
         assert_eq!(gauge.read(100, 100), 1.2);
         gauge.set(150, 4);
+        assert_eq!(gauge.area_nanos(180), 170.0, "and looking at it changes nothing");
         assert_eq!(gauge.read(200, 100), 2.5);
         gauge.set(200, 0);
         assert_eq!(gauge.read(300, 100), 0.0);

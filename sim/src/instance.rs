@@ -34,8 +34,10 @@ pub(crate) struct Instance {
     pub(crate) latency: Delay,
     /// How often it died: what it kept in memory is of one life.
     pub(crate) lives: u32,
-    /// How many faults keep it dead.
+    /// How many faults keep it dead, and one more where an autoscaler has none of it.
     pub(crate) killed: u32,
+    /// Whether an autoscaler has it take nothing new: it is not there, boots, or drains.
+    pub(crate) absent: bool,
     /// How many faults keep it from going on.
     pub(crate) stopped: u32,
     /// How many of those cut its network too.

@@ -125,8 +125,9 @@ impl World {
             let number = queue.turn % count;
             let consumer = queue.consumers.base + number;
             queue.turn = (number + 1) % count;
-            let alive = self.instances[usize::from(consumer)].killed == 0;
-            if !alive || queue.unacknowledged[usize::from(number)] >= queue.prefetch {
+            let instance = &self.instances[usize::from(consumer)];
+            let there = instance.killed == 0 && !instance.absent;
+            if !there || queue.unacknowledged[usize::from(number)] >= queue.prefetch {
                 passed += 1;
                 continue;
             }

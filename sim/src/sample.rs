@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use results::sample::{
-    CPU_CREDITS, DISK, GENERATOR, HEDGES, HITS, IN_SERVICE, MEMORY_BYTES, MEMORY_KILLS, MISSES, QUEUE,
-    REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
+    CPU_CREDITS, DISK, GENERATOR, HEDGES, HITS, IN_SERVICE, INSTANCES, MEMORY_BYTES, MEMORY_KILLS, MISSES,
+    QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
 };
 use results::{Frame, Law, Sample};
 
@@ -49,6 +49,7 @@ impl World {
         let now = self.now;
         // An interrupted run ends within its last interval.
         let nanos = now - from.as_nanos();
+        self.keep_busy_times();
         let usage: Vec<(f64, f64)> = (0..self.instances.len()).map(|at| self.usage(at, nanos)).collect();
         let memories: Vec<Option<(u64, u64)>> =
             (0..self.memories.len()).map(|host| self.memory_sample(host)).collect();
@@ -137,6 +138,10 @@ impl World {
             if let Some(credits) = cores.special.as_ref().and_then(|special| special.pace.credits.as_ref()) {
                 put(name, *number, CPU_CREDITS, credits.balance());
             }
+        }
+        for fleet in &mut self.fleets {
+            let first = &self.instances[usize::from(fleet.component_instance())];
+            put(&names[usize::from(first.component)], 0, INSTANCES, fleet.present.read(now, nanos));
         }
         let (mut queue, mut busy) = (0.0, 0.0);
         for client in &mut self.clients {

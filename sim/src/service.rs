@@ -13,9 +13,9 @@ use crate::program::{Op, Step};
 use crate::world::World;
 use workers::Workers;
 
-#[allow(dead_code, reason = "no instance is scaled yet")]
 mod autoscale;
 mod branch;
+pub(crate) mod fleet;
 mod lend;
 mod manage;
 pub(crate) mod workers;
@@ -230,9 +230,9 @@ impl World {
             turns.push((target.base, 0));
             turns.len() - 1
         });
-        let turn = &mut turns[place].1;
-        let at = target.base + *turn;
-        *turn = if *turn + 1 == target.count { 0 } else { *turn + 1 };
+        let turn = turns[place].1;
+        let (at, next) = self.in_turn(target, turn);
+        self.service(slot).turns[place].1 = next;
         self.holder(at)
     }
 

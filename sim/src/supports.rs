@@ -49,6 +49,7 @@ const SERVICE: &[&str] = &[
     "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
     "components(kind=service).worker_holds = request",
     "components(kind=service).memory.{base, per_worker}",
+    "components(kind=service).autoscale.{min, metric, target, interval, boot, drain, down_after, step}",
 ];
 
 const POLICIES: &[&str] = &["policies.**"];

@@ -118,6 +118,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         purge_rules: Vec::new(),
         purging: Vec::new(),
         services: Vec::new(),
+        fleets: Vec::new(),
         stores: Vec::new(),
         databases: Vec::new(),
         groups: Vec::new(),
@@ -180,6 +181,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     program::compile(&mut world, scenario, &|id| places.all(scenario, id))?;
     world.start_guards();
     world.start_managers();
+    world.start_fleets(scenario);
     for traffic in &scenario.traffic {
         let (base, count) = places.all(scenario, traffic.to);
         let count = if world.instances[usize::from(base)].vip.is_some() { 1 } else { count };
@@ -297,6 +299,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         latency,
         lives: 0,
         killed: 0,
+        absent: false,
         stopped: 0,
         unplugged: 0,
         host_dead: 0,

@@ -34,6 +34,7 @@ use crate::program::{Range, Step};
 use crate::queue::Queue;
 use crate::sample::Sampler;
 use crate::service::Service;
+use crate::service::fleet::Fleet;
 use crate::sql_store::{Group, SqlStore};
 use crate::trace::Tracer;
 use crate::user::Users;
@@ -70,6 +71,12 @@ pub(crate) enum Timer {
     Workers(u16),
     /// New workers of an instance are ready.
     WorkersReady(u16),
+    /// An autoscaler decides.
+    Scale(u32),
+    /// A new instance is ready.
+    ScaleReady(u32),
+    /// Instances that drain may be idle.
+    ScaleDrain(u32),
     /// The oldest request that a cache sent to its back end may have timed out.
     FetchTimeout(u32),
     /// A purge comes.
@@ -126,6 +133,8 @@ pub(crate) struct World {
     pub(crate) purge_rules: Vec<PurgeRule>,
     pub(crate) purging: Vec<Purging>,
     pub(crate) services: Vec<Service>,
+    /// The components whose instances come and go.
+    pub(crate) fleets: Vec<Fleet>,
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,
     pub(crate) queues: Vec<Queue>,
@@ -291,6 +300,9 @@ impl World {
             Timer::Hedge(site) => self.hedge_timeouts(site),
             Timer::Workers(at) => self.maintain_workers(at),
             Timer::WorkersReady(at) => self.workers_booted(at),
+            Timer::Scale(fleet) => self.scale(fleet),
+            Timer::ScaleReady(fleet) => self.instance_booted(fleet),
+            Timer::ScaleDrain(fleet) => self.look_at_draining(fleet),
             Timer::FetchTimeout(cache) => self.fetch_timeouts(cache),
             Timer::Purge(purging) => self.purge_later(purging),
             Timer::Expiry(store) => self.expire_some(store),

@@ -27,6 +27,8 @@ pub const GENERATOR: &str = "generator";
 pub const UTILISATION: &str = "utilisation";
 /// How many wait; a mean.
 pub const QUEUE: &str = "queue";
+/// Instances that an autoscaler has, those that boot or drain included: what is paid for. Filed under the first; a mean.
+pub const INSTANCES: &str = "instances";
 /// How many are being served; a mean.
 pub const IN_SERVICE: &str = "in_service";
 /// Keys asked for and found; a count.

@@ -112,7 +112,10 @@ fn describe(scenario: &Scenario, id: ComponentId) -> String {
             let served: Vec<String> = c.serves.iter().map(class).collect();
             format!("answers {}", if served.is_empty() { "nothing".to_owned() } else { served.join(", ") })
         }
-        ComponentKind::Service(s) => format!("{} workers, backlog {}", s.workers, s.backlog),
+        ComponentKind::Service(s) => {
+            let scaled = s.autoscale.map(|a| format!(", autoscaled from {} to {}", a.least, a.most));
+            format!("{} workers, backlog {}{}", s.workers, s.backlog, scaled.unwrap_or_default())
+        }
         ComponentKind::KvStore(s) => {
             let memory = s.max_memory.map_or("unlimited".to_owned(), |m| format!("at most {m}"));
             match s.shards {

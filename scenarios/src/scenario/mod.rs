@@ -279,4 +279,19 @@ impl Scenario {
     pub fn host_ids(&self) -> impl Iterator<Item = HostId> + use<> {
         (0..self.hosts.len() as u16).map(HostId)
     }
+
+    /// The components on a host all of whose components are autoscaled, so that its machines come and go with them; none
+    /// where a machine stays.
+    pub fn scaled_on(&self, host: HostId) -> Vec<(&Component, Autoscale)> {
+        let mut scaled = Vec::new();
+        for component in self.components.iter().filter(|component| component.host == host) {
+            match &component.kind {
+                ComponentKind::Service(Service { autoscale: Some(rules), .. }) => {
+                    scaled.push((component, *rules));
+                }
+                _ => return Vec::new(),
+            }
+        }
+        scaled
+    }
 }

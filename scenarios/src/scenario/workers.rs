@@ -75,6 +75,8 @@ pub struct Autoscale {
     pub interval: SimTime,
     /// From the decision to the first request of a new instance.
     pub boot: SimTime,
+    /// How long an instance that is taken away may take to end what it has in hand.
+    pub drain: SimTime,
     /// How long the load has to be low before instances are taken away.
     pub down_after: SimTime,
     /// Instances added or taken away at once, at most.
@@ -82,17 +84,17 @@ pub struct Autoscale {
 }
 
 impl Autoscale {
-    /// From `bounds[0]` to `bounds[1]` instances; `times` are the interval, the boot time and how long a low load is
-    /// waited for.
+    /// From `bounds[0]` to `bounds[1]` instances; `times` are the interval, the boot time, the time to drain, and how long
+    /// a low load is waited for.
     pub const fn new(
         bounds: [u32; 2],
         metric: ScaleMetric,
         target: Ratio,
-        times: [SimTime; 3],
+        times: [SimTime; 4],
         step: u32,
     ) -> Self {
-        let [interval, boot, down_after] = times;
-        Self { least: bounds[0], most: bounds[1], metric, target, interval, boot, down_after, step }
+        let [interval, boot, drain, down_after] = times;
+        Self { least: bounds[0], most: bounds[1], metric, target, interval, boot, drain, down_after, step }
     }
 }
 

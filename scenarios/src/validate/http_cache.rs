@@ -38,6 +38,12 @@ impl Validator<'_> {
                 let expected = format!("a component on the same host, or no {SAME_HOST}");
                 self.problem(&to_at, expected, None);
             }
+            let scaled =
+                matches!(&back_end.kind, Some(wire::ComponentKind::Service(s)) if s.autoscale.is_some());
+            if same_host && scaled {
+                let hint = format!("write to = \"{name}\": the caches stay where instances go");
+                self.problem(&to_at, format!("a component without autoscale, or no {SAME_HOST}"), hint);
+            }
         }
         let memory = file.memory.unwrap_or(Bytes::new(LEAST_MEMORY));
         if memory.get() < LEAST_MEMORY {

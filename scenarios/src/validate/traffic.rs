@@ -56,6 +56,7 @@ impl Validator<'_> {
             let to = file.common.to.as_ref().and_then(|to| self.resolve(|v| &v.components, &to_at, to));
             if let Some(to) = to {
                 self.entry(&to_at, to, around.components);
+                self.never_scaled(&to_at, &around.components[usize::from(to)].kind);
             }
             let timeout = self.positive(&format!("{at}.timeout"), file.common.timeout);
             let Some(kind) = &file.kind else { continue };

@@ -1,7 +1,7 @@
 //! Services' workers and instances that come and go: rules that look at more than one key.
 
 use super::Validator;
-use crate::scenario::{Autoscale, Host, Manager, WorkerPool};
+use crate::scenario::{Autoscale, ComponentKind, Host, Manager, WorkerPool};
 use crate::units::SimTime;
 use crate::wire::workers as wire;
 
@@ -54,6 +54,14 @@ impl Validator<'_> {
         (most, Some(pool))
     }
 
+    /// Clients' connections last, so they would never lead to new instances.
+    pub(super) fn never_scaled(&mut self, at: &str, kind: &ComponentKind) {
+        if matches!(kind, ComponentKind::Service(service) if service.autoscale.is_some()) {
+            let hint = "put a load-balancer between: it knows which instances there are".to_owned();
+            self.problem(at, "a component without autoscale", hint);
+        }
+    }
+
     /// When instances of a component on a host come and go.
     pub(super) fn autoscale(&mut self, at: &str, file: &wire::Autoscale, host: Option<&Host>) -> Autoscale {
         let most = host.map_or(u32::MAX, |host| host.count);
@@ -71,7 +79,7 @@ impl Validator<'_> {
         if file.interval < interval {
             self.problem(&format!("{at}.interval"), "at least 100ms", None::<String>);
         }
-        let times = [interval, file.boot, file.down_after];
+        let times = [interval, file.boot, file.drain, file.down_after];
         Autoscale::new([least.min(most), most], file.metric, target, times, file.step.0 as u32)
     }
 }

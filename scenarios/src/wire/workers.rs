@@ -66,6 +66,8 @@ table! {
         default interval: SimTime = SimTime::from_secs(15),
         /// From the decision to the first request of a new instance.
         default boot: SimTime = SimTime::from_secs(60),
+        /// How long an instance that is taken away may take to end what it has in hand; it is sent nothing new.
+        default drain: SimTime = SimTime::from_secs(30),
         /// How long the load has to be low before instances are taken away.
         default down_after: SimTime = SimTime::from_secs(300),
         /// Instances added or taken away at once, at most.

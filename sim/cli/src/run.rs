@@ -55,7 +55,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     if arguments.json {
         summary::json(&record, &directory)?;
     } else if !arguments.quiet {
-        summary::text(&record, &directory, &scenarios::explain::monthly_cost(scenario))?;
+        let costs =
+            scenarios::explain::monthly_cost(scenario, &|host| summary::machines(&record, scenario, host));
+        summary::text(&record, &directory, &costs)?;
     }
     Ok(record.exit_code())
 }

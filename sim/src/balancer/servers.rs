@@ -87,13 +87,18 @@ impl Servers {
         servers
     }
 
-    /// The balancer starts anew: it takes every server for up and idle.
+    /// The balancer starts anew: it takes every server for up and idle, but for those that it is told to send nothing.
     pub(crate) fn forget(&mut self) {
         let count = self.all.len() as u16;
-        self.all.fill(Server { health: Health::UP, held: 0, active: 0, up_since: 0, credit: 0.0 });
-        self.up = (0..count).collect();
+        for server in &mut self.all {
+            *server = Server { health: Health::UP, active: 0, up_since: 0, credit: 0.0, ..*server };
+        }
+        self.up = (0..count).filter(|s| self.is_up(*s)).collect();
         self.slow_until = 0;
         self.least = (self.balance == Balance::LeastConnections).then(|| LeastLoaded::new(count));
+        if let Some(least) = &mut self.least {
+            (0..count).filter(|s| self.all[usize::from(*s)].held > 0).for_each(|s| least.take_out(s));
+        }
     }
 
     #[inline]

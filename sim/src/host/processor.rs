@@ -267,6 +267,11 @@ impl Processor {
         }
     }
 
+    /// The core time that an instance's jobs have used since it was last taken, in nanoseconds; the clock has run up to now.
+    pub(crate) fn used(&self, instance: u16) -> f64 {
+        self.accounts.iter().find(|account| account.instance == instance).map_or(0.0, |a| a.used_nanos)
+    }
+
     /// The core time that an instance's jobs have used since this was last asked, in nanoseconds; the clock has run up to now.
     pub(crate) fn take_used(&mut self, instance: u16) -> f64 {
         let account = self.accounts.iter_mut().find(|account| account.instance == instance);

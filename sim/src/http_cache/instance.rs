@@ -91,7 +91,7 @@ impl Cache {
             contents: Contents::new(settings, &lifetimes(scenario, cache)),
             target: world.pools.add(own, back_end),
             only: cache.same_host.then(|| back_end.0 + number),
-            turn: 0,
+            turn: 1 % back_end.1,
             normalise: cache.normalise,
             hit_for_miss: cache.hit_for_miss.as_nanos(),
             connect_timeout: cache.connect_timeout.as_nanos(),
@@ -210,13 +210,13 @@ impl World {
     }
 
     fn ask_back_end(&mut self, slot: u32) {
-        let now = self.now;
-        let cache = self.cache(slot);
-        let at = cache.only.unwrap_or_else(|| {
-            cache.turn = (cache.turn + 1) % cache.target.count;
-            cache.target.base + cache.turn
+        let Cache { target, only, turn, connect_timeout, .. } = *self.cache(slot);
+        let at = only.unwrap_or_else(|| {
+            let (at, next) = self.in_turn(target, turn);
+            self.cache(slot).turn = next;
+            at
         });
-        let (target, deadline) = (cache.target, now.saturating_add(cache.connect_timeout));
+        let deadline = self.now.saturating_add(connect_timeout);
         let call = &self.calls[slot];
         self.call(slot, target, at, (call.step, call.end), deadline);
     }

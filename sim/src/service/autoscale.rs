@@ -78,7 +78,7 @@ mod tests {
             [2, 10],
             ScaleMetric::Cpu,
             target,
-            [seconds(15), seconds(60), seconds(300)],
+            [seconds(15), seconds(60), seconds(30), seconds(300)],
             step,
         ))
     }

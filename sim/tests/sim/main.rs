@@ -18,6 +18,7 @@ mod network;
 mod queues;
 mod reloads;
 mod repeatable;
+mod scaling;
 mod services;
 mod shards;
 mod sql;
