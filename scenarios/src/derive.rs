@@ -277,6 +277,13 @@ impl Scaling<'_> {
                 }
             }
         }
+        for job in &scenario.jobs {
+            let table = child(child(root, "jobs"), &job.name);
+            set(table, "cores", self.capacity(&format!("jobs.{}.cores", job.name), job.cores));
+            if job.memory.get() > 0 {
+                set(table, "memory", self.bytes(job.memory));
+            }
+        }
         for keyspace in &scenario.keyspaces {
             let table = child(child(root, "keyspaces"), &keyspace.name);
             set(table, "keys", self.count(keyspace.keys).max(1));

@@ -278,8 +278,8 @@ impl World {
             Kind::Service => self.service_arrive(slot),
             Kind::Cdn => self.cdn_arrive(slot),
             Kind::Queue => self.queue_arrive(slot),
-            Kind::Store | Kind::Database => {
-                unreachable!("stores are sent commands and statements, not calls")
+            Kind::Store | Kind::Database | Kind::Job => {
+                unreachable!("stores are sent commands and statements, not calls, and jobs nothing")
             }
         }
     }
@@ -294,6 +294,7 @@ impl World {
             Kind::Cdn => unreachable!("nothing waits for room at an edge"),
             Kind::Queue => self.queue_ready(slot),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
+            Kind::Job => unreachable!("jobs wait for no room"),
         }
     }
 
@@ -353,7 +354,7 @@ impl World {
             Kind::Service => self.service_answered(parent, back),
             Kind::Cdn => self.cdn_answered(parent, back),
             Kind::Queue => self.queue_answered(parent, back),
-            Kind::Store | Kind::Database => unreachable!("stores make no calls"),
+            Kind::Store | Kind::Database | Kind::Job => unreachable!("stores and jobs make no calls"),
         }
     }
 
@@ -369,6 +370,7 @@ impl World {
             Kind::Cache => self.cache_wake(slot),
             Kind::Service => self.service_wake(slot),
             Kind::Cdn => self.cdn_wake(slot),
+            Kind::Job => self.job_wake(slot),
             Kind::Store | Kind::Database => unreachable!("stores have no calls of their own"),
             Kind::Queue => unreachable!("messages wait for no event"),
         }

@@ -84,6 +84,8 @@ impl World {
             // Stores serve commands, which do not cross a border.
             match instance.kind {
                 Kind::Store | Kind::Database => {}
+                // Jobs are asked for by nobody.
+                Kind::Job => {}
                 _ => instance.border.laws(&station, inside, now, &mut laws),
             }
         }

@@ -130,7 +130,7 @@ impl World {
         match instance.kind {
             Kind::Store => self.stores[usize::from(instance.index)].contents.lose_all(),
             Kind::Cdn => self.cdns[usize::from(instance.index)].flush(),
-            Kind::Balancer | Kind::Service | Kind::Database | Kind::Queue => {}
+            Kind::Balancer | Kind::Service | Kind::Database | Kind::Queue | Kind::Job => {}
             Kind::Cache => self.caches[usize::from(instance.index)].contents.flush(),
         }
     }
@@ -198,7 +198,7 @@ impl World {
     fn resume(&mut self, at: u16) {
         self.unpark(at);
         match self.instances[usize::from(at)].kind {
-            Kind::Balancer | Kind::Cdn | Kind::Cache => {}
+            Kind::Balancer | Kind::Cdn | Kind::Cache | Kind::Job => {}
             Kind::Service => while self.grant_worker(at) {},
             Kind::Store => self.start_next_command(at),
             Kind::Database => while self.start_next_statement(at) {},
@@ -241,6 +241,7 @@ impl World {
             Kind::Store => self.store_lose(index),
             Kind::Database => self.database_lose(index),
             Kind::Queue => self.queue_lose(index),
+            Kind::Job => self.job_lose(index),
         }
         // What it asked of others, these do to the end, unless they have not heard of it yet.
         for slot in self.calls.slots_where(|c| c.from == at) {

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Store,
     Database,
     Queue,
+    /// No component: a background job on one machine.
+    Job,
 }
 
 /// One instance of a component. Instances are numbered in the order of the file, all kinds together.
@@ -67,6 +69,34 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// One that nothing is wrong with, with its place in the list of its kind, its component and its number in it.
+    pub(crate) fn new(kind: Kind, index: u16, (component, number): (u16, u16), host: u16) -> Self {
+        Self {
+            kind,
+            index,
+            component,
+            number,
+            host,
+            latency: Delay::None,
+            lives: 0,
+            killed: 0,
+            absent: false,
+            stopped: 0,
+            unplugged: 0,
+            host_dead: 0,
+            vip: None,
+            broken: 0,
+            disk_full: 0,
+            slow: 1.0,
+            error_share: 0.0,
+            up: Gauge::default(),
+            restart: 0,
+            share: Share::default(),
+            border: Border::default(),
+            parked: Vec::new(),
+        }
+    }
+
     /// How long work takes that is drawn as so many nanoseconds.
     #[inline]
     pub(crate) fn slowed(&self, nanos: u64) -> u64 {

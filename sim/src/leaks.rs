@@ -124,8 +124,8 @@ const MACHINES: [&str; 6] = [
 /// What memory the machines of the service may have: plenty, some that it swaps, too little.
 const MEMORIES: [&str; 3] = [
     "",
-    "memory = \"90MiB\"\nswap = \"1GiB\"\ndisk = \"ssd\"",
-    "memory = \"60MiB\"\nswap = \"30MiB\"\ndisk = \"nvme\"",
+    "memory = \"120MiB\"\nswap = \"1GiB\"\ndisk = \"ssd\"",
+    "memory = \"90MiB\"\nswap = \"30MiB\"\ndisk = \"nvme\"",
 ];
 
 fn left_over(
@@ -174,6 +174,7 @@ fn left_over(
         prop_assert_eq!(service.in_service.level(), 0, "workers of service {} are busy", i);
         prop_assert_eq!((service.waiting.len(), service.queue.level()), (0, 0));
     }
+    prop_assert!(world.jobs.iter().all(|job| job.is_idle()), "a job goes on");
     for cache in &world.caches {
         prop_assert!(cache.contents.is_idle(), "nobody fetches and nobody waits");
         cache.contents.check();

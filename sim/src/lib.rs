@@ -33,6 +33,7 @@ mod host;
 pub mod http_cache;
 mod ids;
 mod instance;
+mod job;
 pub mod kv_store;
 #[cfg(test)]
 mod leaks;

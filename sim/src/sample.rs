@@ -110,6 +110,10 @@ impl World {
                     put(name, number, QUEUE, store.queue.read(now, nanos));
                     store.sample(&mut |metric, value| put(name, number, metric, value));
                 }
+                Kind::Job => {
+                    put(name, number, UTILISATION, busy);
+                    put(name, number, QUEUE, queue);
+                }
                 Kind::Queue => {
                     self.queues[index]
                         .sample(now, nanos, &mut |metric, value| put(name, number, metric, value));

@@ -15,6 +15,7 @@ const HOSTS: &[&str] = &[
     "hosts.*.cpu_credits.{per_hour, at_most, launch}",
     "components.*.{priority, restart}",
     "requests.*.priority",
+    "jobs.*.{host, at, every, work, cores, memory, disk, priority}",
 ];
 
 const LOAD_BALANCER: &[&str] = &[
@@ -200,8 +201,9 @@ pub(crate) fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut problems = scenario.refuse_unless_supported("sim", &ALL.concat());
     let mut refuse = |place: &str, hint: &str| problems.push(scenario.unsupported(place, "sim", hint));
     let instances: u64 = scenario.component_ids().map(|id| u64::from(scenario.instances(id))).sum();
+    let jobs: u64 = scenario.jobs.iter().map(|job| u64::from(scenario.host(job.host).count)).sum();
     let machines: u64 = scenario.hosts.iter().map(|h| u64::from(h.count)).sum();
-    if instances.max(machines) >= u64::from(u16::MAX) {
+    if (instances + jobs).max(machines) >= u64::from(u16::MAX) {
         refuse("hosts", "the simulator has at most 65,534 machines and as many instances");
     }
     // Each balancer instance keeps connections to, and two timers for, every server.

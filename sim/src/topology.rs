@@ -26,10 +26,10 @@ use crate::event::{EventQueue, Token};
 use crate::fault::FaultPlan;
 use crate::gauge::Gauge;
 use crate::guard::Guards;
-use crate::host::Share;
 use crate::http_cache::instance::Cache;
 use crate::http_cache::rules::ClassRule;
 use crate::instance::{Instance, Kind};
+use crate::job::Job;
 use crate::kv_store::{Keys, KvStore, Lists, Ring};
 use crate::network::Network;
 use crate::program;
@@ -86,6 +86,37 @@ fn targets(scenario: &Scenario, target: &FaultTarget) -> impl Iterator<Item = (C
     })
 }
 
+/// The jobs that a fault hits: those on a machine that breaks. They come after all components' instances.
+fn jobs_on(scenario: &Scenario, target: &FaultTarget) -> impl Iterator<Item = u16> {
+    let target = *target;
+    let mut next: u32 = scenario.component_ids().map(|id| scenario.instances(id)).sum();
+    scenario.jobs.iter().filter_map(move |job| {
+        let first = next;
+        next += scenario.host(job.host).count;
+        match target {
+            FaultTarget::Host(host, number) => (job.host == host).then_some((first + number) as u16),
+            _ => None,
+        }
+    })
+}
+
+/// An instance of each job on each machine of its host.
+fn add_jobs(world: &mut World, scenario: &Scenario, hosts: &[u16]) {
+    for (number, job) in scenario.jobs.iter().enumerate() {
+        let name = scenario.components.len() + number;
+        world.sampler.names.push(format!("job:{}", job.name));
+        for machine in 0..scenario.host(job.host).count as u16 {
+            let at = world.instances.len() as u16;
+            let host = hosts[job.host.index()] + machine;
+            let made = Job::new(world, scenario, job, at);
+            world.jobs.push(made);
+            let index = world.jobs.len() as u16 - 1;
+            world.instances.push(Instance::new(Kind::Job, index, (name as u16, machine), host));
+            world.instances[usize::from(at)].note_up(0);
+        }
+    }
+}
+
 /// Builds the world as it is before the run's first event.
 pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     let problems = supports::check(scenario);
@@ -96,8 +127,11 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     let frame = Frame::new(scenario);
     let names = scenario.components.iter().map(|c| c.name.clone()).collect();
     let instance = |(id, i): (ComponentId, u32)| places.of(id) + i as u16;
-    let plan =
-        FaultPlan::new(scenario, |target| targets(scenario, target).map(instance).collect(), &places.hosts);
+    let hit = |target: &FaultTarget| {
+        let components = targets(scenario, target).map(instance);
+        components.chain(jobs_on(scenario, target)).collect()
+    };
+    let plan = FaultPlan::new(scenario, hit, &places.hosts);
     let traffics = scenario.traffic.iter().map(|t| t.name.clone()).collect();
     let mut world = World {
         now: 0,
@@ -123,6 +157,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         databases: Vec::new(),
         groups: Vec::new(),
         queues: Vec::new(),
+        jobs: Vec::new(),
         lost_messages: Vec::new(),
         cores: Vec::new(),
         disks: Vec::new(),
@@ -169,6 +204,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             add_instance(&mut world, scenario, &places, id, number);
         }
     }
+    add_jobs(&mut world, scenario, &places.hosts);
     crate::host::build::add_memory(&mut world, scenario);
     // Checks need to know their balancers' servers.
     for id in scenario.component_ids() {
@@ -290,29 +326,12 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         kind => unreachable!("validation knows no {}", kind.name()),
     };
     let vip = vip_of(world, scenario, places, id);
+    let host = places.hosts[component.host.index()] + number;
     world.instances.push(Instance {
-        kind,
-        index: index as u16 - 1,
-        component: id.index() as u16,
-        number,
-        host: places.hosts[component.host.index()] + number,
         latency,
-        lives: 0,
-        killed: 0,
-        absent: false,
-        stopped: 0,
-        unplugged: 0,
-        host_dead: 0,
         vip,
-        broken: 0,
-        disk_full: 0,
-        slow: 1.0,
-        error_share: 0.0,
-        up: Gauge::default(),
         restart: component.restart.as_nanos(),
-        share: Share::default(),
-        border: Border::default(),
-        parked: Vec::new(),
+        ..Instance::new(kind, index as u16 - 1, (id.index() as u16, number), host)
     });
     world.instances[usize::from(at)].note_up(0);
 }

@@ -28,6 +28,7 @@ use crate::host::{Cores, Due};
 use crate::http_cache::instance::{Cache, PurgeRule, Purging};
 use crate::http_cache::rules::ClassRule;
 use crate::instance::Instance;
+use crate::job::Job;
 use crate::kv_store::{Keys, KvStore, Lists};
 use crate::network::Network;
 use crate::program::{Range, Step};
@@ -93,6 +94,8 @@ pub(crate) enum Timer {
     Pause(u32),
     /// A store makes a snapshot.
     Snapshot(u32),
+    /// A job is to start.
+    Job(u16),
     /// A look at a machine's memory.
     Memory(u16),
     /// Something at a machine.
@@ -138,6 +141,7 @@ pub(crate) struct World {
     pub(crate) stores: Vec<KvStore>,
     pub(crate) databases: Vec<SqlStore>,
     pub(crate) queues: Vec<Queue>,
+    pub(crate) jobs: Vec<Job>,
     /// Messages of a queue that has just died.
     pub(crate) lost_messages: Vec<u32>,
     /// The instances of each SQL store together.
@@ -311,6 +315,7 @@ impl World {
             Timer::Failover(store) => self.fail_over(store as u16, token),
             Timer::Pause(store) => self.end_pause(store as u16),
             Timer::Snapshot(store) => self.snapshot(store as u16),
+            Timer::Job(at) => self.start_job(at),
             Timer::Memory(host) => self.look_at_memory_again(host, token.slot()),
             Timer::Host(host, due) => self.host_due(host, due, token),
             Timer::User(user) => self.user_is_due(user),

@@ -10,6 +10,7 @@ mod component;
 mod fault;
 mod host;
 mod http_cache;
+mod job;
 mod keyspace;
 mod kv_store;
 mod network;
@@ -32,6 +33,7 @@ pub use component::{Component, ComponentKind};
 pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
 pub use http_cache::{CacheRule, Esi, HttpCache, Purge, Tag, Vary};
+pub use job::Job;
 pub use keyspace::{Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore, ShardBy, Snapshot};
 pub use network::{Link, Network, Place};
@@ -112,6 +114,8 @@ pub struct Scenario {
     pub network: Network,
     /// What runs on them, one instance on each machine of its host.
     pub components: Vec<Component>,
+    /// Work that no request asks for.
+    pub jobs: Vec<Job>,
     /// The populations of keys in the stores.
     pub keyspaces: Vec<Keyspace>,
     /// What callers do about calls that are slow or fail: the named policies first, then those that stand in steps.

@@ -3,7 +3,7 @@
 use super::Validator;
 use super::record_bytes;
 use crate::scenario::{
-    Component, ComponentKind, CpuCredits, Disk, Host, Keyspace, KvStore, RequestClass, Steal,
+    Component, ComponentKind, CpuCredits, Disk, Host, Job, Keyspace, KvStore, RequestClass, Steal,
 };
 use crate::units::Bytes;
 use crate::wire;
@@ -102,13 +102,20 @@ impl Validator<'_> {
     }
 
     /// A priority means something only where a host schedules by it.
-    pub(super) fn priorities(&mut self, hosts: &[Host], components: &[Component], requests: &[RequestClass]) {
+    pub(super) fn priorities(
+        &mut self,
+        hosts: &[Host],
+        components: &[Component],
+        jobs: &[Job],
+        requests: &[RequestClass],
+    ) {
         let hint =
             || Some("write scheduling = \"priority\" or \"preemptive-priority\" at the host".to_owned());
-        for component in components.iter().filter(|component| component.priority > 0) {
-            let host = hosts.get(component.host.index());
-            if host.is_some_and(|host| !host.scheduling.has_priorities()) {
-                let at = format!("components.{}.priority", component.name);
+        let of_components = components.iter().map(|c| ("components", &c.name, c.host, c.priority));
+        let of_jobs = jobs.iter().map(|job| ("jobs", &job.name, job.host, job.priority));
+        for (table, name, host, _) in of_components.chain(of_jobs).filter(|(.., priority)| *priority > 0) {
+            if hosts.get(host.index()).is_some_and(|host| !host.scheduling.has_priorities()) {
+                let at = format!("{table}.{name}.priority");
                 self.problem(&at, "a host that schedules by priority", hint());
             }
         }

@@ -11,6 +11,7 @@ mod component;
 mod fault;
 mod host;
 mod http_cache;
+mod job;
 mod keyspace;
 mod kv_store;
 mod names;
@@ -193,11 +194,12 @@ impl<'t> Validator<'t> {
         let network = self.network(&hosts);
         let components = self.components(&hosts);
         let keyspaces = self.keyspaces(&components);
+        let jobs = self.jobs(&run, &hosts);
         self.memory(&hosts, &components, &keyspaces);
         let mut policies = self.policies();
         let requests = self.requests(&components);
         policies.append(&mut self.inline_policies);
-        self.priorities(&hosts, &components, &requests);
+        self.priorities(&hosts, &components, &jobs, &requests);
         let traffic = self.traffic(&Around {
             run: &run,
             components: &components,
@@ -216,6 +218,7 @@ impl<'t> Validator<'t> {
             network,
             hosts,
             components,
+            jobs,
             keyspaces,
             policies,
             requests,

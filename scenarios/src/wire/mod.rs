@@ -15,6 +15,7 @@ pub(crate) mod decode;
 mod fault;
 mod host;
 mod http_cache;
+mod job;
 mod keyspace;
 mod kv_store;
 mod network;
@@ -37,6 +38,7 @@ pub(crate) use curve::OwnCurve;
 pub(crate) use fault::{Deploy, Fault};
 pub(crate) use host::{CpuCredits, DiskChoice, Host, Steal};
 pub(crate) use http_cache::{HttpCache, Purge};
+pub(crate) use job::Job;
 pub(crate) use keyspace::Keyspace;
 pub(crate) use kv_store::{KvFailover, KvStore};
 pub(crate) use network::Link;
@@ -74,6 +76,8 @@ table! {
         default network: List<Link> = List::default(),
         /// What runs on them, by name: one instance on each machine of the host.
         required components: Named<Component>,
+        /// Work that no request asks for, by name: backups, builds.
+        default jobs: Named<Job> = Named::default(),
         /// Populations of keys in the stores, by name. Key number 7 of keyspace `products` is called `products:7`.
         default keyspaces: Named<Keyspace> = Named::default(),
         /// What callers do about calls that are slow or fail, by name.

@@ -102,6 +102,7 @@ fn ranks(scenario: &Scenario) -> Vec<u8> {
         .components
         .iter()
         .flat_map(|component| scenario.requests.iter().map(|class| (component.priority, class.priority)))
+        .chain(scenario.jobs.iter().flat_map(|job| scenario.requests.iter().map(|_| (job.priority, 0))))
         .collect();
     let levels: BTreeSet<(u8, u8)> = pairs.iter().copied().collect();
     pairs.iter().map(|pair| levels.iter().rev().position(|level| level == pair).unwrap_or(0) as u8).collect()

@@ -26,6 +26,8 @@ pub(crate) struct Disk {
     stream: Stream,
     /// Busy time not yet reported, in nanoseconds of one of the operations that it does at once.
     busy_nanos: u64,
+    /// Whether the last operation was part of a stream: the next part of it is found where the disk is.
+    in_stream: bool,
 }
 
 impl Disk {
@@ -36,7 +38,15 @@ impl Disk {
         throughput: f64,
         stream: Stream,
     ) -> Self {
-        Self { read, write, throughput, free_at: vec![0; parallel.max(1) as usize], stream, busy_nanos: 0 }
+        Self {
+            read,
+            write,
+            throughput,
+            free_at: vec![0; parallel.max(1) as usize],
+            stream,
+            busy_nanos: 0,
+            in_stream: false,
+        }
     }
 
     /// When an operation that is asked for now is done.
@@ -44,6 +54,7 @@ impl Disk {
         let law = if operation == Operation::Read { self.read } else { self.write };
         let nanos = law.sample(&mut self.stream).as_nanos();
         self.busy_nanos += nanos;
+        self.in_stream = false;
         let first = self.free_at.iter_mut().min().expect("a disk does one operation at once or more");
         *first = (*first).max(now) + nanos;
         *first
@@ -52,6 +63,18 @@ impl Disk {
     /// When `pages` reads, each asked for when the one before is done, are done.
     pub(crate) fn read_pages(&mut self, now: u64, pages: u32) -> u64 {
         (0..pages).fold(now, |at, _| self.ask(at, Operation::Read))
+    }
+
+    /// When the next part of what is read or written in one go is done: the whole disk is busy with it. Where it did something
+    /// else meanwhile, it has to find the place again, which takes a read.
+    pub(crate) fn go_on(&mut self, now: u64, bytes: u64) -> u64 {
+        let found = if self.in_stream { 0 } else { self.read.sample(&mut self.stream).as_nanos() };
+        let nanos = found + (bytes as f64 / self.throughput * 1e9) as u64;
+        self.in_stream = true;
+        self.busy_nanos += nanos * self.free_at.len() as u64;
+        let begun = self.free_at.iter().copied().max().unwrap_or(0).max(now);
+        self.free_at.fill(begun + nanos);
+        begun + nanos
     }
 
     /// The share of its time that it was busy over the `nanos` since this was last asked. Work is counted when it is asked
@@ -80,6 +103,16 @@ mod tests {
         let ends: Vec<u64> = [0, 0, 1, 30].map(|now| disk.ask(now, Operation::Read)).to_vec();
         assert_eq!(ends, [10, 10, 20, 40]);
         assert!((disk.utilisation(40) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_stream_has_the_whole_disk_and_finds_its_place_again_after_others() {
+        // A byte a nanosecond; a read takes 10.
+        let mut disk = disk(2);
+        assert_eq!(disk.go_on(0, 100), 110);
+        assert_eq!(disk.go_on(110, 100), 210);
+        assert_eq!(disk.ask(150, Operation::Read), 220, "it waits for the part that is under way");
+        assert_eq!(disk.go_on(210, 100), 330);
     }
 
     #[test]

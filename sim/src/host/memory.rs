@@ -70,6 +70,7 @@ impl World {
             Kind::Cache => {
                 self.caches[index].contents.used_bytes() + self.caches[index].contents.transient_bytes()
             }
+            Kind::Job => self.jobs[index].memory_bytes(),
             Kind::Balancer | Kind::Cdn | Kind::Queue => 0,
         }
     }
@@ -81,6 +82,7 @@ impl World {
         match instance.kind {
             Kind::Service => self.services[index].most_memory_bytes(),
             Kind::Store => self.stores[index].contents.max_bytes,
+            Kind::Job => self.jobs[index].most_memory_bytes(),
             Kind::Cache => self.caches[index].contents.settings.memory_bytes,
             _ => self.held_bytes(at),
         }

@@ -152,6 +152,11 @@ impl Processor {
         }
     }
 
+    /// Whether all jobs run at once.
+    pub(crate) fn shares(&self) -> bool {
+        self.order == Order::Sharing
+    }
+
     /// How fast a core is against one of speed 1; the clock has run up to now.
     pub(crate) fn set_speed(&mut self, speed: f64) {
         self.speed = (speed * (1_u64 << SPEED_BITS) as f64).round() as u64;

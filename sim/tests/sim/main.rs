@@ -10,6 +10,7 @@ mod coverage;
 mod degradation;
 mod faults;
 mod hosts;
+mod jobs;
 mod load;
 mod memory;
 mod messages;
