@@ -10,7 +10,7 @@ use scenarios::plan::RequestId;
 use scenarios::scenario::ClassId;
 
 use crate::event::Token;
-use crate::front::{DRAWS, Due};
+use crate::front::{DRAWS, Due, PathKey};
 use crate::world::TIMER_BASE;
 
 /// No slot, no list, no pool.
@@ -250,6 +250,7 @@ impl Call {
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
     id: RequestId,
+    path: PathKey,
     nanos: [u64; DRAWS],
 }
 
@@ -292,7 +293,7 @@ impl Calls {
     #[inline]
     pub(crate) fn keep_drawn(&mut self, slot: u32, due: &Due) {
         self.slots[slot as usize].root = slot;
-        let drawn = Drawn { id: due.planned.id, nanos: due.nanos };
+        let drawn = Drawn { id: due.planned.id, path: due.path, nanos: due.nanos };
         match self.drawn.get_mut(slot as usize) {
             Some(place) => *place = drawn,
             None => self.drawn.resize(slot as usize + 1, drawn),
@@ -306,6 +307,14 @@ impl Calls {
         let drawn =
             self.drawn.get(call.root as usize).filter(|drawn| drawn.id == call.id && call.tries == 0)?;
         drawn.nanos.get(usize::from(step)).copied()
+    }
+
+    /// The key that a call's request drew ahead.
+    #[inline]
+    pub(crate) fn path(&self, slot: u32) -> PathKey {
+        let call = &self.slots[slot as usize];
+        let drawn = self.drawn.get(call.root as usize).filter(|drawn| drawn.id == call.id);
+        drawn.map_or(PathKey::NONE, |drawn| drawn.path)
     }
 
     #[inline]

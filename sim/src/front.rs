@@ -1,4 +1,4 @@
-//! The stage before the events: which requests come due, and the durations that they draw.
+//! The stage before the events: which requests come due, and the keys and durations that they draw.
 //!
 //! All of it is a pure function of the scenario, so it may run ahead on a thread of its own; what it hands over is the
 //! same in either case. Draws beyond the first few of a class, and those of calls that no client's request stands
@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use scenarios::Scenario;
 use scenarios::law::DurationLaw;
-use scenarios::plan::{Draws, Plan, Planned};
-use scenarios::scenario::{Action, ComponentKind};
+use scenarios::plan::{Draws, Plan, Planned, RequestId};
+use scenarios::scenario::{Action, ComponentKind, KeyspaceId, PathPart};
 use scenarios::units::SimTime;
 
-/// How many durations of a request are drawn ahead: with its id they fill a cache line.
+/// How many durations of a request are drawn ahead.
 pub(crate) const DRAWS: usize = 7;
 /// Batches on their way to the events: enough that neither stage waits for the other, few enough to stay in a cache.
 const BATCHES_AHEAD: usize = 3;
@@ -26,10 +26,34 @@ enum Drawn {
     Statement(DurationLaw),
 }
 
-/// A request that comes due, and its first durations in nanoseconds, by the number of the step in its class.
+/// The first key of a request's path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathKey {
+    /// None where the path has no key.
+    pub(crate) keyspace: Option<KeyspaceId>,
+    pub(crate) key: u64,
+}
+
+impl PathKey {
+    /// Of a path without a key.
+    pub(crate) const NONE: Self = Self { keyspace: None, key: 0 };
+
+    /// The request's first key of a keyspace: this one, or drawn now.
+    #[inline]
+    pub(crate) fn first(self, draws: &Draws, id: RequestId, keyspace: KeyspaceId) -> u64 {
+        if self.keyspace == Some(keyspace) {
+            return self.key;
+        }
+        draws.keys(id, keyspace).next().unwrap_or_default()
+    }
+}
+
+/// A request that comes due, its path's first key, and its first durations in nanoseconds, by the number of the step in its
+/// class.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     pub(crate) planned: Planned,
+    pub(crate) path: PathKey,
     pub(crate) nanos: [u64; DRAWS],
 }
 
@@ -46,6 +70,8 @@ struct Planner {
     plan: Arc<Plan>,
     draws: Draws,
     classes: Vec<[Drawn; DRAWS]>,
+    /// The first keyspace in each class's path.
+    paths: Vec<Option<KeyspaceId>>,
     reached: SimTime,
     slice: SimTime,
     total: SimTime,
@@ -73,8 +99,13 @@ impl Planner {
             }
             all
         };
+        let keyspace = |part: &PathPart| match part {
+            PathPart::Key(keyspace) => Some(*keyspace),
+            PathPart::Text(_) => None,
+        };
         Self {
             plan,
+            paths: scenario.requests.iter().map(|r| r.path.parts.iter().find_map(keyspace)).collect(),
             draws: Draws::new(scenario),
             classes: scenario.requests.iter().map(class).collect(),
             reached: SimTime::ZERO,
@@ -99,7 +130,11 @@ impl Planner {
                     Drawn::Statement(law) => self.draws.statement(planned.id, step, law).as_nanos(),
                 };
             }
-            batch.due.push(Due { planned, nanos });
+            let path = self.paths[planned.class.index()].map_or(PathKey::NONE, |keyspace| PathKey {
+                keyspace: Some(keyspace),
+                key: PathKey::NONE.first(&self.draws, planned.id, keyspace),
+            });
+            batch.due.push(Due { planned, path, nanos });
         }
         self.reached = batch.until;
         true

@@ -4,6 +4,8 @@
 //! also say where the search begins, and the number. Most probes are settled without looking at the thing itself; the
 //! caller compares the key where they are not.
 
+use crate::prefetch::prefetch;
+
 /// An index from keys to numbers below 2^32 - 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Ids {
@@ -50,6 +52,12 @@ impl Ids {
             }
             at = (at + 1) & mask;
         }
+    }
+
+    /// Asks for the memory where a key would be.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: u64) {
+        prefetch(&self.slots, (hash(key) >> self.shift) as usize);
     }
 
     /// Adds a number under a key that is not there yet.

@@ -12,7 +12,7 @@
 //! - `simulation`: a run from outside; `supports`: what of a file it implements; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `user`, `balancer`, `cdn`, [`http_cache`], `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
-//! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`: shared parts
+//! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`, `prefetch`: shared parts
 //! - `conservation`: laws that every run is held against; [`trace`]: single requests, followed
 //! - [`mod@replicate`]: runs that differ in their seed
 //! - [`mod@verify`]: the simulator held against closed formulas
@@ -40,6 +40,7 @@ mod leaks;
 mod model;
 mod network;
 mod policy;
+mod prefetch;
 mod program;
 mod queue;
 pub mod replicate;

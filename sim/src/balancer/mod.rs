@@ -132,9 +132,9 @@ impl World {
 
     /// The same for every request of the same path.
     pub(crate) fn path_key(&self, slot: u32) -> u64 {
-        let call = &self.calls[slot];
+        let (call, path) = (&self.calls[slot], self.calls.path(slot));
         let part = |key: u64, keyspace: &KeyspaceId| {
-            let number = self.draws.keys(call.id, *keyspace).next().unwrap_or_default();
+            let number = path.first(&self.draws, call.id, *keyspace);
             key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number
         };
         self.paths[call.class.index()].iter().fold(call.class.index() as u64 + 1, part)

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::expiry::Expiry;
 use super::store::{Kind, ObjectId, Store};
-use super::tags::Tags;
+use super::tags::{Content, Tags};
 
 /// Varnish's `struct object` on a 64-bit machine (`storage_simple.h`, `tbl/obj_attr.h`).
 const OBJECT_BYTES: u64 = 120;
@@ -156,6 +156,7 @@ pub struct Contents {
     counts: Counts,
     /// Scratch.
     evicted: Vec<u32>,
+    carriers: Vec<Content>,
 }
 
 impl Contents {
@@ -172,6 +173,7 @@ impl Contents {
             waiting: BTreeMap::new(),
             counts: Counts::default(),
             evicted: Vec::new(),
+            carriers: Vec::new(),
         }
     }
 
@@ -234,6 +236,12 @@ impl Contents {
     /// The size of an object's body.
     pub fn body_bytes(&self, object: ObjectId) -> u64 {
         u64::from(self.store.get(object.0).bytes).saturating_sub(self.settings.head_bytes)
+    }
+
+    /// Asks for the memory that a lookup of this key will look at first.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: u64) {
+        self.store.prefetch(key);
     }
 
     /// Looks a key up: `HSH_Lookup`. Whoever is told to fetch must end that by one of [`Contents::keep`],
@@ -339,8 +347,9 @@ impl Contents {
         } else {
             self.store.list(id, bytes, now);
         }
+        let content = Content { object: id, number: self.store.get(id).content };
         for tag in answer.tags {
-            self.tags.add(id, *tag);
+            self.tags.add(content, *tag, |c| self.store.get(c.object).content == c.number);
         }
         self.set(id, Kind::Object, now.saturating_add(answer.ttl_nanos), answer.lifetime);
         self.end(id);
@@ -401,9 +410,11 @@ impl Contents {
     pub fn purge(&mut self, tag: u64, soft: bool, now: u64) -> u64 {
         self.expire(now);
         let mut purged = 0;
-        for id in self.tags.objects(tag) {
-            let entry = self.store.get(id);
-            if entry.kind == Kind::Nothing || soft && entry.fresh_until <= now {
+        let mut carriers = std::mem::take(&mut self.carriers);
+        carriers.extend(self.tags.carriers(tag));
+        for Content { object: id, number } in carriers.drain(..) {
+            let entry = *self.store.get(id);
+            if entry.content != number || entry.kind == Kind::Nothing || soft && entry.fresh_until <= now {
                 continue;
             }
             if soft {
@@ -414,6 +425,7 @@ impl Contents {
             }
             purged += 1;
         }
+        self.carriers = carriers;
         self.counts.purged += purged;
         purged
     }
@@ -447,6 +459,10 @@ impl Contents {
     #[cold]
     fn expire_one(&mut self) {
         let Some((end, id)) = self.expiry.pop() else { return };
+        // Those that go next are found in memory by then.
+        let ahead = |places| self.expiry.ahead(places);
+        ahead(8).inspect(|id| self.store.prefetch_entry(*id));
+        ahead(4).inspect(|id| self.store.prefetch_links(*id));
         if self.end_of(id) == Some(end) {
             self.counts.expired += 1;
             self.clear(id);
@@ -473,7 +489,6 @@ impl Contents {
         let fitted = self.store.allocate(head, body, &mut evicted);
         self.counts.evictions += evicted.len() as u64;
         for id in evicted.drain(..) {
-            self.tags.forget(id);
             self.store.remove(id);
         }
         self.evicted = evicted;
@@ -483,8 +498,9 @@ impl Contents {
     /// Takes an entry's content away, if it has any.
     fn clear(&mut self, id: u32) {
         if self.store.get(id).kind != Kind::Nothing {
-            self.tags.forget(id);
             self.store.empty(id);
+            let content = &mut self.store.get_mut(id).content;
+            *content = content.wrapping_add(1);
         }
     }
 

@@ -13,6 +13,7 @@ use scenarios::scenario::{ClassId, HttpCache, Purge};
 
 use crate::call::{CHECK, Call, NOBODY, Phase};
 use crate::connect::Target;
+use crate::front::{Due, PathKey};
 use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
 use crate::world::{Timer, World};
@@ -162,7 +163,23 @@ impl World {
             _ => call.id,
         };
         let rule = &self.cache_rules[call.class.index()];
-        rule.key(call.class, call.id, asker, cache.normalise, self.seed, &self.draws)
+        let path = self.calls.path(slot);
+        rule.key(call.class, call.id, path, asker, cache.normalise, self.seed, &self.draws)
+    }
+
+    /// Asks for the memory that a request which is about to come due will be looked up in, where there are so few caches
+    /// that it may be any of them.
+    #[inline]
+    pub(crate) fn foresee(&self, due: &Due) {
+        const FEW: usize = 4;
+        let rule = &self.cache_rules[due.planned.class.index()];
+        if self.caches.len() <= FEW && rule.what != Use::Pass {
+            let (class, id) = (due.planned.class, due.planned.id);
+            for cache in &self.caches {
+                let key = rule.key(class, id, due.path, id, cache.normalise, self.seed, &self.draws);
+                cache.contents.prefetch(key);
+            }
+        }
     }
 
     fn look_up(&mut self, slot: u32) {
@@ -273,7 +290,8 @@ impl World {
             if rule.what == Use::Pass {
                 continue;
             }
-            let key = rule.key(part_class, id, asker, cache.normalise, self.seed, &self.draws);
+            let path = PathKey::NONE;
+            let key = rule.key(part_class, id, path, asker, cache.normalise, self.seed, &self.draws);
             let (object, stage) = match cache.contents.lookup(key, now) {
                 Lookup::Hit(_) | Lookup::Stale { refresh: false, .. } => continue,
                 Lookup::Stale { object, refresh: true } => {
@@ -351,7 +369,7 @@ impl World {
             Use::Keep(ttl_nanos) => {
                 let key = cache.contents.key(object);
                 self.scratch.clear();
-                self.scratch.extend(rule.tags(&self.draws, id));
+                self.scratch.extend(rule.tags(&self.draws, id, self.calls.path(slot)));
                 let body_bytes = rule.body_bytes(key, &self.draws);
                 let answer =
                     Stocked { ttl_nanos, lifetime: class.index() as u16, body_bytes, tags: &self.scratch };
@@ -415,7 +433,8 @@ impl World {
     pub(crate) fn start_purge(&mut self, slot: u32, rule: u16, draw: u16) {
         let id = self.calls[slot].id;
         let PurgeRule { tags, delay, .. } = &self.purge_rules[usize::from(rule)];
-        let tags: Vec<u64> = tags.iter().map(|tag| tag.name(&self.draws, id)).collect();
+        let path = self.calls.path(slot);
+        let tags: Vec<u64> = tags.iter().map(|tag| tag.name(&self.draws, id, path)).collect();
         if tags.is_empty() {
             return;
         }

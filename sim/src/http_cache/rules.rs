@@ -8,6 +8,7 @@ use scenarios::scenario::{ClassId, HttpCache, KeyspaceId, Method, PathPart, Requ
 use scenarios::units::Seed;
 
 use super::contents::Lifetime;
+use crate::front::PathKey;
 
 /// What is done with a class's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,16 +73,12 @@ impl TagRule {
     }
 
     /// Its name for the keys of a request.
-    pub(crate) fn name(&self, draws: &Draws, id: RequestId) -> u64 {
+    pub(crate) fn name(&self, draws: &Draws, id: RequestId, path: PathKey) -> u64 {
         self.0.iter().fold(0, |name, part| match part {
             TagPart::Text(text) => mix(name, *text),
-            TagPart::Key(keyspace) => mix(name, first_key(draws, id, *keyspace)),
+            TagPart::Key(keyspace) => mix(name, path.first(draws, id, *keyspace)),
         })
     }
-}
-
-fn first_key(draws: &Draws, id: RequestId, keyspace: KeyspaceId) -> u64 {
-    draws.keys(id, keyspace).next().unwrap_or_default()
 }
 
 impl ClassRule {
@@ -116,6 +113,7 @@ impl ClassRule {
         &self,
         class: ClassId,
         id: RequestId,
+        path: PathKey,
         asker: RequestId,
         normalise: bool,
         seed: Seed,
@@ -123,7 +121,7 @@ impl ClassRule {
     ) -> u64 {
         let mut key = mix(0, class.index() as u64);
         for keyspace in &self.keys {
-            key = mix(key, first_key(draws, id, *keyspace));
+            key = mix(key, path.first(draws, id, *keyspace));
         }
         for dimension in &self.vary {
             let raw = Stream::new(seed, dimension.purpose, asker.0).below(dimension.raw);
@@ -137,8 +135,13 @@ impl ClassRule {
         draws.response_size(RequestId(key), &self.response)
     }
 
-    pub(crate) fn tags<'a>(&'a self, draws: &'a Draws, id: RequestId) -> impl Iterator<Item = u64> + 'a {
-        self.tags.iter().map(move |tag| tag.name(draws, id))
+    pub(crate) fn tags<'a>(
+        &'a self,
+        draws: &'a Draws,
+        id: RequestId,
+        path: PathKey,
+    ) -> impl Iterator<Item = u64> + 'a {
+        self.tags.iter().map(move |tag| tag.name(draws, id, path))
     }
 }
 

@@ -10,6 +10,7 @@
 
 use super::contents::Settings;
 use crate::ids::Ids;
+use crate::prefetch::prefetch;
 
 pub(crate) const NONE: u32 = u32::MAX;
 /// A step of [`Object::moved`]: 2^24 ns, 17 ms, so that 32 bits last two years.
@@ -34,7 +35,7 @@ pub(crate) enum Kind {
     HitForPass,
 }
 
-/// An entry: 40 bytes.
+/// An entry: 48 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object {
     pub(crate) key: u64,
@@ -47,6 +48,8 @@ pub(crate) struct Object {
     pub(crate) bytes: u32,
     /// When it was last moved, in ticks.
     moved: u32,
+    /// Which of the contents that its place has had, one after the other, is there.
+    pub(crate) content: u32,
     /// Its grace and keep: the number of a lifetime.
     pub(crate) lifetime: u16,
     /// Fetches under way.
@@ -101,6 +104,27 @@ impl Store {
         self.ids.find(key, |id| self.objects[id as usize].key == key)
     }
 
+    /// Asks for the memory that tells whether a key is there.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: u64) {
+        self.ids.prefetch(key);
+    }
+
+    /// Asks for the memory of an entry that is about to go.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, id: u32) {
+        prefetch(&self.objects, id as usize);
+    }
+
+    /// Asks for what else is touched when an entry goes whose own memory is at hand.
+    #[inline]
+    pub(crate) fn prefetch_links(&self, id: u32) {
+        let Object { key, older, newer, .. } = self.objects[id as usize];
+        self.ids.prefetch(key);
+        prefetch(&self.objects, older as usize);
+        prefetch(&self.objects, newer as usize);
+    }
+
     #[inline]
     pub(crate) fn get(&self, id: u32) -> &Object {
         &self.objects[id as usize]
@@ -113,13 +137,14 @@ impl Store {
 
     /// An entry for a key that has none, without content.
     pub(crate) fn add(&mut self, key: u64) -> u32 {
-        let object = Object {
+        let mut object = Object {
             key,
             fresh_until: 0,
             older: NONE,
             newer: NONE,
             bytes: 0,
             moved: 0,
+            content: 0,
             lifetime: 0,
             fetches: 0,
             kind: Kind::Nothing,
@@ -127,7 +152,9 @@ impl Store {
         };
         let id = match self.free.pop() {
             Some(id) => {
-                self.objects[id as usize] = object;
+                let place = &mut self.objects[id as usize];
+                object.content = place.content;
+                *place = object;
                 id
             }
             None => {
@@ -157,8 +184,10 @@ impl Store {
         let key = self.objects[id as usize].key;
         self.ids.remove(key, id);
         // Of what comes later, no entry is told from this one by its end.
-        self.objects[id as usize].fresh_until = 0;
-        self.objects[id as usize].kind = Kind::Nothing;
+        let object = &mut self.objects[id as usize];
+        object.fresh_until = 0;
+        object.kind = Kind::Nothing;
+        object.content = object.content.wrapping_add(1);
         self.free.push(id);
     }
 

@@ -347,7 +347,7 @@ pub(crate) fn binomial(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
     if f64::from(trials) * chance < 3.0 {
         // By inversion, from zero upward (Devroye, "Non-Uniform Random Variate Generation", X.4.3).
         let odds = chance / (1.0 - chance);
-        let mut mass = (f64::from(trials) * (-chance).ln_1p()).exp();
+        let mut mass = (1.0 - chance).powi(trials as i32);
         let (mut left, mut successes) = (stream.unit() - mass, 0);
         while left >= 0.0 && successes < trials {
             mass *= odds * f64::from(trials - successes) / f64::from(successes + 1);
