@@ -18,8 +18,8 @@ use crate::world::{Counts, World};
 const GRACE: SimTime = SimTime::from_secs(1);
 /// How many requests are planned at once, and simulated between two looks at the outside.
 const REQUESTS_PER_SLICE: f64 = 4_096.0;
-/// So many requests before one comes due, the memory that it will need is asked for.
-const FORESIGHT: usize = 6;
+/// So many requests before one comes due, the memory that it will need is asked for, in two steps.
+const FORESIGHT: usize = 4;
 /// Below this many requests a second thread costs more than it saves.
 const REQUESTS_WORTH_A_THREAD: f64 = 50_000.0;
 
@@ -150,8 +150,11 @@ impl Simulation {
     pub fn advance(&mut self) -> bool {
         if let Some(batch) = self.front.next() {
             for (i, due) in batch.due.iter().enumerate() {
+                if let Some(ahead) = batch.due.get(i + 2 * FORESIGHT) {
+                    self.world.foresee(ahead, false);
+                }
                 if let Some(ahead) = batch.due.get(i + FORESIGHT) {
-                    self.world.foresee(ahead);
+                    self.world.foresee(ahead, true);
                 }
                 self.events_until(due.planned.due.as_nanos());
                 self.world.come_due(due);

@@ -20,6 +20,10 @@ pub struct Tally<B> {
     pub failed_response: B,
     /// From sent to done, of all requests that were sent.
     pub service: B,
+    /// From due to done, of good answers to requests that were sent when they were due, until [`Tally::settle`] counts them
+    /// both as response and as service.
+    pub(crate) direct: B,
+    pub(crate) direct_sum_nanos: u64,
     /// The sum of all response times counted, in nanoseconds.
     pub response_sum_nanos: u64,
     /// The sum of all service times counted, in nanoseconds.
@@ -44,6 +48,16 @@ impl<B> Tally<B> {
 }
 
 impl<C: Counter, const BITS: u32> Tally<Buckets<C, BITS>> {
+    /// Counts what was answered directly where it belongs.
+    pub(crate) fn settle(&mut self) {
+        let direct = std::mem::take(&mut self.direct);
+        let sum = std::mem::take(&mut self.direct_sum_nanos);
+        self.response.merge(&direct);
+        self.service.merge(&direct);
+        self.response_sum_nanos = self.response_sum_nanos.saturating_add(sum);
+        self.service_sum_nanos = self.service_sum_nanos.saturating_add(sum);
+    }
+
     /// Adds what another tally counted.
     pub fn merge(&mut self, other: &Self) {
         self.sent += other.sent;
@@ -54,6 +68,8 @@ impl<C: Counter, const BITS: u32> Tally<Buckets<C, BITS>> {
         self.response.merge(&other.response);
         self.failed_response.merge(&other.failed_response);
         self.service.merge(&other.service);
+        self.direct.merge(&other.direct);
+        self.direct_sum_nanos = self.direct_sum_nanos.saturating_add(other.direct_sum_nanos);
         self.response_sum_nanos = self.response_sum_nanos.saturating_add(other.response_sum_nanos);
         self.service_sum_nanos = self.service_sum_nanos.saturating_add(other.service_sum_nanos);
     }
@@ -192,6 +208,12 @@ impl Tallies {
             answered: vec![0; intervals],
             latest: SimTime::ZERO,
         }
+    }
+
+    /// Counts what was answered directly where it belongs, before anybody reads.
+    pub(crate) fn settle(&mut self) {
+        self.cells.iter_mut().flatten().for_each(|cell| cell.settle());
+        self.windows.iter_mut().flatten().for_each(|window| window.settle());
     }
 
     /// Adds what another part of the same run counted.

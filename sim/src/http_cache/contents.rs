@@ -238,10 +238,10 @@ impl Contents {
         u64::from(self.store.get(object.0).bytes).saturating_sub(self.settings.head_bytes)
     }
 
-    /// Asks for the memory that a lookup of this key will look at first.
+    /// Asks for the memory that a lookup of this key will look at first; `soon`, for what it will look at then.
     #[inline]
-    pub(crate) fn prefetch(&self, key: u64) {
-        self.store.prefetch(key);
+    pub(crate) fn prefetch(&self, key: u64, soon: bool) {
+        if soon { self.store.prefetch_found(key) } else { self.store.prefetch(key) }
     }
 
     /// Looks a key up: `HSH_Lookup`. Whoever is told to fetch must end that by one of [`Contents::keep`],

@@ -170,14 +170,14 @@ impl World {
     /// Asks for the memory that a request which is about to come due will be looked up in, where there are so few caches
     /// that it may be any of them.
     #[inline]
-    pub(crate) fn foresee(&self, due: &Due) {
+    pub(crate) fn foresee(&self, due: &Due, soon: bool) {
         const FEW: usize = 4;
         let rule = &self.cache_rules[due.planned.class.index()];
         if self.caches.len() <= FEW && rule.what != Use::Pass {
             let (class, id) = (due.planned.class, due.planned.id);
             for cache in &self.caches {
                 let key = rule.key(class, id, due.path, id, cache.normalise, self.seed, &self.draws);
-                cache.contents.prefetch(key);
+                cache.contents.prefetch(key, soon);
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Which objects carry which tag, for purges by tag.
 //!
 //! Varnish's vmod `xkey` (varnish-modules, `vmod_xkey.c`) has a tree of tags, each with the list of its objects, each of
-//! which knows its tags; a purge walks the list. Here tags are chains behind a table of hashes, and an object that goes does
-//! not take its pairs along: they name the content that carried the tag, and an object's next content is another. Pairs of
-//! what is gone are swept out when they are more than the others, so that what is kept and never purged, which is nearly
-//! everything, costs one write at a random place and none when it goes. A pair of object and tag takes 24 bytes.
+//! which knows its tags; a purge walks the list. Here tags are chains behind a table of hashes, made at the first purge, and
+//! an object that goes does not take its pairs along: they name the content that carried the tag, and an object's next
+//! content is another. Pairs of what is gone are swept out when they are more than the others, so that what is kept and never
+//! purged, which is nearly everything, costs little. A pair of object and tag takes 24 bytes.
 
 const NONE: u32 = u32::MAX;
 /// Below this many pairs, those of what is gone are not worth looking for.
@@ -32,7 +32,7 @@ struct Pair {
 pub(crate) struct Tags {
     /// In the order in which they came.
     pairs: Vec<Pair>,
-    /// The first pair of each chain; a power of two.
+    /// The first pair of each chain; a power of two, or none as long as nobody has asked.
     chains: Vec<u32>,
     /// With so many pairs they are swept.
     sweep_at: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Tags {
 
 impl Tags {
     pub(crate) fn new() -> Self {
-        Self { pairs: Vec::new(), chains: vec![NONE; SMALL], sweep_at: SMALL }
+        Self { pairs: Vec::new(), chains: Vec::new(), sweep_at: SMALL }
     }
 
     /// Tags are well mixed numbers already, but for those of tests.
@@ -53,9 +53,21 @@ impl Tags {
         if self.pairs.len() >= self.sweep_at {
             self.sweep(is_there);
         }
-        let chain = self.chain(tag);
-        let next = std::mem::replace(&mut self.chains[chain], self.pairs.len() as u32);
-        self.pairs.push(Pair { tag, content, next });
+        self.pairs.push(Pair { tag, content, next: NONE });
+        if !self.chains.is_empty() {
+            self.chain_up(self.pairs.len() - 1);
+        }
+    }
+
+    fn chain_up(&mut self, at: usize) {
+        let chain = self.chain(self.pairs[at].tag);
+        self.pairs[at].next = std::mem::replace(&mut self.chains[chain], at as u32);
+    }
+
+    fn make_chains(&mut self) {
+        self.chains.clear();
+        self.chains.resize(self.sweep_at.next_power_of_two(), NONE);
+        (0..self.pairs.len()).for_each(|at| self.chain_up(at));
     }
 
     /// Throws out the pairs of what is gone.
@@ -63,16 +75,20 @@ impl Tags {
     fn sweep(&mut self, is_there: impl Fn(Content) -> bool) {
         self.pairs.retain(|pair| is_there(pair.content));
         self.sweep_at = SMALL.max(2 * self.pairs.len());
-        self.chains.clear();
-        self.chains.resize(self.sweep_at.next_power_of_two(), NONE);
-        for at in 0..self.pairs.len() {
-            let chain = self.chain(self.pairs[at].tag);
-            self.pairs[at].next = std::mem::replace(&mut self.chains[chain], at as u32);
+        if !self.chains.is_empty() {
+            self.make_chains();
         }
     }
 
     /// The contents that carry a tag, the newest first, with those that are gone.
-    pub(crate) fn carriers(&self, tag: u64) -> impl Iterator<Item = Content> + '_ {
+    pub(crate) fn carriers(&mut self, tag: u64) -> impl Iterator<Item = Content> + '_ {
+        if self.chains.is_empty() {
+            self.make_chains();
+        }
+        self.carriers_in_chains(tag)
+    }
+
+    fn carriers_in_chains(&self, tag: u64) -> impl Iterator<Item = Content> + '_ {
         let pair = |at: u32| (at != NONE).then(|| &self.pairs[at as usize]);
         let chain = std::iter::successors(pair(self.chains[self.chain(tag)]), move |p| pair(p.next));
         chain.filter(move |pair| pair.tag == tag).map(|pair| pair.content)

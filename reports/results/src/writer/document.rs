@@ -392,6 +392,7 @@ fn fill<C: Counter, const BITS: u32>(
                 service: Buckets::decode(&d.service_time)?,
                 response_sum_nanos: d.response_time_sum_ns,
                 service_sum_nanos: d.service_time_sum_ns,
+                ..Tally::default()
             }));
     }
     Ok(())
