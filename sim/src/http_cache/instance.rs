@@ -175,10 +175,9 @@ impl World {
         let rule = &self.cache_rules[due.planned.class.index()];
         if self.caches.len() <= FEW && rule.what != Use::Pass {
             let (class, id) = (due.planned.class, due.planned.id);
-            for cache in &self.caches {
-                let key = rule.key(class, id, due.path, id, cache.normalise, self.seed, &self.draws);
-                cache.contents.prefetch(key, soon);
-            }
+            let Some(first) = self.caches.first() else { return };
+            let key = rule.key(class, id, due.path, id, first.normalise, self.seed, &self.draws);
+            self.caches.iter().for_each(|cache| cache.contents.prefetch(key, soon));
         }
     }
 
