@@ -89,6 +89,12 @@ impl EventQueue {
         u128::from(at) << 64 | u128::from(self.sequence << SLOT_BITS | u64::from(slot))
     }
 
+    /// Takes the next event unless it is after a moment: its time and its token.
+    #[inline]
+    pub fn pop_until(&mut self, moment: u64) -> Option<(u64, Token)> {
+        (self.next_time() <= moment).then(|| self.pop()).flatten()
+    }
+
     /// When the next event is; never, if there is none.
     #[inline]
     pub fn next_time(&mut self) -> u64 {

@@ -121,7 +121,14 @@ impl Guards {
         (used || counts != GuardCounts::default()).then_some(counts)
     }
 
+    /// Whether a gate has let somebody in at this instant.
+    #[inline]
+    pub(crate) fn lets_in(&self) -> bool {
+        !self.let_in.is_empty()
+    }
+
     /// A call is gone.
+    #[inline]
     pub(crate) fn forget(&mut self, slot: u32) {
         if !self.hedged.is_empty() {
             self.hedged.remove(&slot);

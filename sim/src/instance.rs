@@ -100,7 +100,12 @@ impl Instance {
     /// How long work takes that is drawn as so many nanoseconds.
     #[inline]
     pub(crate) fn slowed(&self, nanos: u64) -> u64 {
-        if self.slow == 1.0 { nanos } else { (nanos as f64 * self.slow) as u64 }
+        if self.slow == 1.0 { nanos } else { self.drawn_out(nanos) }
+    }
+
+    #[cold]
+    fn drawn_out(&self, nanos: u64) -> u64 {
+        (nanos as f64 * self.slow) as u64
     }
 
     pub(crate) fn note_up(&mut self, now: u64) {

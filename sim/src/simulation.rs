@@ -168,8 +168,9 @@ impl Simulation {
             let until = self.total;
             self.events_until(until.as_nanos());
             let end = self.end.as_nanos();
-            while self.world.in_flight > 0 && self.world.events.next_time() <= end {
-                let Some((at, token)) = self.world.events.pop() else { break };
+            while self.world.in_flight > 0
+                && let Some((at, token)) = self.world.events.pop_until(end)
+            {
                 self.world.handle(at, token);
             }
             if self.world.in_flight > 0 {
@@ -190,8 +191,7 @@ impl Simulation {
     /// Handles all events up to and including a moment.
     #[inline]
     fn events_until(&mut self, moment: u64) {
-        while self.world.events.next_time() <= moment {
-            let Some((at, token)) = self.world.events.pop() else { break };
+        while let Some((at, token)) = self.world.events.pop_until(moment) {
             self.world.handle(at, token);
         }
     }

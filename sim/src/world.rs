@@ -232,6 +232,13 @@ impl World {
     /// Lets everything that got ready go on.
     #[inline]
     pub(crate) fn drain(&mut self) {
+        // Mostly nothing did.
+        if !self.ready.is_empty() || self.guards.lets_in() {
+            self.drain_all();
+        }
+    }
+
+    fn drain_all(&mut self) {
         loop {
             while let Some(slot) = self.ready.pop_front() {
                 match self.calls[slot].phase {
@@ -337,8 +344,13 @@ impl World {
         call.phase = phase;
     }
 
-    /// Has a request wait for a component's delay, if there is one.
+    /// Whether nothing is on its way for any time where a component adds this delay.
     #[inline]
+    pub(crate) fn is_instant(&self, delay: &Delay) -> bool {
+        !self.network.active && matches!(delay, Delay::None)
+    }
+
+    /// Has a request wait for a component's delay, if there is one.
     pub(crate) fn delay(&mut self, slot: u32, delay: Delay, phase: Phase) -> bool {
         if self.network.active
             && let Some(nanos) = self.way_there(slot, phase)

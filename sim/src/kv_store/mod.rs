@@ -156,7 +156,10 @@ impl World {
             return Flow::Failed;
         }
         let latency = instance.latency;
-        if self.delay(slot, latency, Phase::ToStore) { Flow::Suspended } else { self.arrive_at_store(slot) }
+        if !self.is_instant(&latency) && self.delay(slot, latency, Phase::ToStore) {
+            return Flow::Suspended;
+        }
+        self.arrive_at_store(slot)
     }
 
     #[inline]
