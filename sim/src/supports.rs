@@ -76,7 +76,7 @@ const SQL_STORE: &[&str] = &[
 ];
 
 const KEYSPACES: &[&str] = &[
-    "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
+    "keyspaces.*.{in, keys, persistent, ttl, popularity, churn, value, prefill}",
     "keyspaces.*.ttl.{base, jitter}",
 ];
 
@@ -193,6 +193,9 @@ const ALL: &[&[&str]] = &[
     CALIBRATION,
 ];
 
+/// The most keys of a keyspace that churns and of which some are followed: blocks are numbered in 32 bits.
+const MOST_CHURNING_KEYS: u64 = 8_000_000_000;
+
 /// The most pairs of a balancer's instance and a server: far below what the event list can name.
 const MOST_PAIRS: u64 = 1_000_000;
 
@@ -200,6 +203,24 @@ const MOST_PAIRS: u64 = 1_000_000;
 pub(crate) fn check(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut problems = scenario.refuse_unless_supported("sim", &ALL.concat());
     let mut refuse = |place: &str, hint: &str| problems.push(scenario.unsupported(place, "sim", hint));
+    for id in scenario.component_ids() {
+        let ComponentKind::KvStore(store) = &scenario.component(id).kind else { continue };
+        let own = || scenario.keyspaces.iter().filter(|k| k.store == id);
+        if scenario.run.sampling.one_in(own()) == 1 {
+            continue;
+        }
+        for keyspace in own().filter(|k| k.churn.is_some() && !k.persistent) {
+            let at = format!("keyspaces.{}.churn", keyspace.name);
+            if store.shards.is_some() {
+                refuse(&at, "in a store with shards every key must be followed: sampling = \"exact\"");
+            } else if keyspace.keys > MOST_CHURNING_KEYS {
+                refuse(
+                    &at,
+                    "the simulator follows a share of at most 8,000,000,000 keys whose popularity churns",
+                );
+            }
+        }
+    }
     let instances: u64 = scenario.component_ids().map(|id| u64::from(scenario.instances(id))).sum();
     let jobs: u64 = scenario.jobs.iter().map(|job| u64::from(scenario.host(job.host).count)).sum();
     let machines: u64 = scenario.hosts.iter().map(|h| u64::from(h.count)).sum();

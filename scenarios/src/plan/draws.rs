@@ -1,7 +1,9 @@
 //! What a single request draws: keys, sizes, durations. Each comes from (seed, purpose, request id), never from the
 //! order of events, so two configurations and two worlds see the same randomness.
 
+use super::churn::{Churn, Moment};
 use super::replay::Replay;
+use super::source::Source;
 use super::zipf::Zipf;
 use super::{RequestId, TrafficId};
 use crate::law::DurationLaw;
@@ -19,6 +21,27 @@ pub struct Draws {
     keyspaces: Vec<Keys>,
     /// Recorded keys, by the number of their traffic.
     replays: Vec<(TrafficId, Replay)>,
+    /// When requests are due, by the number of their traffic; empty where no popularity churns.
+    clocks: Vec<Clock>,
+}
+
+/// When the requests of a traffic are due, by their names.
+#[derive(Clone, Debug)]
+enum Clock {
+    Arrivals(Box<Source>),
+    Replay(Replay),
+    /// Their names do not say.
+    Unknown,
+}
+
+impl Clock {
+    fn new(id: TrafficId, traffic: &Traffic) -> Self {
+        match &traffic.executor {
+            Executor::Requests | Executor::Sessions(_) => Self::Arrivals(Box::new(Source::new(id, traffic))),
+            Executor::Replay(settings) => Self::Replay(Replay::new(id, settings)),
+            Executor::Users(_) => Self::Unknown,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -26,6 +49,7 @@ struct Keys {
     keys: u64,
     zipf: Option<Zipf>,
     purpose: Purpose,
+    churn: Option<Box<Churn>>,
 }
 
 const KEYS: Purpose = Purpose::named("keys");
@@ -48,7 +72,12 @@ impl Draws {
                 Popularity::Zipf { exponent } => Some(Zipf::new(k.keys, exponent)),
             },
             purpose: KEYS.of(i as u64),
+            churn: k
+                .churn
+                .map(|churn| Box::new(Churn::new(churn, k.keys, i as u64, &scenario.run, scenario.run.seed))),
         };
+        let churns = scenario.keyspaces.iter().any(|k| k.churn.is_some());
+        let clock = |(i, traffic): (usize, &Traffic)| Clock::new(TrafficId(i as u16), traffic);
         let replay = |(i, traffic): (usize, &Traffic)| match &traffic.executor {
             Executor::Replay(settings) => {
                 let id = TrafficId(i as u16);
@@ -60,7 +89,25 @@ impl Draws {
             seed: scenario.run.seed,
             keyspaces: scenario.keyspaces.iter().enumerate().map(keys).collect(),
             replays: scenario.traffic.iter().enumerate().filter_map(replay).collect(),
+            clocks: match churns {
+                true => scenario.traffic.iter().enumerate().map(clock).collect(),
+                false => Vec::new(),
+            },
         }
+    }
+
+    /// When a request is due, in nanoseconds of the timeline and to the slice of its plan.
+    fn start_of(&self, id: RequestId) -> i64 {
+        match self.clocks.get(id.traffic().index()) {
+            Some(Clock::Arrivals(source)) => source.start_of(id),
+            Some(Clock::Replay(replay)) => replay.start_of(id),
+            _ => 0,
+        }
+    }
+
+    /// The churn of a keyspace's popularity, where it churns.
+    pub fn churn(&self, keyspace: KeyspaceId) -> Option<&Churn> {
+        self.keyspaces[keyspace.index()].churn.as_deref()
     }
 
     /// The first key of a replayed request, where its file gives one.
@@ -78,7 +125,14 @@ impl Draws {
         let keys = &self.keyspaces[keyspace.index()];
         let recorded =
             if self.replays.is_empty() { None } else { self.recorded(id).filter(|key| *key < keys.keys) };
-        RequestKeys { stream: Stream::new(self.seed, keys.purpose, id.0), keys, recorded }
+        let moment = keys.churn.as_ref().map(|churn| churn.at(self.start_of(id)));
+        RequestKeys { stream: Stream::new(self.seed, keys.purpose, id.0), keys, moment, recorded }
+    }
+
+    /// As [`Draws::keys`], by their ranks: the same numbers where popularity does not churn. A recorded key counts as a rank.
+    #[inline]
+    pub fn ranks(&self, id: RequestId, keyspace: KeyspaceId) -> RequestKeys<'_> {
+        RequestKeys { moment: None, ..self.keys(id, keyspace) }
     }
 
     /// The duration of the request's step number `step` (counted from zero in its class).
@@ -139,6 +193,7 @@ impl Draws {
 pub struct RequestKeys<'a> {
     stream: Stream,
     keys: &'a Keys,
+    moment: Option<Moment>,
     /// Comes before what is drawn.
     recorded: Option<u64>,
 }
@@ -151,9 +206,10 @@ impl Iterator for RequestKeys<'_> {
         if let Some(key) = self.recorded.take() {
             return Some(key);
         }
-        Some(match &self.keys.zipf {
+        let rank = match &self.keys.zipf {
             Some(zipf) => zipf.sample(&mut self.stream),
             None => self.stream.below(self.keys.keys),
-        })
+        };
+        Some(self.moment.map_or(rank, |moment| moment.key(rank)))
     }
 }

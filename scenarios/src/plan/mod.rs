@@ -8,6 +8,7 @@
 //! Where answers decide when the next request is due, in closed loops ([`Users`]) and in sessions ([`Sessions`]), the plan
 //! says what each user does, and the world when: such requests are not among the [`Segment`]'s, but for a session's first.
 
+pub mod churn;
 mod draws;
 mod replay;
 mod segment;

@@ -35,6 +35,11 @@ impl Replay {
         self.trace.key(row(id))
     }
 
+    /// When a request is due, in nanoseconds of the timeline.
+    pub(super) fn start_of(&self, id: RequestId) -> i64 {
+        self.trace.nanos(row(id)).unwrap_or(0)
+    }
+
     /// The rows of a segment from a nanosecond of the timeline on.
     pub(super) fn rows(&self, from: i64, segment: (u32, u32)) -> Rows<'_> {
         Rows { replay: self, segment, next: self.trace.first_at(from) }

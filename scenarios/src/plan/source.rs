@@ -74,6 +74,14 @@ impl Source {
         class(&self.mix, seed, id)
     }
 
+    /// Where the slice starts in which a request was drawn, in nanoseconds of the timeline; in sessions, their first one.
+    #[inline]
+    pub(super) fn start_of(&self, id: RequestId) -> i64 {
+        let cell = (id.0 & ((1 << 58) - 1)) >> self.step_bits;
+        let bias = 1_i64 << (SLICE_BITS - self.step_bits - 1);
+        ((cell >> 22) as i64 - bias) * self.slice_nanos
+    }
+
     /// The slice that a nanosecond of the timeline lies in, not yet filled; the next one to fill is it.
     pub(super) fn seek(&self, seed: Seed, at: i64, segment: (u32, u32)) -> Slice {
         let mut slice = Slice { number: at.div_euclid(self.slice_nanos) - 1, ..Slice::default() };

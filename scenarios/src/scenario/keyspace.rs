@@ -22,6 +22,8 @@ pub struct Keyspace {
     pub ttl: Option<Ttl>,
     /// How requests choose among the keys.
     pub popularity: Popularity,
+    /// How fast keys change their ranks in popularity; none where they never do.
+    pub churn: Option<Churn>,
     /// The size of a value; a key's value has the same size in every run of the seed.
     pub value: SizeLaw,
     /// How many of the most popular keys of a cache keyspace are in the store before the run starts. Their remaining
@@ -37,6 +39,24 @@ pub struct Ttl {
     pub base: SimTime,
     /// Half the width as a share of the base.
     pub jitter: Ratio,
+}
+
+/// How fast popularity churns: the share of the ranks, popular and unpopular alike, that get another key in a period. See
+/// [`crate::plan::churn`] for which.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Churn {
+    /// The share.
+    pub share: Ratio,
+    /// In so many seconds.
+    pub period: f64,
+}
+
+impl Churn {
+    /// In how many seconds every rank gets another key once.
+    pub fn turn_seconds(&self) -> f64 {
+        self.period / self.share.get()
+    }
 }
 
 /// How requests choose among a keyspace's keys.

@@ -34,7 +34,7 @@ pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
 pub use http_cache::{CacheRule, Esi, HttpCache, Purge, Tag, Vary};
 pub use job::Job;
-pub use keyspace::{Keyspace, Popularity, Ttl};
+pub use keyspace::{Churn, Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore, ShardBy, Snapshot};
 pub use network::{Link, Network, Place};
 pub use policy::{

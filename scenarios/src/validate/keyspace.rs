@@ -4,8 +4,9 @@ use super::Validator;
 use crate::law::Law;
 use crate::memory;
 use crate::rng::{Purpose, Stream};
-use crate::scenario::{Component, ComponentId, ComponentKind, Keyspace, Ttl};
+use crate::scenario::{Churn, Component, ComponentId, ComponentKind, Keyspace, Ttl};
 use crate::units::{Ratio, Seed, SimTime};
+use crate::wire;
 use crate::wire::decode::Count;
 
 impl Validator<'_> {
@@ -59,11 +60,28 @@ impl Validator<'_> {
                 persistent: file.persistent,
                 ttl,
                 popularity: file.popularity,
+                churn: self.churn(&at, file),
                 value: file.value.unwrap_or(crate::law::SizeLaw::from_bytes(Law::Constant(1.0))),
                 prefill: file.prefill.0,
             });
         }
         keyspaces
+    }
+}
+
+impl Validator<'_> {
+    /// Which keys are popular depends on when a request is due, which nobody knows beforehand in a closed loop.
+    fn churn(&mut self, at: &str, file: &wire::Keyspace) -> Option<Churn> {
+        let churn = file.churn?;
+        let traffic = self.file.traffic.iter().flat_map(|t| &t.0);
+        let closed = traffic.filter(|(_, t)| t.is_closed_loop()).map(|(name, _)| name.clone()).next();
+        if let Some(name) = closed {
+            let expected = format!("no churn beside a closed loop (traffic.{name})");
+            let hint =
+                "give the traffic a rate: its requests are then due at times that are known".to_owned();
+            self.problem(&format!("{at}.churn"), expected, Some(hint));
+        }
+        Some(churn)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Populations of keys, as written.
 
 use crate::law::SizeLaw;
-use crate::scenario::Popularity;
+use crate::scenario::{Churn, Popularity};
 use crate::units::{Ratio, SimTime};
 
 use super::prelude::*;
@@ -19,6 +19,9 @@ table! {
         optional ttl: Ttl,
         /// How requests choose among the keys: `uniform` or `zipf(0.9)`.
         default popularity: Popularity = Popularity::Uniform,
+        /// Which share of the popular keys others replace in a period, so that new ones become popular and old ones fade:
+        /// `2%/day`. Key number 0 is then the most popular at the timeline's zero.
+        optional churn: Churn,
         /// The size of a value.
         required value: SizeLaw,
         /// How many of the most popular keys are in the store before the run starts.

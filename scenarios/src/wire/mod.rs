@@ -53,7 +53,7 @@ use decode::{Count, Keyed};
 use prelude::*;
 
 use crate::law::{DurationLaw, SizeLaw};
-use crate::scenario::{Popularity, Sampling};
+use crate::scenario::{Churn, Popularity, Sampling};
 use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime, TrafficPrice};
 
 /// Counts of things of which there must be one: machines, workers, connections.
@@ -125,6 +125,7 @@ quantities! {
     Price: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/month\s*$", "120 USD/month";
     Sampling: r"^\s*(auto|exact|1/[0-9]+)\s*$", "1/64";
     TrafficPrice: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/GB\s*$", "0.085 USD/GB";
+    Churn: r"^\s*[0-9][0-9_.]*\s*%\s*/\s*(s|second|min|minute|h|hour|d|day|w|week)\s*$", "2%/day";
     Popularity: r"^\s*(uniform|zipf\(.*\))\s*$", "zipf(0.9)";
     DurationLaw: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=3ms, p99=15ms)";
     SizeLaw: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=400B, p99=3kB)";

@@ -22,6 +22,17 @@ tagged! {
     }
 }
 
+impl Traffic {
+    /// Whether answers decide when its next requests are due.
+    pub(crate) fn is_closed_loop(&self) -> bool {
+        use Executor::{ConstantUsers, IterationsEach, IterationsShared, RampingUsers};
+        matches!(
+            self.kind,
+            Some(ConstantUsers(_) | RampingUsers(_) | IterationsEach(_) | IterationsShared(_))
+        )
+    }
+}
+
 table! {
     /// What every traffic has.
     TrafficCommon {

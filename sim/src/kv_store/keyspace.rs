@@ -73,6 +73,8 @@ impl Keys {
             contents.stand(keys, bytes);
             return;
         }
+        // The most popular ones, as popularity is at the run's start.
+        let start = draws.churn(self.id).map(|churn| churn.at(churn.start_nanos()));
         let fill = |contents: &mut Contents, key| {
             let expires = draws.prefill_ttl(self.id, &self.keyspace, key).map(|ttl| ttl.as_nanos());
             // A store that is full before it has a key to evict keeps what it has.
@@ -81,7 +83,9 @@ impl Keys {
         match contents.space(self.id.index()).cloned() {
             Some(space) => space.followed_below(self.keyspace.prefill).for_each(|key| fill(contents, key)),
             None => {
-                let own = (0..self.keyspace.prefill).rev().filter(|&key| self.lives_on(shard, key));
+                let keys = (0..self.keyspace.prefill).rev();
+                let keys = keys.map(|rank| start.map_or(rank, |moment| moment.key(rank)));
+                let own = keys.filter(|&key| self.lives_on(shard, key));
                 own.for_each(|key| fill(contents, key));
             }
         }
@@ -105,7 +109,10 @@ impl Keys {
         let room = rules.max_bytes.saturating_sub(contents.used_bytes()) / record;
         let part = self.ring.clone().map(|ring| (ring, shard));
         let head = room / ROOM_PER_HEAD;
-        let space = Space::new(&self.keyspace, self.id.index() as u64, one_in, head, seed, part);
+        let mut space = Space::new(&self.keyspace, self.id.index() as u64, one_in, head, seed, part);
+        if let Some(churn) = draws.churn(self.id) {
+            space.drift(churn);
+        }
         contents.follow(self.id.index(), space, one_in);
     }
 
@@ -122,10 +129,11 @@ impl Keys {
         missed: &mut Vec<u64>,
     ) -> Found {
         let place = self.id.index();
-        if contents.space(place).is_some() {
+        if let Some(space) = contents.space(place) {
             return match count {
                 1 => {
-                    let key = draws.keys(id, self.id).next().expect("keys have no end");
+                    let rank = draws.ranks(id, self.id).next().expect("keys have no end");
+                    let key = space.of_rank(rank);
                     contents.read_one(place, key, now, missed)
                 }
                 _ => contents.read_some(place, id.0, count, now, missed),
@@ -186,9 +194,11 @@ impl Keys {
             // They are there, and of the same size as before.
         } else if count > 1 && contents.space(place).is_some() {
             contents.choose_written(place, id.0, count, chosen);
+        } else if let Some(space) = contents.space(place) {
+            let rank = draws.ranks(id, self.id).next().expect("keys have no end");
+            chosen.extend(Some(space.of_rank(rank)).filter(|key| contents.is_followed(place, *key)));
         } else {
-            let followed = |key: &u64| contents.is_followed(place, *key);
-            chosen.extend(draws.keys(id, self.id).take(count as usize).filter(followed));
+            chosen.extend(draws.keys(id, self.id).take(count as usize));
         }
     }
 

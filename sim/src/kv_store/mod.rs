@@ -4,6 +4,7 @@
 
 mod contents;
 pub(crate) mod dict;
+mod drift;
 mod expiry;
 mod fan;
 mod keyspace;

@@ -16,10 +16,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use scenarios::plan::churn::Churn;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Keyspace, Popularity};
 use scenarios::units::Seed;
 
+use super::drift::{Change, Drift};
 use super::ring::Ring;
 use super::zeta::Zeta;
 
@@ -61,6 +63,8 @@ pub(crate) struct Space {
     head_shares: Vec<u64>,
     absent_share: u64,
     absent: Vec<u32>,
+    /// Which block has which place, where popularity churns.
+    drift: Option<Box<Drift>>,
 }
 
 impl Space {
@@ -101,6 +105,7 @@ impl Space {
             width: (one_in as f64 / share.max(1e-9)).round() as u64,
             share,
             part,
+            drift: None,
             zeta,
             keys,
             head,
@@ -115,6 +120,47 @@ impl Space {
         }
         space.followed = tail / space.popularity / one_in as f64;
         space
+    }
+
+    /// From a run's start on, blocks change their places.
+    pub(crate) fn drift(&mut self, churn: &Churn) {
+        let blocks = (self.keys - self.head).div_ceil(self.width);
+        self.drift = Some(Box::new(Drift::new(churn, self.head, blocks, self.place, self.seed)));
+    }
+
+    /// The next key of the head that has become another one, which is not there, before a nanosecond of the run; what else
+    /// changes places until then is noted.
+    #[inline]
+    pub(super) fn next_lost_head(&mut self, now: u64) -> Option<u64> {
+        loop {
+            match self.drift.as_mut()?.next(now)? {
+                Change::Head { key, is_there } if !is_there && self.has_head(key) => return Some(key),
+                Change::Head { .. } => {}
+                Change::Places(one, other) => self.places_changed(one, other),
+            }
+        }
+    }
+
+    fn places_changed(&mut self, one: u64, other: u64) {
+        let Some(drift) = &self.drift else { return };
+        // What each place's block was before, the other has now.
+        for (place, before) in [(one, other), (other, one)] {
+            if drift.is_held_at(place) {
+                self.held_share = self.held_share - self.weight_at(before) + self.weight_at(place);
+            }
+        }
+    }
+
+    /// The key by the numbers that are used here, which are ranks at the run's start, that has a rank now.
+    #[inline]
+    pub(crate) fn of_rank(&self, rank: u64) -> u64 {
+        match &self.drift {
+            Some(drift) if rank >= self.head => {
+                let (place, rest) = ((rank - self.head) / self.width, (rank - self.head) % self.width);
+                (self.head + drift.block_at(place) * self.width + rest).min(self.keys - 1)
+            }
+            _ => rank,
+        }
     }
 
     pub(crate) fn is_head(&self, key: u64) -> bool {
@@ -160,7 +206,12 @@ impl Space {
     /// What the popularity of a followed key's block is.
     #[inline]
     fn weight(&self, key: u64) -> u64 {
-        let first = self.head + (key - self.head) / self.width * self.width;
+        let block = (key - self.head) / self.width;
+        self.weight_at(self.drift.as_ref().map_or(block, |drift| drift.place_of(block)))
+    }
+
+    fn weight_at(&self, place: u64) -> u64 {
+        let first = self.head + place * self.width;
         let width = self.width.min(self.keys - first) as f64;
         (self.zeta.share(first as f64 + (width - 1.0) / 2.0) * width * self.share * UNIT) as u64
     }
@@ -169,12 +220,18 @@ impl Space {
     #[inline]
     pub(crate) fn comes(&mut self, key: u64) {
         self.held_share += self.weight(key);
+        if let Some(drift) = &mut self.drift {
+            drift.hold((key - self.head) / self.width, true);
+        }
     }
 
     /// A followed key has gone, or its time is over.
     #[inline]
     pub(crate) fn goes(&mut self, key: u64) {
         self.held_share -= self.weight(key);
+        if let Some(drift) = &mut self.drift {
+            drift.hold((key - self.head) / self.width, false);
+        }
     }
 
     /// Whether a key of the head is there.
@@ -217,6 +274,9 @@ impl Space {
     /// All keys go.
     pub(crate) fn lose_all(&mut self) {
         self.held_share = 0;
+        if let Some(drift) = &mut self.drift {
+            drift.lose_all();
+        }
         self.head_expires.fill(ABSENT);
         self.absent_share = self.head_shares.iter().sum();
         let owns = |key: &u32| self.part.as_ref().is_none_or(|(ring, s)| ring.shard(u64::from(*key)) == *s);
@@ -245,7 +305,7 @@ impl Space {
     #[inline]
     pub(crate) fn next_followed(&self, draw: &mut Draw) -> u64 {
         let rank = self.zeta.tail_rank(draw.stream.unit());
-        self.follower(rank.clamp(self.head, self.keys - 1))
+        self.follower(self.of_rank(rank.clamp(self.head, self.keys - 1)))
     }
 
     /// How many of a draw's other keys are not there; those of the head among them are pushed to `heads`, and not counted.

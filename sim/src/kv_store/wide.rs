@@ -48,6 +48,7 @@ impl Contents {
         missed: &mut Vec<u64>,
     ) -> Found {
         self.pass_deadlines(now);
+        self.let_drift(place, now);
         let space = self.space_mut(place);
         let mut draw = space.draw(request, count);
         let others = space.missed(&mut draw, missed);
@@ -66,6 +67,7 @@ impl Contents {
     /// GET of one key, as [`Contents::read_some`].
     pub(crate) fn read_one(&mut self, place: usize, key: u64, now: u64, missed: &mut Vec<u64>) -> Found {
         self.pass_deadlines(now);
+        self.let_drift(place, now);
         let space = self.space_mut(place);
         if space.is_head(key) {
             let there = space.has_head(key);
@@ -151,6 +153,14 @@ impl Contents {
             }
         }
         self.deadlines.until = self.deadlines.until.max(now);
+    }
+
+    /// Has popularity churn up to now.
+    #[inline]
+    fn let_drift(&mut self, place: usize, now: u64) {
+        while let Some(key) = self.space_mut(place).next_lost_head(now) {
+            self.drop_head(place, key);
+        }
     }
 
     /// Writes a key of a head; whether it is one. Keys of a head weigh as much as any one key.

@@ -5,6 +5,7 @@ mod support;
 mod balancers;
 mod caches;
 mod cdn;
+mod churn;
 mod clients;
 mod coverage;
 mod degradation;
