@@ -232,6 +232,9 @@ impl Scaling<'_> {
             if let Some(memory) = host.memory {
                 set(table, "memory", self.bytes(memory));
             }
+            if let Some(nic) = host.nic {
+                set(table, "nic", self.scaled_bandwidth(nic));
+            }
             if host.swap.get() > 0 {
                 set(table, "swap", self.bytes(host.swap));
             }
@@ -389,9 +392,13 @@ impl Scaling<'_> {
         let bandwidth =
             link.get("bandwidth").and_then(Item::as_str).and_then(|t| t.parse::<Bandwidth>().ok());
         if let Some(bandwidth) = bandwidth {
-            let scaled = (bandwidth.as_bits_per_second() * self.factor).clamp(1e3, 1e12);
-            set(link, "bandwidth", Bandwidth::bits_per_second(scaled).to_string());
+            set(link, "bandwidth", self.scaled_bandwidth(bandwidth));
         }
+    }
+
+    fn scaled_bandwidth(&self, bandwidth: Bandwidth) -> String {
+        let scaled = (bandwidth.as_bits_per_second() * self.factor).clamp(1e3, 1e12);
+        Bandwidth::bits_per_second(scaled).to_string()
     }
 
     /// A rate that a threshold asks for scales with the traffic; a count cannot, as the window changes it too.

@@ -121,11 +121,11 @@ const MACHINES: [&str; 6] = [
     "steal = { share = \"50%\", bursts = \"exponential(mean=100ms)\", gaps = \"exponential(mean=200ms)\" }",
 ];
 
-/// What memory the machines of the service may have: plenty, some that it swaps, too little.
+/// What memory the machines of the service may have: plenty, some that it swaps, too little (and a slow interface).
 const MEMORIES: [&str; 3] = [
     "",
     "memory = \"120MiB\"\nswap = \"1GiB\"\ndisk = \"ssd\"",
-    "memory = \"90MiB\"\nswap = \"30MiB\"\ndisk = \"nvme\"",
+    "memory = \"90MiB\"\nswap = \"30MiB\"\ndisk = \"nvme\"\nnic = \"20Mbit/s\"",
 ];
 
 fn left_over(

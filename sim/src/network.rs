@@ -41,6 +41,60 @@ struct Link {
     free_at: [f64; 2],
 }
 
+/// A machine's network interface: what it sends and what it gets pass it in turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Interface {
+    /// Zero where it is as fast as it need be.
+    nanos_per_byte: f64,
+    /// When it has sent, and has got, all so far.
+    free_at: [f64; 2],
+    /// Time that it was busy with each and that was not yet reported, in nanoseconds.
+    busy_nanos: [f64; 2],
+}
+
+/// The directions of an interface.
+const OUT: usize = 0;
+const IN: usize = 1;
+
+impl Interface {
+    fn pass(&mut self, direction: usize, bytes: u64, message: Passing) -> Passing {
+        if self.nanos_per_byte == 0.0 {
+            return message;
+        }
+        let sending = bytes as f64 * self.nanos_per_byte;
+        self.busy_nanos[direction] += sending;
+        message.through(sending, &mut self.free_at[direction])
+    }
+
+    /// The shares of the `nanos` since this was last asked in which it sent and in which it got something; none where it is
+    /// as fast as it need be. A message is counted when it is sent off, so an interval can come out above 1.
+    pub(crate) fn utilisation(&mut self, nanos: u64) -> Option<[f64; 2]> {
+        let busy = std::mem::take(&mut self.busy_nanos);
+        (self.nanos_per_byte > 0.0).then(|| busy.map(|busy| busy / nanos.max(1) as f64))
+    }
+}
+
+/// When the first and the last byte of a message are at a place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Passing {
+    first: f64,
+    last: f64,
+}
+
+impl Passing {
+    /// Through a station that takes `sending` for it and lets messages pass in the order in which they are sent (Lindley
+    /// 1952). What follows a slow station gets no more than that lets through: packets do not wait for the whole message.
+    fn through(self, sending: f64, free_at: &mut f64) -> Self {
+        let first = self.first.max(*free_at);
+        *free_at = first + sending;
+        Self { first, last: self.last.max(first + sending) }
+    }
+
+    fn later(self, nanos: u64) -> Self {
+        Self { first: self.first + nanos as f64, last: self.last + nanos as f64 }
+    }
+}
+
 /// All ways.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
@@ -51,6 +105,8 @@ pub(crate) struct Network {
     hosts: Vec<u16>,
     links: Vec<Link>,
     ways: Vec<Way>,
+    /// By machine; empty where all are as fast as they need be.
+    pub(crate) interfaces: Vec<Interface>,
 }
 
 /// A change that a fault makes to ways for as long as it lasts.
@@ -88,7 +144,16 @@ impl Network {
             free_at: [0.0; 2],
         });
         let links: Vec<Link> = links.collect();
-        Self { active: troubled || !links.is_empty(), places, hosts, links, ways }
+        let mut interfaces = Vec::new();
+        if scenario.hosts.iter().any(|host| host.nic.is_some()) {
+            for host in &scenario.hosts {
+                let nanos_per_byte = host.nic.map_or(0.0, |nic| 1e9 / nic.as_bytes_per_second());
+                let interface = Interface { nanos_per_byte, ..Interface::default() };
+                interfaces.extend((0..host.count).map(|_| interface));
+            }
+        }
+        let active = troubled || !links.is_empty() || !interfaces.is_empty();
+        Self { active, places, hosts, links, ways, interfaces }
     }
 
     /// The way's index; none from a machine to itself.
@@ -110,8 +175,22 @@ impl Network {
     pub(crate) fn joins(&self, from: Machine, to: Machine) -> bool {
         self.way(from, to).is_some_and(|w| {
             let way = &self.ways[w];
-            way.link.is_some() || !way.added.is_empty() || way.kept < 1.0 || way.cut_until > 0
+            way.link.is_some()
+                || !way.added.is_empty()
+                || way.kept < 1.0
+                || way.cut_until > 0
+                || self.nanos_per_byte_at(from) > 0.0
+                || self.nanos_per_byte_at(to) > 0.0
         })
+    }
+
+    /// What a machine's interface takes for a byte.
+    fn nanos_per_byte_at(&self, machine: Machine) -> f64 {
+        machine.and_then(|m| self.interfaces.get(usize::from(m))).map_or(0.0, |i| i.nanos_per_byte)
+    }
+
+    fn interface(&mut self, machine: Machine) -> Option<&mut Interface> {
+        machine.and_then(|m| self.interfaces.get_mut(usize::from(m)))
     }
 
     fn latency(&self, way: usize, stream: &mut Stream) -> u64 {
@@ -154,26 +233,28 @@ impl Network {
         let latency = self.latency(way, stream);
         let round_trip = 2 * latency;
         let segments = bytes.div_ceil(SEGMENT_BYTES).max(1);
-        let mut arrival = latency;
-        let mut nanos_per_byte = 0.0;
+        let mut nanos_per_byte = self.nanos_per_byte_at(from).max(self.nanos_per_byte_at(to));
+        let mut message = Passing { first: now as f64, last: now as f64 };
+        if let Some(interface) = self.interface(from) {
+            message = interface.pass(OUT, bytes, message);
+        }
         if let Some(link) = self.ways[way].link {
             let link = &mut self.links[link];
-            nanos_per_byte = link.nanos_per_byte;
-            if nanos_per_byte > 0.0 {
-                let sending = bytes as f64 * nanos_per_byte;
+            nanos_per_byte = link.nanos_per_byte.max(nanos_per_byte);
+            if link.nanos_per_byte > 0.0 {
+                let sending = bytes as f64 * link.nanos_per_byte;
                 // A client's line is its own; what joins machines is shared by all of them.
-                let begun = match from.is_some() && to.is_some() {
-                    true => {
-                        let free_at = &mut link.free_at[usize::from(from > to)];
-                        let begun = free_at.max(now as f64);
-                        *free_at = begun + sending;
-                        begun
-                    }
-                    false => now as f64,
+                message = match from.is_some() && to.is_some() {
+                    true => message.through(sending, &mut link.free_at[usize::from(from > to)]),
+                    false => message.through(sending, &mut 0.0),
                 };
-                arrival += (begun + sending - now as f64) as u64;
             }
         }
+        message = message.later(latency);
+        if let Some(interface) = self.interface(to) {
+            message = interface.pass(IN, bytes, message);
+        }
+        let mut arrival = (message.last - now as f64) as u64;
         if fresh {
             arrival += slow_start(segments, round_trip, nanos_per_byte);
         }
@@ -292,6 +373,23 @@ mod tests {
         // A hundred: 63% × about 10.3 ms, and 1% of those again 210 ms: 7.8 ms.
         let many = mean(0.01, 100);
         assert!((many - 7.86).abs() < 0.2, "{many}");
+    }
+
+    #[test]
+    fn packets_flow_on_while_a_message_is_sent_and_those_of_two_senders_share_a_receiver() {
+        let interface = |nanos_per_byte| Interface { nanos_per_byte, ..Interface::default() };
+        let (mut fast, mut other, mut receiver) = (interface(8.0), interface(8.0), interface(8.0));
+        let now = Passing { first: 0.0, last: 0.0 };
+        let mut send = |from: &mut Interface| {
+            let message = from.pass(OUT, 1_000, now).later(100);
+            receiver.pass(IN, 1_000, message).last
+        };
+        // 8,000 ns and the way, not twice 8,000; the second sender's message waits at the receiver.
+        assert_eq!([send(&mut fast), send(&mut other)], [8_100.0, 16_100.0]);
+        // A slow sender leaves the receiver room for others.
+        let (mut slow, mut receiver) = (interface(80.0), interface(8.0));
+        let message = receiver.pass(IN, 1_000, slow.pass(OUT, 1_000, now));
+        assert_eq!((message.last, receiver.free_at[IN]), (80_000.0, 8_000.0));
     }
 
     #[test]

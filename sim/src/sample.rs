@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use results::sample::{
     CPU_CREDITS, DISK, GENERATOR, HEDGES, HITS, IN_SERVICE, INSTANCES, MEMORY_BYTES, MEMORY_KILLS, MISSES,
-    QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
+    NIC_IN, NIC_OUT, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
 };
 use results::{Frame, Law, Sample};
 
@@ -129,6 +129,12 @@ impl World {
                 }
             }
             put(name, number, UP, instance.up.read(now, nanos));
+        }
+        for (interface, (name, number)) in self.network.interfaces.iter_mut().zip(&*hosts) {
+            if let Some([sent, received]) = interface.utilisation(nanos) {
+                put(name, *number, NIC_OUT, sent);
+                put(name, *number, NIC_IN, received);
+            }
         }
         let machines = self.cores.iter().zip(&mut self.disks).zip(memories).zip(hosts);
         for (((cores, disk), memory), (name, number)) in machines {

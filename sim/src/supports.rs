@@ -8,7 +8,7 @@ use scenarios::diagnostic::Diagnostic;
 use scenarios::scenario::ComponentKind;
 
 const HOSTS: &[&str] = &[
-    "hosts.*.{count, cores, memory, swap, scheduling, speed}",
+    "hosts.*.{count, cores, memory, swap, nic, scheduling, speed}",
     "hosts.*.steal.{share, bursts, gaps}",
     "hosts.*.disk",
     "hosts.*.disk.{read, write, parallel, throughput}",

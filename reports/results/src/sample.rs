@@ -92,6 +92,11 @@ pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
 /// The busy share of a machine's disk, 0 to 1; a mean. The component is `host:` and the machine's name.
 pub const DISK: &str = "disk";
 
+/// The share of the time in which a machine's network interface sends; a mean. The component is `host:` and its name.
+pub const NIC_OUT: &str = "nic_out";
+/// The share of the time in which it receives; a mean.
+pub const NIC_IN: &str = "nic_in";
+
 /// Messages published to a queue; a count.
 pub const PUBLISHED: &str = "published";
 /// Messages that a consumer was done with; a count.

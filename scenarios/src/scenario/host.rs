@@ -17,6 +17,8 @@ pub struct Host {
     pub memory: Option<Bytes>,
     /// Room on the disk for what does not fit into memory.
     pub swap: Bytes,
+    /// How fast its network interface is, in each direction.
+    pub nic: Option<Bandwidth>,
     /// The zone that they stand in.
     pub zone: Option<String>,
     /// What each costs.

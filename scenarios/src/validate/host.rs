@@ -53,6 +53,7 @@ impl Validator<'_> {
             cores: file.cores.0 as u32,
             memory: file.memory,
             swap: file.swap,
+            nic: file.nic,
             zone: file.zone.clone(),
             price: file.price.clone(),
             disk: file.disk.as_ref().and_then(disk),

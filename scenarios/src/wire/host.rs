@@ -19,6 +19,8 @@ table! {
         optional memory: Bytes,
         /// Room on the disk for what of its processes' memory does not fit; it makes everything on the machine slower.
         default swap: Bytes = Bytes::new(0),
+        /// How fast its network interface is, in each direction; unlimited without it.
+        optional nic: Bandwidth,
         /// The zone that they stand in: a data centre, an availability zone.
         optional zone: String,
         /// What each costs.

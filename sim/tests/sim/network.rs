@@ -2,7 +2,7 @@
 
 use results::Failure;
 
-use crate::support::{Run, run};
+use crate::support::{Run, covers, run};
 
 /// Clients, a balancer, a service that waits 10 ms and asks a store; 50 requests a second, evenly spaced.
 fn shop(network: &str, rest: &str) -> String {
@@ -99,6 +99,57 @@ fn machines_share_the_bandwidth_between_them_and_queue_for_it() {
     let run = run(&shop(&way("edge", "app", "bandwidth = \"4Mbit/s\""), ""));
     let means = run.means();
     assert!(means[39] > 10.0 * means[0], "{means:?}");
+}
+
+/// One machine whose interface answers take a millisecond of.
+fn narrow(arrivals: &str, more: &str) -> String {
+    format!(
+        r#"
+title = "An interface"
+[run]
+duration = "300s"
+warmup = "5s"
+[hosts.app]
+nic = "1Gbit/s"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 10000
+backlog = 10000
+{more}
+[requests.page]
+path = "/"
+response = "124600B"
+[[requests.page.steps]]
+wait = "5ms"
+[traffic.users]
+to = "shop"
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+rate = "800/s"
+arrivals = "{arrivals}"
+connections = 20000
+timeout = "10s"
+"#
+    )
+}
+
+#[test]
+fn answers_queue_for_the_interface_of_their_machine_as_in_md1() {
+    // A request takes 3.2 µs; an answer of 1 ms waits ρ / 2(1 - ρ) × 1 ms = 2 ms at ρ = 0.8 (Pollaczek and Khinchine).
+    let run = run(&narrow("poisson", ""));
+    covers(&run.means(), 5e-3 + 3.2e-6 + 3e-3, 0.3e-3);
+    covers(&run.metric("host:app", 0, "nic_out"), 0.8, 0.005);
+    covers(&run.metric("host:app", 0, "nic_in"), 0.8 * 0.0032, 0.0001);
+}
+
+#[test]
+fn what_stays_on_a_machine_does_not_pass_its_interface() {
+    // Through a balancer on the same machine there is one passage all the same.
+    let balancer = "[components.edge]\nkind = \"load-balancer\"\nhost = \"app\"\nto = \"shop\"";
+    let text = narrow("uniform", balancer).replace("to = \"shop\"\nmix", "to = \"edge\"\nmix");
+    let mean = mean_ms(&run(&text.replace("duration = \"300s\"", "duration = \"20s\"")));
+    assert!((mean - 6.0032).abs() < 1e-3, "{mean}");
 }
 
 #[test]
