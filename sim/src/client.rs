@@ -3,8 +3,6 @@
 //! Open loop: a request comes due whatever became of those before it; `user` has those who wait for answers. Connections are opened before they are needed; one
 //! that breaks is opened again as soon as its instance takes it, and is the last to be used until then.
 
-use std::collections::VecDeque;
-
 use results::{Failure, Outcome};
 use scenarios::plan::RequestId;
 use scenarios::scenario::{ClassId, TrafficId};
@@ -17,8 +15,10 @@ use crate::gauge::Gauge;
 use crate::instance::Answer;
 use crate::timeout::TimeoutRing;
 use crate::world::{Delay, World};
+use connections::Connections;
 use retry::Retrying;
 
+pub(crate) mod connections;
 pub(crate) mod retry;
 
 /// What the connections lead to: the first instance, and how many there are to choose from: one, if it is a virtual address.
@@ -33,113 +33,6 @@ impl Entry {
     #[inline]
     fn number(self, connection: u32) -> u16 {
         (connection % u32::from(self.count)) as u16
-    }
-}
-
-/// The connections without a request: those that are open, and those that broke and could not be opened again yet.
-#[derive(Debug)]
-pub(crate) enum Connections {
-    /// All lead to the same instance: which one is taken makes no difference.
-    Alike { open: u32, lost: u32 },
-    /// Those free the longest come first. `of` counts the lost ones by instance.
-    Numbered { open: VecDeque<u32>, lost: VecDeque<u32>, of: Vec<u32> },
-}
-
-impl Connections {
-    pub(crate) fn new(count: u32, instances: u16) -> Self {
-        if instances == 1 {
-            return Self::Alike { open: count, lost: 0 };
-        }
-        let of = vec![0; usize::from(instances)];
-        Self::Numbered { open: (0..count).collect(), lost: VecDeque::new(), of }
-    }
-
-    /// A connection, and whether it is open: an open one if there is any.
-    #[inline]
-    fn take(&mut self) -> Option<(u32, bool)> {
-        match self {
-            Self::Alike { open: 0, lost: 0 } => None,
-            Self::Alike { open: 0, lost } => {
-                *lost -= 1;
-                Some((0, false))
-            }
-            Self::Alike { open, .. } => {
-                *open -= 1;
-                Some((0, true))
-            }
-            Self::Numbered { open, lost, of } => open.pop_front().map(|c| (c, true)).or_else(|| {
-                let connection = lost.pop_front()?;
-                let instances = of.len();
-                of[connection as usize % instances] -= 1;
-                Some((connection, false))
-            }),
-        }
-    }
-
-    #[inline]
-    fn give_back(&mut self, connection: u32) {
-        match self {
-            Self::Alike { open, .. } => *open += 1,
-            Self::Numbered { open, .. } => open.push_back(connection),
-        }
-    }
-
-    fn set_aside(&mut self, connection: u32) {
-        match self {
-            Self::Alike { lost, .. } => *lost += 1,
-            Self::Numbered { lost, of, .. } => {
-                lost.push_back(connection);
-                let instances = of.len();
-                of[connection as usize % instances] += 1;
-            }
-        }
-    }
-
-    #[inline]
-    fn any_lost(&self) -> bool {
-        match self {
-            Self::Alike { lost, .. } => *lost > 0,
-            Self::Numbered { lost, .. } => !lost.is_empty(),
-        }
-    }
-
-    /// The open connections to an instance broke.
-    fn lose(&mut self, instance: u16) {
-        match self {
-            Self::Alike { open, lost } => *lost += std::mem::take(open),
-            Self::Numbered { open, lost, of } => {
-                let place = usize::from(instance);
-                let (gone, kept) = open.iter().copied().partition(|&c| c as usize % of.len() == place);
-                let gone: VecDeque<u32> = gone;
-                of[place] += gone.len() as u32;
-                lost.extend(gone);
-                *open = kept;
-            }
-        }
-    }
-
-    /// Lost connections are opened again where their instance takes them.
-    fn reopen(&mut self, takes: impl Fn(u16) -> bool) {
-        match self {
-            Self::Alike { open, lost } => {
-                if takes(0) {
-                    *open += std::mem::take(lost);
-                }
-            }
-            Self::Numbered { open, lost, of } => {
-                let instances = of.len();
-                for (instance, count) in of.iter_mut().enumerate() {
-                    // Walking through all of the lost ones pays only where some come back.
-                    if *count > 0 && takes(instance as u16) {
-                        *count = 0;
-                        let (back, rest): (VecDeque<u32>, VecDeque<u32>) =
-                            lost.iter().copied().partition(|&c| c as usize % instances == instance);
-                        open.extend(back);
-                        *lost = rest;
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -230,8 +123,9 @@ impl World {
     /// Sends a request over a free connection, or has it wait for one.
     #[inline]
     fn find_connection(&mut self, slot: u32) {
+        let (users, user) = (&self.users, self.calls[slot].user);
         let client = &mut self.clients[usize::from(self.calls[slot].traffic)];
-        match client.connections.take() {
+        match client.connections.take(|| users.number(user)) {
             Some((connection, open)) => {
                 let call = &mut self.calls[slot];
                 call.connection = connection;
@@ -274,7 +168,7 @@ impl World {
     fn reopen_connections(&mut self, traffic: usize) {
         let base = self.clients[traffic].entry.base;
         let mut connections =
-            std::mem::replace(&mut self.clients[traffic].connections, Connections::new(0, 1));
+            std::mem::replace(&mut self.clients[traffic].connections, Connections::alike(0));
         connections.reopen(|number| {
             let at = self.holder(base + number);
             let instance = &self.instances[usize::from(at)];
@@ -324,7 +218,7 @@ impl World {
             self.connect(slot);
         } else if self.instances[usize::from(at)].killed > 0 {
             self.answer(slot, Answer::Refused);
-        } else if call.is(UNOPENED) && !self.accepts(at) {
+        } else if (call.is(UNOPENED) || self.any_holding && self.needs_accepting(slot)) && !self.accepts(at) {
             // The client gives up before the kernel does.
             self.calls[slot].work = u64::MAX;
             self.wait_for_syn(slot);

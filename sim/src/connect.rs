@@ -5,7 +5,7 @@
 
 mod way;
 
-use crate::call::{CHECK, CLIENT, CONNECT_ONLY, Call, DEAD, NOBODY, NONE, Phase};
+use crate::call::{CHECK, CLIENT, CONNECT_ONLY, Call, DEAD, NOBODY, NONE, Phase, REUSED};
 use crate::instance::{Answer, Back, Continuation, Flow, Kind, Parked};
 use crate::world::World;
 
@@ -85,12 +85,11 @@ impl Pools {
         }
     }
 
-    /// Keeps an answered call's connection, unless so many are idle already.
+    /// Keeps an answered call's connection, unless so many are idle already; whether it did.
     #[inline]
-    pub(crate) fn give_back_up_to(&mut self, pool: u32, most: u32) {
-        if let Some(idle) = self.idle.get_mut(pool as usize).filter(|idle| **idle < most) {
-            *idle += 1;
-        }
+    pub(crate) fn give_back_up_to(&mut self, pool: u32, most: u32) -> bool {
+        let kept = self.idle.get_mut(pool as usize).filter(|idle| **idle < most);
+        kept.map(|idle| *idle += 1).is_some()
     }
 
     #[inline]
@@ -128,6 +127,18 @@ impl Pools {
                 (0..usize::from(edge.callers.1)).for_each(|caller| self.idle[column + caller * width] = 0);
             }
         }
+    }
+
+    /// The caller and the instance that a pool's connections join.
+    pub(crate) fn ends(&self, pool: u32) -> Option<(u16, u16)> {
+        let of = |edge: &&Edge| {
+            let pairs = u32::from(edge.callers.1) * u32::from(edge.instances.1);
+            (edge.first..edge.first + pairs).contains(&pool)
+        };
+        let edge = self.edges.iter().find(of)?;
+        let place = pool - edge.first;
+        let width = u32::from(edge.instances.1);
+        Some((edge.callers.0 + (place / width) as u16, edge.instances.0 + (place % width) as u16))
     }
 
     #[cfg(test)]
@@ -201,11 +212,22 @@ impl World {
         }
         if self.instances[usize::from(at)].killed > 0 {
             self.answer(slot, Answer::Refused);
-        } else if self.pools.take(call.pool) || self.accepts(at) {
+        } else if self.pools.take(call.pool) {
+            self.reuse(slot);
+        } else if self.accepts(at) {
             self.connected(slot);
         } else {
             self.wait_for_syn(slot);
         }
+    }
+
+    /// A call goes over a connection that was idle.
+    #[inline]
+    pub(crate) fn reuse(&mut self, slot: u32) {
+        if self.any_holding {
+            self.calls[slot].flags |= REUSED;
+        }
+        self.connected(slot);
     }
 
     /// Sends a SYN that nobody answers.

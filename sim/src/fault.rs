@@ -199,7 +199,10 @@ impl World {
         self.unpark(at);
         match self.instances[usize::from(at)].kind {
             Kind::Balancer | Kind::Cdn | Kind::Cache | Kind::Job => {}
-            Kind::Service => while self.grant_worker(at) {},
+            Kind::Service => {
+                self.close_idle(at);
+                while self.grant_worker(at) {}
+            }
             Kind::Store => self.start_next_command(at),
             Kind::Database => while self.start_next_statement(at) {},
             Kind::Queue => self.hand_out(at),
@@ -209,6 +212,7 @@ impl World {
     /// A process dies: what it has in hand is lost, and whoever waits for it sees the connection break.
     pub(crate) fn kill(&mut self, at: u16) {
         self.lose_connections(at);
+        self.hang_up_all(at);
         self.pools.lose(at);
         let has_it = |c: &crate::call::Call| c.at == at && c.has_arrived() && !c.is(DEAD);
         let inside = self.calls.slots_where(has_it);

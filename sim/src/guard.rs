@@ -329,7 +329,9 @@ impl World {
         }
         if matches!(back.answer, Answer::Good | Answer::Error) {
             let most_idle = self.guards.sites[usize::from(site)].policy.pool.map_or(u32::MAX, |p| p.idle);
-            self.pools.give_back_up_to(back.pool, most_idle);
+            if !self.pools.give_back_up_to(back.pool, most_idle) {
+                self.hang_up(back.pool, 1);
+            }
         }
         let mut others = false;
         if !self.guards.hedged.is_empty()

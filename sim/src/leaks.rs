@@ -7,7 +7,7 @@ use scenarios::Scenario;
 
 use crate::Simulation;
 use crate::call::CHECK;
-use crate::client::Connections;
+use crate::client::connections::Connections;
 
 /// The scenario of trouble without its own faults.
 fn stack() -> (&'static str, &'static str) {
@@ -172,6 +172,8 @@ fn left_over(
     }
     for (i, service) in world.services.iter().enumerate() {
         prop_assert_eq!(service.in_service.level(), 0, "workers of service {} are busy", i);
+        let waiting = service.holding.as_ref().map_or(0, |holding| holding.workers.level());
+        prop_assert_eq!((service.held, waiting), (0, 0), "workers of service {} wait on connections", i);
         prop_assert_eq!((service.waiting.len(), service.queue.level()), (0, 0));
     }
     prop_assert!(world.jobs.iter().all(|job| job.is_idle()), "a job goes on");
@@ -203,6 +205,7 @@ fn left_over(
         let free = match &client.connections {
             Connections::Alike { open, lost } => open + lost,
             Connections::Numbered { open, lost, .. } => (open.len() + lost.len()) as u32,
+            Connections::Own { lost, .. } => lost.len() as u32,
         };
         prop_assert_eq!((client.in_flight, client.waiting.len(), free), (0, 0, traffic.connections));
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use results::sample::{
-    CPU_CREDITS, DISK, GENERATOR, HEDGES, HITS, IN_SERVICE, INSTANCES, MEMORY_BYTES, MEMORY_KILLS, MISSES,
-    NIC_IN, NIC_OUT, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
+    CPU_CREDITS, DISK, GENERATOR, HEDGES, HELD, HITS, IN_SERVICE, INSTANCES, MEMORY_BYTES, MEMORY_KILLS,
+    MISSES, NIC_IN, NIC_OUT, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
 };
 use results::{Frame, Law, Sample};
 
@@ -96,6 +96,9 @@ impl World {
                     put(name, number, QUEUE, waiting + queue);
                     if let Some(workers) = &service.managed {
                         put(name, number, WORKERS, f64::from(workers.alive()));
+                    }
+                    if let Some(holding) = &mut service.holding {
+                        put(name, number, HELD, holding.workers.read(now, nanos));
                     }
                     if let Some(counts) = self.guards.take_counts(place) {
                         put(name, number, RETRIES, counts.retries as f64);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use scenarios::law::DurationLaw;
-use scenarios::scenario::WhenFull;
+use scenarios::scenario::{WhenFull, WorkerHolds};
 
 use crate::call::{BRANCH, Fifo, Phase, SHARD};
 use crate::connect::Target;
@@ -11,11 +11,13 @@ use crate::gauge::Gauge;
 use crate::instance::{Answer, Back, Flow};
 use crate::program::{Op, Step};
 use crate::world::World;
+use holding::Holding;
 use workers::Workers;
 
 mod autoscale;
 mod branch;
 pub(crate) mod fleet;
+pub(crate) mod holding;
 mod lend;
 mod manage;
 pub(crate) mod workers;
@@ -38,6 +40,9 @@ pub(crate) struct Service {
     /// What its processes hold: always, and for each worker.
     memory: (u64, u64),
     pub(crate) in_service: Gauge,
+    /// Workers that wait on idle connections, and which; where workers hold connections.
+    pub(crate) held: u32,
+    pub(crate) holding: Option<Box<Holding>>,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
     /// Whose turn it is at each target that this one calls, by the target's first instance.
@@ -58,6 +63,9 @@ impl Service {
             rejects: rules.when_full == WhenFull::Reject,
             memory: (rules.memory_base.get(), rules.memory_per_worker.get()),
             in_service: Gauge::default(),
+            held: 0,
+            holding: (rules.worker_holds == WorkerHolds::Connection)
+                .then(|| Box::new(Holding::new(rules.keep_alive.as_nanos()))),
             waiting: Fifo::new(),
             queue: Gauge::default(),
             turns: Vec::new(),
@@ -70,8 +78,14 @@ impl Service {
         self.rejects || !self.is_full()
     }
 
+    /// Workers that can take nothing up.
+    #[inline]
+    pub(crate) fn occupied(&self) -> u32 {
+        self.in_service.level() + self.held
+    }
+
     fn is_full(&self) -> bool {
-        u64::from(self.in_service.level()) + u64::from(self.waiting.len())
+        u64::from(self.occupied()) + u64::from(self.waiting.len())
             >= u64::from(self.workers) + u64::from(self.backlog)
     }
 
@@ -96,6 +110,14 @@ impl Service {
         }
     }
 
+    /// A worker's idle connection is closed.
+    fn release_held(&mut self, now: u64) {
+        self.held -= 1;
+        if let Some(workers) = &mut self.managed {
+            workers.idle(now);
+        }
+    }
+
     /// A worker is done.
     #[inline]
     pub(crate) fn vacate(&mut self, now: u64) {
@@ -117,11 +139,16 @@ impl World {
     #[inline]
     pub(crate) fn service_arrive(&mut self, slot: u32) {
         let instance = &self.instances[usize::from(self.calls[slot].at)];
-        let service = &mut self.services[usize::from(instance.index)];
         if instance.broken > 0 && instance.stopped == 0 {
             // That takes no worker.
-            self.answer(slot, Answer::Error);
-        } else if instance.stopped == 0 && service.in_service.level() < service.workers {
+            return self.answer(slot, Answer::Error);
+        }
+        if self.any_holding && self.find_held_worker(slot) {
+            return self.continue_on_connection(slot);
+        }
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        let service = &mut self.services[usize::from(instance.index)];
+        if instance.stopped == 0 && service.occupied() < service.workers {
             service.occupy(self.now);
             self.proceed(slot);
         } else if service.rejects && service.is_full() && instance.stopped == 0 {
@@ -134,6 +161,22 @@ impl World {
                 self.start_on_demand(slot);
             }
         }
+    }
+
+    /// The worker that waited on a request's connection takes it up, or will once its instance goes on.
+    fn continue_on_connection(&mut self, slot: u32) {
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        let service = &mut self.services[usize::from(instance.index)];
+        if instance.stopped == 0 {
+            service.in_service.up(self.now);
+            return self.proceed(slot);
+        }
+        if let Some(workers) = &mut service.managed {
+            workers.idle(self.now);
+        }
+        self.calls[slot].phase = Phase::Queued;
+        service.waiting.push(&mut self.calls, slot);
+        service.queue.up(self.now);
     }
 
     /// A request that waited has its worker. Where the service began to serve 500 meanwhile, there is nothing to do for it.
@@ -297,7 +340,9 @@ impl World {
             return self.answer(slot, if good { Answer::Good } else { Answer::Error });
         }
         let index = self.instances[usize::from(at)].index;
-        self.services[usize::from(index)].vacate(self.now);
+        if self.services[usize::from(index)].holding.is_none() || !self.stay_on_connection(slot) {
+            self.services[usize::from(index)].vacate(self.now);
+        }
         self.grant_worker(at);
         if good {
             self.note_session(slot);
@@ -310,8 +355,7 @@ impl World {
     pub(crate) fn grant_worker(&mut self, at: u16) -> bool {
         let instance = &self.instances[usize::from(at)];
         let service = &mut self.services[usize::from(instance.index)];
-        if service.waiting.len() == 0 || instance.stopped > 0 || service.in_service.level() >= service.workers
-        {
+        if service.waiting.len() == 0 || instance.stopped > 0 || service.occupied() >= service.workers {
             return false;
         }
         if let Some(next) = service.waiting.pop(&self.calls) {
@@ -328,6 +372,10 @@ impl World {
         service.waiting = Fifo::new();
         service.queue.set(self.now, 0);
         service.in_service.set(self.now, 0);
+        service.held = 0;
+        if let Some(holding) = &mut service.holding {
+            holding.lose(self.now);
+        }
         if let Some(workers) = &mut service.managed {
             workers.restart();
             service.workers = workers.ready();

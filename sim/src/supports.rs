@@ -48,7 +48,7 @@ const HTTP_CACHE: &[&str] = &[
 const SERVICE: &[&str] = &[
     "components(kind=service).{host, workers, backlog, when_full}",
     "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
-    "components(kind=service).worker_holds = request",
+    "components(kind=service).{worker_holds, keep_alive}",
     "components(kind=service).memory.{base, per_worker}",
     "components(kind=service).autoscale.{min, metric, target, interval, boot, drain, down_after, step}",
 ];

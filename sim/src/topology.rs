@@ -18,8 +18,9 @@ use crate::balancer::servers::Servers;
 use crate::balancer::vip::Vip;
 use crate::call::{Calls, Fifo, NONE};
 use crate::cdn::Cdn;
+use crate::client::connections::Connections;
 use crate::client::retry::Retrying;
-use crate::client::{Client, Connections, Entry};
+use crate::client::{Client, Entry};
 use crate::connect::Pools;
 use crate::conservation::Border;
 use crate::event::{EventQueue, Token};
@@ -152,6 +153,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         purge_rules: Vec::new(),
         purging: Vec::new(),
         services: Vec::new(),
+        any_holding: false,
         fleets: Vec::new(),
         stores: Vec::new(),
         databases: Vec::new(),
@@ -218,15 +220,22 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     world.start_guards();
     world.start_managers();
     world.start_fleets(scenario);
+    world.start_holding();
     for traffic in &scenario.traffic {
         let (base, count) = places.all(scenario, traffic.to);
         let count = if world.instances[usize::from(base)].vip.is_some() { 1 } else { count };
+        let holds = (base..base + count).any(|at| world.holds_connections(at));
+        let connections = match &traffic.executor {
+            _ if count == 1 && !holds => Connections::alike(traffic.connections),
+            Executor::Users(_) => Connections::own(traffic.connections, count),
+            _ => Connections::numbered(traffic.connections, count),
+        };
         let timer = world.add_timer(Timer::ClientTimeout(world.clients.len() as u32));
         let latency = delay(&mut world, scenario.calibration.client, u64::from(u16::MAX));
         world.clients.push(Client {
             sessions: matches!(traffic.executor, Executor::Sessions(_)),
             entry: Entry { base, count },
-            connections: Connections::new(traffic.connections, count),
+            connections,
             latency,
             in_flight: 0,
             max_in_flight: traffic.max_in_flight,

@@ -101,6 +101,14 @@ impl Users {
         }
     }
 
+    /// Which of its closed loop's users one is.
+    pub(crate) fn number(&self, place: u32) -> u32 {
+        match self.users.get(place as usize).map(|user| user.walking) {
+            Some(Walking::Loop { user, .. }) => user,
+            walking => unreachable!("{walking:?} is no user of a closed loop"),
+        }
+    }
+
     fn plan(&self) -> &Plan {
         self.plan.as_ref().expect("users are there from the run's start on")
     }

@@ -72,6 +72,8 @@ pub(crate) enum Timer {
     Workers(u16),
     /// New workers of an instance are ready.
     WorkersReady(u16),
+    /// Connections that an instance's workers hold may have been idle for too long.
+    KeepAlive(u16),
     /// An autoscaler decides.
     Scale(u32),
     /// A new instance is ready.
@@ -136,6 +138,8 @@ pub(crate) struct World {
     pub(crate) purge_rules: Vec<PurgeRule>,
     pub(crate) purging: Vec<Purging>,
     pub(crate) services: Vec<Service>,
+    /// Whether the workers of any service hold connections.
+    pub(crate) any_holding: bool,
     /// The components whose instances come and go.
     pub(crate) fleets: Vec<Fleet>,
     pub(crate) stores: Vec<KvStore>,
@@ -311,6 +315,7 @@ impl World {
             Timer::Hedge(site) => self.hedge_timeouts(site),
             Timer::Workers(at) => self.maintain_workers(at),
             Timer::WorkersReady(at) => self.workers_booted(at),
+            Timer::KeepAlive(at) => self.close_idle(at),
             Timer::Scale(fleet) => self.scale(fleet),
             Timer::ScaleReady(fleet) => self.instance_booted(fleet),
             Timer::ScaleDrain(fleet) => self.look_at_draining(fleet),

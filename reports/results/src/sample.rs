@@ -29,6 +29,8 @@ pub const UTILISATION: &str = "utilisation";
 pub const QUEUE: &str = "queue";
 /// Instances that an autoscaler has, those that boot or drain included: what is paid for. Filed under the first; a mean.
 pub const INSTANCES: &str = "instances";
+/// Workers that wait on an idle connection for its next request; a mean.
+pub const HELD: &str = "held";
 /// How many are being served; a mean.
 pub const IN_SERVICE: &str = "in_service";
 /// Keys asked for and found; a count.

@@ -111,7 +111,9 @@ impl World {
         if went_down {
             // Who knows in which state they are.
             let target = balancer.target;
-            self.pools.close(target.pool(from, target.base + server));
+            let pool = target.pool(from, target.base + server);
+            self.pools.close(pool);
+            self.hang_up(pool, u32::MAX);
             self.leave_server_queue(from, server);
         } else if good {
             self.next_in_queue(from, server);

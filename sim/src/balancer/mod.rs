@@ -241,6 +241,8 @@ impl World {
                 // A connection to a server that is down is closed.
                 if up {
                     self.pools.give_back(back.pool);
+                } else {
+                    self.hang_up(back.pool, 1);
                 }
                 self.finish_forwarding(slot, back.answer);
             }

@@ -60,7 +60,7 @@ impl World {
         let (from, to) = self.ends(slot);
         let pooled = self.instances[usize::from(at)].killed == 0 && self.pools.take(pool);
         if pooled {
-            self.connected(slot);
+            self.reuse(slot);
         } else if self.network.is_cut(from, to, self.now) || !self.syn_gets_through(slot) {
             self.wait_for_syn(slot);
         } else if self.instances[usize::from(at)].killed > 0 {

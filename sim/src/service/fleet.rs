@@ -145,7 +145,9 @@ impl World {
         match metric {
             ScaleMetric::Workers => {
                 let index = self.instances[usize::from(*base) + number].index;
-                self.services[usize::from(index)].in_service.area_nanos(now)
+                let service = &self.services[usize::from(index)];
+                let held = service.holding.as_ref().map_or(0.0, |holding| holding.workers.area_nanos(now));
+                service.in_service.area_nanos(now) + held
             }
             _ => {
                 let mut sum = 0.0;

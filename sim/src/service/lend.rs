@@ -21,7 +21,7 @@ impl World {
             return false;
         }
         let service = &mut self.services[usize::from(instance.index)];
-        if service.in_service.level() >= service.workers {
+        if service.in_service.level() >= service.workers || service.holding.is_some() {
             return false;
         }
         let step = &self.steps[usize::from(step)];

@@ -26,8 +26,9 @@ impl World {
         let (index, goes_on) = (instance.index, instance.killed == 0 && instance.stopped == 0);
         let service = &mut self.services[usize::from(index)];
         self.events.schedule(self.now + MAINTENANCE_NANOS, service.manager);
+        let occupied = service.occupied();
         let Some(workers) = service.managed.as_mut().filter(|_| goes_on) else { return };
-        match workers.maintain(self.now, service.in_service.level()) {
+        match workers.maintain(self.now, occupied) {
             Change::Start(count) => self.start_workers(at, count),
             Change::End => service.workers = workers.ready(),
             Change::Keep => {}

@@ -289,7 +289,10 @@ fn a_hung_balancer_answers_when_it_goes_on() {
 
 #[test]
 fn what_the_simulator_lacks_is_refused_with_its_place() {
-    let text = shop("", "").replace("workers = 64", "workers = 64\nworker_holds = \"connection\"");
+    let pairs = "[hosts.many]\ncount = 1000\n[components.crowd]\nkind = \"service\"\nhost = \"many\"\n";
+    let balancer =
+        |name| format!("[components.{name}]\nkind = \"load-balancer\"\nhost = \"many\"\nto = \"crowd\"\n");
+    let text = shop("", &format!("{pairs}{}{}", balancer("first"), balancer("second")));
     let problems = sim::Simulation::new(&parse(&text)).expect_err("a field is refused");
     insta::assert_snapshot!(problems.to_string());
 }

@@ -7,6 +7,7 @@ mod caches;
 mod cdn;
 mod churn;
 mod clients;
+mod connections;
 mod coverage;
 mod degradation;
 mod faults;

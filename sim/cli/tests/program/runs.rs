@@ -30,11 +30,17 @@ fn a_failed_threshold_exits_99_and_a_bad_file_104() {
     let output = sim(directory.path(), &["run", "bad.toml"]);
     assert_eq!(output.status.code(), Some(104));
     assert!(String::from_utf8_lossy(&output.stderr).contains("bad.toml:4:"), "{output:?}");
-    let held = page("10s", "100/s", "p(99)<1s").replace("workers", "worker_holds = \"connection\"\nworkers");
-    write(directory.path(), "held.toml", &held);
-    let output = sim(directory.path(), &["run", "held.toml"]);
+    let balancer = |name: &str| {
+        format!("[components.{name}]\nkind = \"load-balancer\"\nhost = \"app\"\nto = \"shop\"\n[requests")
+    };
+    let crowd = page("10s", "100/s", "p(99)<1s")
+        .replace("cores = 4", "count = 1000")
+        .replacen("[requests", &balancer("first"), 1)
+        .replacen("[requests", &balancer("second"), 1);
+    write(directory.path(), "crowd.toml", &crowd);
+    let output = sim(directory.path(), &["run", "crowd.toml"]);
     assert_eq!(output.status.code(), Some(104));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("held.toml:10:"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("crowd.toml:7:"), "{output:?}");
 }
 
 #[test]
