@@ -178,8 +178,16 @@ impl Compiler<'_> {
         };
         match (step.policy, target) {
             (Some(policy), _) => {
-                let called =
-                    step.at.map_or_else(|| step.place.clone(), |to| format!("component {}", to.index()));
+                let called = match (&step.action, step.at) {
+                    (_, Some(to)) => format!("component {}", to.index()),
+                    (Action::Get { keyspace, .. } | Action::Set { keyspace, .. }, _) => {
+                        format!("component {}", self.scenario.keyspace(*keyspace).store.index())
+                    }
+                    (Action::Select { database, .. } | Action::Update { database, .. }, _) => {
+                        format!("component {}", database.index())
+                    }
+                    _ => step.place.clone(),
+                };
                 let instances = self.world.instances.len();
                 let site = Site { policy: policy.index() as u16, called };
                 let site = self.world.guards.site(site, self.scenario.policy(policy), instances);

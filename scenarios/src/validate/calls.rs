@@ -101,8 +101,9 @@ impl Validator<'_> {
         let at = format!("{at}.policy");
         let reference = file.policy.as_ref()?;
         if !leaves {
-            let expected = "a policy with call, third_party or at only";
-            self.problem(&at, expected, "stores are asked without one".to_owned());
+            let expected = "a policy with a step that asks somebody else only";
+            let hint = "a service's own work and wait, a purge, and parallel as a whole take none".to_owned();
+            self.problem(&at, expected, hint);
             return None;
         }
         match reference {
@@ -203,7 +204,8 @@ impl Validator<'_> {
         if file.share.get() > 1.0 {
             self.problem(&format!("{at}.share"), "at most 100%", None::<String>);
         }
-        let leaves = callee.is_some() || file.at.is_some() || ["call", "third_party"].contains(&action);
+        let asks = ["call", "third_party", "get", "mget", "set", "select", "update"];
+        let leaves = callee.is_some() || file.at.is_some() || asks.contains(&action);
         StepFrame { at: callee, policy: self.step_policy(at, file, leaves) }
     }
 }

@@ -25,6 +25,7 @@ mod scaling;
 mod services;
 mod shards;
 mod sql;
+mod store_policies;
 mod stores;
 mod users;
 mod verify;
