@@ -76,7 +76,12 @@ impl World {
                     }
                 }
                 Effect::Serve500 => instance.broken -= 1,
-                Effect::DiskFull => instance.disk_full -= 1,
+                Effect::DiskFull => {
+                    instance.disk_full -= 1;
+                    if instance.disk_full == 0 && instance.stopped == 0 {
+                        self.unpark(at);
+                    }
+                }
                 Effect::Slow(_) | Effect::ErrorRate(_) => self.take_stock(at),
                 Effect::Drain => self.hold(at, false),
                 Effect::Flush | Effect::Way(_) | Effect::Steal(_) => {}

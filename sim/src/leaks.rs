@@ -25,7 +25,7 @@ struct Break {
     what: &'static str,
 }
 
-const WHAT: [&str; 52] = [
+const WHAT: [&str; 54] = [
     r#"kill = "component:resize[1]""#,
     r#"hang = "component:resize[2]""#,
     r#"unplug = "host:spare[1]""#,
@@ -77,6 +77,8 @@ const WHAT: [&str; 52] = [
     r#"loss = { between = ["clients", "edge"], share = "20%" }"#,
     r#"flush = "component:objects""#,
     r#"disk_full = "component:archive""#,
+    r#"disk_full = "component:objects""#,
+    r#"disk_full = "component:invalidations""#,
     r#"deploy = { component = "shop", drain = "500ms", down = "300ms", warm_up = "200ms", slower = 3 }"#,
 ];
 
@@ -147,6 +149,10 @@ fn left_over(
         .collect();
     let text = format!("{head}{network}{faults}{tail}")
         .replace("[hosts.app]", &format!("[hosts.app]\n{machine}\n{memory}"))
+        .replace(
+            "[hosts.data]",
+            if memory.is_empty() { "[hosts.data]" } else { "[hosts.data]\nmemory = \"350kB\"" },
+        )
         .replace("[hosts.db]", &format!("[hosts.db]\n{machine}"))
         .replace("seed = 1", &format!("seed = {seed}"))
         .replace("duration = \"40s\"", "duration = \"13s\"");

@@ -12,7 +12,7 @@ use scenarios::scenario::ClassId;
 use crate::call::{Call, Fifo, NOBODY, Phase};
 use crate::connect::Target;
 use crate::gauge::Gauge;
-use crate::instance::{Answer, Back};
+use crate::instance::{Answer, Back, Continuation};
 use crate::program::Range;
 use crate::world::World;
 
@@ -68,6 +68,10 @@ impl World {
     /// A publisher's message is there. It is confirmed once it stands in the queue.
     pub(crate) fn queue_arrive(&mut self, slot: u32) {
         let (at, id) = (self.calls[slot].at, self.calls[slot].id);
+        if self.instances[usize::from(at)].disk_full > 0 {
+            // Publishers are blocked until there is room again.
+            return self.park(slot, Continuation::Arrive);
+        }
         let queue = self.queue_of(at);
         let full = queue.waiting.len() >= queue.most;
         queue.counts.published += 1;

@@ -94,6 +94,8 @@ pub(crate) enum Timer {
     Failover(u32),
     /// A store's pause ends.
     Pause(u32),
+    /// A store's snapshot is on the disk, or is to be tried again.
+    Save(u32),
     /// A store makes a snapshot.
     Snapshot(u32),
     /// A job is to start.
@@ -326,6 +328,7 @@ impl World {
             Timer::DatabaseAwake(at) => self.database_awake(at),
             Timer::Failover(store) => self.fail_over(store as u16, token),
             Timer::Pause(store) => self.end_pause(store as u16),
+            Timer::Save(store) => self.save_due(store as u16),
             Timer::Snapshot(store) => self.snapshot(store as u16),
             Timer::Job(at) => self.start_job(at),
             Timer::Memory(host) => self.look_at_memory_again(host, token.slot()),

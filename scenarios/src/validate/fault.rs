@@ -220,7 +220,11 @@ impl Validator<'_> {
     /// Reports a target that such a fault does nothing to.
     fn fits(&mut self, at: &str, kind: FaultKind, targets: &[FaultTarget], stack: &Stack<'_>) {
         let stores = |c: &Component| matches!(c.kind, ComponentKind::KvStore(_) | ComponentKind::SqlStore(_));
-        let writes = |c: &Component| matches!(c.kind, ComponentKind::SqlStore(_));
+        let writes = |c: &Component| match &c.kind {
+            ComponentKind::SqlStore(_) | ComponentKind::Queue(_) => true,
+            ComponentKind::KvStore(store) => store.snapshot.is_some(),
+            _ => false,
+        };
         let on_target = |fits: &dyn Fn(&Component) -> bool| {
             targets.iter().any(|target| match *target {
                 FaultTarget::Component(id, _) => fits(&stack.components[id.index()]),
@@ -247,7 +251,8 @@ impl Validator<'_> {
                 "name a kv-store",
             ),
             FaultKind::DiskFull => {
-                (on_target(&writes), "a target that writes to a disk", "name an sql-store")
+                let hint = "name an sql-store, a queue, or a kv-store that has a snapshot";
+                (on_target(&writes), "a target that writes to a disk", hint)
             }
             FaultKind::CpuSteal { .. } => (
                 !matches!(targets, [FaultTarget::Component(..), ..]),

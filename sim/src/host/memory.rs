@@ -65,7 +65,7 @@ impl World {
         let index = usize::from(instance.index);
         match instance.kind {
             Kind::Service => self.services[index].memory_bytes(),
-            Kind::Store => self.stores[index].contents.used_bytes(),
+            Kind::Store => self.store_bytes(instance.index),
             Kind::Database => self.databases[index].pool_bytes(),
             Kind::Cache => {
                 self.caches[index].contents.used_bytes() + self.caches[index].contents.transient_bytes()
@@ -81,7 +81,11 @@ impl World {
         let index = usize::from(instance.index);
         match instance.kind {
             Kind::Service => self.services[index].most_memory_bytes(),
-            Kind::Store => self.stores[index].contents.max_bytes,
+            Kind::Store => {
+                let store = &self.stores[index];
+                // While it saves, each page may be there twice.
+                store.contents.max_bytes.saturating_mul(1 + u64::from(store.saves.configured()))
+            }
             Kind::Job => self.jobs[index].most_memory_bytes(),
             Kind::Cache => self.caches[index].contents.settings.memory_bytes,
             _ => self.held_bytes(at),

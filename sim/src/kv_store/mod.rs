@@ -13,6 +13,7 @@ mod pause;
 mod replica;
 mod ring;
 mod sampled;
+mod save;
 mod table;
 mod wide;
 mod zeta;
@@ -34,6 +35,7 @@ pub(crate) use keyspace::{Keys, Lists};
 use pause::Pauses;
 use replica::Replication;
 pub(crate) use ring::Ring;
+use save::Saves;
 
 #[derive(Debug)]
 pub(crate) struct KvStore {
@@ -48,6 +50,7 @@ pub(crate) struct KvStore {
     pub(crate) expiry_timer: u32,
     pub(crate) replication: Replication,
     pub(crate) pauses: Pauses,
+    pub(crate) saves: Saves,
 }
 
 const EVICTION: Purpose = Purpose::named("sim-eviction");
@@ -105,15 +108,18 @@ impl KvStore {
         let failover = world.add_timer(Timer::Failover(at));
         let mut pauses = Pauses::default();
         pauses.timer = world.add_timer(Timer::Pause(at));
+        let mut saves = Saves::default();
         if let Some(snapshot) = store.snapshot {
             pauses.fork_nanos_per_gb = snapshot.fork_per_gb.as_nanos();
             pauses.snapshot_every_nanos = snapshot.every.as_nanos();
             pauses.snapshot_timer = world.add_timer(Timer::Snapshot(at));
+            saves.timer = world.add_timer(Timer::Save(at));
             world.events.schedule(pauses.snapshot_every_nanos, pauses.snapshot_timer);
         }
         Self {
             replication: Replication::new(store, failover),
             pauses,
+            saves,
             command: calibration.command.map_or(0, |t| t.as_nanos()),
             key: calibration.key.map_or(0, |t| t.as_nanos()),
             contents,
@@ -259,6 +265,13 @@ impl World {
     fn execute(&mut self, slot: u32) -> Flow {
         let call = &self.calls[slot];
         let instance = &self.instances[usize::from(call.leaf)];
+        if self.stores[usize::from(instance.index)].saves.failed
+            && let Some(flow) = self.refuse_write(slot)
+        {
+            return flow;
+        }
+        let call = &self.calls[slot];
+        let instance = &self.instances[usize::from(call.leaf)];
         let KvStore { contents, replication, .. } = &mut self.stores[usize::from(instance.index)];
         let id = call.id;
         match self.steps[usize::from(call.step)].op {
@@ -401,6 +414,7 @@ impl World {
         store.busy.set(self.now, 0);
         store.running = false;
         store.pauses.forget();
+        store.saves.forget();
         store.replication.lose(&mut store.contents, self.now);
     }
 }

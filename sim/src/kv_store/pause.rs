@@ -1,7 +1,7 @@
 //! What keeps a store's thread from commands: forks for snapshots, and cycles of expiry with much to do.
 //!
 //! A fork copies the page tables, so it takes the longer the more the process holds (Redis's documentation, "Diagnosing
-//! latency issues": 10 ms and more for each gigabyte). Not modelled: copying on write after it, and that keys read during
+//! latency issues": 10 ms and more for each gigabyte). What follows the fork is `save`'s. Not modelled: that keys read during
 //! a snapshot keep their time of last use.
 
 use crate::instance::Kind;
@@ -80,7 +80,7 @@ impl World {
     /// It is time for a snapshot.
     pub(crate) fn snapshot(&mut self, at: u16) {
         debug_assert!(self.instances[usize::from(at)].kind == Kind::Store, "only stores have snapshots");
-        self.fork_store(at);
+        self.save(at);
         let pauses = &self.stores[usize::from(self.instances[usize::from(at)].index)].pauses;
         self.events.schedule(self.now + pauses.snapshot_every_nanos, pauses.snapshot_timer);
     }

@@ -32,6 +32,8 @@ pub(crate) struct Replication {
     starting: u32,
     pub(super) failover_timer: u32,
     pub(super) lost_writes: u64,
+    /// Keys written so far, fills included.
+    pub(super) writes: u64,
 }
 
 impl Replication {
@@ -47,6 +49,7 @@ impl Replication {
             starting: 0,
             failover_timer,
             lost_writes: 0,
+            writes: 0,
         }
     }
 
@@ -57,6 +60,7 @@ impl Replication {
     /// Keeps writes in mind for as long as the copies may not have them.
     #[inline]
     pub(super) fn note_writes(&mut self, now: u64, name: u64, count: u32) {
+        self.writes += u64::from(count);
         if self.copies == 0 || count == 0 {
             return;
         }

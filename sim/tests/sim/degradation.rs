@@ -119,6 +119,37 @@ fn on_a_full_disk_writes_fail_and_reads_do_not() {
     assert_eq!(failed(&run, 0..40), during);
 }
 
+/// The shop with a store that saves each second and is written to by each request.
+fn saving_shop(faults: &str) -> String {
+    shop(faults)
+        .replace(
+            "kind = \"kv-store\"",
+            "kind = \"kv-store\"\nsnapshot = { every = \"1s\", fork_per_gb = \"10ms\" }",
+        )
+        .replace(
+            "[[requests.page.steps]]",
+            "[[requests.page.steps]]\nset = { keyspace = \"items\" }\n[[requests.page.steps]]",
+        )
+}
+
+#[test]
+fn a_store_that_cannot_save_refuses_writes_until_a_save_succeeds() {
+    // The save at 10 s fails; those of 11 to 19 s do too; the tries go on each second, and the one at 20 s succeeds.
+    let run = run(&saving_shop(&fault("disk_full = \"component:objects\"")));
+    let failed_at = |second: usize| failed(&run, second..second + 1);
+    assert_eq!(failed(&run, 0..9), 0);
+    assert!((11..20).all(|second| failed_at(second) >= 80), "{:?}", run.failed());
+    assert_eq!(failed(&run, 21..40), 0, "{:?}", run.failed());
+}
+
+#[test]
+fn a_store_that_never_saves_cannot_have_a_full_disk() {
+    let problems = scenarios::Scenario::parse("test.toml", shop(&fault("disk_full = \"component:objects\"")))
+        .expect_err("it has no snapshot")
+        .to_string();
+    assert!(problems.contains("expected a target that writes to a disk"), "{problems}");
+}
+
 #[test]
 fn the_loss_of_a_zone_takes_all_its_machines() {
     let run = run(&shop(&fault("kill = \"zone:b\"")));

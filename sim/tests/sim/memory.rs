@@ -78,6 +78,26 @@ fn the_process_that_holds_the_most_is_killed_and_starts_again_with_nothing() {
 }
 
 #[test]
+fn a_store_holds_twice_what_is_written_to_while_it_saves() {
+    // Ten thousand keys of 10 kB; a save takes 8 s, in which 800 writes touch two pages each: 6 MB of 102.
+    let text = |memory: &str| {
+        machine(&format!("memory = \"{memory}\"\ndisk = {{ read = \"1ms\", throughput = \"104Mbit/s\" }}"), "workers = 8")
+            .replace("[requests.page]", "[components.objects]\nkind = \"kv-store\"\nhost = \"app\"\nrestart = \"100ms\"\nsnapshot = { every = \"60s\", fork_per_gb = \"10ms\" }\n[keyspaces.items]\nin = \"objects\"\nkeys = 10_000\npersistent = true\nvalue = \"10kB\"\n[requests.page]")
+            .replace("work = \"exponential(mean=1ms)\"", "set = { keyspace = \"items\" }")
+            .replace("duration = \"400s\"", "duration = \"100s\"")
+    };
+    let held = run(&text("200MB")).metric("host:app", 0, "memory_bytes");
+    // The run is ten seconds older than what is measured of it: saves begin at 50 s.
+    let (before, during, after) = (held[45], held[56], held[70]);
+    assert_eq!(before, after, "{held:?}");
+    // Seven seconds on: 25,000 pages, 1,400 hits.
+    assert!((5.0e6..6.2e6).contains(&(during - before)), "{before} {during}");
+    let killed = run(&text(&format!("{}kB", (before / 1e3) as u64 + 3_000)));
+    let kills = killed.metric("host:app", 0, "memory_kills");
+    assert!(kills[..50].iter().sum::<f64>() == 0.0 && kills[50..60].iter().sum::<f64>() == 1.0, "{kills:?}");
+}
+
+#[test]
 fn a_pool_that_grows_under_load_takes_the_memory_of_the_machine() {
     // Requests of a second each: a hundred workers are wanted, of which 60 fit.
     let host = "memory = \"700MiB\"\nswap = \"10GiB\"\ndisk = { read = \"1ms\", parallel = 8 }";

@@ -84,6 +84,19 @@ fn a_backlog_grows_while_consumers_are_away_and_nothing_is_lost() {
 }
 
 #[test]
+fn publishers_wait_while_the_disk_of_the_queue_is_full() {
+    let faults = "[[faults]]\nat = \"50s\"\nfor = \"4500ms\"\ndisk_full = \"component:invalidations\"\n";
+    let run = run(&(stack(1, "prefetch = 5", "1ms", 100) + faults));
+    let published = run.metric("invalidations", 0, "published");
+    assert!(published[50..54].iter().all(|n| *n == 0.0), "{published:?}");
+    assert!(published[54] > 450.0, "all that waited, at once: {}", published[54]);
+    assert!(run.failed().iter().all(|n| *n == 0));
+    // Recorded when they are due: those of 50 s wait for 4 s on average.
+    let means = run.means();
+    assert!((3.8..4.2).contains(&means[50]) && means[56] < 2.0 * MS, "{means:?}");
+}
+
+#[test]
 fn messages_that_nobody_can_take_go_to_the_dead_letters() {
     let faults = "[[faults]]\nat = \"50s\"\nfor = \"20s\"\nserve_500 = \"component:worker[1]\"\n";
     let dead =
