@@ -8,7 +8,7 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::diagnostic::Diagnostics;
 use crate::quantity::selector::{Condition, Selector};
-use crate::scenario::{ComponentKind, Executor, Scenario};
+use crate::scenario::{ComponentKind, Executor, Sampling, Scenario};
 use crate::threshold::{Aggregate, Comparison, Metric};
 use crate::units::{Bandwidth, Bytes, Rate, Ratio, SimTime};
 
@@ -74,12 +74,7 @@ pub fn window(
     rate: Option<Ratio>,
     seed: Option<u64>,
 ) -> Result<Derived, Error> {
-    let mut document: DocumentMut = scenario
-        .source
-        .text
-        .trim_start_matches('\u{feff}')
-        .parse()
-        .expect("a scenario was read from this text as TOML");
+    let mut document = document(scenario);
     let mut notes = Vec::new();
     let run = &scenario.run;
     if from.is_some() || length.is_some() {
@@ -93,7 +88,9 @@ pub fn window(
         let table = child(document.as_table_mut(), "run");
         set(table, "from", from.to_string());
         set(table, "duration", length.to_string());
-        set(table, "warmup", warmup.to_string());
+        if !run.finds_warmup {
+            set(table, "warmup", warmup.to_string());
+        }
         if warmup < run.warmup {
             notes.push(format!("run.warmup: {} cut to {warmup}", run.warmup));
         }
@@ -128,18 +125,32 @@ pub fn window(
 /// # Errors
 /// Where the result breaks a rule of scenarios.
 pub fn with_warmup(scenario: &Scenario, warmup: SimTime) -> Result<Derived, Error> {
-    let mut document: DocumentMut = scenario
-        .source
-        .text
-        .trim_start_matches('\u{feff}')
-        .parse()
-        .expect("a scenario was read from this text as TOML");
-    set(child(document.as_table_mut(), "run"), "warmup", warmup.to_string());
+    with_run(scenario, "warmup", &warmup.to_string())
+}
+
+/// The same scenario with another share of the keys followed.
+///
+/// # Errors
+/// Where the result breaks a rule of scenarios.
+pub fn with_sampling(scenario: &Scenario, sampling: Sampling) -> Result<Derived, Error> {
+    with_run(scenario, "sampling", &sampling.to_string())
+}
+
+/// The same scenario with another value of a key of the run's frame.
+fn with_run(scenario: &Scenario, key: &str, value: &str) -> Result<Derived, Error> {
+    let mut document = document(scenario);
+    set(child(document.as_table_mut(), "run"), key, value);
     let text = document.to_string();
-    match Scenario::parse("derived.toml", text.as_str()) {
+    match Scenario::parse(&scenario.source.path, text.as_str()) {
         Ok(_) => Ok(Derived { text, warnings: Vec::new() }),
         Err(problems) => Err(Error::Invalid(problems)),
     }
+}
+
+/// The scenario's file.
+fn document(scenario: &Scenario) -> DocumentMut {
+    let text = scenario.source.text.trim_start_matches('\u{feff}');
+    text.parse().expect("a scenario was read from this text as TOML")
 }
 
 /// The same scenario with nothing that breaks, as a file of its own: it has another hash, so nobody takes the one for the
@@ -148,12 +159,7 @@ pub fn with_warmup(scenario: &Scenario, warmup: SimTime) -> Result<Derived, Erro
 /// # Errors
 /// Where the result breaks a rule of scenarios.
 pub fn without_faults(scenario: &Scenario) -> Result<Derived, Error> {
-    let mut document: DocumentMut = scenario
-        .source
-        .text
-        .trim_start_matches('\u{feff}')
-        .parse()
-        .expect("a scenario was read from this text as TOML");
+    let mut document = document(scenario);
     document.as_table_mut().remove("faults");
     let notes = vec!["faults: left out".to_owned()];
     let text = with_header(scenario, &document.to_string(), None, None, None, None, &notes);

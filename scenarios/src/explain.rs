@@ -40,7 +40,9 @@ fn writing(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     }
     let run = &scenario.run;
     write!(out, "\nRun: {} measured", run.duration)?;
-    if run.warmup > SimTime::ZERO {
+    if run.finds_warmup {
+        write!(out, " after a warm-up that is found out")?;
+    } else if run.warmup > SimTime::ZERO {
         write!(out, " after {} of warm-up", run.warmup)?;
     }
     if run.from > SimTime::ZERO {

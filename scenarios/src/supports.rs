@@ -211,6 +211,10 @@ impl Scenario {
                 }
             }
         }
+        if self.run.finds_warmup {
+            let hint = "sim run finds it out before it runs; else write a duration, such as \"1m\"";
+            problems.push(self.unsupported("run.warmup", world, hint));
+        }
         problems
     }
 

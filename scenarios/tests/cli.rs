@@ -68,3 +68,56 @@ fn help_shows_examples_and_completions_exist() {
         assert!(text(&scenario(&["completions", shell]).stdout).contains("explain"));
     }
 }
+
+#[test]
+fn a_packed_log_is_read_as_the_plain_one() {
+    use std::io::Write as _;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let line = |i: u32| {
+        format!(
+            "192.0.2.1 - - [02/Jan/2024:10:{:02}:{:02} +0000] \"GET /items/{} HTTP/1.1\" 200 1000 \"-\" \"a\"\n",
+            i / 60,
+            i % 60,
+            i % 7
+        )
+    };
+    let log: String = (0..600).map(line).collect();
+    let (plain, packed) = (directory.path().join("access.log"), directory.path().join("access.log.gz"));
+    std::fs::write(&plain, &log).expect("a temporary directory can be written");
+    // Two members, as a log that was packed, written on and packed again has.
+    let file = std::fs::File::create(&packed).expect("a temporary directory can be written");
+    for part in [&log[..20_000], &log[20_000..]] {
+        let mut encoder = flate2::write::GzEncoder::new(&file, flate2::Compression::default());
+        encoder.write_all(part.as_bytes()).and_then(|()| encoder.finish().map(drop)).expect("it is written");
+    }
+    let [plain, packed] = [plain, packed].map(|path| {
+        let output = scenario(&["fit", &path.to_string_lossy()]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stdout).replace(&*path.file_name().expect("it has a name").to_string_lossy(), "LOG")
+    });
+    assert!(plain.contains("/items/{"), "{plain}");
+    assert_eq!(packed, plain);
+}
+
+#[test]
+fn what_consumers_do_for_messages_is_part_of_the_load() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("mail.toml");
+    let shop = r#"
+title = "Orders, and mails about them"
+run = { duration = "10s" }
+hosts = { app = {}, mail = { cores = 2 }, queue = {} }
+components.shop = { kind = "service", host = "app", workers = 8 }
+components.mailer = { kind = "service", host = "mail", workers = 4 }
+components.mails = { kind = "queue", host = "queue", to = "mailer", class = "mail" }
+requests.order = { path = "/orders", steps = [{ work = "2ms" }, { publish = { to = "mails" }, share = "50%", repeat = 2 }] }
+requests.mail = { path = "/mails", steps = [{ work = "10ms" }] }
+traffic.all = { to = "shop", executor = "constant-arrival-rate", rate = "100/s", mix = { order = 1 } }
+"#;
+    std::fs::write(&file, shop).expect("a temporary directory can be written");
+    let explained = text(&scenario(&["explain", &file.to_string_lossy()]).stdout);
+    // One message an order on average: 100/s × 10 ms of two cores, and of four workers.
+    let row = |name: &str| explained.lines().find(|line| line.contains(name)).unwrap_or_default().to_owned();
+    assert!(row("host mail").contains("mean 50.0%"), "{explained}");
+    assert!(row("4 workers  mean").contains("mean 25.0%"), "{explained}");
+}

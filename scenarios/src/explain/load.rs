@@ -74,6 +74,8 @@ struct Ledger<'s> {
     scenario: &'s Scenario,
     cores: Vec<Demand>,
     places: Vec<Demand>,
+    /// Queues whose consumers are being walked: what these publish to one of them again is left out.
+    consuming: Vec<ComponentId>,
 }
 
 impl Ledger<'_> {
@@ -132,9 +134,25 @@ impl Ledger<'_> {
             Action::Update { database, .. } => {
                 self.database(numbers, share, *database, self.statement(*database, true))
             }
-            Action::Purge(_) | Action::Publish => Range::default(),
+            Action::Publish => {
+                if let Some(queue) = step.at {
+                    self.consumers(numbers, share, queue);
+                }
+                Range::default()
+            }
+            Action::Purge(_) => Range::default(),
         };
         Range { least: one.least * times, most: one.most * times }
+    }
+
+    /// What a queue's consumers do for a message, once each; whoever published it does not wait for them.
+    fn consumers(&mut self, numbers: &Numbers, share: f64, queue: ComponentId) {
+        let ComponentKind::Queue(settings) = &self.scenario.component(queue).kind else { return };
+        if !self.consuming.contains(&queue) {
+            self.consuming.push(queue);
+            self.class(numbers, share, settings.class, served_by(self.scenario, settings.to));
+            self.consuming.pop();
+        }
     }
 
     /// Commands to a key-value store: what they take of its thread is known where it was calibrated.
@@ -183,7 +201,7 @@ struct Station {
 fn stations(scenario: &Scenario) -> Vec<Station> {
     let cores = vec![Demand::default(); scenario.hosts.len()];
     let places = vec![Demand::default(); scenario.components.len()];
-    let mut ledger = Ledger { scenario, cores, places };
+    let mut ledger = Ledger { scenario, cores, places, consuming: Vec::new() };
     for traffic in &scenario.traffic {
         let numbers = Numbers::of(scenario, traffic);
         let service = served_by(scenario, traffic.to);

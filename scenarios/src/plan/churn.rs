@@ -151,6 +151,7 @@ mod tests {
         let run = Run {
             duration: SimTime::from_secs(duration),
             warmup: SimTime::from_secs(warmup),
+            finds_warmup: false,
             from: SimTime::ZERO,
             seed: Seed(1),
             sampling: Default::default(),

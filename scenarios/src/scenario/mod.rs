@@ -156,6 +156,8 @@ pub struct Run {
     pub duration: SimTime,
     /// How long the load lasts before that, unmeasured.
     pub warmup: SimTime,
+    /// Whether that is still to be found out, by whoever runs the scenario.
+    pub finds_warmup: bool,
     /// Where the measured part starts on the timeline of curves, stages and faults (Monday 00:00 is zero).
     pub from: SimTime,
     /// All randomness follows from it.

@@ -237,6 +237,7 @@ impl<'t> Validator<'t> {
             return Run {
                 duration: SimTime::from_secs(1),
                 warmup: SimTime::ZERO,
+                finds_warmup: false,
                 from: SimTime::ZERO,
                 seed: Seed(1),
                 sampling: Default::default(),
@@ -245,6 +246,13 @@ impl<'t> Validator<'t> {
         let duration = run.duration.unwrap_or(SimTime::from_secs(1));
         self.positive("run.duration", duration);
         let wire::decode::Count(seed) = run.seed;
-        Run { duration, warmup: run.warmup, from: run.from, seed: Seed(seed), sampling: run.sampling }
+        Run {
+            duration,
+            warmup: run.warmup.0.unwrap_or(SimTime::ZERO),
+            finds_warmup: run.warmup.0.is_none(),
+            from: run.from,
+            seed: Seed(seed),
+            sampling: run.sampling,
+        }
     }
 }

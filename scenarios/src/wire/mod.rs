@@ -104,8 +104,8 @@ table! {
     Run {
         /// How long is measured.
         required duration: SimTime,
-        /// How long the load lasts before that, unmeasured.
-        default warmup: SimTime = SimTime::ZERO,
+        /// How long the load lasts before that, unmeasured; `auto` has `sim run` find out, by MSER-5 in a run before the run.
+        default warmup: Warmup = Warmup(Some(SimTime::ZERO)),
         /// Where the measured part starts on the timeline of curves, stages and faults; zero is Monday 00:00.
         default from: SimTime = SimTime::ZERO,
         /// All randomness follows from it.
@@ -116,7 +116,29 @@ table! {
     }
 }
 
+/// A warm-up; none where it is to be found out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Warmup(pub(crate) Option<SimTime>);
+
+impl std::str::FromStr for Warmup {
+    type Err = crate::quantity::Misread;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "auto" { Ok(Self(None)) } else { text.parse().map(|length| Self(Some(length))) }
+    }
+}
+
+impl std::fmt::Display for Warmup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(length) => length.fmt(f),
+            None => f.write_str("auto"),
+        }
+    }
+}
+
 quantities! {
+    Warmup: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$|^auto$", "30s";
     SimTime: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$", "30s";
     Rate: r"^\s*[0-9][0-9_.]*\s*/\s*(s|second|m|min|minute|h|hour|d|day|w|week)\s*$", "550/s";
     Bytes: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$", "64GiB";

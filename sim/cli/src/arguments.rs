@@ -10,6 +10,7 @@ use scenarios::quantity::Misread;
 use scenarios::quantity::selector::Selector;
 use scenarios::units::{Ratio, SimTime};
 
+use crate::changes::Changes;
 use crate::{compare, run, verify};
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,7 @@ Examples:
   sim run scenarios/library/quickstart.toml --replications 10
   sim run scenarios/library/quickstart.toml --precision 5% --of 'response_time{p(99)}'
   sim run scenarios/library/octivi/week.toml --replications 10 --replication-scale 1%
+  sim run scenarios/library/octivi/week.toml --for 1h --rate 1% --exact --skip-faults
   sim run scenarios/library/quickstart.toml --slowest 3
   sim compare shop.toml shop-with-two-nodes.toml
   sim verify --quick
@@ -60,6 +62,8 @@ pub(crate) struct RunArguments {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) part: Part,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
     /// How long the load lasts before what is measured; auto finds out by MSER-5, in a run before the run
     #[arg(long, value_name = "TIME|auto", value_parser = warmup)]
     pub(crate) warmup: Option<Warmup>,
@@ -124,6 +128,8 @@ pub(crate) struct CompareArguments {
     pub(crate) b: PathBuf,
     #[command(flatten)]
     pub(crate) part: Part,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
     /// With so many seeds, the same for both
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub(crate) replications: u32,

@@ -10,15 +10,23 @@ use results::{Collector, Replications};
 use scenarios::{Scenario, exit};
 
 use crate::arguments::CompareArguments;
+use crate::warmup;
 
 /// Runs both and prints how they differ; the exit code.
 pub(crate) fn run(arguments: &CompareArguments) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("signal handlers cannot be set")?;
-    let a = arguments.part.load(&arguments.a)?.scenario;
-    let mut b = arguments.part.load(&arguments.b)?.scenario;
+    let load = |file| arguments.changes.apply(arguments.part.load(file)?.scenario);
+    let (a, mut b) = (load(&arguments.a)?, load(&arguments.b)?);
+    if !arguments.quiet {
+        for note in notes(&a, &b) {
+            writeln!(io::stderr().lock(), "note: {note}")?;
+        }
+    }
+    let mut progress = Progress::new(!arguments.quiet);
+    let a = warmup::apply(None, a, &mut progress, &stop)?.0;
     // The same seed gives both the same arrivals, keys and durations: only what differs between the files remains.
     b.run.seed = a.run.seed;
-    let mut progress = Progress::new(!arguments.quiet);
+    let b = warmup::apply(None, b, &mut progress, &stop)?.0;
     let mut play = |scenario: &Scenario, name| replicate(arguments, scenario, name, &mut progress, &stop);
     let (of_a, of_b) = (play(&a, "A")?, play(&b, "B")?);
     progress.end();
@@ -34,6 +42,31 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<u8, Problem> {
         write!(out, "{}", paired.text())?;
     }
     Ok(exit::GOOD)
+}
+
+/// What differs between the scenarios and decides what their differences mean.
+fn notes(a: &Scenario, b: &Scenario) -> Vec<String> {
+    let mut notes = Vec::new();
+    if a.run.seed != b.run.seed {
+        let (own, other) = (a.run.seed, b.run.seed);
+        notes.push(format!("B has the seed {other}; both are run with A's, which is {own}, as they are to have the same requests"));
+    }
+    let told = |scenario: &Scenario| {
+        let fault = |f: &scenarios::scenario::Fault| {
+            let at = f.from.saturating_sub(scenario.run.warmup).saturating_add(scenario.run.from);
+            format!("{} at {at} for {}", f.name, f.until.saturating_sub(f.from))
+        };
+        let faults: Vec<String> = scenario.faults.iter().map(fault).collect();
+        if faults.is_empty() { "none".to_owned() } else { faults.join(", ") }
+    };
+    let (own, other) = (told(a), told(b));
+    if own != other {
+        notes.push(format!(
+            "the faults differ, so what is told includes their effect, and \"during faults\" is a time of each one's own \
+             (A: {own}; B: {other}); --skip-faults leaves them out"
+        ));
+    }
+    notes
 }
 
 /// All replications of a scenario; none where that was interrupted.

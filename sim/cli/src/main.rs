@@ -1,6 +1,7 @@
 //! The `sim` program.
 
 mod arguments;
+mod changes;
 mod compare;
 mod replications;
 mod run;

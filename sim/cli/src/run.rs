@@ -21,8 +21,9 @@ const JOURNAL_PERIOD: Duration = Duration::from_secs(1);
 pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("signal handlers cannot be set")?;
     let prepared = arguments.part.load(&arguments.file)?;
+    let given = arguments.changes.apply(prepared.scenario)?;
     if !arguments.quiet {
-        for warning in scenarios::explain::warnings(&prepared.scenario) {
+        for warning in scenarios::explain::warnings(&given) {
             writeln!(io::stderr().lock(), "warning: {warning}")?;
         }
         for warning in &prepared.warnings {
@@ -30,7 +31,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
         }
     }
     let mut progress = Progress::new(!arguments.quiet);
-    let (scenario, note) = warmup::apply(arguments.warmup, prepared.scenario, &mut progress, &stop)?;
+    let (scenario, note) = warmup::apply(arguments.warmup, given, &mut progress, &stop)?;
     let scenario = &scenario;
     progress.message("building the world");
     let rule = Rule::new(&arguments.replication, scenario)?;

@@ -23,6 +23,7 @@ pub(crate) fn apply(
     stop: &AtomicBool,
 ) -> Result<(Scenario, Option<ModelNote>), Problem> {
     match asked {
+        None if scenario.run.finds_warmup => automatic(scenario, progress, stop),
         None => Ok((scenario, None)),
         Some(Warmup::Fixed(length)) => Ok((with(&scenario, length)?, None)),
         Some(Warmup::Auto) => automatic(scenario, progress, stop),
@@ -39,7 +40,7 @@ fn automatic(
     progress: &mut Progress,
     stop: &AtomicBool,
 ) -> Result<(Scenario, Option<ModelNote>), Problem> {
-    let refuse = |why: &str| Problem::configuration(anyhow::anyhow!("--warmup auto: {why}"));
+    let refuse = |why: &str| Problem::configuration(anyhow::anyhow!("warmup auto: {why}"));
     let pilot = with(&scenario, SimTime::ZERO)?;
     if !scenario.faults.is_empty() {
         return Err(refuse(

@@ -1,5 +1,6 @@
 //! The `sim` program from outside: a file per kind of behaviour.
 
+mod changes;
 mod replications;
 mod runs;
 mod steady;
