@@ -150,6 +150,10 @@ fn left_over(
     let text = format!("{head}{network}{faults}{tail}")
         .replace("[hosts.app]", &format!("[hosts.app]\n{machine}\n{memory}"))
         .replace(
+            "[hosts.tools]",
+            if memory.is_empty() { "[hosts.tools]" } else { "[hosts.tools]\nmemory = \"50MiB\"" },
+        )
+        .replace(
             "[hosts.data]",
             if memory.is_empty() { "[hosts.data]" } else { "[hosts.data]\nmemory = \"350kB\"" },
         )

@@ -95,6 +95,26 @@ impl Service {
         self.memory.0.saturating_add(self.memory.1.saturating_mul(u64::from(workers)))
     }
 
+    /// What the largest of its processes holds, and whether that is a worker: with a manager each is a process, else all are
+    /// one.
+    pub(crate) fn largest_process(&self) -> (u64, bool) {
+        match &self.managed {
+            Some(workers) if workers.alive() > 0 && self.memory.1 > self.memory.0 => (self.memory.1, true),
+            Some(_) => (self.memory.0, false),
+            None => (self.memory_bytes(), false),
+        }
+    }
+
+    /// The kernel kills one of its workers.
+    pub(crate) fn kill_worker(&mut self) {
+        // Those that wait on idle connections count as idle: their connections are closed a little later.
+        let busy = self.in_service.level();
+        if let Some(workers) = &mut self.managed {
+            workers.kill_newest(busy);
+            self.workers = workers.ready();
+        }
+    }
+
     /// What they hold when there are as many workers as there can be.
     pub(crate) fn most_memory_bytes(&self) -> u64 {
         let workers = self.managed.as_ref().map_or(self.workers, |workers| workers.most());
@@ -340,6 +360,12 @@ impl World {
             return self.answer(slot, if good { Answer::Good } else { Answer::Error });
         }
         let index = self.instances[usize::from(at)].index;
+        let service = &mut self.services[usize::from(index)];
+        if service.managed.as_mut().is_some_and(|workers| workers.was_killed()) {
+            service.in_service.down(self.now);
+            self.grant_worker(at);
+            return self.answer(slot, Answer::Reset);
+        }
         if self.services[usize::from(index)].holding.is_none() || !self.stay_on_connection(slot) {
             self.services[usize::from(index)].vacate(self.now);
         }

@@ -107,14 +107,22 @@ impl World {
     /// Draws the consequences of what is held on a machine now.
     pub(crate) fn look_at_memory(&mut self, host: u16) {
         let Some(memory) = &self.memories[usize::from(host)] else { return };
-        let held: Vec<(u64, u16)> = memory.instances.iter().map(|&at| (self.held_bytes(at), at)).collect();
-        let mut sum: u64 = held.iter().map(|(bytes, _)| *bytes).sum();
-        // One at a look: it takes the kernel a while to get its memory back.
-        if sum > memory.physical.saturating_add(memory.swap)
-            && let Some(&(bytes, worst)) = held.iter().rev().max_by_key(|(bytes, _)| *bytes)
-        {
-            sum -= bytes;
-            self.kill_for_memory(host, worst);
+        let room = memory.physical.saturating_add(memory.swap);
+        let mut sum: u64 = memory.instances.iter().map(|&at| self.held_bytes(at)).sum();
+        while sum > room {
+            let Some(memory) = &self.memories[usize::from(host)] else { return };
+            let processes = memory.instances.iter().map(|&at| (self.largest_process(at), at));
+            // The first among equals.
+            let Some(((bytes, is_worker), worst)) = processes.rev().max_by_key(|((bytes, _), _)| *bytes)
+            else {
+                break;
+            };
+            sum = sum.saturating_sub(if is_worker { bytes } else { self.held_bytes(worst) });
+            self.kill_for_memory(host, worst, is_worker);
+            if !is_worker {
+                // One at a look, as it may be back at once.
+                break;
+            }
         }
         let Some(memory) = &mut self.memories[usize::from(host)] else { return };
         let speed = memory.speed_with(sum);
@@ -154,9 +162,24 @@ impl World {
         Some((held, kills))
     }
 
-    fn kill_for_memory(&mut self, host: u16, at: u16) {
+    /// What the largest process of an instance holds, and whether that is one of several workers.
+    fn largest_process(&self, at: u16) -> (u64, bool) {
+        let instance = &self.instances[usize::from(at)];
+        match instance.kind {
+            Kind::Service if self.held_bytes(at) > 0 => {
+                self.services[usize::from(instance.index)].largest_process()
+            }
+            _ => (self.held_bytes(at), false),
+        }
+    }
+
+    fn kill_for_memory(&mut self, host: u16, at: u16, is_worker: bool) {
         if let Some(memory) = &mut self.memories[usize::from(host)] {
             memory.kills += 1;
+        }
+        if is_worker {
+            let index = self.instances[usize::from(at)].index;
+            return self.services[usize::from(index)].kill_worker();
         }
         self.instances[usize::from(at)].killed += 1;
         self.kill(at);

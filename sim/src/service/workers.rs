@@ -43,12 +43,22 @@ pub(crate) struct Workers {
     /// Since when each idle worker is idle, the longest first: workers that wait for a connection are served in turn by
     /// the kernel. Kept for `ondemand` alone.
     idle_since: VecDeque<u64>,
+    /// Busy workers that were killed: what they had in hand is lost, which is noticed when it would have been done.
+    killed: u32,
 }
 
 impl Workers {
     pub(crate) fn new(rules: &WorkerPool) -> Self {
         let alive = rules.start.min(rules.most);
-        Self { rules: *rules, alive, starting: 0, era: 0, spawn_rate: 1, idle_since: VecDeque::new() }
+        Self {
+            rules: *rules,
+            alive,
+            starting: 0,
+            era: 0,
+            spawn_rate: 1,
+            idle_since: VecDeque::new(),
+            killed: 0,
+        }
     }
 
     /// How many can work, now.
@@ -121,7 +131,9 @@ impl Workers {
 
     /// Some of those that started can work.
     pub(crate) fn started(&mut self, now: u64, count: u32) {
-        self.starting -= count.min(self.starting);
+        // Some may have been killed meanwhile.
+        let count = count.min(self.starting);
+        self.starting -= count;
         if self.on_demand() {
             self.idle_since.extend((0..count).map(|_| now));
         }
@@ -141,6 +153,26 @@ impl Workers {
         if self.on_demand() {
             self.idle_since.push_back(now);
         }
+    }
+
+    /// The kernel kills the newest, with so many busy: one that starts, an idle one, or else a busy one.
+    pub(crate) fn kill_newest(&mut self, busy: u32) {
+        if self.starting > 0 {
+            self.starting -= 1;
+        } else if self.alive > busy {
+            self.idle_since.pop_back();
+        } else {
+            self.killed += 1;
+        }
+        self.alive -= 1;
+    }
+
+    /// A busy worker is done; whether it was killed before that.
+    #[inline]
+    pub(crate) fn was_killed(&mut self) -> bool {
+        let killed = self.killed > 0;
+        self.killed -= u32::from(killed);
+        killed
     }
 
     /// The instance starts anew; what still boots belongs to its earlier life.
@@ -216,6 +248,20 @@ mod tests {
         let calm = workers.alive() - 7;
         assert_eq!(workers.maintain(0, calm), Change::Keep);
         assert_eq!(workers.maintain(0, workers.alive()), Change::Start(1));
+    }
+
+    #[test]
+    fn the_kernel_kills_those_that_start_before_idle_ones_and_busy_ones_last() {
+        let mut workers = pool(Manager::Dynamic, 3, 50, [5, 10]);
+        assert_eq!(workers.maintain(0, 2), Change::Start(1));
+        let left = [(); 3].map(|()| {
+            workers.kill_newest(2);
+            (workers.alive(), workers.ready())
+        });
+        assert_eq!(left, [(3, 3), (2, 2), (1, 1)]);
+        workers.started(0, 1);
+        assert_eq!(workers.ready(), 1, "the one that was to be ready is dead");
+        assert_eq!([workers.was_killed(), workers.was_killed()], [true, false]);
     }
 
     #[test]

@@ -77,6 +77,42 @@ fn the_process_that_holds_the_most_is_killed_and_starts_again_with_nothing() {
     assert!((550..=650).contains(&failed), "{failed} of about 600 failed");
 }
 
+/// Requests of a second each, a hundred of them at a time, for a pool that takes 10 MiB for each.
+fn greedy_pool(host: &str) -> String {
+    let pool = "workers = { manager = \"dynamic\", max = 200, start = 5, min_spare = 5, max_spare = 10 }\n\
+                memory = { base = \"5MiB\", per_worker = \"10MiB\" }";
+    machine(host, pool)
+        .replace("work = \"exponential(mean=1ms)\"", "wait = \"1s\"")
+        .replace("timeout = \"5s\"", "timeout = \"60s\"")
+        .replace("duration = \"400s\"", "duration = \"100s\"")
+}
+
+#[test]
+fn a_pool_that_takes_all_memory_loses_its_newest_workers_and_what_they_had_in_hand() {
+    let lost = |text: &str| {
+        let run = run(text);
+        let kills = run.metric("host:app", 0, "memory_kills").iter().sum::<f64>();
+        assert!(kills > 100.0, "{kills}");
+        assert!(run.metric("shop", 0, "up").iter().all(|up| *up == 1.0), "its master lives");
+        let workers = run.metric("shop", 0, "workers");
+        assert!(workers[50..].iter().all(|n| (60.0..=69.0).contains(n)), "{workers:?}");
+        run.failures(results::Failure::Reset).iter().sum::<u64>()
+    };
+    let text = greedy_pool("memory = \"700MiB\"");
+    assert!(lost(&text) > 100, "they had begun to work");
+    let boot = text.replace("start = 5,", "start = 5, boot = \"5s\",");
+    assert_eq!(lost(&boot), 0, "they are killed while they boot");
+}
+
+#[test]
+fn a_pool_that_takes_all_memory_has_the_larger_database_killed() {
+    let database = "[components.archive]\nkind = \"sql-store\"\nhost = \"app\"\nread = \"1ms\"\nbuffer_pool = \"300MiB\"\nrestart = \"5s\"\n[requests.page]";
+    let run = run(&greedy_pool("memory = \"1000MiB\"\ndisk = \"ssd\"").replace("[requests.page]", database));
+    let up = run.metric("archive", 0, "up");
+    assert!(up.iter().sum::<f64>() < 90.0, "{up:?}");
+    assert!(run.metric("shop", 0, "up").iter().all(|up| *up == 1.0));
+}
+
 #[test]
 fn a_store_holds_twice_what_is_written_to_while_it_saves() {
     // Ten thousand keys of 10 kB; a save takes 8 s, in which 800 writes touch two pages each: 6 MB of 102.
