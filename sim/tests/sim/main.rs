@@ -21,6 +21,7 @@ mod network;
 mod queues;
 mod reloads;
 mod repeatable;
+mod sampling;
 mod scaling;
 mod services;
 mod shards;
