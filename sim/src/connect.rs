@@ -289,6 +289,8 @@ impl World {
         self.cross(slot);
         let instance = &self.instances[usize::from(self.calls[slot].at)];
         if instance.stopped > 0 && instance.kind != Kind::Service {
+            let (at, now) = (usize::from(self.calls[slot].at), self.now);
+            self.instances[at].arriving.up(now);
             return self.park(slot, Continuation::Arrive);
         }
         if instance.error_share > 0.0 && instance.stopped == 0 && self.fails_for_no_reason(slot) {
@@ -442,7 +444,10 @@ impl World {
                 continue;
             }
             match what {
-                Continuation::Arrive => self.arrive(slot),
+                Continuation::Arrive => {
+                    self.instances[usize::from(at)].arriving.down(self.now);
+                    self.arrive(slot);
+                }
                 Continuation::Wake => self.wake(slot),
                 Continuation::Answered(back) => self.answered(slot, back),
                 Continuation::LeafDone(flow) => self.leaf_done(slot, flow),

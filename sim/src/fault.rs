@@ -230,6 +230,7 @@ impl World {
         self.leave_cores(&on_cores);
         let instance = &mut self.instances[usize::from(at)];
         instance.parked.clear();
+        instance.arriving.set(self.now, 0);
         // What it did for others in their own slots is lost with it.
         for slot in &leaves {
             if matches!(self.calls[*slot].phase, Phase::LentWork | Phase::LentDone) {
@@ -247,8 +248,14 @@ impl World {
                 self.guards.lose(at);
                 self.service_lose(index);
             }
-            Kind::Store => self.store_lose(index),
-            Kind::Database => self.database_lose(index),
+            Kind::Store => {
+                self.instances[usize::from(at)].border.lose(self.now);
+                self.store_lose(index);
+            }
+            Kind::Database => {
+                self.instances[usize::from(at)].border.lose(self.now);
+                self.database_lose(index);
+            }
             Kind::Queue => self.queue_lose(index),
             Kind::Job => self.job_lose(index),
         }

@@ -64,6 +64,8 @@ pub(crate) struct Instance {
     pub(crate) share: Share,
     /// What crossed its border.
     pub(crate) border: Border,
+    /// Calls that arrived while it was stopped: inside, and in no queue of its own.
+    pub(crate) arriving: Gauge,
     /// What is to be done when it goes on.
     pub(crate) parked: Vec<Parked>,
 }
@@ -93,6 +95,7 @@ impl Instance {
             restart: 0,
             share: Share::default(),
             border: Border::default(),
+            arriving: Gauge::default(),
             parked: Vec::new(),
         }
     }

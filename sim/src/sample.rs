@@ -71,7 +71,11 @@ impl World {
             match instance.kind {
                 Kind::Balancer => {
                     let balancer = &mut self.balancers[index];
-                    put(name, number, IN_SERVICE, balancer.in_service.read(now, nanos));
+                    let inside = balancer.in_service.read(now, nanos);
+                    // What waits for a server is in service; what is not accepted is not.
+                    let outside = balancer.outside.read(now, nanos) + instance.arriving.read(now, nanos);
+                    instance.border.observe(inside + outside, now, nanos);
+                    put(name, number, IN_SERVICE, inside);
                     put(name, number, QUEUE, balancer.queue.read(now, nanos));
                 }
                 Kind::Cdn => {
@@ -82,6 +86,8 @@ impl World {
                 Kind::Cache => {
                     put(name, number, UTILISATION, busy);
                     put(name, number, QUEUE, queue);
+                    let inside = self.caches[index].inside.read(now, nanos);
+                    instance.border.observe(inside + instance.arriving.read(now, nanos), now, nanos);
                     self.caches[index]
                         .contents
                         .sample(now, &mut |metric, value| put(name, number, metric, value));
@@ -109,8 +115,11 @@ impl World {
                 }
                 Kind::Store => {
                     let store = &mut self.stores[index];
-                    put(name, number, UTILISATION, store.busy.read(now, nanos));
-                    put(name, number, QUEUE, store.queue.read(now, nanos));
+                    let (busy, waiting) = (store.busy.read(now, nanos), store.queue.read(now, nanos));
+                    let commands = busy - store.pauses.now.read(now, nanos);
+                    instance.border.observe(commands + waiting, now, nanos);
+                    put(name, number, UTILISATION, busy);
+                    put(name, number, QUEUE, waiting);
                     store.sample(&mut |metric, value| put(name, number, metric, value));
                 }
                 Kind::Job => {
@@ -124,8 +133,11 @@ impl World {
                 Kind::Database => {
                     let database = &mut self.databases[index];
                     put(name, number, UTILISATION, busy);
-                    put(name, number, IN_SERVICE, database.in_service.read(now, nanos));
-                    put(name, number, QUEUE, database.queue.read(now, nanos) + queue);
+                    let (inside, waiting) =
+                        (database.in_service.read(now, nanos), database.queue.read(now, nanos));
+                    instance.border.observe(inside + waiting, now, nanos);
+                    put(name, number, IN_SERVICE, inside);
+                    put(name, number, QUEUE, waiting + queue);
                     let replicas = self.groups[usize::from(database.group)].replicas.as_mut();
                     let behind = replicas.map(|r| r.state.behind(now, instance.number));
                     database.sample(behind, &mut |metric, value| put(name, number, metric, value));

@@ -180,11 +180,13 @@ impl World {
         let database = &mut self.databases[usize::from(self.instances[usize::from(at)].index)];
         if !stopped && !asleep && database.in_service.level() < database.connections {
             database.in_service.up(self.now);
+            self.instances[usize::from(at)].border.enter(self.now);
             self.start_statement(slot);
         } else {
             self.calls[slot].phase = Phase::SqlQueue;
             database.waiting.push(&mut self.calls, slot);
             database.queue.up(self.now);
+            self.instances[usize::from(at)].border.enter(self.now);
         }
         Flow::Suspended
     }
@@ -387,6 +389,8 @@ impl World {
         let at = self.calls[slot].leaf;
         let database = &mut self.databases[usize::from(self.instances[usize::from(at)].index)];
         database.in_service.down(self.now);
+        self.instances[usize::from(at)].border.leave(self.now, flow != Flow::Failed);
+        let database = &mut self.databases[usize::from(self.instances[usize::from(at)].index)];
         if let Some(hibernation) = &mut database.hibernation {
             hibernation.idle_since = self.now;
         }

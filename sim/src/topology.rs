@@ -391,6 +391,7 @@ fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBal
         in_service: Gauge::default(),
         limit: b.max_connections.unwrap_or(u32::MAX),
         unaccepted: Fifo::new(),
+        outside: Gauge::default(),
         queues: if limit < u32::MAX { vec![Fifo::new(); usize::from(target.count)] } else { Vec::new() },
         common: Fifo::new(),
         queue: Gauge::default(),

@@ -48,6 +48,7 @@ pub(crate) struct Balancer {
     pub(crate) limit: u32,
     /// In the kernel's backlog, for there are too many.
     pub(crate) unaccepted: Fifo,
+    pub(crate) outside: Gauge,
     /// In the queue: of a particular server, or of all.
     pub(crate) queues: Vec<Fifo>,
     pub(crate) common: Fifo,
@@ -75,6 +76,7 @@ impl World {
         if balancer.in_service.level() >= balancer.limit {
             (call.phase, call.stage) = (Phase::Queued, UNACCEPTED);
             balancer.unaccepted.push(&mut self.calls, slot);
+            balancer.outside.up(now);
             balancer.queue.up(now);
             return;
         }
@@ -265,6 +267,7 @@ impl World {
             && let Some(next) = balancer.unaccepted.pop(&self.calls)
         {
             balancer.queue.down(now);
+            balancer.outside.down(now);
             balancer.in_service.up(now);
             self.ready.push_back(next);
         }
@@ -374,6 +377,7 @@ impl World {
         balancer.in_service.set(self.now, 0);
         balancer.queue.set(self.now, 0);
         balancer.unaccepted = Fifo::new();
+        balancer.outside.set(self.now, 0);
         balancer.common = Fifo::new();
         balancer.queues.fill(Fifo::new());
     }

@@ -14,6 +14,7 @@ use scenarios::scenario::{ClassId, HttpCache, Purge};
 use crate::call::{CHECK, Call, NOBODY, Phase};
 use crate::connect::Target;
 use crate::front::{Due, PathKey};
+use crate::gauge::Gauge;
 use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
 use crate::world::{Timer, World};
@@ -41,6 +42,8 @@ const SENDING: u8 = 5;
 #[derive(Debug)]
 pub(crate) struct Cache {
     pub(crate) contents: Contents,
+    /// Requests that have come and are not answered.
+    pub(crate) inside: Gauge,
     /// Whom it asks.
     pub(crate) target: Target,
     /// The one that it asks, where it is always the same.
@@ -90,6 +93,7 @@ impl Cache {
         };
         Self {
             contents: Contents::new(settings, &lifetimes(scenario, cache)),
+            inside: Gauge::default(),
             target: world.pools.add(own, back_end),
             only: cache.same_host.then(|| back_end.0 + number),
             turn: 1 % back_end.1,
@@ -119,15 +123,17 @@ impl World {
 
     /// A request or a health check is there.
     pub(crate) fn cache_arrive(&mut self, slot: u32) {
+        let now = self.now;
+        self.cache(slot).inside.up(now);
         let call = &mut self.calls[slot];
         call.stage = LOOKING;
         let (at, id, parent) = (call.at, call.id, call.parent);
         if self.instances[usize::from(at)].broken > 0 {
-            return self.answer(slot, Answer::Error);
+            return self.cache_answers(slot, Answer::Error);
         }
         if parent == CHECK {
             // Varnish answers them itself.
-            return self.answer(slot, Answer::Good);
+            return self.cache_answers(slot, Answer::Good);
         }
         match self.cache(slot).request {
             Some(law) => {
@@ -138,10 +144,20 @@ impl World {
         }
     }
 
+    /// Answers a call; one that came from elsewhere has been inside.
+    #[inline]
+    fn cache_answers(&mut self, slot: u32, answer: Answer) {
+        let (call, now) = (&self.calls[slot], self.now);
+        if call.from != call.at {
+            self.cache(slot).inside.down(now);
+        }
+        self.answer(slot, answer);
+    }
+
     /// Processor time is over.
     pub(crate) fn cache_wake(&mut self, slot: u32) {
         match self.calls[slot].stage {
-            SENDING => self.answer(slot, Answer::Good),
+            SENDING => self.cache_answers(slot, Answer::Good),
             _ => self.look_up(slot),
         }
     }
@@ -257,7 +273,7 @@ impl World {
     /// Gives an object that is there.
     fn serve(&mut self, slot: u32, object: ObjectId) {
         if self.cache(slot).contents.is_error(object) {
-            return self.answer(slot, Answer::Error);
+            return self.cache_answers(slot, Answer::Error);
         }
         self.hand_over(slot);
     }
@@ -265,7 +281,7 @@ impl World {
     fn hand_over(&mut self, slot: u32) {
         let call = &mut self.calls[slot];
         if self.cache_rules[call.class.index()].include.is_none() || call.parent == NOBODY {
-            return self.answer(slot, Answer::Good);
+            return self.cache_answers(slot, Answer::Good);
         }
         call.stage = INCLUDING;
         call.attempts = 0;
@@ -276,7 +292,7 @@ impl World {
     fn include(&mut self, page: u32) {
         let Call { at, class, .. } = self.calls[page];
         let Some((part_class, count)) = self.cache_rules[class.index()].include else {
-            return self.answer(page, Answer::Good);
+            return self.cache_answers(page, Answer::Good);
         };
         let page_key = self.object_key(page);
         while self.calls[page].attempts < count {
@@ -329,7 +345,7 @@ impl World {
                 let work = (1..=u64::from(parts)).map(draw).sum();
                 self.take_core(at, page, work, Phase::Work);
             }
-            None => self.answer(page, Answer::Good),
+            None => self.cache_answers(page, Answer::Good),
         }
     }
 
@@ -347,7 +363,7 @@ impl World {
             }
             PASSING => {
                 let good = back.answer == Answer::Good;
-                self.answer(slot, if good { Answer::Good } else { Answer::Error });
+                self.cache_answers(slot, if good { Answer::Good } else { Answer::Error });
             }
             _ => self.fetched(slot, back.answer == Answer::Good),
         }
@@ -378,7 +394,7 @@ impl World {
         }
         self.wake_waiting(at, object);
         match stored {
-            Stored::NoRoom => self.answer(slot, Answer::Reset),
+            Stored::NoRoom => self.cache_answers(slot, Answer::Reset),
             Stored::Kept | Stored::Transient => self.hand_over(slot),
         }
     }
@@ -386,7 +402,7 @@ impl World {
     fn failed(&mut self, slot: u32, object: ObjectId) {
         let at = self.calls[slot].at;
         self.end_in_vain(at, object);
-        self.answer(slot, Answer::Error);
+        self.cache_answers(slot, Answer::Error);
     }
 
     /// A fetch ends without an answer.
@@ -473,6 +489,7 @@ impl World {
 
     /// The process died.
     pub(crate) fn cache_lose(&mut self, index: u16) {
+        self.caches[usize::from(index)].inside.set(self.now, 0);
         self.caches[usize::from(index)].contents.lose_all();
     }
 }

@@ -176,6 +176,9 @@ impl World {
         if instance.killed > 0 {
             return Flow::Failed;
         }
+        let (at, now) = (usize::from(self.calls[slot].leaf), self.now);
+        let instance = &mut self.instances[at];
+        instance.border.enter(now);
         let store = &mut self.stores[usize::from(instance.index)];
         if store.running || instance.stopped > 0 {
             self.calls[slot].phase = Phase::StoreQueue;
@@ -184,7 +187,9 @@ impl World {
             return Flow::Suspended;
         }
         if cost == 0 {
-            return self.execute(slot);
+            let flow = self.execute(slot);
+            self.instances[at].border.leave(now, flow != Flow::Failed);
+            return flow;
         }
         self.run_command(slot, cost);
         Flow::Suspended
@@ -236,6 +241,7 @@ impl World {
         store.busy.down(self.now);
         // Effects come at a command's end, before the next starts.
         let flow = if self.calls[slot].is(DEAD) { Flow::Done } else { self.execute(slot) };
+        self.instances[usize::from(at)].border.leave(self.now, flow != Flow::Failed);
         self.start_next_command(at);
         self.leaf_done(slot, flow);
     }
@@ -257,6 +263,7 @@ impl World {
                 return self.run_command(next, cost);
             }
             let flow = if self.calls[next].is(DEAD) { Flow::Done } else { self.execute(next) };
+            self.instances[usize::from(at)].border.leave(self.now, flow != Flow::Failed);
             self.leaf_done(next, flow);
         }
     }
@@ -413,7 +420,7 @@ impl World {
         store.queue.set(self.now, 0);
         store.busy.set(self.now, 0);
         store.running = false;
-        store.pauses.forget();
+        store.pauses.forget(self.now);
         store.saves.forget();
         store.replication.lose(&mut store.contents, self.now);
     }

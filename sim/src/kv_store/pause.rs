@@ -4,6 +4,7 @@
 //! latency issues": 10 ms and more for each gigabyte). What follows the fork is `save`'s. Not modelled: that keys read during
 //! a snapshot keep their time of last use.
 
+use crate::gauge::Gauge;
 use crate::instance::Kind;
 use crate::world::World;
 
@@ -17,6 +18,8 @@ const SHORTEST_NANOS: u64 = 50_000;
 pub(crate) struct Pauses {
     /// What follows the present command.
     pending_nanos: u64,
+    /// Whether there is one at present.
+    pub(crate) now: Gauge,
     /// When the present one ends; 0 outside one.
     until: u64,
     pub(super) timer: u32,
@@ -31,7 +34,8 @@ impl Pauses {
     }
 
     /// The process died.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self, now: u64) {
+        self.now.set(now, 0);
         (self.pending_nanos, self.until) = (0, 0);
     }
 }
@@ -61,6 +65,7 @@ impl World {
         let store = &mut self.stores[usize::from(self.instances[usize::from(at)].index)];
         store.running = true;
         store.busy.up(self.now);
+        store.pauses.now.up(self.now);
         store.pauses.until = self.now + std::mem::take(&mut store.pauses.pending_nanos);
         self.events.schedule(store.pauses.until, store.pauses.timer);
     }
@@ -73,6 +78,7 @@ impl World {
             store.pauses.until = 0;
             store.running = false;
             store.busy.down(self.now);
+            store.pauses.now.down(self.now);
             self.start_next_command(at);
         }
     }
