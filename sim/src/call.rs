@@ -133,6 +133,8 @@ pub(crate) const INSIDE: u16 = 1024;
 pub(crate) const TRACED: u16 = 2048;
 /// It is the part of a command that goes to one shard of a store.
 pub(crate) const SHARD: u16 = 4096;
+/// At a cache: a thread works on it.
+pub(crate) const HAS_THREAD: u16 = 16384;
 /// Its connection was idle in its caller's pool; only where workers hold connections.
 pub(crate) const REUSED: u16 = 8192;
 

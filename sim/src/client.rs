@@ -125,7 +125,7 @@ impl World {
     fn find_connection(&mut self, slot: u32) {
         let (users, user) = (&self.users, self.calls[slot].user);
         let client = &mut self.clients[usize::from(self.calls[slot].traffic)];
-        match client.connections.take(|| users.number(user)) {
+        match client.connections.take(self.now, || users.number(user)) {
             Some((connection, open)) => {
                 let call = &mut self.calls[slot];
                 call.connection = connection;
@@ -294,7 +294,7 @@ impl World {
         if lost && (self.instances[usize::from(at)].killed > 0 || !self.accepts(at)) {
             self.clients[traffic].connections.set_aside(connection);
         } else {
-            self.clients[traffic].connections.give_back(connection);
+            self.clients[traffic].connections.give_back(self.now, connection);
         }
     }
 

@@ -243,7 +243,10 @@ impl World {
             Kind::Balancer => self.balancer_lose(at),
             // What is kept at the edges outlives a process.
             Kind::Cdn => {}
-            Kind::Cache => self.cache_lose(index),
+            Kind::Cache => {
+                self.forget_checks(at);
+                self.cache_lose(index);
+            }
             Kind::Service => {
                 self.guards.lose(at);
                 self.service_lose(index);

@@ -197,6 +197,10 @@ fn left_over(
     for cache in &world.caches {
         prop_assert!(cache.contents.is_idle(), "nobody fetches and nobody waits");
         cache.contents.check();
+        prop_assert!(
+            cache.threads.as_ref().is_none_or(|threads| threads.at_rest()),
+            "threads work or are waited for"
+        );
     }
     for store in &world.stores {
         prop_assert!(!store.running);

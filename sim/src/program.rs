@@ -13,7 +13,7 @@ use scenarios::units::Ratio;
 use crate::connect::Target;
 use crate::front::DRAWS;
 use crate::guard::Site;
-use crate::http_cache::instance::PurgeRule;
+use crate::http_cache::purge::PurgeRule;
 use crate::world::World;
 
 /// The most steps of all classes, spelled out.

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use results::sample::{
-    CPU_CREDITS, DISK, GENERATOR, HEDGES, HELD, HITS, IN_SERVICE, INSTANCES, MEMORY_BYTES, MEMORY_KILLS,
-    MISSES, NIC_IN, NIC_OUT, QUEUE, REFUSED, RETRIES, TIMEOUTS, UP, UTILISATION, WORKERS,
+    CPU_CREDITS, DISK, DROPPED, GENERATOR, HEDGES, HELD, HITS, IN_SERVICE, INSTANCES, MEMORY_BYTES,
+    MEMORY_KILLS, MISSES, NIC_IN, NIC_OUT, QUEUE, REFUSED, RETRIES, THREADS, TIMEOUTS, UP, UTILISATION,
+    WORKERS,
 };
 use results::{Frame, Law, Sample};
 
@@ -85,6 +86,12 @@ impl World {
                 }
                 Kind::Cache => {
                     put(name, number, UTILISATION, busy);
+                    let mut queue = queue;
+                    if let Some(threads) = &mut self.caches[index].threads {
+                        queue += threads.queue.read(now, nanos);
+                        put(name, number, THREADS, threads.busy.read(now, nanos));
+                        put(name, number, DROPPED, std::mem::take(&mut threads.dropped) as f64);
+                    }
                     put(name, number, QUEUE, queue);
                     let inside = self.caches[index].inside.read(now, nanos);
                     instance.border.observe(inside + instance.arriving.read(now, nanos), now, nanos);

@@ -23,7 +23,7 @@ const LOAD_BALANCER: &[&str] = &[
     "components(kind=load-balancer).{balance, consistent, cookie, slow_start}",
     "components(kind=load-balancer).health_check.{http, tcp, interval, timeout, fall, rise}",
     "components(kind=load-balancer).{retries, redispatch, connect_timeout, server_timeout, queue_timeout}",
-    "components(kind=load-balancer).{max_connections, server_max_connections}",
+    "components(kind=load-balancer).{max_connections, server_max_connections, client_timeout}",
     "components(kind=load-balancer).vip.{advertise, check, preempt}",
 ];
 
@@ -35,7 +35,9 @@ const CDN: &[&str] = &[
 
 const HTTP_CACHE: &[&str] = &[
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
-    "components(kind=http-cache).{connect_timeout, first_byte_timeout}",
+    "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
+    "components(kind=http-cache).probe.{http, interval, timeout, window, threshold, initial}",
+    "components(kind=http-cache).threads.{pools, min, max, queue}",
     "requests.*.cache.{ttl, grace, keep}",
     "requests.*.cache.tags.**",
     "requests.*.cache.vary.**",

@@ -13,7 +13,7 @@ use scenarios::scenario::{
 };
 
 use crate::balancer::Balancer;
-use crate::balancer::health::Check;
+use crate::balancer::health::{Check, Rule};
 use crate::balancer::servers::Servers;
 use crate::balancer::vip::Vip;
 use crate::call::{Calls, Fifo, NONE};
@@ -208,13 +208,9 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     }
     add_jobs(&mut world, scenario, &places.hosts);
     crate::host::build::add_memory(&mut world, scenario);
-    // Checks need to know their balancers' servers.
+    // Checks need to know the servers' instances.
     for id in scenario.component_ids() {
-        if let ComponentKind::LoadBalancer(b) = &scenario.component(id).kind
-            && let Some(check) = &b.health_check
-        {
-            add_checks(&mut world, scenario, &places, id, check);
-        }
+        add_checks(&mut world, scenario, &places, id);
     }
     program::compile(&mut world, scenario, &|id| places.all(scenario, id))?;
     world.start_guards();
@@ -225,9 +221,17 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         let (base, count) = places.all(scenario, traffic.to);
         let count = if world.instances[usize::from(base)].vip.is_some() { 1 } else { count };
         let holds = (base..base + count).any(|at| world.holds_connections(at));
+        let idle_limit = match &scenario.component(traffic.to).kind {
+            ComponentKind::LoadBalancer(balancer) => balancer.client_timeout,
+            ComponentKind::Service(service) if holds => Some(service.keep_alive),
+            _ => None,
+        };
         let connections = match &traffic.executor {
+            Executor::Users(_) if count > 1 || idle_limit.is_some() => {
+                let idle_limit = idle_limit.map_or(u64::MAX, |limit| limit.as_nanos());
+                Connections::own(traffic.connections, count, idle_limit)
+            }
             _ if count == 1 && !holds => Connections::alike(traffic.connections),
-            Executor::Users(_) => Connections::own(traffic.connections, count),
             _ => Connections::numbered(traffic.connections, count),
         };
         let timer = world.add_timer(Timer::ClientTimeout(world.clients.len() as u32));
@@ -401,30 +405,35 @@ fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBal
     }
 }
 
-/// The checks of every server by every instance of a balancer.
-fn add_checks(
-    world: &mut World,
-    scenario: &Scenario,
-    places: &Places,
-    id: ComponentId,
-    check: &scenarios::scenario::HealthCheck,
-) {
-    let (base, count) = places.all(scenario, id);
+/// The checks of every server by every instance of a balancer or a cache.
+fn add_checks(world: &mut World, scenario: &Scenario, places: &Places, id: ComponentId) {
+    let (to, same_host, interval, timeout, tcp, rule) = match &scenario.component(id).kind {
+        ComponentKind::LoadBalancer(b) => {
+            let Some(check) = &b.health_check else { return };
+            let rule = Rule::Streak { fall: check.fall, rise: check.rise };
+            (b.to, false, check.interval, check.timeout, check.probe == Probe::Tcp, rule)
+        }
+        ComponentKind::HttpCache(cache) => {
+            let Some(probe) = &cache.probe else { return };
+            (cache.to, cache.same_host, probe.interval, probe.timeout, false, Rule::Window)
+        }
+        _ => return,
+    };
+    let ((base, count), (first, servers)) = (places.all(scenario, id), places.all(scenario, to));
     for from in base..base + count {
-        let balancer = usize::from(world.instances[usize::from(from)].index);
-        for server in 0..world.balancers[balancer].target.count {
+        for server in (0..servers).filter(|server| !same_host || *server == from - base) {
             let index = world.checks.len() as u32;
             let (timer, timeout_timer) =
                 (world.add_timer(Timer::Check(index)), world.add_timer(Timer::CheckTimeout(index)));
-            let interval = check.interval.as_nanos();
+            let interval = interval.as_nanos();
             world.checks.push(Check {
                 from,
+                at: first + server,
                 server,
-                tcp: check.probe == Probe::Tcp,
+                tcp,
                 interval,
-                timeout: check.timeout.as_nanos(),
-                fall: check.fall,
-                rise: check.rise,
+                timeout: timeout.as_nanos(),
+                rule,
                 timer,
                 timeout_timer,
                 pending: NONE,

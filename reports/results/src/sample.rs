@@ -31,6 +31,8 @@ pub const QUEUE: &str = "queue";
 pub const INSTANCES: &str = "instances";
 /// Workers that wait on an idle connection for its next request; a mean.
 pub const HELD: &str = "held";
+/// Threads of a cache that work, where they are counted; a mean.
+pub const THREADS: &str = "threads";
 /// How many are being served; a mean.
 pub const IN_SERVICE: &str = "in_service";
 /// Keys asked for and found; a count.

@@ -22,6 +22,8 @@ pub struct LoadBalancer {
     pub redispatch: bool,
     /// How long a connection to a server may take to open.
     pub connect_timeout: SimTime,
+    /// How long a client's connection may be idle before the balancer closes it; never, where it does not say.
+    pub client_timeout: Option<SimTime>,
     /// How long a server may stay silent once the request is sent.
     pub server_timeout: SimTime,
     /// Requests that an instance forwards at once (HAProxy's `maxconn` of a proxy); others wait unaccepted.

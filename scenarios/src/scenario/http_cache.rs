@@ -22,6 +22,12 @@ pub struct HttpCache {
     pub coalesce: bool,
     /// For how long it is remembered that an answer cannot be cached.
     pub hit_for_miss: SimTime,
+    /// For how long requests for an answer that cannot be cached are passed on; instead of `hit_for_miss`.
+    pub hit_for_pass: Option<SimTime>,
+    /// How back ends are found to be sick.
+    pub probe: Option<BackEndProbe>,
+    /// The threads of its process, where they are counted.
+    pub threads: Option<CacheThreads>,
     /// Headers of an answer, which are stored with it.
     pub headers: Bytes,
     /// Whether what a `vary` counts as alike is made alike before objects are looked up.
@@ -30,6 +36,38 @@ pub struct HttpCache {
     pub connect_timeout: SimTime,
     /// How long the back end may stay silent once the request is sent.
     pub first_byte_timeout: SimTime,
+}
+
+/// Asks each back end now and then whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackEndProbe {
+    /// The path asked for.
+    pub http: String,
+    /// From the end of a probe to the start of the next.
+    pub interval: SimTime,
+    /// How long a probe may take.
+    pub timeout: SimTime,
+    /// How many of the latest probes count.
+    pub window: u32,
+    /// How many of those have to be good.
+    pub threshold: u32,
+    /// How many are taken for good when the cache starts.
+    pub initial: u32,
+}
+
+/// Threads, one for each request and each fetch at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheThreads {
+    /// Pools of threads.
+    pub pools: u32,
+    /// The fewest in each.
+    pub min: u32,
+    /// The most in each.
+    pub max: u32,
+    /// New requests that wait for a thread of a pool, at most.
+    pub queue: u32,
 }
 
 /// For how long caches keep the answers of a class, and under which names.

@@ -32,7 +32,7 @@ pub use cdn::{Cdn, EdgeRule};
 pub use component::{Component, ComponentKind};
 pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
-pub use http_cache::{CacheRule, Esi, HttpCache, Purge, Tag, Vary};
+pub use http_cache::{BackEndProbe, CacheRule, CacheThreads, Esi, HttpCache, Purge, Tag, Vary};
 pub use job::Job;
 pub use keyspace::{Churn, Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore, ShardBy, Snapshot};

@@ -20,11 +20,7 @@ impl Validator<'_> {
         let health_check = file.health_check.as_ref().map(|check| {
             let at = format!("{at}.health_check");
             if let Some(path) = &check.http {
-                let path_at = format!("{at}.http");
-                let pieces = self.d.read(path, &path_at, selector::path);
-                if pieces.is_some_and(|p| p.iter().any(|p| matches!(p, selector::Piece::Key(_)))) {
-                    self.problem(&path_at, "a path without keys", None);
-                }
+                self.path_without_keys(&format!("{at}.http"), path);
             }
             if check.http.is_some() == check.tcp {
                 let found = if check.tcp { "both" } else { "neither" };
@@ -74,7 +70,16 @@ impl Validator<'_> {
             retries: file.retries.0 as u32,
             redispatch: file.redispatch,
             connect_timeout,
+            client_timeout: file.client_timeout.map(|t| self.positive(&format!("{at}.client_timeout"), t)),
             server_timeout: self.positive(&format!("{at}.server_timeout"), file.server_timeout),
+        }
+    }
+
+    /// Looks at the path of a health check.
+    pub(super) fn path_without_keys(&mut self, at: &str, path: &str) {
+        let pieces = self.d.read(path, at, selector::path);
+        if pieces.is_some_and(|p| p.iter().any(|p| matches!(p, selector::Piece::Key(_)))) {
+            self.problem(at, "a path without keys", None);
         }
     }
 

@@ -3,8 +3,8 @@
 use super::Validator;
 use crate::quantity::selector::{self, Piece};
 use crate::scenario::{
-    Action, CacheRule, ClassId, Component, ComponentId, ComponentKind, Esi, HttpCache, KeyspaceId, Method,
-    PathPart, Purge, RequestClass, Tag, Vary,
+    Action, BackEndProbe, CacheRule, CacheThreads, ClassId, Component, ComponentId, ComponentKind, Esi,
+    HttpCache, KeyspaceId, Method, PathPart, Purge, RequestClass, Tag, Vary,
 };
 use crate::units::{Bytes, SimTime};
 use crate::wire;
@@ -49,7 +49,14 @@ impl Validator<'_> {
         if memory.get() < LEAST_MEMORY {
             self.problem(&format!("{at}.memory"), "at least 1MiB", None);
         }
+        if file.hit_for_pass.is_some() && self.written(&format!("{at}.hit_for_miss")) {
+            let hint = "an answer that cannot be cached leaves one mark".to_owned();
+            self.problem(&format!("{at}.hit_for_pass"), "hit_for_pass or hit_for_miss, not both", hint);
+        }
         HttpCache {
+            hit_for_pass: file.hit_for_pass.map(|t| self.positive(&format!("{at}.hit_for_pass"), t)),
+            probe: file.probe.as_ref().map(|probe| self.probe(&format!("{at}.probe"), probe)),
+            threads: file.threads.as_ref().map(|threads| self.threads(&format!("{at}.threads"), threads)),
             to: ComponentId(to.unwrap_or(0)),
             same_host,
             memory,
@@ -62,6 +69,38 @@ impl Validator<'_> {
             connect_timeout: self.positive(&format!("{at}.connect_timeout"), file.connect_timeout),
             first_byte_timeout: self.positive(&format!("{at}.first_byte_timeout"), file.first_byte_timeout),
         }
+    }
+
+    fn probe(&mut self, at: &str, file: &wire::BackEndProbe) -> BackEndProbe {
+        if let Some(path) = &file.http {
+            self.path_without_keys(&format!("{at}.http"), path);
+        }
+        let (window, threshold) = (file.window.0 as u32, file.threshold.0 as u32);
+        if threshold > window {
+            self.problem(&format!("{at}.threshold"), format!("at most the window, which is {window}"), None);
+        }
+        let initial = file.initial.map_or(threshold - 1, |initial| initial.0 as u32);
+        if initial > threshold {
+            let expected = format!("at most threshold, which is {threshold}");
+            self.problem(&format!("{at}.initial"), expected, None);
+        }
+        BackEndProbe {
+            http: file.http.clone().unwrap_or_default(),
+            interval: self.positive(&format!("{at}.interval"), file.interval),
+            timeout: self.positive(&format!("{at}.timeout"), file.timeout),
+            window,
+            threshold,
+            initial,
+        }
+    }
+
+    fn threads(&mut self, at: &str, file: &wire::CacheThreads) -> CacheThreads {
+        let (min, max) = (file.min.0 as u32, file.max.0 as u32);
+        let min_at = format!("{at}.min");
+        if min > max && self.written(&min_at) {
+            self.problem(&min_at, format!("at most max, which is {max}"), None);
+        }
+        CacheThreads { pools: file.pools.0 as u32, min: min.min(max), max, queue: file.queue.0 as u32 }
     }
 
     /// What caches keep of a class.

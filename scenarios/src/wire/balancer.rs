@@ -23,6 +23,9 @@ table! {
         default redispatch: bool = true,
         /// How long a connection to a server may take to open.
         default connect_timeout: SimTime = SimTime::from_secs(5),
+        /// How long a client's connection may be idle before it is closed (`timeout client`, which `timeout
+        /// http-keep-alive` is by default).
+        optional client_timeout: SimTime,
         /// How long a server may stay silent once the request is sent.
         default server_timeout: SimTime = SimTime::from_secs(50),
         /// Requests that an instance forwards at once; others wait in the kernel's backlog.

@@ -23,6 +23,12 @@ table! {
         /// For how long it is remembered that an answer cannot be cached; zero for not at all, so that requests for it
         /// wait for each other.
         default hit_for_miss: SimTime = SimTime::from_secs(120),
+        /// For how long requests for an answer that cannot be cached are passed on, instead of being a miss each time.
+        optional hit_for_pass: SimTime,
+        /// How back ends are found to be sick, so that nobody asks them. Without it every one counts as healthy.
+        optional probe: BackEndProbe,
+        /// The threads of its process. Without it there are always enough.
+        optional threads: CacheThreads,
         /// Headers of an answer, which are stored with it.
         default headers: Bytes = Bytes::new(300),
         /// Whether what a `vary` counts as alike is made alike before objects are looked up.
@@ -31,6 +37,38 @@ table! {
         default connect_timeout: SimTime = SimTime::from_millis(3_500),
         /// How long the back end may stay silent once the request is sent.
         default first_byte_timeout: SimTime = SimTime::from_secs(60),
+    }
+}
+
+table! {
+    /// Asks each back end now and then whether it is well (Varnish's `probe`).
+    BackEndProbe {
+        /// The path asked for; an answer of 200 is good.
+        required http: String,
+        /// From the end of a probe to the start of the next.
+        default interval: SimTime = SimTime::from_secs(5),
+        /// How long a probe may take.
+        default timeout: SimTime = SimTime::from_secs(2),
+        /// Of how many of the latest probes …
+        default window: Count<1, 64> = Count(8),
+        /// … so many have to be good.
+        default threshold: Count<1, 64> = Count(3),
+        /// How many are taken for good when the cache starts; by default one less than `threshold`.
+        optional initial: Count<0, 64>,
+    }
+}
+
+table! {
+    /// Threads, one for each request and each fetch at work.
+    CacheThreads {
+        /// Pools of threads (`thread_pools`).
+        default pools: Count<1, 64> = Count(2),
+        /// The fewest in each (`thread_pool_min`): a twentieth of them is kept for fetches.
+        default min: Count<5, 100_000> = Count(100),
+        /// The most in each (`thread_pool_max`).
+        default max: Count<5, 100_000> = Count(5000),
+        /// New requests that wait for a thread of a pool (`thread_queue_limit`); the connections of others are closed.
+        default queue: Count<0, 100_000> = Count(20),
     }
 }
 

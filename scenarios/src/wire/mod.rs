@@ -37,7 +37,7 @@ pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;
 pub(crate) use fault::{Deploy, Fault};
 pub(crate) use host::{CpuCredits, DiskChoice, Host, Steal};
-pub(crate) use http_cache::{HttpCache, Purge};
+pub(crate) use http_cache::{BackEndProbe, CacheThreads, HttpCache, Purge};
 pub(crate) use job::Job;
 pub(crate) use keyspace::Keyspace;
 pub(crate) use kv_store::{KvFailover, KvStore};

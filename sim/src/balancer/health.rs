@@ -32,19 +32,34 @@ impl Health {
     }
 }
 
-/// The checks of one server by one balancer instance.
+/// What follows from the checks of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// HAProxy's: so many failures in a row take it out, so many successes back in.
+    Streak {
+        /// Failures.
+        fall: u32,
+        /// Successes.
+        rise: u32,
+    },
+    /// Varnish's: the cache counts the good ones among the latest. The interval runs from the end of a check to the start
+    /// of the next.
+    Window,
+}
+
+/// The checks of one server by one instance.
 #[derive(Debug)]
 pub(crate) struct Check {
-    /// The balancer's instance.
+    /// The instance that checks: of a balancer, or of a cache.
     pub(crate) from: u16,
-    /// The position in the balancer's servers.
+    /// The instance that is checked, and its position in the list of those that are asked.
+    pub(crate) at: u16,
     pub(crate) server: u16,
     /// Whether a connection that opens is enough.
     pub(crate) tcp: bool,
     pub(crate) interval: u64,
     pub(crate) timeout: u64,
-    pub(crate) fall: u32,
-    pub(crate) rise: u32,
+    pub(crate) rule: Rule,
     pub(crate) timer: u32,
     pub(crate) timeout_timer: u32,
     /// The check under way.
@@ -60,21 +75,26 @@ impl World {
         // A timeout is at most as long as the interval; where it is as long, it ends before the next check.
         self.check_timed_out(index, self.checks[index as usize].times_out);
         let check = &mut self.checks[index as usize];
-        self.events.schedule(self.now + check.interval, check.timer);
+        if check.rule != Rule::Window {
+            self.events.schedule(self.now + check.interval, check.timer);
+        }
         let from = &self.instances[usize::from(check.from)];
         if from.killed > 0 || from.stopped > 0 {
-            return;
+            return self.check_again(index);
         }
         // Each check draws for itself, by what tells it from all others: whose it is and when.
         let id = RequestId(u64::from(index) << 48 ^ self.now);
         let mut call = Call::new(id, check.class, CHECK, self.now);
         call.connection = index;
         call.from = check.from;
-        call.at = self.balancers[usize::from(from.index)].target.base + check.server;
+        call.at = check.at;
         call.work = self.now + check.timeout;
         call.phase = Phase::Connecting;
         call.flags = if check.tcp { CONNECT_ONLY } else { 0 };
-        let Some(slot) = self.calls.insert(call) else { return self.learn(index, false) };
+        let Some(slot) = self.calls.insert(call) else {
+            self.check_again(index);
+            return self.learn(index, false);
+        };
         check.pending = slot;
         check.times_out = self.events.schedule(self.now + check.timeout, check.timeout_timer);
         self.connect(slot);
@@ -88,10 +108,29 @@ impl World {
     }
 
     /// Nobody waits for a check's answer any more.
-    pub(crate) fn forget_check(&mut self, index: u32) {
+    fn forget_check(&mut self, index: u32) {
         let check = &mut self.checks[index as usize];
-        check.pending = NONE;
         check.times_out = Token::NONE;
+        if std::mem::replace(&mut check.pending, NONE) != NONE {
+            self.check_again(index);
+        }
+    }
+
+    /// Sets the time of the next check, where that follows from the end of this one.
+    fn check_again(&mut self, index: u32) {
+        let check = &self.checks[index as usize];
+        if check.rule == Rule::Window {
+            self.events.schedule(self.now + check.interval, check.timer);
+        }
+    }
+
+    /// An instance died, and with it who waits for the answers to its checks.
+    pub(crate) fn forget_checks(&mut self, from: u16) {
+        for check in 0..self.checks.len() as u32 {
+            if self.checks[check as usize].from == from {
+                self.forget_check(check);
+            }
+        }
     }
 
     pub(crate) fn check_timed_out(&mut self, index: u32, token: Token) {
@@ -104,10 +143,13 @@ impl World {
     }
 
     fn learn(&mut self, index: u32, good: bool) {
-        let check = &self.checks[index as usize];
-        let (from, server) = (check.from, check.server);
-        let balancer = &mut self.balancers[usize::from(self.instances[usize::from(from)].index)];
-        let went_down = balancer.servers.learn(server, good, check.fall, check.rise, self.now);
+        let &Check { from, server, rule, .. } = &self.checks[index as usize];
+        let place = usize::from(self.instances[usize::from(from)].index);
+        let Rule::Streak { fall, rise } = rule else {
+            return self.caches[place].probed[usize::from(server)].learn(good);
+        };
+        let balancer = &mut self.balancers[place];
+        let went_down = balancer.servers.learn(server, good, fall, rise, self.now);
         if went_down {
             // Who knows in which state they are.
             let target = balancer.target;

@@ -367,11 +367,7 @@ impl World {
 
     /// The process died: who waited waits no more, and what it knew is forgotten.
     pub(crate) fn balancer_lose(&mut self, at: u16) {
-        for check in 0..self.checks.len() as u32 {
-            if self.checks[check as usize].from == at {
-                self.forget_check(check);
-            }
-        }
+        self.forget_checks(at);
         let balancer = &mut self.balancers[usize::from(self.instances[usize::from(at)].index)];
         balancer.servers.forget();
         balancer.in_service.set(self.now, 0);

@@ -9,8 +9,9 @@ pub(crate) enum Connections {
     Alike { open: u32, lost: u32 },
     /// Those free the longest come first. `of` counts the lost ones by instance.
     Numbered { open: VecDeque<u32>, lost: VecDeque<u32>, of: Vec<u32> },
-    /// Each belongs to a user of a closed loop, who has one request at a time: says which are lost. `of` as above.
-    Own { lost: Vec<bool>, of: Vec<u32> },
+    /// Each belongs to a user of a closed loop, who has one request at a time: says which are lost, `of` as above, and since
+    /// when each is idle, for after `idle_limit` the other end has closed it.
+    Own { lost: Vec<bool>, of: Vec<u32>, idle_since: Vec<u64>, idle_limit: u64 },
 }
 
 impl Connections {
@@ -25,21 +26,23 @@ impl Connections {
         Self::Numbered { open: (0..count).collect(), lost: VecDeque::new(), of }
     }
 
-    /// The same, each for one user.
-    pub(crate) fn own(count: u32, instances: u16) -> Self {
-        Self::Own { lost: vec![false; count as usize], of: vec![0; usize::from(instances)] }
+    /// The same, each for one user; the other end closes those that were idle for so many nanoseconds.
+    pub(crate) fn own(count: u32, instances: u16, idle_limit: u64) -> Self {
+        let (lost, idle_since) = (vec![false; count as usize], vec![0; count as usize]);
+        Self::Own { lost, of: vec![0; usize::from(instances)], idle_since, idle_limit }
     }
 
     /// A connection, and whether it is open: that of the user, or an open one if there is any.
     #[inline]
-    pub(super) fn take(&mut self, user: impl FnOnce() -> u32) -> Option<(u32, bool)> {
+    pub(super) fn take(&mut self, now: u64, user: impl FnOnce() -> u32) -> Option<(u32, bool)> {
         match self {
-            Self::Own { lost, of } => {
+            Self::Own { lost, of, idle_since, idle_limit } => {
                 let connection = user();
                 let was_lost = std::mem::take(&mut lost[connection as usize]);
                 let instances = of.len();
                 of[connection as usize % instances] -= u32::from(was_lost);
-                Some((connection, !was_lost))
+                let closed = now >= idle_since[connection as usize].saturating_add(*idle_limit);
+                Some((connection, !was_lost && !closed))
             }
             Self::Alike { open: 0, lost: 0 } => None,
             Self::Alike { open: 0, lost } => {
@@ -60,11 +63,12 @@ impl Connections {
     }
 
     #[inline]
-    pub(super) fn give_back(&mut self, connection: u32) {
+    pub(super) fn give_back(&mut self, now: u64, connection: u32) {
         match self {
             Self::Alike { open, .. } => *open += 1,
             Self::Numbered { open, .. } => open.push_back(connection),
-            Self::Own { lost, of } => {
+            Self::Own { lost, of, idle_since, .. } => {
+                idle_since[connection as usize] = now;
                 // It may have been marked while it was in use.
                 let was_lost = std::mem::take(&mut lost[connection as usize]);
                 let instances = of.len();
@@ -81,7 +85,7 @@ impl Connections {
                 let instances = of.len();
                 of[connection as usize % instances] += 1;
             }
-            Self::Own { lost, of } => {
+            Self::Own { lost, of, .. } => {
                 let was_lost = std::mem::replace(&mut lost[connection as usize], true);
                 let instances = of.len();
                 of[connection as usize % instances] += u32::from(!was_lost);
@@ -110,7 +114,7 @@ impl Connections {
                 lost.extend(gone);
                 *open = kept;
             }
-            Self::Own { lost, of } => {
+            Self::Own { lost, of, .. } => {
                 let (place, instances) = (usize::from(instance), of.len());
                 lost.iter_mut().skip(place).step_by(instances).for_each(|lost| *lost = true);
                 of[place] = lost.iter().skip(place).step_by(instances).count() as u32;
@@ -139,7 +143,7 @@ impl Connections {
                     }
                 }
             }
-            Self::Own { lost, of } => {
+            Self::Own { lost, of, .. } => {
                 let instances = of.len();
                 for (instance, count) in of.iter_mut().enumerate() {
                     if *count > 0 && takes(instance as u16) {

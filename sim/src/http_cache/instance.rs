@@ -2,16 +2,16 @@
 //!
 //! A request that is to fetch carries the object's number; so does the call that fetches in the background for a stale
 //! object, which nobody waits for. A part of a page is looked up at once, and gets a call of its own only where it
-//! has to be waited for; Varnish takes parts one after the other (`cache_esi_deliver.c`). Threads are not counted: a
-//! request that waits for another's fetch holds none in Varnish, and its default of 10,000 is far away.
+//! has to be waited for; Varnish takes parts one after the other (`cache_esi_deliver.c`). `threads` counts who has one, `probe`
+//! knows which back ends are healthy.
 
 use scenarios::Scenario;
 use scenarios::law::DurationLaw;
 use scenarios::plan::RequestId;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::{ClassId, HttpCache, Purge};
+use scenarios::scenario::{ClassId, HttpCache};
 
-use crate::call::{CHECK, Call, NOBODY, Phase};
+use crate::call::{CHECK, Call, HAS_THREAD, NOBODY, NONE, Phase};
 use crate::connect::Target;
 use crate::front::{Due, PathKey};
 use crate::gauge::Gauge;
@@ -20,11 +20,12 @@ use crate::timeout::TimeoutRing;
 use crate::world::{Timer, World};
 
 use super::contents::{Answer as Stocked, Contents, Lookup, Settings, Stored};
-use super::rules::{TagRule, Use, lifetimes, part_of};
+use super::probe::Probed;
+use super::rules::{Use, lifetimes, part_of};
 use super::store::ObjectId;
+use super::threads::{Task, Threads};
 
 const REQUEST: Purpose = Purpose::named("sim-cache-request");
-const PURGE: Purpose = Purpose::named("sim-cache-purge");
 
 /// What a call at a cache is about to do; its stage.
 const LOOKING: u8 = 0;
@@ -38,6 +39,8 @@ const PASSING: u8 = 3;
 const INCLUDING: u8 = 4;
 /// It is put together, and sent.
 const SENDING: u8 = 5;
+/// It is new.
+const ENTERING: u8 = 6;
 
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -52,28 +55,17 @@ pub(crate) struct Cache {
     pub(crate) turn: u16,
     pub(crate) normalise: bool,
     pub(crate) hit_for_miss: u64,
+    /// Whether what cannot be cached is passed on from then on, instead of being a miss each time.
+    pub(crate) hit_for_pass: bool,
+    /// Its threads, where they are counted.
+    pub(crate) threads: Option<Box<Threads>>,
+    /// What it knows of each of its back ends; empty without probes.
+    pub(crate) probed: Vec<Probed>,
     pub(crate) connect_timeout: u64,
     pub(crate) timeouts: TimeoutRing,
     pub(crate) timer: u32,
     /// Processor time of a request, and of each part of a page.
     pub(crate) request: Option<DurationLaw>,
-}
-
-/// A purge as a step of some class: out of so many instances from the first on.
-#[derive(Clone, Debug)]
-pub(crate) struct PurgeRule {
-    pub(crate) caches: (u16, u16),
-    pub(crate) tags: Vec<TagRule>,
-    pub(crate) soft: bool,
-    pub(crate) delay: Option<DurationLaw>,
-}
-
-/// A purge that is under way: of which rule, for which tags, and the timer that it comes with. Idle without tags.
-#[derive(Clone, Debug)]
-pub(crate) struct Purging {
-    rule: u16,
-    tags: Vec<u64>,
-    timer: u32,
 }
 
 impl Cache {
@@ -98,19 +90,18 @@ impl Cache {
             only: cache.same_host.then(|| back_end.0 + number),
             turn: 1 % back_end.1,
             normalise: cache.normalise,
-            hit_for_miss: cache.hit_for_miss.as_nanos(),
+            hit_for_miss: cache.hit_for_pass.unwrap_or(cache.hit_for_miss).as_nanos(),
+            hit_for_pass: cache.hit_for_pass.is_some(),
+            threads: cache.threads.as_ref().map(|rules| Box::new(Threads::new(rules))),
+            probed: cache
+                .probe
+                .as_ref()
+                .map_or_else(Vec::new, |rules| vec![Probed::new(rules); usize::from(back_end.1)]),
             connect_timeout: cache.connect_timeout.as_nanos(),
             timeouts: TimeoutRing::new(cache.first_byte_timeout.as_nanos()),
             timer: world.add_timer(Timer::FetchTimeout(world.caches.len() as u32)),
             request,
         }
-    }
-}
-
-impl PurgeRule {
-    pub(crate) fn new(purge: &Purge, caches: (u16, u16)) -> Self {
-        let tags = purge.tags.iter().map(TagRule::new).collect();
-        Self { caches, tags, soft: purge.soft, delay: purge.delay }
     }
 }
 
@@ -126,13 +117,22 @@ impl World {
         let now = self.now;
         self.cache(slot).inside.up(now);
         let call = &mut self.calls[slot];
-        call.stage = LOOKING;
-        let (at, id, parent) = (call.at, call.id, call.parent);
-        if self.instances[usize::from(at)].broken > 0 {
+        call.stage = ENTERING;
+        if self.instances[usize::from(call.at)].broken > 0 {
             return self.cache_answers(slot, Answer::Error);
         }
-        if parent == CHECK {
-            // Varnish answers them itself.
+        if self.take_thread(slot, Task::Request) {
+            self.cache_begin(slot);
+        }
+    }
+
+    /// A request or a health check has its thread.
+    fn cache_begin(&mut self, slot: u32) {
+        let call = &mut self.calls[slot];
+        call.stage = LOOKING;
+        let (at, id, parent, root) = (call.at, call.id, call.parent, call.root);
+        if parent == CHECK || parent == NOBODY && root == NONE {
+            // Varnish answers health checks itself, also those that nobody waits for any more.
             return self.cache_answers(slot, Answer::Good);
         }
         match self.cache(slot).request {
@@ -144,9 +144,10 @@ impl World {
         }
     }
 
-    /// Answers a call; one that came from elsewhere has been inside.
+    /// Answers a call, whose thread is free then; one that came from elsewhere has been inside.
     #[inline]
-    fn cache_answers(&mut self, slot: u32, answer: Answer) {
+    pub(super) fn cache_answers(&mut self, slot: u32, answer: Answer) {
+        self.leave_thread(slot);
         let (call, now) = (&self.calls[slot], self.now);
         if call.from != call.at {
             self.cache(slot).inside.down(now);
@@ -166,7 +167,17 @@ impl World {
     pub(crate) fn cache_ready(&mut self, slot: u32) {
         match self.calls[slot].stage {
             INCLUDING => self.include(slot),
-            _ => self.look_up(slot),
+            ENTERING => self.cache_begin(slot),
+            FETCHING | CONFIRMING | PASSING => self.send_fetch(slot),
+            // A part of a page has its page's thread.
+            _ if self.calls[slot].is(HAS_THREAD) || self.calls[slot].from == self.calls[slot].at => {
+                self.look_up(slot);
+            }
+            _ => {
+                if self.take_thread(slot, Task::Again) {
+                    self.look_up(slot);
+                }
+            }
         }
     }
 
@@ -227,6 +238,7 @@ impl World {
     fn wait_for_object(&mut self, slot: u32, object: ObjectId) {
         self.calls[slot].phase = Phase::Queued;
         self.cache(slot).contents.wait(object, slot);
+        self.leave_thread(slot);
     }
 
     fn pass_on(&mut self, slot: u32) {
@@ -241,13 +253,32 @@ impl World {
         self.ask_back_end(slot);
     }
 
+    /// Has a thread of its own fetch, as soon as there is one.
     fn ask_back_end(&mut self, slot: u32) {
-        let Cache { target, only, turn, connect_timeout, .. } = *self.cache(slot);
-        let at = only.unwrap_or_else(|| {
-            let (at, next) = self.in_turn(target, turn);
-            self.cache(slot).turn = next;
-            at
-        });
+        if self.take_thread(slot, Task::Fetch) {
+            self.send_fetch(slot);
+        }
+    }
+
+    /// The back end whose turn it is; none where all are known to be sick.
+    fn next_back_end(&mut self, slot: u32) -> Option<u16> {
+        let Cache { target, only, mut turn, .. } = *self.cache(slot);
+        for _ in 0..target.count {
+            let (at, next) = only.map_or_else(|| self.in_turn(target, turn), |at| (at, turn));
+            let cache = self.cache(slot);
+            cache.turn = next;
+            if cache.probed.get(usize::from(at - target.base)).is_none_or(Probed::is_healthy) {
+                return Some(at);
+            }
+            turn = next;
+        }
+        None
+    }
+
+    /// Sends what a thread fetches to the back end.
+    fn send_fetch(&mut self, slot: u32) {
+        let Some(at) = self.next_back_end(slot) else { return self.fetch_ended(slot, false) };
+        let Cache { target, connect_timeout, .. } = *self.cache(slot);
         let deadline = self.now.saturating_add(connect_timeout);
         let call = &self.calls[slot];
         self.call(slot, target, at, (call.step, call.end), deadline);
@@ -264,9 +295,19 @@ impl World {
 
     /// Fetches a stale object in the background.
     fn refresh(&mut self, at: u16, id: RequestId, class: ClassId, object: ObjectId) {
+        if !self.take_background_thread(at) {
+            return self.end_in_vain(at, object);
+        }
         match self.own_call(at, id, class, NOBODY) {
-            Some(slot) => self.fetch(slot, object, FETCHING),
-            None => self.end_in_vain(at, object),
+            Some(slot) => {
+                let call = &mut self.calls[slot];
+                (call.stage, call.work) = (FETCHING, u64::from(object.0));
+                self.send_fetch(slot);
+            }
+            None => {
+                self.release_thread(at);
+                self.end_in_vain(at, object);
+            }
         }
     }
 
@@ -361,11 +402,18 @@ impl World {
                 self.calls[slot].phase = Phase::Queued;
                 self.ready.push_back(slot);
             }
-            PASSING => {
-                let good = back.answer == Answer::Good;
-                self.cache_answers(slot, if good { Answer::Good } else { Answer::Error });
-            }
-            _ => self.fetched(slot, back.answer == Answer::Good),
+            _ => self.fetch_ended(slot, back.answer == Answer::Good),
+        }
+    }
+
+    /// The thread of a fetch is done.
+    fn fetch_ended(&mut self, slot: u32, good: bool) {
+        let call = &self.calls[slot];
+        let (at, stage) = (call.at, call.stage);
+        self.release_thread(at);
+        match stage {
+            PASSING => self.cache_answers(slot, if good { Answer::Good } else { Answer::Error }),
+            _ => self.fetched(slot, good),
         }
     }
 
@@ -390,7 +438,7 @@ impl World {
                     Stocked { ttl_nanos, lifetime: class.index() as u16, body_bytes, tags: &self.scratch };
                 stored = cache.contents.keep(object, &answer, self.now);
             }
-            _ => cache.contents.mark(object, cache.hit_for_miss, false, self.now),
+            _ => cache.contents.mark(object, cache.hit_for_miss, cache.hit_for_pass, self.now),
         }
         self.wake_waiting(at, object);
         match stored {
@@ -444,52 +492,14 @@ impl World {
         }
     }
 
-    /// A service's step throws objects out of a cache, now or later.
-    pub(crate) fn start_purge(&mut self, slot: u32, rule: u16, draw: u16) {
-        let id = self.calls[slot].id;
-        let PurgeRule { tags, delay, .. } = &self.purge_rules[usize::from(rule)];
-        let path = self.calls.path(slot);
-        let tags: Vec<u64> = tags.iter().map(|tag| tag.name(&self.draws, id, path)).collect();
-        if tags.is_empty() {
-            return;
-        }
-        let Some(delay) = delay else { return self.purge(rule, &tags) };
-        let nanos = delay.sample(&mut Stream::new(self.seed, PURGE.of(u64::from(draw)), id.0)).as_nanos();
-        let idle = self.purging.iter().position(|purging| purging.tags.is_empty());
-        let index = idle.unwrap_or_else(|| {
-            let timer = self.add_timer(Timer::Purge(self.purging.len() as u32));
-            self.purging.push(Purging { rule, tags: Vec::new(), timer });
-            self.purging.len() - 1
-        });
-        let purging = &mut self.purging[index];
-        (purging.rule, purging.tags) = (rule, tags);
-        self.events.schedule(self.now + nanos, purging.timer);
-    }
-
-    /// The time of a purge has come.
-    pub(crate) fn purge_later(&mut self, index: u32) {
-        let purging = &mut self.purging[index as usize];
-        let (rule, tags) = (purging.rule, std::mem::take(&mut purging.tags));
-        self.purge(rule, &tags);
-    }
-
-    /// Purges every instance that can be reached. One that cannot keeps what it has.
-    fn purge(&mut self, rule: u16, tags: &[u64]) {
-        let PurgeRule { caches: (base, count), soft, .. } = self.purge_rules[usize::from(rule)];
-        for at in base..base + count {
-            let instance = &self.instances[usize::from(at)];
-            if instance.killed + instance.stopped == 0 {
-                let contents = &mut self.caches[usize::from(instance.index)].contents;
-                for tag in tags {
-                    contents.purge(*tag, soft, self.now);
-                }
-            }
-        }
-    }
-
     /// The process died.
     pub(crate) fn cache_lose(&mut self, index: u16) {
-        self.caches[usize::from(index)].inside.set(self.now, 0);
-        self.caches[usize::from(index)].contents.lose_all();
+        let cache = &mut self.caches[usize::from(index)];
+        cache.inside.set(self.now, 0);
+        cache.contents.lose_all();
+        cache.probed.iter_mut().for_each(Probed::restart);
+        if let Some(threads) = &mut cache.threads {
+            threads.lose(self.now);
+        }
     }
 }

@@ -3,9 +3,10 @@
 //! - [`contents`]: what a request meets when it looks an object up, and what a fetch leaves behind
 //! - `store`: the objects by key, in bytes, with the list by which they are evicted
 //! - `expiry`: when objects go of themselves; `tags`: what a purge by tag reaches
+//! - `threads`: who has one and who waits for one; `probe`: which back ends are healthy; `purge`: what services throw out
 //! - `rules`: which requests ask for which object; `instance`: the cache at work in the simulated world
 //!
-//! All but `instance` is data and rules, and knows neither events nor back ends. The rules are those of Varnish 7.1 with
+//! All but `instance`, `threads` and `purge` is data and rules, and knows neither events nor back ends. The rules are those of Varnish 7.1 with
 //! its `malloc` storage; each file names its sources.
 
 pub mod contents;
@@ -13,9 +14,12 @@ pub mod contents;
 mod contents_tests;
 mod expiry;
 pub(crate) mod instance;
+pub(crate) mod probe;
+pub(crate) mod purge;
 pub(crate) mod rules;
 mod store;
 mod tags;
+pub(crate) mod threads;
 
 pub use contents::{Contents, Counts, Lookup, Settings};
 pub use store::ObjectId;
