@@ -288,7 +288,7 @@ impl Scaling<'_> {
         }
         for job in &scenario.jobs {
             let table = child(child(root, "jobs"), &job.name);
-            set(table, "cores", self.capacity(&format!("jobs.{}.cores", job.name), job.cores));
+            set(table, "cores", self.demand(&format!("jobs.{}.cores", job.name), job.cores));
             if job.memory.get() > 0 {
                 set(table, "memory", self.bytes(job.memory));
             }
@@ -459,6 +459,20 @@ impl Scaling<'_> {
 
     fn bytes(&self, bytes: Bytes) -> String {
         Bytes::new(((bytes.get() as f64 * self.factor).round() as u64).max(1)).to_string()
+    }
+
+    /// Scales something that takes; says so where rounding changes how much.
+    fn demand(&mut self, at: &str, amount: u32) -> i64 {
+        let exact = f64::from(amount) * self.factor;
+        let rounded = exact.round().max(1.0);
+        if (rounded / exact - 1.0).abs() > NOTABLE {
+            self.notes.push(format!(
+                "{at}: {amount} × {} is {exact:.3}, rounded to {rounded}: {:.2} times as much as in the original",
+                Ratio::new(self.factor),
+                rounded / exact
+            ));
+        }
+        rounded as i64
     }
 
     /// Scales something that serves; says so where rounding changes how busy it is.

@@ -4,6 +4,7 @@
 
 mod cost;
 mod load;
+mod machines;
 mod topology;
 
 use std::fmt::Write as _;
@@ -14,7 +15,9 @@ use crate::validate::record_bytes;
 
 /// What the means say cannot be served, each in a sentence: no error, for overload is a question that people ask.
 pub fn warnings(scenario: &Scenario) -> Vec<String> {
-    load::overloads(scenario)
+    let mut warnings = load::overloads(scenario);
+    warnings.extend(machines::shortages(scenario));
+    warnings
 }
 
 /// What the scenario costs in a month, by currency; none where it states no prices. `machines` is how many of a host's
@@ -56,6 +59,7 @@ fn writing(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     writeln!(out, "\nLoad predicted from means, without queueing")?;
     load::write(out, scenario)?;
     memory(out, scenario)?;
+    machines::write(out, scenario)?;
     let costs = cost::per_month(scenario);
     if !costs.is_empty() {
         writeln!(out, "\nCost per month")?;

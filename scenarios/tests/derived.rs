@@ -117,3 +117,21 @@ fn a_scenario_without_its_faults_is_another_one() {
     assert_ne!(calm.source.hash, whole.source.hash);
     assert_eq!((calm.run.duration, calm.requests.len()), (whole.run.duration, whole.requests.len()));
 }
+
+#[test]
+fn machines_scale_in_all_that_they_have_and_so_do_their_jobs() {
+    let host = r#"hosts.app = { cores = 8, memory = "8GiB", swap = "2GiB", disk = "ssd", nic = "1Gbit/s" }"#;
+    let text = MINIMAL.replace("hosts.app = {}", host).replace(
+        "host = \"app\" }",
+        "host = \"app\", memory = { base = \"1GiB\", per_worker = \"10MiB\" } }",
+    ) + "[jobs.backup]\nhost = \"app\"\nat = \"2s\"\nwork = \"1s\"\ncores = 4\nmemory = \"2GiB\"\n";
+    let part = derive::window(&parse(&text), None, None, Some(Ratio::new(0.25)), None).expect("it derives");
+    let part = parse(&part.text);
+    let (host, job) = (&part.hosts[0], &part.jobs[0]);
+    let gib = |n: f64| (n * f64::from(1 << 30)) as u64;
+    assert_eq!((host.cores, host.memory.map(|m| m.get()), host.swap.get()), (2, Some(gib(2.0)), gib(0.5)));
+    assert_eq!(host.nic.map(|nic| nic.as_bits_per_second()), Some(250e6));
+    assert_eq!((job.cores, job.memory.get(), job.first), (1, gib(0.5), Some(SimTime::from_secs(2))));
+    let ComponentKind::Service(service) = &part.components[0].kind else { panic!("it is a service") };
+    assert_eq!((service.memory_base.get(), service.memory_per_worker.get()), (gib(0.25), 10 << 20));
+}

@@ -114,3 +114,37 @@ mix.home = 3
         format!("{:?}{:?}{:?}", b.hosts, b.components, b.traffic)
     );
 }
+
+#[test]
+fn a_job_starts_on_the_runs_own_time_at_its_first_turn_in_it() {
+    let first = |keys: &str, run: &str| {
+        let text = MINIMAL.replace("duration = \"10s\"", run);
+        let job = format!("[jobs.backup]\nhost = \"app\"\nwork = \"1s\"\n{keys}\n");
+        parse(&(text + &job)).jobs[0].first
+    };
+    let run = "duration = \"10s\", warmup = \"3s\", from = \"10s\"";
+    assert_eq!(first("at = \"12s\"", run), Some(SimTime::from_secs(5)));
+    assert_eq!(first("at = \"1s\"", run), None, "it is over");
+    // 1, 5, 9 s of the timeline, which begins at 7.
+    assert_eq!(first("at = \"1s\"\nevery = \"4s\"", run), Some(SimTime::from_secs(2)));
+    assert_eq!(first("at = \"21s\"\nevery = \"4s\"", run), None, "it is yet to come");
+}
+
+#[test]
+fn a_machine_whose_processes_do_not_fit_is_warned_of() {
+    let warnings = |memory: &str| {
+        let host = format!("hosts.app = {{ memory = \"{memory}\" }}");
+        let text = MINIMAL.replace("hosts.app = {}", &host).replace(
+            "host = \"app\" }",
+            "host = \"app\", workers = { manager = \"dynamic\", max = 50, start = 5, min_spare = 3, max_spare = 8 }, memory = { base = \"50MB\", per_worker = \"10MB\" } }",
+        );
+        scenarios::explain::warnings(&parse(&text))
+    };
+    assert_eq!(warnings("600MB"), [""; 0]);
+    let can = "host app: its processes can come to hold 550 MB of 500 MB: the largest will be killed";
+    assert_eq!(warnings("500MB"), [can]);
+    assert_eq!(
+        warnings("80MB"),
+        ["host app: its processes hold 100 MB of 80.0 MB: the largest will be killed"]
+    );
+}
