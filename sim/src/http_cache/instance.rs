@@ -107,7 +107,7 @@ impl Cache {
 
 impl World {
     #[inline]
-    fn cache(&mut self, slot: u32) -> &mut Cache {
+    pub(super) fn cache(&mut self, slot: u32) -> &mut Cache {
         let instance = &self.instances[usize::from(self.calls[slot].at)];
         &mut self.caches[usize::from(instance.index)]
     }
@@ -258,21 +258,6 @@ impl World {
         if self.take_thread(slot, Task::Fetch) {
             self.send_fetch(slot);
         }
-    }
-
-    /// The back end whose turn it is; none where all are known to be sick.
-    fn next_back_end(&mut self, slot: u32) -> Option<u16> {
-        let Cache { target, only, mut turn, .. } = *self.cache(slot);
-        for _ in 0..target.count {
-            let (at, next) = only.map_or_else(|| self.in_turn(target, turn), |at| (at, turn));
-            let cache = self.cache(slot);
-            cache.turn = next;
-            if cache.probed.get(usize::from(at - target.base)).is_none_or(Probed::is_healthy) {
-                return Some(at);
-            }
-            turn = next;
-        }
-        None
     }
 
     /// Sends what a thread fetches to the back end.

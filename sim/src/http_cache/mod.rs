@@ -6,8 +6,8 @@
 //! - `threads`: who has one and who waits for one; `probe`: which back ends are healthy; `purge`: what services throw out
 //! - `rules`: which requests ask for which object; `instance`: the cache at work in the simulated world
 //!
-//! All but `instance`, `threads` and `purge` is data and rules, and knows neither events nor back ends. The rules are those of Varnish 7.1 with
-//! its `malloc` storage; each file names its sources.
+//! All but `instance`, `threads`, `purge` and the choice of a back end is data and rules, and knows neither events nor
+//! back ends. The rules are those of Varnish 7.1 with its `malloc` storage; each file names its sources.
 
 pub mod contents;
 #[cfg(test)]

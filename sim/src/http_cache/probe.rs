@@ -3,6 +3,9 @@
 
 use scenarios::scenario::BackEndProbe;
 
+use super::instance::Cache;
+use crate::world::World;
+
 /// One back end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probed {
@@ -33,6 +36,23 @@ impl Probed {
     pub(crate) fn is_healthy(&self) -> bool {
         let latest = self.happy & (u64::MAX >> (64 - self.window));
         latest.count_ones() >= self.threshold
+    }
+}
+
+impl World {
+    /// The back end whose turn it is; none where all are known to be sick.
+    pub(super) fn next_back_end(&mut self, slot: u32) -> Option<u16> {
+        let Cache { target, only, mut turn, .. } = *self.cache(slot);
+        for _ in 0..target.count {
+            let (at, next) = only.map_or_else(|| self.in_turn(target, turn), |at| (at, turn));
+            let cache = self.cache(slot);
+            cache.turn = next;
+            if cache.probed.get(usize::from(at - target.base)).is_none_or(Probed::is_healthy) {
+                return Some(at);
+            }
+            turn = next;
+        }
+        None
     }
 }
 

@@ -109,6 +109,7 @@ impl ClassRule {
 
     /// The key of the object that a request asks for. What it varies by is the client's, `asker`, who for a part of a
     /// page is the one that asks for the page.
+    #[expect(clippy::too_many_arguments, reason = "all that a key is made of, on the way of every request")]
     pub(crate) fn key(
         &self,
         class: ClassId,
