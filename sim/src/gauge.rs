@@ -31,6 +31,12 @@ impl Gauge {
         self.steps = self.steps.wrapping_add(now);
     }
 
+    /// The level is one higher from `now` to `until`, which may be later than what is known of it otherwise.
+    #[inline]
+    pub(crate) fn up_until(&mut self, now: u64, until: u64) {
+        self.steps = self.steps.wrapping_add(until.wrapping_sub(now));
+    }
+
     pub(crate) fn set(&mut self, now: u64, level: u32) {
         let change = u64::from(self.level).wrapping_sub(u64::from(level));
         self.steps = self.steps.wrapping_add(change.wrapping_mul(now));
@@ -39,7 +45,12 @@ impl Gauge {
 
     /// The area below the level since the last reading, in nanoseconds.
     pub(crate) fn area_nanos(&self, now: u64) -> f64 {
-        self.steps.wrapping_add(u64::from(self.level).wrapping_mul(now)) as f64
+        self.area_nanos_and(now, 0)
+    }
+
+    /// The same and so many nanoseconds, which steps that are still to come have taken from it.
+    pub(crate) fn area_nanos_and(&self, now: u64, more: u64) -> f64 {
+        self.steps.wrapping_add(more).wrapping_add(u64::from(self.level).wrapping_mul(now)) as f64
     }
 
     /// The mean level over the `nanos` that end now, which began at the last reading.

@@ -61,6 +61,8 @@ struct Followed {
     depth: u32,
     standing: Standing,
     since: u64,
+    /// When it has a core, where that is known before.
+    begins: Option<u64>,
 }
 
 /// Follows requests.
@@ -103,7 +105,15 @@ impl Tracer {
         let parent = parent.and_then(|p| self.calls.iter().rfind(|f| f.slot == p));
         let depth = parent.map_or(0, |p| p.depth + 1);
         let standing = Standing::of(call);
-        self.calls.push(Followed { slot, request: call.id.0, depth, standing, since: now });
+        self.calls.push(Followed { slot, request: call.id.0, depth, standing, since: now, begins: None });
+    }
+
+    /// A call has a core from a moment on.
+    #[cold]
+    pub(crate) fn begins(&mut self, slot: u32, begin: u64) {
+        for followed in self.calls.iter_mut().filter(|followed| followed.slot == slot) {
+            followed.begins = Some(begin);
+        }
     }
 
     /// A client heard what became of its request.
@@ -129,6 +139,19 @@ impl Tracer {
             let standing = Standing::of(call);
             if standing == followed.standing {
                 return true;
+            }
+            if now > followed.since {
+                let trace = traces.get_mut(&followed.request).expect("its request is followed");
+                if followed.standing.on_core
+                    && let Some(begin) = followed.begins.take().filter(|begin| *begin > followed.since)
+                {
+                    let begin = begin.min(now);
+                    if let Some(mut waits) = span(followed, begin, names, instances) {
+                        waits.what = "waits for a core".to_owned();
+                        trace.spans.push(waits);
+                    }
+                    followed.since = begin;
+                }
             }
             if now > followed.since {
                 let trace = traces.get_mut(&followed.request).expect("its request is followed");

@@ -8,6 +8,7 @@ use scenarios::scenario::{Host, Scheduling};
 
 use super::credits::Credits;
 use super::disk::Disk;
+use super::line::Line;
 use super::memory::Memory;
 use super::pace::Steal;
 use super::processor::Order;
@@ -30,7 +31,12 @@ pub(crate) fn add_hosts(world: &mut World, scenario: &Scenario) {
         for machine in 0..host.count {
             world.sampler.hosts.push((format!("host:{}", host.name), machine));
             let number = world.cores.len() as u16;
-            world.cores.push(Cores { total: host.cores, busy: 0, queue: Fifo::new(), special: None });
+            world.cores.push(Cores {
+                total: host.cores,
+                line: Line::new(host.cores),
+                queue: Fifo::new(),
+                special: None,
+            });
             let stream = Stream::new(world.seed, DISK, u64::from(number));
             world.disks.push(host.disk.map(|disk| {
                 Disk::new(disk.read, disk.write, disk.parallel, disk.throughput.as_bytes_per_second(), stream)

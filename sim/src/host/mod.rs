@@ -1,7 +1,8 @@
 //! A machine: the cores that all on it share, and what changes their speed.
 //!
-//! First come, first served at speed 1 is the common case and costs two comparisons; everything else is a [`Processor`]'s.
+//! First come, first served at speed 1 is the common case, a [`Line`]; everything else is a [`Processor`]'s.
 //!
+//! - [`line`]: first come, first served
 //! - [`processor`]: processor sharing, priorities, changing speeds, exactly
 //! - [`pace`]: what a machine's speed is made of: its own, what is stolen, burst credits
 //! - [`disk`]: reads and writes that wait for one another
@@ -11,16 +12,18 @@
 pub(crate) mod build;
 pub(crate) mod credits;
 pub(crate) mod disk;
+pub(crate) mod line;
 pub(crate) mod memory;
 pub(crate) mod pace;
 pub(crate) mod processor;
 
-use crate::call::{Fifo, ON_CORE, Phase};
+use crate::call::{Fifo, ON_CORE, Phase, TRACED};
 use crate::event::Token;
 use crate::gauge::Gauge;
 use crate::instance::Kind;
 use crate::world::{Timer, World};
 
+use line::Line;
 use pace::Pace;
 use processor::{Arrival, Order, Processor};
 
@@ -28,7 +31,8 @@ use processor::{Arrival, Order, Processor};
 #[derive(Debug)]
 pub(crate) struct Cores {
     pub(crate) total: u32,
-    pub(crate) busy: u32,
+    pub(crate) line: Line,
+    /// Those for whom there is no room in the line.
     pub(crate) queue: Fifo,
     /// What schedules instead, where there is more to it than first come, first served.
     pub(crate) special: Option<Box<Special>>,
@@ -82,10 +86,11 @@ impl World {
         let cores = &mut self.cores[usize::from(instance.host)];
         if cores.special.is_some() {
             self.take_special_core(at, slot, work);
-        } else if cores.busy < cores.total {
-            cores.busy += 1;
-            instance.share.busy.up(self.now);
-            self.run_on_core(slot, work);
+        } else if cores.queue.len() == 0 && cores.line.has_room(self.now) {
+            let (begin, end) = cores.line.join(self.now, slot, work);
+            instance.share.queue.up_until(self.now, begin);
+            instance.share.busy.up(begin);
+            self.run_on_core(slot, begin, end);
         } else {
             instance.share.queue.up(self.now);
             cores.queue.push(&mut self.calls, slot);
@@ -93,33 +98,72 @@ impl World {
         }
     }
 
+    /// A call has a core from a moment on that is known, until another.
     #[inline]
-    fn run_on_core(&mut self, slot: u32, work: u64) {
-        let token = self.events.schedule(self.now + work, slot);
+    fn run_on_core(&mut self, slot: u32, begin: u64, end: u64) {
+        let token = self.events.schedule(end, slot);
         let call = &mut self.calls[slot];
         call.awaits = token;
-        call.work = self.now + work;
+        call.work = end;
         call.flags |= ON_CORE;
+        if call.is(TRACED)
+            && let Some(tracer) = &mut self.tracer
+        {
+            tracer.begins(slot, begin);
+        }
     }
 
-    /// Gives a call's core to the next in the queue.
+    /// A call's work is done.
     #[inline]
     pub(crate) fn release_core(&mut self, slot: u32) {
         let at = self.core_of(slot);
         self.calls[slot].flags &= !ON_CORE;
         let instance = &mut self.instances[usize::from(at)];
         instance.share.busy.down(self.now);
-        let cores = &mut self.cores[usize::from(instance.host)];
-        if let Some(next) = cores.queue.pop(&self.calls) {
+        let host = instance.host;
+        if self.cores[usize::from(host)].queue.len() > 0 {
+            self.fill_line(host);
+        }
+    }
+
+    /// Lets those in line for whom there is room now.
+    fn fill_line(&mut self, host: u16) {
+        loop {
+            let cores = &mut self.cores[usize::from(host)];
+            if !cores.line.has_room(self.now) {
+                return;
+            }
+            let Some(next) = cores.queue.pop(&self.calls) else { return };
+            let (begin, end) = cores.line.join(self.now, next, self.calls[next].work);
             let at = self.core_of(next);
             let share = &mut self.instances[usize::from(at)].share;
-            share.queue.down(self.now);
-            share.busy.up(self.now);
-            let work = self.calls[next].work;
-            self.run_on_core(next, work);
-        } else {
-            cores.busy -= 1;
+            share.queue.down(begin);
+            share.busy.up(begin);
+            self.run_on_core(next, begin, end);
         }
+    }
+
+    /// Takes those in line who have not begun out of it again, and has them wait before all others.
+    fn undo_line(&mut self, host: u16) {
+        let waiting: Vec<_> = self.cores[usize::from(host)].line.waiting(self.now).collect();
+        for &(begin, slot) in waiting.iter().rev() {
+            let at = self.core_of(slot);
+            let share = &mut self.instances[usize::from(at)].share;
+            share.queue.up(begin);
+            share.busy.down(begin);
+            let call = &mut self.calls[slot];
+            call.work -= begin;
+            call.awaits = Token::NONE;
+            call.flags &= !ON_CORE;
+            self.cores[usize::from(host)].queue.push_front(&mut self.calls, slot);
+        }
+        let mut ends = Vec::new();
+        for (slot, call) in self.calls.iter() {
+            if call.is(ON_CORE) && self.instances[usize::from(self.core_of(slot))].host == host {
+                ends.push(call.work);
+            }
+        }
+        self.cores[usize::from(host)].line.restart(self.now, ends);
     }
 
     /// The instance that a call on or before a core works for.
@@ -149,6 +193,7 @@ impl World {
     }
 
     fn leave_plain_cores(&mut self, host: u16, slots: &[u32]) {
+        self.undo_line(host);
         let (running, waiting): (Vec<u32>, Vec<u32>) =
             slots.iter().copied().partition(|&slot| self.calls[slot].is(ON_CORE));
         for &slot in &waiting {
@@ -158,9 +203,15 @@ impl World {
         let queue = &mut self.cores[usize::from(host)].queue;
         queue.take_out(&mut self.calls, |slot| waiting.contains(&slot));
         for slot in running {
-            self.calls[slot].awaits = Token::NONE;
-            self.release_core(slot);
+            let at = self.core_of(slot);
+            self.instances[usize::from(at)].share.busy.down(self.now);
+            let call = &mut self.calls[slot];
+            call.awaits = Token::NONE;
+            call.flags &= !ON_CORE;
         }
+        // Their cores are free now.
+        self.undo_line(host);
+        self.fill_line(host);
     }
 
     /// The special part of a machine's cores, made where there is none yet: from now on they are scheduled by it.
@@ -183,6 +234,7 @@ impl World {
 
     /// Hands what runs and what waits to the special part: a fault has changed the machine's speed for the first time.
     fn move_to_special(&mut self, host: u16) {
+        self.undo_line(host);
         let mut running: Vec<(u64, u32)> = Vec::new();
         for (slot, call) in self.calls.iter() {
             let at = self.core_of(slot);
@@ -206,7 +258,6 @@ impl World {
             let work = self.calls[slot].work;
             self.take_special_core(at, slot, work);
         }
-        self.cores[usize::from(host)].busy = 0;
     }
 
     fn take_special_core(&mut self, at: u16, slot: u32, work: u64) {
@@ -338,11 +389,43 @@ impl World {
         self.ranks.get(place).copied().unwrap_or(0)
     }
 
+    /// When jobs of an instance that have not begun are to.
+    fn ahead(&self, at: u16) -> Vec<u64> {
+        let cores = &self.cores[usize::from(self.instances[usize::from(at)].host)];
+        let waiting = cores.line.waiting(self.now);
+        waiting.filter(|(_, slot)| self.core_of(*slot) == at).map(|(begin, _)| begin).collect()
+    }
+
+    /// For how long cores were busy with an instance's jobs since its gauges were last read, in nanoseconds of one core.
+    pub(crate) fn busy_nanos_of(&mut self, at: u16) -> f64 {
+        let instance = &self.instances[usize::from(at)];
+        match &mut self.cores[usize::from(instance.host)].special {
+            None => {
+                let ahead: u64 = self.ahead(at).iter().map(|begin| begin - self.now).sum();
+                self.instances[usize::from(at)].share.busy.area_nanos_and(self.now, ahead)
+            }
+            Some(special) => {
+                special.processor.advance(self.now);
+                special.processor.used(at)
+            }
+        }
+    }
+
     /// Cores that an instance used, and jobs of it that waited for one, on average over the `nanos` that end now.
     pub(crate) fn usage(&mut self, at: usize, nanos: u64) -> (f64, f64) {
+        // Who has not begun by now waits, whatever is known of when it will.
+        let ahead = self.ahead(at as u16);
         let instance = &mut self.instances[at];
+        for &begin in &ahead {
+            instance.share.queue.up(begin);
+            instance.share.busy.down(begin);
+        }
         let busy = instance.share.busy.read(self.now, nanos);
         let queue = instance.share.queue.read(self.now, nanos);
+        for begin in ahead {
+            instance.share.queue.down(begin);
+            instance.share.busy.up(begin);
+        }
         match &mut self.cores[usize::from(instance.host)].special {
             None => (busy, queue),
             Some(special) => {

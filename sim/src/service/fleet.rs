@@ -150,18 +150,8 @@ impl World {
                 service.in_service.area_nanos(now) + held
             }
             _ => {
-                let mut sum = 0.0;
-                for &at in &members[number].neighbours {
-                    let instance = &self.instances[usize::from(at)];
-                    sum += match &mut self.cores[usize::from(instance.host)].special {
-                        None => instance.share.busy.area_nanos(now),
-                        Some(special) => {
-                            special.processor.advance(now);
-                            special.processor.used(at)
-                        }
-                    };
-                }
-                sum
+                let neighbours = members[number].neighbours.clone();
+                neighbours.into_iter().map(|at| self.busy_nanos_of(at)).sum()
             }
         }
     }

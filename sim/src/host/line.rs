@@ -1,0 +1,130 @@
+//! First come, first served, ahead of time: when a job comes, the cores' present jobs have known ends, so its own start and
+//! end are known as well (Kiefer and Wolfowitz, "On the theory of queues with many servers", 1955).
+//!
+//! A job that waits for a core then costs no more than one that does not, and no event but that of its end. What disturbs
+//! the line (a process that dies, a machine whose speed changes) undoes what has not begun yet.
+
+/// So many jobs that have not begun may be in line; what comes then waits outside of it, where it costs no memory.
+const AHEAD: usize = 16;
+
+/// So few cores are held in order.
+const FEW: usize = 16;
+
+/// When the cores of a machine are free, and the jobs that are to begin.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// When each core is free, as a heap with the first one at its root; few are in order.
+    free: Vec<u64>,
+    /// The latest jobs in line, as a ring: when each begins, and its slot. Most have begun long ago.
+    latest: [(u64, u32); AHEAD],
+    next: usize,
+}
+
+impl Line {
+    pub(crate) fn new(cores: u32) -> Self {
+        Self { free: vec![0; cores.max(1) as usize], latest: [(0, 0); AHEAD], next: 0 }
+    }
+
+    /// Whether another job may get in line.
+    #[inline]
+    pub(crate) fn has_room(&self, now: u64) -> bool {
+        self.latest[self.next % AHEAD].0 <= now
+    }
+
+    /// Puts a job of `work` nanoseconds in line, where there is room: when it begins and when it ends.
+    #[inline]
+    pub(crate) fn join(&mut self, now: u64, slot: u32, work: u64) -> (u64, u64) {
+        let begin = now.max(self.free[0]);
+        let end = begin + work;
+        self.take_first(end);
+        self.latest[self.next % AHEAD] = (begin, slot);
+        // The place is overwritten by the next where nothing has to be undone.
+        self.next += usize::from(begin > now);
+        (begin, end)
+    }
+
+    /// Has the core that is free first be free at `end`.
+    #[inline]
+    fn take_first(&mut self, end: u64) {
+        if self.free.len() <= FEW {
+            // In full order, where each takes the middle one of itself, its next and the new one: nothing to guess about.
+            let mut rest = self.free.iter_mut();
+            let Some(mut place) = rest.next() else { return };
+            for next in rest {
+                *place = (*place).max(end.min(*next));
+                place = next;
+            }
+            *place = (*place).max(end);
+            return;
+        }
+        self.sift(end);
+    }
+
+    fn sift(&mut self, end: u64) {
+        let free = self.free.as_mut_slice();
+        let mut hole = 0;
+        while let Some(&left) = free.get(2 * hole + 1) {
+            let (mut child, mut first) = (2 * hole + 1, left);
+            if let Some(&right) = free.get(child + 1) {
+                (child, first) = if right < first { (child + 1, right) } else { (child, first) };
+            }
+            if end <= first {
+                break;
+            }
+            free[hole] = first;
+            hole = child;
+        }
+        free[hole] = end;
+    }
+
+    /// The jobs that have not begun, in their order: when they are to, and their slots.
+    pub(crate) fn waiting(&self, now: u64) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let in_order = (self.next..self.next + AHEAD).map(|place| self.latest[place % AHEAD]);
+        in_order.filter(move |(begin, _)| *begin > now)
+    }
+
+    /// Starts anew with jobs on cores that end at these times, and nobody waiting.
+    pub(crate) fn restart(&mut self, now: u64, mut ends: Vec<u64>) {
+        let cores = self.free.len();
+        ends.resize(cores.max(ends.len()), now);
+        ends.sort_unstable();
+        self.free = ends;
+        self.latest = [(0, 0); AHEAD];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Against cores that are looked at one by one.
+        #[test]
+        fn job_begins_when_the_first_core_is_free(
+            cores in prop_oneof![1_u32..7, 16_u32..20],
+            jobs in proptest::collection::vec((0_u64..40, 0_u64..100), 1..200),
+        ) {
+            let mut line = Line::new(cores);
+            let mut free = vec![0; cores as usize];
+            let (mut now, mut waiting) = (0, Vec::new());
+            for (slot, (gap, work)) in jobs.into_iter().enumerate() {
+                now += gap;
+                waiting.retain(|(begin, _)| *begin > now);
+                if waiting.len() >= AHEAD {
+                    prop_assert!(!line.has_room(now));
+                    continue;
+                }
+                prop_assert!(line.has_room(now));
+                let first = free.iter_mut().min().expect("there is a core");
+                let begin = now.max(*first);
+                *first = begin + work;
+                prop_assert_eq!(line.join(now, slot as u32, work), (begin, begin + work));
+                if begin > now {
+                    waiting.push((begin, slot as u32));
+                }
+                prop_assert_eq!(line.waiting(now).collect::<Vec<_>>(), waiting.clone());
+            }
+        }
+    }
+}
