@@ -9,7 +9,6 @@
 use results::Law;
 
 use crate::call::{CLIENT, INSIDE, Phase};
-use crate::gauge::Gauge;
 use crate::instance::Kind;
 use crate::world::World;
 
@@ -22,8 +21,8 @@ pub(crate) struct Border {
     entered: u64,
     answered: u64,
     failed: u64,
-    /// Its area is the sum of all times inside: the times of departure less the times of arrival.
-    times: Gauge,
+    /// The times of departure less the times of arrival, of the present interval.
+    steps: u64,
     /// That area, in the intervals that are over.
     inside_nanos: f64,
     /// Level × nanoseconds of the component's own gauges, in the intervals that are over; none where it has none.
@@ -34,14 +33,14 @@ impl Border {
     #[inline]
     pub(crate) fn enter(&mut self, now: u64) {
         self.entered += 1;
-        self.times.up(now);
+        self.steps = self.steps.wrapping_sub(now);
     }
 
     #[inline]
     pub(crate) fn leave(&mut self, now: u64, answered: bool) {
         self.answered += u64::from(answered);
         self.failed += u64::from(!answered);
-        self.times.down(now);
+        self.steps = self.steps.wrapping_add(now);
     }
 
     /// The instance died, and with it all that was inside.
@@ -54,7 +53,10 @@ impl Border {
     pub(crate) fn observe(&mut self, level: f64, now: u64, nanos: u64) {
         let length = nanos as f64;
         *self.level_nanos.get_or_insert(0.0) += level * length;
-        self.inside_nanos += self.times.read(now, nanos) * length;
+        // As a gauge does it: the level times now, and the steps since the interval began.
+        let inside = (self.entered - self.answered - self.failed).wrapping_mul(now);
+        self.inside_nanos += self.steps.wrapping_add(inside) as f64;
+        self.steps = 0_u64.wrapping_sub(inside);
     }
 
     /// The laws of a run of `nanos`, with so many calls inside at its end.

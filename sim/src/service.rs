@@ -283,11 +283,12 @@ impl World {
     }
 
     /// Whose turn it is among the instances of a target.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_instance(&mut self, slot: u32, target: Target) -> u16 {
-        if target.count == 1 {
-            return self.holder(target.base);
-        }
+        if target.count == 1 { self.holder(target.base) } else { self.next_in_turn(slot, target) }
+    }
+
+    fn next_in_turn(&mut self, slot: u32, target: Target) -> u16 {
         let turns = &mut self.service(slot).turns;
         let place = turns.iter().position(|&(base, _)| base == target.base).unwrap_or_else(|| {
             turns.push((target.base, 0));
@@ -377,11 +378,16 @@ impl World {
     }
 
     /// Gives a free worker, if there is one, to the first in the queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn grant_worker(&mut self, at: u16) -> bool {
+        let index = self.instances[usize::from(at)].index;
+        self.services[usize::from(index)].waiting.len() > 0 && self.grant_worker_to_first(at)
+    }
+
+    fn grant_worker_to_first(&mut self, at: u16) -> bool {
         let instance = &self.instances[usize::from(at)];
         let service = &mut self.services[usize::from(instance.index)];
-        if service.waiting.len() == 0 || instance.stopped > 0 || service.occupied() >= service.workers {
+        if instance.stopped > 0 || service.occupied() >= service.workers {
             return false;
         }
         if let Some(next) = service.waiting.pop(&self.calls) {

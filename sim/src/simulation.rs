@@ -149,12 +149,11 @@ impl Simulation {
     /// as the longest timeout and a second more; what waits for a connection even then counts as dropped.
     pub fn advance(&mut self) -> bool {
         if let Some(batch) = self.front.next() {
+            let mut foreseen = [None; FORESIGHT];
             for (i, due) in batch.due.iter().enumerate() {
-                if let Some(ahead) = batch.due.get(i + 2 * FORESIGHT) {
-                    self.world.foresee(ahead, false);
-                }
-                if let Some(ahead) = batch.due.get(i + FORESIGHT) {
-                    self.world.foresee(ahead, true);
+                let ahead = batch.due.get(i + 2 * FORESIGHT).and_then(|ahead| self.world.foresee(ahead));
+                if let Some(key) = std::mem::replace(&mut foreseen[i % FORESIGHT], ahead) {
+                    self.world.foresee_more(key);
                 }
                 self.events_until(due.planned.due.as_nanos());
                 self.world.come_due(due);

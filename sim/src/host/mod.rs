@@ -78,24 +78,32 @@ pub(crate) struct Share {
 
 impl World {
     /// Has a call take a core of an instance's host for `work` nanoseconds, as soon as there is one; then it wakes in `phase`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_core(&mut self, at: u16, slot: u32, work: u64, phase: Phase) {
-        self.calls[slot].phase = phase;
         let instance = &mut self.instances[usize::from(at)];
         let work = instance.slowed(work);
         let cores = &mut self.cores[usize::from(instance.host)];
-        if cores.special.is_some() {
-            self.take_special_core(at, slot, work);
-        } else if cores.queue.len() == 0 && cores.line.has_room(self.now) {
-            let (begin, end) = cores.line.join(self.now, slot, work);
-            instance.share.queue.up_until(self.now, begin);
-            instance.share.busy.up(begin);
-            self.run_on_core(slot, begin, end);
-        } else {
-            instance.share.queue.up(self.now);
-            cores.queue.push(&mut self.calls, slot);
-            self.calls[slot].work = work;
+        if cores.special.is_some() || cores.queue.len() > 0 || !cores.line.has_room(self.now) {
+            return self.wait_for_core(at, slot, work, phase);
         }
+        let (begin, end) = cores.line.join(self.now, slot, work);
+        instance.share.queue.up_until(self.now, begin);
+        instance.share.busy.up(begin);
+        self.calls[slot].phase = phase;
+        self.run_on_core(slot, begin, end);
+    }
+
+    /// The same where there is more to it than to get in line.
+    fn wait_for_core(&mut self, at: u16, slot: u32, work: u64, phase: Phase) {
+        self.calls[slot].phase = phase;
+        let instance = &mut self.instances[usize::from(at)];
+        let cores = &mut self.cores[usize::from(instance.host)];
+        if cores.special.is_some() {
+            return self.take_special_core(at, slot, work);
+        }
+        instance.share.queue.up(self.now);
+        cores.queue.push(&mut self.calls, slot);
+        self.calls[slot].work = work;
     }
 
     /// A call has a core from a moment on that is known, until another.

@@ -238,10 +238,16 @@ impl Contents {
         u64::from(self.store.get(object.0).bytes).saturating_sub(self.settings.head_bytes)
     }
 
-    /// Asks for the memory that a lookup of this key will look at first; `soon`, for what it will look at then.
+    /// Asks for the memory that a lookup of this key will look at first.
     #[inline]
-    pub(crate) fn prefetch(&self, key: u64, soon: bool) {
-        if soon { self.store.prefetch_found(key) } else { self.store.prefetch(key) }
+    pub(crate) fn prefetch(&self, key: u64) {
+        self.store.prefetch(key);
+    }
+
+    /// Asks for the memory that a lookup of this key will look at then.
+    #[inline]
+    pub(crate) fn prefetch_found(&self, key: u64) {
+        self.store.prefetch_found(key);
     }
 
     /// Looks a key up: `HSH_Lookup`. Whoever is told to fetch must end that by one of [`Contents::keep`],
@@ -316,6 +322,10 @@ impl Contents {
 
     /// Those who waited for an object, in their order, to look it up again: to be asked for after each fetch that ends.
     pub fn take_waiting(&mut self, object: ObjectId) -> Vec<u32> {
+        // Mostly nobody waits for anything.
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
         self.waiting.remove(&object.0).unwrap_or_default()
     }
 

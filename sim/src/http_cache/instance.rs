@@ -195,17 +195,25 @@ impl World {
     }
 
     /// Asks for the memory that a request which is about to come due will be looked up in, where there are so few caches
-    /// that it may be any of them.
+    /// that it may be any of them. The key that it will be looked up by, for [`World::foresee_more`].
     #[inline]
-    pub(crate) fn foresee(&self, due: &Due, soon: bool) {
+    pub(crate) fn foresee(&self, due: &Due) -> Option<u64> {
         const FEW: usize = 4;
+        let first = self.caches.first().filter(|_| self.caches.len() <= FEW)?;
         let rule = &self.cache_rules[due.planned.class.index()];
-        if self.caches.len() <= FEW && rule.what != Use::Pass {
-            let (class, id) = (due.planned.class, due.planned.id);
-            let Some(first) = self.caches.first() else { return };
-            let key = rule.key(class, id, due.path, id, first.normalise, self.seed, &self.draws);
-            self.caches.iter().for_each(|cache| cache.contents.prefetch(key, soon));
+        if rule.what == Use::Pass {
+            return None;
         }
+        let (class, id) = (due.planned.class, due.planned.id);
+        let key = rule.key(class, id, due.path, id, first.normalise, self.seed, &self.draws);
+        self.caches.iter().for_each(|cache| cache.contents.prefetch(key));
+        Some(key)
+    }
+
+    /// Asks for what the memory that was asked for before leads to.
+    #[inline]
+    pub(crate) fn foresee_more(&self, key: u64) {
+        self.caches.iter().for_each(|cache| cache.contents.prefetch_found(key));
     }
 
     fn look_up(&mut self, slot: u32) {
@@ -449,7 +457,9 @@ impl World {
     fn wake_waiting(&mut self, at: u16, object: ObjectId) {
         let index = self.instances[usize::from(at)].index;
         let waiting = self.caches[usize::from(index)].contents.take_waiting(object);
-        self.ready.extend(waiting);
+        if !waiting.is_empty() {
+            self.ready.extend(waiting);
+        }
     }
 
     /// A request was sent to the back end: its time begins.
