@@ -48,6 +48,24 @@ const fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The streams of one seed and purpose, by their coordinate: who opens many has half the work done once.
+#[derive(Clone, Copy, Debug)]
+pub struct Streams(u64);
+
+impl Streams {
+    /// The streams of this seed and purpose.
+    #[inline]
+    pub const fn new(seed: Seed, purpose: Purpose) -> Self {
+        Self(mix(seed.0.wrapping_add(GOLDEN) ^ purpose.0))
+    }
+
+    /// Opens one, as [`Stream::new`] does.
+    #[inline]
+    pub const fn open(self, coordinate: u64) -> Stream {
+        Stream { counter: mix(self.0 ^ coordinate.wrapping_mul(GOLDEN)) }
+    }
+}
+
 /// A stream of random numbers. Implements `rand`'s `Rng`, so every law of `rand_distr` draws from it.
 #[derive(Clone, Debug)]
 pub struct Stream {
@@ -58,8 +76,7 @@ impl Stream {
     /// Opens the stream of this seed, purpose and coordinate (a request's id, a cell's number).
     #[inline]
     pub const fn new(seed: Seed, purpose: Purpose, coordinate: u64) -> Self {
-        let keyed = mix(seed.0.wrapping_add(GOLDEN) ^ purpose.0);
-        Self { counter: mix(keyed ^ coordinate.wrapping_mul(GOLDEN)) }
+        Streams::new(seed, purpose).open(coordinate)
     }
 
     /// The next 64 random bits.

@@ -4,12 +4,14 @@
 //! same in either case. Draws beyond the first few of a class, and those of calls that no client's request stands
 //! behind, are made where they are needed: by the same function, so with the same outcome.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use scenarios::Scenario;
 use scenarios::law::DurationLaw;
-use scenarios::plan::{Draws, Plan, Planned, RequestId};
+use scenarios::plan::{Draws, Plan, Planned, RequestId, Segment};
+use scenarios::rng::Streams;
 use scenarios::scenario::{Action, ComponentKind, KeyspaceId, PathPart};
 use scenarios::units::SimTime;
 
@@ -18,13 +20,8 @@ pub(crate) const DRAWS: usize = 7;
 /// Batches on their way to the events: enough that neither stage waits for the other, few enough to stay in a cache.
 const BATCHES_AHEAD: usize = 3;
 
-/// What a step draws.
-#[derive(Clone, Copy, Debug)]
-enum Drawn {
-    Nothing,
-    Step(DurationLaw),
-    Statement(DurationLaw),
-}
+/// What a step draws: its number, the law, and from where.
+type Drawn = (usize, DurationLaw, Streams);
 
 /// The first key of a request's path.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +66,7 @@ pub(crate) struct Batch {
 struct Planner {
     plan: Arc<Plan>,
     draws: Draws,
-    classes: Vec<[Drawn; DRAWS]>,
+    classes: Vec<Vec<Drawn>>,
     /// The first keyspace in each class's path.
     paths: Vec<Option<KeyspaceId>>,
     reached: SimTime,
@@ -79,25 +76,22 @@ struct Planner {
 
 impl Planner {
     fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime) -> Self {
-        let drawn = |action: &Action| match action {
-            Action::Work(law) | Action::Wait(law) => Drawn::Step(*law),
+        let draws = Draws::new(scenario);
+        let drawn = |number: usize, action: &Action| match action {
+            Action::Work(law) | Action::Wait(law) => Some((number, *law, draws.step_streams(number))),
             Action::Select { database, .. } | Action::Update { database, .. } => {
-                match (&scenario.component(*database).kind, action) {
-                    (ComponentKind::SqlStore(s), Action::Update { .. }) => Drawn::Statement(s.write),
-                    (ComponentKind::SqlStore(s), _) => Drawn::Statement(s.read),
-                    _ => Drawn::Nothing,
-                }
+                let law = match (&scenario.component(*database).kind, action) {
+                    (ComponentKind::SqlStore(s), Action::Update { .. }) => s.write,
+                    (ComponentKind::SqlStore(s), _) => s.read,
+                    _ => return None,
+                };
+                Some((number, law, draws.statement_streams(number)))
             }
-            _ => Drawn::Nothing,
+            _ => None,
         };
         let class = |class: &scenarios::scenario::RequestClass| {
-            let mut all = [Drawn::Nothing; DRAWS];
-            for step in class.all_steps() {
-                if let Some(place) = all.get_mut(step.number as usize) {
-                    *place = drawn(&step.action);
-                }
-            }
-            all
+            let ahead = class.all_steps().filter(|step| (step.number as usize) < DRAWS);
+            ahead.filter_map(|step| drawn(step.number as usize, &step.action)).collect()
         };
         let keyspace = |part: &PathPart| match part {
             PathPart::Key(keyspace) => Some(*keyspace),
@@ -106,29 +100,25 @@ impl Planner {
         Self {
             plan,
             paths: scenario.requests.iter().map(|r| r.path.parts.iter().find_map(keyspace)).collect(),
-            draws: Draws::new(scenario),
             classes: scenario.requests.iter().map(class).collect(),
+            draws,
             reached: SimTime::ZERO,
             slice,
             total: scenario.run.total(),
         }
     }
 
-    /// Fills a batch with the next slice; false after the last.
-    fn fill(&mut self, batch: &mut Batch) -> bool {
+    /// Fills a batch with the next slice of the requests, which begin where the one before ended; false after the last.
+    fn fill(&mut self, batch: &mut Batch, requests: &mut Peekable<Segment<'_>>) -> bool {
         batch.due.clear();
         if self.reached >= self.total {
             return false;
         }
-        batch.until = self.reached.saturating_add(self.slice).min(self.total);
-        for planned in self.plan.window(self.reached, batch.until, 0, 1) {
+        let until = self.reached.saturating_add(self.slice).min(self.total);
+        while let Some(planned) = requests.next_if(|planned| planned.due < until) {
             let mut nanos = [0; DRAWS];
-            for (step, drawn) in self.classes[planned.class.index()].iter().enumerate() {
-                nanos[step] = match drawn {
-                    Drawn::Nothing => continue,
-                    Drawn::Step(law) => self.draws.step(planned.id, step, law).as_nanos(),
-                    Drawn::Statement(law) => self.draws.statement(planned.id, step, law).as_nanos(),
-                };
+            for (step, law, streams) in &self.classes[planned.class.index()] {
+                nanos[*step] = law.sample(&mut streams.open(planned.id.0)).as_nanos();
             }
             let path = self.paths[planned.class.index()].map_or(PathKey::NONE, |keyspace| PathKey {
                 keyspace: Some(keyspace),
@@ -136,7 +126,7 @@ impl Planner {
             });
             batch.due.push(Due { planned, path, nanos });
         }
-        self.reached = batch.until;
+        (batch.until, self.reached) = (until, until);
         true
     }
 }
@@ -167,6 +157,8 @@ impl Front {
         let (send_full, full) = sync_channel(BATCHES_AHEAD);
         let (empty, take_empty) = sync_channel::<Batch>(BATCHES_AHEAD + 2);
         let produce = move || {
+            let plan = Arc::clone(&planner.plan);
+            let mut requests = plan.window(SimTime::ZERO, planner.total, 0, 1).peekable();
             loop {
                 let mut batch = match take_empty.try_recv() {
                     Ok(batch) => batch,
@@ -174,7 +166,7 @@ impl Front {
                     Err(TryRecvError::Disconnected) => return,
                 };
                 // The simulation may be gone before its end.
-                if !planner.fill(&mut batch) || send_full.send(batch).is_err() {
+                if !planner.fill(&mut batch, &mut requests) || send_full.send(batch).is_err() {
                     return;
                 }
             }
@@ -191,7 +183,10 @@ impl Front {
         match self {
             Self::Here(state) => {
                 let mut batch = std::mem::take(&mut state.spare);
-                state.planner.fill(&mut batch).then_some(batch)
+                let planner = &mut state.planner;
+                let plan = Arc::clone(&planner.plan);
+                let mut requests = plan.window(planner.reached, planner.total, 0, 1).peekable();
+                planner.fill(&mut batch, &mut requests).then_some(batch)
             }
             Self::Ahead { full, .. } => full.recv().ok(),
         }

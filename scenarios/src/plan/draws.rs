@@ -7,7 +7,7 @@ use super::source::Source;
 use super::zipf::Zipf;
 use super::{RequestId, TrafficId};
 use crate::law::DurationLaw;
-use crate::rng::{Purpose, Stream};
+use crate::rng::{Purpose, Stream, Streams};
 use crate::scenario::{Executor, Keyspace, KeyspaceId, Popularity, Scenario, Traffic};
 use crate::units::{Ratio, Seed, SimTime};
 
@@ -139,6 +139,16 @@ impl Draws {
     #[inline]
     pub fn step(&self, id: RequestId, step: usize, law: &DurationLaw) -> SimTime {
         law.sample(&mut Stream::new(self.seed, STEP.of(step as u64), id.0))
+    }
+
+    /// The streams from which [`Draws::step`] draws for a step, by the request's number.
+    pub fn step_streams(&self, step: usize) -> Streams {
+        Streams::new(self.seed, STEP.of(step as u64))
+    }
+
+    /// The streams from which [`Draws::statement`] draws for a step, by the request's number.
+    pub fn statement_streams(&self, step: usize) -> Streams {
+        Streams::new(self.seed, STATEMENT.of(step as u64))
     }
 
     /// Whether a request takes a step that only a share of the requests takes. Each class and step chooses its own.

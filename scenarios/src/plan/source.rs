@@ -51,6 +51,53 @@ pub(super) struct Slice {
     packed: Vec<u64>,
     /// What was drawn in it and is due in the next.
     carried: Vec<u64>,
+    /// Scratch.
+    ends: Vec<u32>,
+    dealt: Vec<u64>,
+}
+
+/// Fewer requests than this are sorted as any numbers are.
+const FEW: usize = 64;
+/// And so are they where more of them than this crowd together, as bursts do.
+const CROWD: u32 = 24;
+
+impl Slice {
+    /// Brings the requests in order: dealt out by their time into about as many heaps as there are requests, over which they
+    /// are spread evenly as long as the rate hardly changes, they are nearly there.
+    fn sort(&mut self, slice_nanos: i64) {
+        if self.packed.len() < FEW {
+            return self.packed.sort_unstable();
+        }
+        let spread = (slice_nanos.max(1) as u64).ilog2().saturating_sub(self.packed.len().ilog2());
+        let heap = |packed: u64| (packed >> NANOS_SHIFT >> spread) as usize;
+        self.ends.clear();
+        self.ends.resize(heap((slice_nanos as u64) << NANOS_SHIFT) + 1, 0);
+        self.packed.iter().for_each(|&packed| self.ends[heap(packed)] += 1);
+        if self.ends.iter().any(|&held| held > CROWD) {
+            return self.packed.sort_unstable();
+        }
+        let mut before = 0;
+        for end in &mut self.ends {
+            before += std::mem::replace(end, before);
+        }
+        self.dealt.clear();
+        self.dealt.resize(self.packed.len(), 0);
+        for &packed in &self.packed {
+            let place = &mut self.ends[heap(packed)];
+            self.dealt[*place as usize] = packed;
+            *place += 1;
+        }
+        for at in 1..self.dealt.len() {
+            let packed = self.dealt[at];
+            let mut hole = at;
+            while hole > 0 && self.dealt[hole - 1] > packed {
+                self.dealt[hole] = self.dealt[hole - 1];
+                hole -= 1;
+            }
+            self.dealt[hole] = packed;
+        }
+        std::mem::swap(&mut self.packed, &mut self.dealt);
+    }
 }
 
 impl Source {
@@ -121,7 +168,7 @@ impl Source {
             Arrivals::Uniform => self.uniform(segment, slice),
             Arrivals::Bursty(burst) => self.bursts(seed, segment, burst, slice),
         }
-        slice.packed.sort_unstable();
+        slice.sort(self.slice_nanos);
     }
 
     /// Start and end of a slice, in seconds.
@@ -224,4 +271,28 @@ pub(super) fn class(mix: &[(ClassId, f64)], seed: Seed, id: RequestId) -> ClassI
     }
     let unit = Stream::new(seed, CLASS, id.0).unit();
     mix.iter().find(|(_, up_to)| unit < *up_to).map_or(last, |(class, _)| *class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn requests_of_a_slice_come_in_order(
+            nanos in proptest::collection::vec(0_u64..5_000_000, 0..600),
+            crowds in proptest::collection::vec(0_u64..1_000, 0..100),
+            length in 5_000_000_i64..80_000_000,
+        ) {
+            let times = nanos.into_iter().chain(crowds);
+            let packed: Vec<u64> =
+                times.enumerate().map(|(i, nanos)| nanos << NANOS_SHIFT | OWN | i as u64).collect();
+            let mut slice = Slice { packed: packed.clone(), ..Slice::default() };
+            slice.sort(length);
+            let mut expected = packed;
+            expected.sort_unstable();
+            prop_assert_eq!(slice.packed, expected);
+        }
+    }
 }
