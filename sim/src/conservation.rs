@@ -43,10 +43,15 @@ impl Border {
         self.steps = self.steps.wrapping_add(now);
     }
 
+    fn inside(&self) -> u64 {
+        self.entered - self.answered - self.failed
+    }
+
     /// The instance died, and with it all that was inside.
     pub(crate) fn lose(&mut self, now: u64) {
-        self.failed += u64::from(self.times.level());
-        self.times.set(now, 0);
+        let inside = self.inside();
+        self.failed += inside;
+        self.steps = self.steps.wrapping_add(inside.wrapping_mul(now));
     }
 
     /// The component's own mean level over an interval that ends now.
@@ -54,7 +59,7 @@ impl Border {
         let length = nanos as f64;
         *self.level_nanos.get_or_insert(0.0) += level * length;
         // As a gauge does it: the level times now, and the steps since the interval began.
-        let inside = (self.entered - self.answered - self.failed).wrapping_mul(now);
+        let inside = self.inside().wrapping_mul(now);
         self.inside_nanos += self.steps.wrapping_add(inside) as f64;
         self.steps = 0_u64.wrapping_sub(inside);
     }
