@@ -217,7 +217,7 @@ fn left_over(
         prop_assert!(queue.unacknowledged.iter().all(|n| *n == 0));
     }
     for cores in &world.cores {
-        prop_assert_eq!((cores.line.waiting(over).count(), cores.queue.len()), (0, 0));
+        prop_assert_eq!((cores.line.waiting(world.now).count(), cores.queue.len()), (0, 0));
         if let Some(special) = &cores.special {
             prop_assert_eq!((special.processor.running(), special.processor.waiting()), (0, 0));
         }
