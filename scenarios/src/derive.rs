@@ -160,7 +160,13 @@ fn document(scenario: &Scenario) -> DocumentMut {
 /// Where the result breaks a rule of scenarios.
 pub fn without_faults(scenario: &Scenario) -> Result<Derived, Error> {
     let mut document = document(scenario);
-    document.as_table_mut().remove("faults");
+    let root = document.as_table_mut();
+    root.remove("faults");
+    let hosts = scenario.hosts.iter().map(|host| ("hosts", &host.name));
+    let components = scenario.components.iter().map(|component| ("components", &component.name));
+    for (tables, name) in hosts.chain(components) {
+        child(child(root, tables), name).remove("breakdowns");
+    }
     let notes = vec!["faults: left out".to_owned()];
     let text = with_header(scenario, &document.to_string(), None, None, None, None, &notes);
     match Scenario::parse("derived.toml", text.as_str()) {

@@ -115,8 +115,9 @@ fn breaks() -> impl Strategy<Value = Vec<Break>> {
 }
 
 /// What machines may be like.
-const MACHINES: [&str; 6] = [
+const MACHINES: [&str; 7] = [
     "",
+    "breakdowns = { up = \"exponential(mean=4s)\", down = \"exponential(mean=500ms)\" }",
     "scheduling = \"processor-sharing\"",
     "scheduling = \"priority\"",
     "scheduling = \"preemptive-priority\"",

@@ -5,7 +5,8 @@
 
 use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostic;
-use scenarios::scenario::ComponentKind;
+use scenarios::law::DurationLaw;
+use scenarios::scenario::{Breakdowns, ComponentKind};
 
 const HOSTS: &[&str] = &[
     "hosts.*.{count, cores, memory, swap, nic, scheduling, speed}",
@@ -14,6 +15,8 @@ const HOSTS: &[&str] = &[
     "hosts.*.disk.{read, write, parallel, throughput}",
     "hosts.*.cpu_credits.{per_hour, at_most, launch}",
     "components.*.{priority, restart}",
+    "components.*.breakdowns.{up, down}",
+    "hosts.*.breakdowns.{up, down}",
     "requests.*.priority",
     "jobs.*.{host, at, every, work, cores, memory, disk, priority}",
 ];
@@ -198,6 +201,9 @@ const ALL: &[&[&str]] = &[
 /// The most keys of a keyspace that churns and of which some are followed: blocks are numbered in 32 bits.
 const MOST_CHURNING_KEYS: u64 = 8_000_000_000;
 
+/// The most breakdowns in a run: they are drawn before it.
+const MOST_BREAKDOWNS: f64 = 100_000.0;
+
 /// The most pairs of a balancer's instance and a server: far below what the event list can name.
 const MOST_PAIRS: u64 = 1_000_000;
 
@@ -222,6 +228,22 @@ pub(crate) fn check(scenario: &Scenario) -> Vec<Diagnostic> {
                 );
             }
         }
+    }
+    let seconds = scenario.run.total().as_secs_f64();
+    let expected = |breakdowns: &Option<Breakdowns>| {
+        let one = |law: &DurationLaw| law.mean().as_secs_f64();
+        breakdowns.as_ref().map_or(0.0, |b| seconds / (one(&b.up) + one(&b.down)).max(1e-9))
+    };
+    let of_hosts = scenario.hosts.iter().map(|host| (expected(&host.breakdowns), host.count));
+    let of_components = scenario
+        .component_ids()
+        .map(|id| (expected(&scenario.component(id).breakdowns), scenario.instances(id)));
+    let breakdowns: f64 = of_hosts.chain(of_components).map(|(each, count)| each * f64::from(count)).sum();
+    if breakdowns > MOST_BREAKDOWNS {
+        refuse(
+            "hosts",
+            "the simulator has at most 100,000 breakdowns in a run: make them rarer, or the run shorter",
+        );
     }
     let instances: u64 = scenario.component_ids().map(|id| u64::from(scenario.instances(id))).sum();
     let jobs: u64 = scenario.jobs.iter().map(|job| u64::from(scenario.host(job.host).count)).sum();

@@ -2,7 +2,9 @@
 
 use crate::units::SimTime;
 
-use super::{Cdn, ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Queue, Service, SqlStore};
+use super::{
+    Breakdowns, Cdn, ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Queue, Service, SqlStore,
+};
 
 /// A piece of the stack: one instance on each machine of its host.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct Component {
     pub priority: u8,
     /// How long its process takes from its start until it answers.
     pub restart: SimTime,
+    /// When each instance's process dies by chance.
+    pub breakdowns: Option<Breakdowns>,
     /// What it is.
     pub kind: ComponentKind,
 }

@@ -123,3 +123,13 @@ pub enum FaultTarget {
     /// The ways between the machines at two places, in both directions.
     Way(Place, Place),
 }
+
+/// Failures by chance: times of work and of repair take turns. All work at the run's start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Breakdowns {
+    /// How long something works until it dies.
+    pub up: DurationLaw,
+    /// How long it is dead until it is started again.
+    pub down: DurationLaw,
+}

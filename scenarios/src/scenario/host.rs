@@ -1,5 +1,6 @@
 //! Machines.
 
+use super::Breakdowns;
 use crate::law::{DurationLaw, Law};
 use crate::units::{Bandwidth, Bytes, Price, Ratio};
 
@@ -33,6 +34,8 @@ pub struct Host {
     pub cpu_credits: Option<CpuCredits>,
     /// Its disk.
     pub disk: Option<Disk>,
+    /// When each dies by chance, with all that runs on it.
+    pub breakdowns: Option<Breakdowns>,
 }
 
 /// A disk's class; see [`Disk::of`].

@@ -30,7 +30,7 @@ pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use cdn::{Cdn, EdgeRule};
 pub use component::{Component, ComponentKind};
-pub use fault::{Deploy, Fault, FaultKind, FaultTarget};
+pub use fault::{Breakdowns, Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
 pub use http_cache::{BackEndProbe, CacheRule, CacheThreads, Esi, HttpCache, Purge, Tag, Vary};
 pub use job::Job;

@@ -25,6 +25,7 @@ impl Validator<'_> {
                 host: HostId(host.unwrap_or(0)),
                 priority,
                 restart: file.common.restart,
+                breakdowns: self.breakdowns(&at, file.common.breakdowns.as_ref()),
                 kind,
             });
         }

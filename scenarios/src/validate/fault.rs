@@ -3,7 +3,8 @@
 use super::Validator;
 use crate::quantity::selector::{Target, TargetOf, Which};
 use crate::scenario::{
-    Component, ComponentId, ComponentKind, Deploy, Fault, FaultKind, FaultTarget, Host, HostId, Run,
+    Breakdowns, Component, ComponentId, ComponentKind, Deploy, Fault, FaultKind, FaultTarget, Host, HostId,
+    Run,
 };
 use crate::units::{Ratio, SimTime};
 use crate::wire;
@@ -36,6 +37,18 @@ struct Stack<'a> {
 type Hit = (FaultKind, Vec<FaultTarget>, String);
 
 impl Validator<'_> {
+    pub(super) fn breakdowns(&mut self, at: &str, file: Option<&wire::Breakdowns>) -> Option<Breakdowns> {
+        let file = file?;
+        let (up, down) = (file.up?, file.down?);
+        for (key, law) in [("up", up), ("down", down)] {
+            if law.mean() < super::SHORTEST {
+                let expected = "a duration of 1ms or more on average";
+                self.problem(&format!("{at}.breakdowns.{key}"), expected, None);
+            }
+        }
+        Some(Breakdowns { up, down })
+    }
+
     pub(super) fn faults(&mut self, run: &Run, hosts: &[Host], components: &[Component]) -> Vec<Fault> {
         let files = self.file.faults.0.clone();
         let stack = Stack { hosts, components };

@@ -47,8 +47,10 @@ impl Validator<'_> {
                 "add disk = \"ssd\", \"sata\" or \"nvme\": its reads are what swapping waits for".to_owned();
             self.problem(&swap_at, "swap on a host with a disk", hint);
         }
+        let breakdowns = self.breakdowns(&at, file.breakdowns.as_ref());
         Host {
             name: name.to_owned(),
+            breakdowns,
             count: file.count.0 as u32,
             cores: file.cores.0 as u32,
             memory: file.memory,

@@ -2,6 +2,7 @@
 
 use crate::units::SimTime;
 
+use super::fault::Breakdowns;
 use super::prelude::*;
 use super::{Cdn, HttpCache, KvStore, LoadBalancer, Queue, Service, SqlStore};
 
@@ -31,5 +32,7 @@ table! {
         /// How long its process takes from its start until it answers, after it died. A key-value store also reads its data
         /// from the host's disk, where the host has one.
         default restart: SimTime = SimTime::ZERO,
+        /// When each instance's process dies by chance, and for how long.
+        optional breakdowns: Breakdowns,
     }
 }

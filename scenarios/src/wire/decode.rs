@@ -237,6 +237,9 @@ fn example<T: Decode>(at: &str, key: &str) -> Option<String> {
     if let Some(example) = schema.pointer("/examples/0") {
         return Some(format!("add {key} = {example}"));
     }
+    if let Some(word) = schema.pointer("/enum/0") {
+        return Some(format!("add {key} = {word}"));
+    }
     match schema.get("type").and_then(Value::as_str) {
         Some("string") => Some(format!("add {key} = \"...\"")),
         Some("integer") => Some(format!("add {key} = 1000")),

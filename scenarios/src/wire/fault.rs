@@ -98,3 +98,13 @@ table! {
         default slower: Number<1, 10_000> = Number(1.0),
     }
 }
+
+table! {
+    /// Failures by chance: times of work and of repair take turns, each drawn by its law. All work at the run's start.
+    Breakdowns {
+        /// How long it works until its process, or the machine with all on it, dies.
+        required up: DurationLaw,
+        /// How long it is dead until it is started again, which takes its `restart` on top.
+        required down: DurationLaw,
+    }
+}

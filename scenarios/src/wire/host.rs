@@ -4,6 +4,7 @@ use crate::law::DurationLaw;
 use crate::scenario::{DiskClass, Scheduling};
 use crate::units::{Bandwidth, Bytes, Price, Ratio};
 
+use super::fault::Breakdowns;
 use super::policy::Number;
 use super::prelude::*;
 
@@ -36,6 +37,8 @@ table! {
         optional cpu_credits: CpuCredits,
         /// Its disk, by class or by numbers.
         optional disk: DiskChoice,
+        /// When each dies by chance, with all that runs on it, and for how long.
+        optional breakdowns: Breakdowns,
     }
 }
 

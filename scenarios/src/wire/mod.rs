@@ -35,7 +35,7 @@ pub(crate) use calibration::Calibration;
 pub(crate) use cdn::Cdn;
 pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;
-pub(crate) use fault::{Deploy, Fault};
+pub(crate) use fault::{Breakdowns, Deploy, Fault};
 pub(crate) use host::{CpuCredits, DiskChoice, Host, Steal};
 pub(crate) use http_cache::{BackEndProbe, CacheThreads, HttpCache, Purge};
 pub(crate) use job::Job;

@@ -15,7 +15,7 @@ pub(crate) struct Changes {
     /// Follows this share of the caches' keys, whatever run.sampling says: 1/64
     #[arg(long, value_name = "SHARE", value_parser = str::parse::<Sampling>)]
     sample: Option<Sampling>,
-    /// Leaves out the faults
+    /// Leaves out faults and breakdowns
     #[arg(long)]
     skip_faults: bool,
 }
@@ -28,7 +28,9 @@ impl Changes {
             let derived = derive::with_sampling(&scenario, sampling).map_err(Problem::configuration)?;
             scenario = Scenario::parse(&scenario.source.path, derived.text)?;
         }
-        if self.skip_faults && !scenario.faults.is_empty() {
+        let breaks = scenario.hosts.iter().any(|host| host.breakdowns.is_some())
+            || scenario.components.iter().any(|component| component.breakdowns.is_some());
+        if self.skip_faults && (breaks || !scenario.faults.is_empty()) {
             let derived = derive::without_faults(&scenario).map_err(Problem::configuration)?;
             // Places in messages refer to the derived text, so they must not bear the original's name.
             let stem = scenario.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -2,9 +2,13 @@
 //! while of each instance in turn.
 
 use scenarios::Scenario;
-use scenarios::scenario::{Deploy, FaultKind, FaultTarget, Place};
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::{Breakdowns, Deploy, FaultKind, FaultTarget, Place};
 
 use crate::network::Trouble;
+
+const OF_HOSTS: Purpose = Purpose::named("breakdowns-of-hosts");
+const OF_COMPONENTS: Purpose = Purpose::named("breakdowns-of-components");
 
 /// All faults of the run.
 #[derive(Clone, Debug, Default)]
@@ -89,12 +93,55 @@ impl FaultPlan {
             let machines = fault.targets.iter().filter_map(machine).collect();
             plan.push(Fault { effect, from, until, instances: hit, machines, host, ways, on: false });
         }
+        breakdowns(&mut plan, scenario, instances);
         Self(plan)
     }
 
     /// Whether any way of the network will ever have trouble.
     pub(crate) fn troubles_ways(&self) -> bool {
         self.0.iter().any(|f| matches!(f.effect, Effect::Way(_)))
+    }
+}
+
+/// What dies by chance: each machine and each instance by draws of its own.
+fn breakdowns(plan: &mut Vec<Fault>, scenario: &Scenario, instances: impl Fn(&FaultTarget) -> Vec<u16>) {
+    let end = scenario.run.total().as_nanos();
+    let mut add = |laws: &Breakdowns, mut stream: Stream, target: FaultTarget| {
+        let mut at = 0_u64;
+        loop {
+            let from = at.saturating_add(laws.up.sample(&mut stream).as_nanos());
+            if from >= end {
+                return;
+            }
+            // Whatever is dead is so for a moment.
+            let until = from.saturating_add(laws.down.sample(&mut stream).as_nanos().max(1));
+            plan.push(Fault {
+                effect: Effect::Kill,
+                from,
+                until,
+                instances: instances(&target),
+                machines: Vec::new(),
+                host: matches!(target, FaultTarget::Host(..)),
+                ways: Vec::new(),
+                on: false,
+            });
+            at = until;
+        }
+    };
+    for (id, host) in scenario.host_ids().zip(&scenario.hosts) {
+        let Some(laws) = &host.breakdowns else { continue };
+        for number in 0..host.count {
+            let stream = Stream::new(scenario.run.seed, OF_HOSTS.of(id.index() as u64), u64::from(number));
+            add(laws, stream, FaultTarget::Host(id, number));
+        }
+    }
+    for id in scenario.component_ids() {
+        let Some(laws) = &scenario.component(id).breakdowns else { continue };
+        for number in 0..scenario.instances(id) {
+            let stream =
+                Stream::new(scenario.run.seed, OF_COMPONENTS.of(id.index() as u64), u64::from(number));
+            add(laws, stream, FaultTarget::Component(id, number));
+        }
     }
 }
 

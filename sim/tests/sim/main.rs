@@ -3,6 +3,7 @@
 mod support;
 
 mod balancers;
+mod breakdowns;
 mod cache_trouble;
 mod caches;
 mod cdn;
