@@ -36,11 +36,13 @@ impl PathKey {
     pub(crate) const NONE: Self = Self { keyspace: None, key: 0 };
 
     /// The request's first key of a keyspace: this one, or drawn now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn first(self, draws: &Draws, id: RequestId, keyspace: KeyspaceId) -> u64 {
-        if self.keyspace == Some(keyspace) {
-            return self.key;
-        }
+        if self.keyspace == Some(keyspace) { self.key } else { Self::draw(draws, id, keyspace) }
+    }
+
+    #[inline(never)]
+    fn draw(draws: &Draws, id: RequestId, keyspace: KeyspaceId) -> u64 {
         draws.keys(id, keyspace).next().unwrap_or_default()
     }
 }
@@ -122,7 +124,7 @@ impl Planner {
             }
             let path = self.paths[planned.class.index()].map_or(PathKey::NONE, |keyspace| PathKey {
                 keyspace: Some(keyspace),
-                key: PathKey::NONE.first(&self.draws, planned.id, keyspace),
+                key: PathKey::draw(&self.draws, planned.id, keyspace),
             });
             batch.due.push(Due { planned, path, nanos });
         }

@@ -1,7 +1,7 @@
 //! Timeouts that almost never happen: a ring of references in order of deadline, looked at when the oldest could be due.
 //!
 //! All deadlines of one ring lie the same span after their start, so the ring is sorted by itself. Entries of calls
-//! that are gone are dropped when they come to the front: a timeout that does not happen costs two writes and no event.
+//! that are gone are dropped when there is no room for more: a timeout that does not happen costs a write and no event.
 
 use std::collections::VecDeque;
 
@@ -27,12 +27,19 @@ impl TimeoutRing {
     /// Starts the span for a request. A time to look again is returned where none is set.
     #[inline]
     pub(crate) fn start(&mut self, calls: &Calls, now: u64, slot: u32) -> Option<u64> {
-        while self.ring.front().is_some_and(|&(_, old, generation)| calls[old].generation != generation) {
-            self.ring.pop_front();
+        if self.ring.len() == self.ring.capacity() {
+            self.let_go(calls);
         }
         let deadline = now.saturating_add(self.span);
         self.ring.push_back((deadline, slot, calls[slot].generation));
         (!std::mem::replace(&mut self.armed, true)).then_some(deadline)
+    }
+
+    /// Makes room: calls that are gone need no timeout.
+    fn let_go(&mut self, calls: &Calls) {
+        while self.ring.front().is_some_and(|&(_, old, generation)| calls[old].generation != generation) {
+            self.ring.pop_front();
+        }
     }
 
     /// At the time set: the next request whose deadline has come. `Err` holds the time to look again, if any.
