@@ -297,11 +297,13 @@ impl Contents {
     #[cfg(test)]
     pub(crate) fn adds_up(&self) -> bool {
         let entries = || self.evictable.entries().chain(self.kept.entries());
+        let heads = || self.spaces.iter().flatten();
         let bytes: u64 = entries().map(|e| u64::from(e.bytes)).sum();
-        let lives = entries().filter(|e| e.expires != Entry::NEVER).count() as u64;
-        let keys = (entries().count() as u64, self.with_lifetime);
+        let bytes = bytes + heads().map(|space| space.held_head_bytes()).sum::<u64>();
+        let lives = entries().filter(|e| e.expires != Entry::NEVER).count() as u64 * self.one_in;
+        let held = entries().count() as u64 * self.one_in + heads().map(|space| space.heads()).sum::<u64>();
         bytes + self.persistent_bytes == self.record_bytes
-            && keys == ((self.keys() - self.persistent_keys), lives)
+            && (held, lives) == (self.keys() - self.persistent_keys, self.with_lifetime)
     }
 
     /// The process died: only what is on disk comes back.

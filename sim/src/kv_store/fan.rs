@@ -135,28 +135,25 @@ impl World {
         let list = std::mem::replace(&mut call.missed, NONE);
         if list != NONE {
             if stage == MISSED && parent < NOBODY {
-                self.add_missed(parent, slot, list);
+                self.add_missed(parent, list);
             }
             self.missed.give_back(list);
         }
         self.answer(slot, if flow == Flow::Done { Answer::Good } else { Answer::Error });
     }
 
-    fn add_missed(&mut self, parent: u32, part: u32, list: u32) {
+    fn add_missed(&mut self, parent: u32, list: u32) {
         if self.calls[parent].missed == NONE {
             self.calls[parent].missed = self.missed.take();
         }
-        let shard = self.instances[usize::from(self.calls[part].leaf)].number;
-        let (keys, others) = {
+        let (keys, others, by_shard) = {
             let list = self.missed.get(list);
-            (std::mem::take(&mut list.keys), list.others)
+            (std::mem::take(&mut list.keys), list.others, list.others_by_shard.first().copied())
         };
         let all = self.missed.get(self.calls[parent].missed);
         all.keys.extend_from_slice(&keys);
         all.others += others;
-        if others > 0 {
-            all.others_by_shard.push((shard, others));
-        }
+        all.others_by_shard.extend(by_shard);
         self.missed.get(list).keys = keys;
     }
 

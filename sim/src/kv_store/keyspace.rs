@@ -129,11 +129,11 @@ impl Keys {
         missed: &mut Vec<u64>,
     ) -> Found {
         let place = self.id.index();
-        if let Some(space) = contents.space(place) {
+        if contents.come_to(place, now) {
             return match count {
                 1 => {
                     let rank = draws.ranks(id, self.id).next().expect("keys have no end");
-                    let key = space.of_rank(rank);
+                    let key = contents.key_of_rank(place, rank);
                     contents.read_one(place, key, now, missed)
                 }
                 _ => contents.read_some(place, id.0, count, now, missed),
@@ -156,7 +156,7 @@ impl Keys {
         let place = self.id.index();
         if self.keyspace.persistent {
             list.keys.clear();
-        } else if contents.space(place).is_none() {
+        } else if !contents.come_to(place, now) {
             contents.touch(list.keys.iter().map(|&key| self.name(key)));
             list.keys.retain(|&key| !contents.read(self.name(key), now));
         } else if let [key] = list.keys[..] {
@@ -169,34 +169,41 @@ impl Keys {
     }
 
     /// Leaves in a list, of keys of a shard that are to be written, those that count in memory.
-    pub(crate) fn choose_listed(&self, contents: &Contents, id: RequestId, list: &mut Missed) {
+    pub(crate) fn choose_listed(&self, contents: &mut Contents, id: RequestId, list: &mut Missed, now: u64) {
         let place = self.id.index();
         if self.keyspace.persistent {
             list.keys.clear();
-        } else if list.keys.is_empty() {
-            contents.choose_written(place, id.0, list.asked, &mut list.keys);
-        } else {
-            list.keys.retain(|&key| contents.is_followed(place, key));
+        } else if contents.come_to(place, now) {
+            // Popularity does not churn where there are shards, so that a key is its rank.
+            if let [key] = list.keys[..] {
+                list.keys.clear();
+                list.keys.extend(contents.followed_of_rank(place, key));
+            } else {
+                contents.choose_written(place, id.0, list.asked, &mut list.keys);
+            }
         }
     }
 
     /// Those of a request's first `count` keys that count in memory, in order.
     pub(crate) fn chosen(
         &self,
-        contents: &Contents,
+        contents: &mut Contents,
         draws: &Draws,
         id: RequestId,
         count: u32,
+        now: u64,
         chosen: &mut Vec<u64>,
     ) {
         let place = self.id.index();
         if self.keyspace.persistent {
             // They are there, and of the same size as before.
-        } else if count > 1 && contents.space(place).is_some() {
-            contents.choose_written(place, id.0, count, chosen);
-        } else if let Some(space) = contents.space(place) {
-            let rank = draws.ranks(id, self.id).next().expect("keys have no end");
-            chosen.extend(Some(space.of_rank(rank)).filter(|key| contents.is_followed(place, *key)));
+        } else if contents.come_to(place, now) {
+            if count > 1 {
+                contents.choose_written(place, id.0, count, chosen);
+            } else {
+                let rank = draws.ranks(id, self.id).next().expect("keys have no end");
+                chosen.extend(contents.followed_of_rank(place, rank));
+            }
         } else {
             chosen.extend(draws.keys(id, self.id).take(count as usize));
         }

@@ -288,6 +288,10 @@ impl World {
                 let keys = &self.keys[usize::from(keyspace)];
                 let list = self.missed.get(call.missed);
                 let hits = keys.read_listed(contents, call.id, list, self.now);
+                if list.others > 0 {
+                    // The call may have sent the whole command here: it is to know where that was when it writes back.
+                    list.others_by_shard.push((instance.number, list.others));
+                }
                 contents.counts.hits += u64::from(hits);
                 contents.counts.misses += u64::from(list.asked - hits);
                 self.calls[slot].stage = if hits < list.asked && miss.is_some() { MISSED } else { READ };
@@ -296,7 +300,7 @@ impl World {
             Op::Set { keyspace, .. } if call.stage == SETTING => {
                 let keys = &self.keys[usize::from(keyspace)];
                 let list = self.missed.get(call.missed);
-                keys.choose_listed(contents, id, list);
+                keys.choose_listed(contents, id, list, self.now);
                 self.calls[slot].stage = READ;
                 if !contents.make_room(self.now) {
                     return Flow::Failed;
@@ -334,19 +338,22 @@ impl World {
             }
             Op::Get { keyspace, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
-                contents.make_room(self.now);
-                for &key in &self.missed.get(call.missed).keys {
-                    // A fill that the store refuses is no failure of the request.
-                    keys.write(contents, &self.draws, call.id, key, self.now);
-                    replication.note_writes(self.now, keys.name(key), 1);
+                let missed = self.missed.look(call.missed);
+                // Keys that are not followed are refused as the others are; neither is a failure of the request.
+                let others = if contents.make_room(self.now) { missed.others } else { 0 };
+                for &key in &missed.keys {
+                    if keys.write(contents, &self.draws, call.id, key, self.now) {
+                        replication.note_writes(self.now, keys.name(key), 1);
+                    }
                 }
+                replication.note_writes(self.now, 0, others);
                 self.forget_missed(slot);
                 Flow::Done
             }
             Op::Set { keyspace, count, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
                 self.scratch.clear();
-                keys.chosen(contents, &self.draws, call.id, count, &mut self.scratch);
+                keys.chosen(contents, &self.draws, call.id, count, self.now, &mut self.scratch);
                 // Where nothing is written that counts, the limit does all the same.
                 if !contents.make_room(self.now) {
                     return Flow::Failed;

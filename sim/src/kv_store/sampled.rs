@@ -287,6 +287,13 @@ impl Space {
         self.head
     }
 
+    /// What the keys of the head that are there take of memory.
+    #[cfg(test)]
+    pub(crate) fn held_head_bytes(&self) -> u64 {
+        let held = (0..self.head).filter(|key| self.has_head(*key));
+        held.map(|key| u64::from(self.head_bytes[key as usize])).sum()
+    }
+
     /// How many of the head are there.
     pub(crate) fn heads(&self) -> u64 {
         self.own_heads - self.absent.len() as u64

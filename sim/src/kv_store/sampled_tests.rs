@@ -108,6 +108,7 @@ fn hit_ratio(one_in: u64, width: u32, lifetime: u64, eviction: Eviction) -> f64 
         }
         contents.make_room(now);
         missed.clear();
+        contents.come_to(0, now);
         let found = if one_in == 1 {
             missed.extend((0..width).map(|_| zipf.sample(&mut stream)));
             missed.retain(|key| !contents.read(name(0, *key), now));

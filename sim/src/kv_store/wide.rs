@@ -37,7 +37,7 @@ impl Contents {
         self.spaces[place].as_deref_mut().expect("all keyspaces of such a store have followed keys")
     }
 
-    /// MGET of so many keys by a request. The numbers of those that are not there and that are followed are pushed to
+    /// MGET of so many keys by a request, after [`Contents::come_to`]. The numbers of those that are not there and that are followed are pushed to
     /// `missed`.
     pub(crate) fn read_some(
         &mut self,
@@ -47,8 +47,6 @@ impl Contents {
         now: u64,
         missed: &mut Vec<u64>,
     ) -> Found {
-        self.pass_deadlines(now);
-        self.let_drift(place, now);
         let space = self.space_mut(place);
         let mut draw = space.draw(request, count);
         let others = space.missed(&mut draw, missed);
@@ -66,8 +64,6 @@ impl Contents {
 
     /// GET of one key, as [`Contents::read_some`].
     pub(crate) fn read_one(&mut self, place: usize, key: u64, now: u64, missed: &mut Vec<u64>) -> Found {
-        self.pass_deadlines(now);
-        self.let_drift(place, now);
         let space = self.space_mut(place);
         if space.is_head(key) {
             let there = space.has_head(key);
@@ -97,9 +93,17 @@ impl Contents {
         }
     }
 
-    /// Whether a key of this number counts in memory.
-    pub(crate) fn is_followed(&self, place: usize, key: u64) -> bool {
-        self.space(place).is_none_or(|space| space.is_head(key) || space.follower(key) == key)
+    /// The key that has a rank now, where only some are followed.
+    #[inline]
+    pub(super) fn key_of_rank(&mut self, place: usize, rank: u64) -> u64 {
+        self.space_mut(place).of_rank(rank)
+    }
+
+    /// The key that has a rank now, if it counts in memory.
+    pub(super) fn followed_of_rank(&mut self, place: usize, rank: u64) -> Option<u64> {
+        let space = self.space_mut(place);
+        let key = space.of_rank(rank);
+        (space.is_head(key) || space.follower(key) == key).then_some(key)
     }
 
     /// A followed key came in, or has a new deadline.
@@ -155,12 +159,18 @@ impl Contents {
         self.deadlines.until = self.deadlines.until.max(now);
     }
 
-    /// Has popularity churn up to now.
+    /// Deals with the keys whose time is over by now and has popularity churn up to now, which comes before any command's
+    /// keys are known; false where all keys are followed.
     #[inline]
-    fn let_drift(&mut self, place: usize, now: u64) {
+    pub(super) fn come_to(&mut self, place: usize, now: u64) -> bool {
+        if self.space(place).is_none() {
+            return false;
+        }
+        self.pass_deadlines(now);
         while let Some(key) = self.space_mut(place).next_lost_head(now) {
             self.drop_head(place, key);
         }
+        true
     }
 
     /// Writes a key of a head; whether it is one. Keys of a head weigh as much as any one key.

@@ -136,3 +136,23 @@ fn following_some_keys_of_each_shard_hits_as_following_all_does() {
     assert!((exact.0 - sampled.0).abs() < 0.01, "exact {exact:?}, sampled {sampled:?}");
     assert!((exact.1 / sampled.1 - 1.0).abs() < 0.03, "exact {exact:?}, sampled {sampled:?}");
 }
+
+#[test]
+fn reads_that_one_shard_answers_are_filled_where_only_some_keys_are_followed() {
+    let keyspace = "keys = 200_000\nttl = \"1d\"\npopularity = \"zipf(0.9)\"\nvalue = \"100B\"";
+    for (count, step) in [
+        (1.0, "get = { keyspace = \"items\", on_miss = { from = \"archive\", fill = true } }"),
+        (2.0, "mget = { keyspace = \"items\", count = 2, on_miss = { from = \"archive\", fill = true } }"),
+    ] {
+        let [exact, sampled] = ["exact", "1/16"].map(|sampling| {
+            let text = sharded(3, CRC16, keyspace, step, "");
+            let run = run(&text.replace("duration", &format!("sampling = \"{sampling}\"\nduration")));
+            assert_eq!(run.outcome.counts.failed, 0, "{sampling}: a request that misses is answered");
+            let (hits, misses) = (sum(&run, 3, "hits").iter().sum::<f64>(), sum(&run, 3, "misses"));
+            let asked = hits + misses.iter().sum::<f64>();
+            assert_eq!(asked, count * run.outcome.counts.due as f64, "each key is asked for once");
+            hits / asked
+        });
+        assert!((exact - sampled).abs() < 0.02, "{count}: exact {exact}, sampled {sampled}");
+    }
+}
