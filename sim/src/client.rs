@@ -201,7 +201,7 @@ impl World {
             self.events.schedule(at, client.timer);
         }
         self.calls[slot].at = self.holder(entrance);
-        if self.is_instant(&latency) || !self.delay(slot, latency, Phase::ToEntry) {
+        if !self.delay(slot, latency, Phase::ToEntry) {
             self.enter(slot);
         }
     }

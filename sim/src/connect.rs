@@ -273,8 +273,8 @@ impl World {
                 _ => {}
             }
         }
-        let latency = &self.instances[usize::from(at)].latency;
-        if self.is_instant(latency) || !self.delay(slot, *latency, Phase::InTransit) {
+        let latency = self.instances[usize::from(at)].latency;
+        if !self.delay(slot, latency, Phase::InTransit) {
             self.arrive(slot);
         }
     }

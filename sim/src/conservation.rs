@@ -9,6 +9,7 @@
 use results::Law;
 
 use crate::call::{CLIENT, INSIDE, Phase};
+use crate::gauge::Steps;
 use crate::instance::Kind;
 use crate::world::World;
 
@@ -21,8 +22,8 @@ pub(crate) struct Border {
     entered: u64,
     answered: u64,
     failed: u64,
-    /// The times of departure less the times of arrival, of the present interval.
-    steps: u64,
+    /// The area below the number inside is the sum of all times inside.
+    steps: Steps,
     /// That area, in the intervals that are over.
     inside_nanos: f64,
     /// Level × nanoseconds of the component's own gauges, in the intervals that are over; none where it has none.
@@ -33,14 +34,14 @@ impl Border {
     #[inline]
     pub(crate) fn enter(&mut self, now: u64) {
         self.entered += 1;
-        self.steps = self.steps.wrapping_sub(now);
+        self.steps.up(now);
     }
 
     #[inline]
     pub(crate) fn leave(&mut self, now: u64, answered: bool) {
         self.answered += u64::from(answered);
         self.failed += u64::from(!answered);
-        self.steps = self.steps.wrapping_add(now);
+        self.steps.down(now);
     }
 
     fn inside(&self) -> u64 {
@@ -51,17 +52,15 @@ impl Border {
     pub(crate) fn lose(&mut self, now: u64) {
         let inside = self.inside();
         self.failed += inside;
-        self.steps = self.steps.wrapping_add(inside.wrapping_mul(now));
+        self.steps.step_by(inside, now);
     }
 
     /// The component's own mean level over an interval that ends now.
     pub(crate) fn observe(&mut self, level: f64, now: u64, nanos: u64) {
         let length = nanos as f64;
         *self.level_nanos.get_or_insert(0.0) += level * length;
-        // As a gauge does it: the level times now, and the steps since the interval began.
-        let inside = self.inside().wrapping_mul(now);
-        self.inside_nanos += self.steps.wrapping_add(inside) as f64;
-        self.steps = 0_u64.wrapping_sub(inside);
+        let inside = self.inside();
+        self.inside_nanos += self.steps.read(inside, now) as f64;
     }
 
     /// The laws of a run of `nanos`, with so many calls inside at its end.

@@ -12,7 +12,7 @@ use scenarios::Scenario;
 use scenarios::law::DurationLaw;
 use scenarios::plan::{Draws, Plan, Planned, RequestId, Segment};
 use scenarios::rng::Streams;
-use scenarios::scenario::{Action, ComponentKind, KeyspaceId, PathPart};
+use scenarios::scenario::{Action, Balance, ComponentKind, KeyspaceId, PathPart, RequestClass};
 use scenarios::units::SimTime;
 
 /// How many durations of a request are drawn ahead.
@@ -69,7 +69,7 @@ struct Planner {
     plan: Arc<Plan>,
     draws: Draws,
     classes: Vec<Vec<Drawn>>,
-    /// The first keyspace in each class's path.
+    /// The first keyspace in each class's path, where anybody looks at it.
     paths: Vec<Option<KeyspaceId>>,
     reached: SimTime,
     slice: SimTime,
@@ -91,7 +91,7 @@ impl Planner {
             }
             _ => None,
         };
-        let class = |class: &scenarios::scenario::RequestClass| {
+        let class = |class: &RequestClass| {
             let ahead = class.all_steps().filter(|step| (step.number as usize) < DRAWS);
             ahead.filter_map(|step| drawn(step.number as usize, &step.action)).collect()
         };
@@ -99,9 +99,16 @@ impl Planner {
             PathPart::Key(keyspace) => Some(*keyspace),
             PathPart::Text(_) => None,
         };
+        // Whoever tells requests apart by their paths.
+        let looked_at = scenario.components.iter().any(|component| match &component.kind {
+            ComponentKind::HttpCache(_) | ComponentKind::Cdn(_) => true,
+            ComponentKind::LoadBalancer(balancer) => balancer.balance == Balance::Uri,
+            _ => false,
+        });
+        let path = |r: &RequestClass| r.path.parts.iter().find_map(keyspace).filter(|_| looked_at);
         Self {
             plan,
-            paths: scenario.requests.iter().map(|r| r.path.parts.iter().find_map(keyspace)).collect(),
+            paths: scenario.requests.iter().map(path).collect(),
             classes: scenario.requests.iter().map(class).collect(),
             draws,
             reached: SimTime::ZERO,

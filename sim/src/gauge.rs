@@ -1,15 +1,47 @@
 //! A level over time and its time-weighted mean.
 
-/// A level that changes at events; knows its mean since it was last read.
+/// The steps of a level that somebody else knows.
 ///
 /// A step up at time t adds (now − t) to the area below the level, a step down takes it away. So the area is the level
 /// times now, less the times of the steps up, plus those of the steps down: one addition a step. The sums may wrap around
 /// 64 bits; the area of an interval does not.
 #[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Steps(u64);
+
+impl Steps {
+    #[inline]
+    pub(crate) fn up(&mut self, now: u64) {
+        self.0 = self.0.wrapping_sub(now);
+    }
+
+    #[inline]
+    pub(crate) fn down(&mut self, now: u64) {
+        self.0 = self.0.wrapping_add(now);
+    }
+
+    /// So many steps down at once; up, where they wrap around.
+    pub(crate) fn step_by(&mut self, down: u64, now: u64) {
+        self.0 = self.0.wrapping_add(down.wrapping_mul(now));
+    }
+
+    /// The area below the level since the last reading, in nanoseconds.
+    pub(crate) fn area(self, level: u64, now: u64) -> u64 {
+        self.0.wrapping_add(level.wrapping_mul(now))
+    }
+
+    /// The same; the next interval begins now, with nothing below the level yet.
+    pub(crate) fn read(&mut self, level: u64, now: u64) -> u64 {
+        let area = self.area(level, now);
+        self.0 = 0_u64.wrapping_sub(level.wrapping_mul(now));
+        area
+    }
+}
+
+/// A level that changes at events; knows its mean since it was last read.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Gauge {
     level: u32,
-    /// Times of the steps down less those of the steps up, in nanoseconds.
-    steps: u64,
+    steps: Steps,
 }
 
 impl Gauge {
@@ -21,25 +53,25 @@ impl Gauge {
     #[inline]
     pub(crate) fn up(&mut self, now: u64) {
         self.level += 1;
-        self.steps = self.steps.wrapping_sub(now);
+        self.steps.up(now);
     }
 
     #[inline]
     pub(crate) fn down(&mut self, now: u64) {
         debug_assert!(self.level > 0, "a level is not negative");
         self.level -= 1;
-        self.steps = self.steps.wrapping_add(now);
+        self.steps.down(now);
     }
 
     /// The level is one higher from `now` to `until`, which may be later than what is known of it otherwise.
     #[inline]
     pub(crate) fn up_until(&mut self, now: u64, until: u64) {
-        self.steps = self.steps.wrapping_add(until.wrapping_sub(now));
+        self.steps.up(now);
+        self.steps.down(until);
     }
 
     pub(crate) fn set(&mut self, now: u64, level: u32) {
-        let change = u64::from(self.level).wrapping_sub(u64::from(level));
-        self.steps = self.steps.wrapping_add(change.wrapping_mul(now));
+        self.steps.step_by(u64::from(self.level).wrapping_sub(u64::from(level)), now);
         self.level = level;
     }
 
@@ -50,16 +82,12 @@ impl Gauge {
 
     /// The same and so many nanoseconds, which steps that are still to come have taken from it.
     pub(crate) fn area_nanos_and(&self, now: u64, more: u64) -> f64 {
-        self.steps.wrapping_add(more).wrapping_add(u64::from(self.level).wrapping_mul(now)) as f64
+        self.steps.area(u64::from(self.level), now).wrapping_add(more) as f64
     }
 
     /// The mean level over the `nanos` that end now, which began at the last reading.
     pub(crate) fn read(&mut self, now: u64, nanos: u64) -> f64 {
-        let level = u64::from(self.level).wrapping_mul(now);
-        let area = self.steps.wrapping_add(level);
-        // The next interval begins here, with nothing below the level yet.
-        self.steps = 0_u64.wrapping_sub(level);
-        area as f64 / nanos.max(1) as f64
+        self.steps.read(u64::from(self.level), now) as f64 / nanos.max(1) as f64
     }
 }
 

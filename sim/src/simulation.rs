@@ -18,7 +18,7 @@ use crate::world::{Counts, World};
 const GRACE: SimTime = SimTime::from_secs(1);
 /// How many requests are planned at once, and simulated between two looks at the outside.
 const REQUESTS_PER_SLICE: f64 = 4_096.0;
-/// So many requests before one comes due, the memory that it will need is asked for, in two steps.
+/// Twice so many requests before one comes due, and again so many before, the memory that it will need is asked for.
 const FORESIGHT: usize = 4;
 /// Below this many requests a second thread costs more than it saves.
 const REQUESTS_WORTH_A_THREAD: f64 = 50_000.0;

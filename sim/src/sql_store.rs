@@ -129,10 +129,7 @@ impl World {
             return Flow::Failed;
         }
         let latency = instance.latency;
-        if !self.is_instant(&latency) && self.delay(slot, latency, Phase::ToSql) {
-            return Flow::Suspended;
-        }
-        self.arrive_at_database(slot)
+        if self.delay(slot, latency, Phase::ToSql) { Flow::Suspended } else { self.arrive_at_database(slot) }
     }
 
     /// The instance that a statement goes to: the master, or for some reads a replica.

@@ -63,6 +63,8 @@ struct Followed {
     since: u64,
     /// When it has a core, where that is known before.
     begins: Option<u64>,
+    /// The same for where it will stand after this event.
+    next_begins: Option<u64>,
 }
 
 /// Follows requests.
@@ -105,14 +107,22 @@ impl Tracer {
         let parent = parent.and_then(|p| self.calls.iter().rfind(|f| f.slot == p));
         let depth = parent.map_or(0, |p| p.depth + 1);
         let standing = Standing::of(call);
-        self.calls.push(Followed { slot, request: call.id.0, depth, standing, since: now, begins: None });
+        self.calls.push(Followed {
+            slot,
+            request: call.id.0,
+            depth,
+            standing,
+            since: now,
+            begins: None,
+            next_begins: None,
+        });
     }
 
     /// A call has a core from a moment on.
     #[cold]
     pub(crate) fn begins(&mut self, slot: u32, begin: u64) {
         for followed in self.calls.iter_mut().filter(|followed| followed.slot == slot) {
-            followed.begins = Some(begin);
+            followed.next_begins = Some(begin);
         }
     }
 
@@ -143,7 +153,7 @@ impl Tracer {
             if now > followed.since {
                 let trace = traces.get_mut(&followed.request).expect("its request is followed");
                 if followed.standing.on_core
-                    && let Some(begin) = followed.begins.take().filter(|begin| *begin > followed.since)
+                    && let Some(begin) = followed.begins.filter(|begin| *begin > followed.since)
                 {
                     let begin = begin.min(now);
                     if let Some(mut waits) = span(followed, begin, names, instances) {
@@ -162,6 +172,7 @@ impl Tracer {
             let lives = call.phase != Phase::Free && standing.generation == followed.standing.generation;
             followed.standing = standing;
             followed.since = now;
+            followed.begins = followed.next_begins.take();
             lives
         });
     }

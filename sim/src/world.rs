@@ -353,14 +353,14 @@ impl World {
         call.phase = phase;
     }
 
-    /// Whether nothing is on its way for any time where a component adds this delay.
-    #[inline]
-    pub(crate) fn is_instant(&self, delay: &Delay) -> bool {
-        !self.network.active && matches!(delay, Delay::None)
+    /// Has a request wait for a component's delay, if there is one.
+    #[inline(always)]
+    pub(crate) fn delay(&mut self, slot: u32, delay: Delay, phase: Phase) -> bool {
+        // Mostly there is none.
+        (self.network.active || !matches!(delay, Delay::None)) && self.delay_for(slot, delay, phase)
     }
 
-    /// Has a request wait for a component's delay, if there is one.
-    pub(crate) fn delay(&mut self, slot: u32, delay: Delay, phase: Phase) -> bool {
+    fn delay_for(&mut self, slot: u32, delay: Delay, phase: Phase) -> bool {
         if self.network.active
             && let Some(nanos) = self.way_there(slot, phase)
         {

@@ -187,7 +187,9 @@ impl Recorder {
     }
 
     /// Adds what another recorder of the same frame counted.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, mut other: Self) {
+        self.tallies.settle();
+        other.tallies.settle();
         self.tallies.merge(&other.tallies);
         merge_slots(&mut self.slots, &other.slots);
     }

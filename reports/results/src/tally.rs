@@ -60,6 +60,10 @@ impl<C: Counter, const BITS: u32> Tally<Buckets<C, BITS>> {
 
     /// Adds what another tally counted.
     pub fn merge(&mut self, other: &Self) {
+        debug_assert!(
+            self.direct.is_empty() && other.direct.is_empty(),
+            "tallies are settled before they meet"
+        );
         self.sent += other.sent;
         self.ok += other.ok;
         for (mine, theirs) in self.failures.iter_mut().zip(other.failures) {
@@ -68,8 +72,6 @@ impl<C: Counter, const BITS: u32> Tally<Buckets<C, BITS>> {
         self.response.merge(&other.response);
         self.failed_response.merge(&other.failed_response);
         self.service.merge(&other.service);
-        self.direct.merge(&other.direct);
-        self.direct_sum_nanos = self.direct_sum_nanos.saturating_add(other.direct_sum_nanos);
         self.response_sum_nanos = self.response_sum_nanos.saturating_add(other.response_sum_nanos);
         self.service_sum_nanos = self.service_sum_nanos.saturating_add(other.service_sum_nanos);
     }

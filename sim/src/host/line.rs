@@ -83,10 +83,11 @@ impl Line {
         in_order.filter(move |(begin, _)| *begin > now)
     }
 
-    /// Starts anew with jobs on cores that end at these times, and nobody waiting.
+    /// Starts anew with jobs on cores that end at these times, all later than now, and nobody waiting.
     pub(crate) fn restart(&mut self, now: u64, mut ends: Vec<u64>) {
-        let cores = self.free.len();
-        ends.resize(cores.max(ends.len()), now);
+        debug_assert!(ends.len() <= self.free.len(), "no core has two jobs");
+        ends.resize(self.free.len(), now);
+        // What is in order is a heap as well.
         ends.sort_unstable();
         self.free = ends;
         self.latest = [(0, 0); AHEAD];
@@ -125,6 +126,58 @@ mod tests {
                 }
                 prop_assert_eq!(line.waiting(now).collect::<Vec<_>>(), waiting.clone());
             }
+        }
+    }
+
+    #[test]
+    fn death_at_the_very_end_of_a_job_leaves_as_many_cores_as_there_are() {
+        let text = r#"
+title = "Two services on one core"
+[run]
+duration = "5s"
+[hosts.app]
+cores = 1
+[components.shop]
+kind = "service"
+host = "app"
+workers = 1000
+backlog = 10000
+[components.blog]
+kind = "service"
+host = "app"
+workers = 10
+[requests.page]
+path = "/"
+steps = [{ work = "10ms" }]
+[traffic.users]
+to = "shop"
+mix = { page = 1 }
+executor = "constant-arrival-rate"
+rate = "200/s"
+arrivals = "uniform"
+connections = 2000
+max_in_flight = 10000
+timeout = "1s"
+[traffic.readers]
+to = "blog"
+mix = { page = 1 }
+executor = "constant-arrival-rate"
+rate = "20/s"
+arrivals = "uniform"
+[[faults]]
+at = "1002500us"
+for = "1s"
+kill = "component:blog"
+"#;
+        let scenario = scenarios::Scenario::parse("two.toml", text).expect("the test's scenario is good");
+        let mut simulation = crate::Simulation::new(&scenario).expect("the simulator takes it");
+        while !simulation.advance() {
+            let now = simulation.world.now;
+            let line = &simulation.world.cores[0].line;
+            assert_eq!(line.free.len(), 1);
+            // With twice as much to do as it can, the one core has the work of all that waits before it.
+            let waiting = line.waiting(now).count() as u64;
+            assert!(waiting == 0 || line.free[0] >= now + (waiting * 10_000_000), "{waiting} at {now}");
         }
     }
 }

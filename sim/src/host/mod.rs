@@ -165,13 +165,20 @@ impl World {
             call.flags &= !ON_CORE;
             self.cores[usize::from(host)].queue.push_front(&mut self.calls, slot);
         }
+    }
+
+    /// Lets all who wait get in line again, behind those on cores.
+    fn remake_line(&mut self, host: u16) {
         let mut ends = Vec::new();
         for (slot, call) in self.calls.iter() {
-            if call.is(ON_CORE) && self.instances[usize::from(self.core_of(slot))].host == host {
+            // What ends at this very instant, and is only not taken off its core yet, is in nobody's way.
+            let works = call.is(ON_CORE) && call.work > self.now;
+            if works && self.instances[usize::from(self.core_of(slot))].host == host {
                 ends.push(call.work);
             }
         }
         self.cores[usize::from(host)].line.restart(self.now, ends);
+        self.fill_line(host);
     }
 
     /// The instance that a call on or before a core works for.
@@ -217,9 +224,7 @@ impl World {
             call.awaits = Token::NONE;
             call.flags &= !ON_CORE;
         }
-        // Their cores are free now.
-        self.undo_line(host);
-        self.fill_line(host);
+        self.remake_line(host);
     }
 
     /// The special part of a machine's cores, made where there is none yet: from now on they are scheduled by it.

@@ -458,7 +458,7 @@ impl Contents {
         self.counts = counts;
     }
 
-    /// Lets go what is past its end. Every other operation does so first.
+    /// Lets go what is past its end. Whatever looks at what is there does so first.
     #[inline]
     pub fn expire(&mut self, now: u64) {
         while self.expiry.due(now) {

@@ -163,7 +163,7 @@ impl World {
             return Flow::Failed;
         }
         let latency = instance.latency;
-        if !self.is_instant(&latency) && self.delay(slot, latency, Phase::ToStore) {
+        if self.delay(slot, latency, Phase::ToStore) {
             return Flow::Suspended;
         }
         self.arrive_at_store(slot)
