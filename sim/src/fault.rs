@@ -6,7 +6,7 @@
 
 mod plan;
 
-use crate::call::{DEAD, Phase};
+use crate::call::{DEAD, NONE, Phase};
 use crate::host::pace::Slowness;
 use crate::instance::{Answer, Flow, Kind};
 use crate::network::Trouble;
@@ -167,8 +167,10 @@ impl World {
         match self.restart_nanos(at) {
             0 => self.instances[usize::from(at)].killed -= 1,
             nanos => {
-                let timer = self.add_timer(Timer::Started(at));
-                self.events.schedule(self.now + nanos, timer);
+                if self.instances[usize::from(at)].started == NONE {
+                    self.instances[usize::from(at)].started = self.add_timer(Timer::Started(at));
+                }
+                self.events.schedule(self.now + nanos, self.instances[usize::from(at)].started);
             }
         }
     }
@@ -280,5 +282,54 @@ impl World {
             self.calls[slot].awaits = crate::event::Token::NONE;
             self.leaf_done(slot, Flow::Failed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use crate::Simulation;
+    use crate::world::Timer;
+
+    #[test]
+    fn a_process_has_one_timer_however_often_it_starts() {
+        let text = r#"
+title = "A store that dies often"
+[run]
+duration = "20s"
+[hosts.app]
+breakdowns = { up = "2s", down = "1s" }
+[hosts.data]
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[components.objects]
+kind = "kv-store"
+host = "data"
+restart = "200ms"
+breakdowns = { up = "500ms", down = "500ms" }
+[keyspaces.items]
+in = "objects"
+keys = 10
+value = "1kB"
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+get = { keyspace = "items" }
+[traffic.users]
+to = "shop"
+mix = { page = 1 }
+executor = "constant-arrival-rate"
+rate = "10/s"
+"#;
+        let scenario = scenarios::Scenario::parse("page.toml", text).expect("the scenario is good");
+        let mut simulation = Simulation::new(&scenario).expect("the simulator takes it");
+        simulation.run(&mut |_| {}, &AtomicBool::new(false));
+        let started = simulation.world.timers.iter().filter(|timer| matches!(timer, Timer::Started(_)));
+        assert_eq!(started.count(), 1);
+        let store = simulation.world.instances.iter().find(|instance| instance.restart > 0);
+        assert!(store.is_some_and(|store| store.lives > 5), "{store:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use results::Failure;
 
-use crate::call::Call;
+use crate::call::{Call, NONE};
 use crate::conservation::Border;
 use crate::gauge::Gauge;
 use crate::host::Share;
@@ -60,6 +60,8 @@ pub(crate) struct Instance {
     pub(crate) up: Gauge,
     /// How long its process takes to start.
     pub(crate) restart: u64,
+    /// The timer of its starts, made for the first of them.
+    pub(crate) started: u32,
     /// Its share of its host's cores.
     pub(crate) share: Share,
     /// What crossed its border.
@@ -93,6 +95,7 @@ impl Instance {
             error_share: 0.0,
             up: Gauge::default(),
             restart: 0,
+            started: NONE,
             share: Share::default(),
             border: Border::default(),
             arriving: Gauge::default(),

@@ -107,10 +107,10 @@ impl Service {
 
     /// The kernel kills one of its workers.
     pub(crate) fn kill_worker(&mut self) {
-        // Those that wait on idle connections count as idle: their connections are closed a little later.
-        let busy = self.in_service.level();
+        // Those that wait on connections have something to lose as well, so idle ones go before them.
+        let occupied = self.occupied();
         if let Some(workers) = &mut self.managed {
-            workers.kill_newest(busy);
+            workers.kill_newest(occupied);
             self.workers = workers.ready();
         }
     }
@@ -133,18 +133,31 @@ impl Service {
     /// A worker's idle connection is closed.
     fn release_held(&mut self, now: u64) {
         self.held -= 1;
-        if let Some(workers) = &mut self.managed {
-            workers.idle(now);
-        }
+        self.release(now);
     }
 
-    /// A worker is done.
+    /// A worker is done with what it had in hand. False where it was killed before that.
     #[inline]
-    pub(crate) fn vacate(&mut self, now: u64) {
+    pub(crate) fn vacate(&mut self, now: u64) -> bool {
         self.in_service.down(now);
-        if let Some(workers) = &mut self.managed {
+        self.release(now)
+    }
+
+    /// A worker has nothing to do any more. False where it was killed before that, so that there is none.
+    #[inline]
+    fn release(&mut self, now: u64) -> bool {
+        let lives = !self.was_worker_killed();
+        if let Some(workers) = self.managed.as_mut().filter(|_| lives) {
             workers.idle(now);
         }
+        lives
+    }
+
+    /// Whether the worker that is done, or whose connection is closed, was killed before that. Each kill is told once:
+    /// whoever asks drops the worker.
+    #[inline]
+    fn was_worker_killed(&mut self) -> bool {
+        self.managed.as_mut().is_some_and(|workers| workers.was_killed())
     }
 }
 
@@ -191,9 +204,7 @@ impl World {
             service.in_service.up(self.now);
             return self.proceed(slot);
         }
-        if let Some(workers) = &mut service.managed {
-            workers.idle(self.now);
-        }
+        service.release(self.now);
         self.calls[slot].phase = Phase::Queued;
         service.waiting.push(&mut self.calls, slot);
         service.queue.up(self.now);
@@ -362,15 +373,14 @@ impl World {
         }
         let index = self.instances[usize::from(at)].index;
         let service = &mut self.services[usize::from(index)];
-        if service.managed.as_mut().is_some_and(|workers| workers.was_killed()) {
-            service.in_service.down(self.now);
-            self.grant_worker(at);
+        let lives = match service.holding {
+            None => service.vacate(self.now),
+            Some(_) => self.leave_or_stay(slot),
+        };
+        self.grant_worker(at);
+        if !lives {
             return self.answer(slot, Answer::Reset);
         }
-        if self.services[usize::from(index)].holding.is_none() || !self.stay_on_connection(slot) {
-            self.services[usize::from(index)].vacate(self.now);
-        }
-        self.grant_worker(at);
         if good {
             self.note_session(slot);
         }
@@ -412,5 +422,78 @@ impl World {
             workers.restart();
             service.workers = workers.ready();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::workers::{Change, MAINTENANCE_NANOS};
+    use super::*;
+
+    const PAGE: &str = r#"
+title = "A page"
+[run]
+duration = "20s"
+[hosts.app]
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+wait = "1ms"
+[traffic.users]
+to = "shop"
+mix = { page = 1 }
+executor = "constant-arrival-rate"
+rate = "1/s"
+"#;
+
+    /// A service whose only worker, started on demand, has taken a request up.
+    fn busy() -> Service {
+        let text = PAGE.replace(
+            "workers = 4",
+            "worker_holds = \"connection\"\nkeep_alive = \"5s\"\n\
+             workers = { manager = \"ondemand\", max = 1, idle_timeout = \"1s\" }\n\
+             memory = { per_worker = \"1MiB\" }",
+        );
+        let scenario = scenarios::Scenario::parse("page.toml", text).expect("the scenario is good");
+        let scenarios::scenario::ComponentKind::Service(rules) = &scenario.components[0].kind else {
+            panic!("it is a service")
+        };
+        let mut service = Service::new(rules);
+        let workers = service.managed.as_mut().expect("it has a manager");
+        assert!(workers.start_on_demand());
+        workers.started(0, 1);
+        service.workers = 1;
+        service.occupy(0);
+        service
+    }
+
+    /// None is left, and the manager finds none to end.
+    fn none_is_left(service: &mut Service) {
+        assert_eq!((service.workers, service.occupied(), service.memory_bytes()), (0, 0, 0));
+        let workers = service.managed.as_mut().expect("it has a manager");
+        assert_eq!(workers.maintain(100 * MAINTENANCE_NANOS, 0), Change::Keep);
+        assert!(workers.start_on_demand(), "there is room for another");
+    }
+
+    #[test]
+    fn a_worker_that_is_killed_while_it_waits_on_a_connection_is_gone_when_that_is_closed() {
+        let mut service = busy();
+        service.in_service.down(1);
+        service.held += 1;
+        service.kill_worker();
+        service.release_held(2);
+        none_is_left(&mut service);
+    }
+
+    #[test]
+    fn a_worker_that_is_killed_at_work_is_gone_when_that_would_have_been_done() {
+        let mut service = busy();
+        service.kill_worker();
+        assert!(!service.vacate(1));
+        none_is_left(&mut service);
     }
 }

@@ -59,7 +59,7 @@ impl World {
     /// What an instance's processes hold, in bytes; nothing while they are dead.
     fn held_bytes(&self, at: u16) -> u64 {
         let instance = &self.instances[usize::from(at)];
-        if instance.killed > 0 || instance.absent {
+        if instance.killed > 0 {
             return 0;
         }
         let index = usize::from(instance.index);

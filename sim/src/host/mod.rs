@@ -248,6 +248,7 @@ impl World {
     /// Hands what runs and what waits to the special part: a fault has changed the machine's speed for the first time.
     fn move_to_special(&mut self, host: u16) {
         self.undo_line(host);
+        self.hand_over_usage(host);
         let mut running: Vec<(u64, u32)> = Vec::new();
         for (slot, call) in self.calls.iter() {
             let at = self.core_of(slot);
@@ -270,6 +271,14 @@ impl World {
             self.instances[usize::from(at)].share.queue.down(now);
             let work = self.calls[slot].work;
             self.take_special_core(at, slot, work);
+        }
+    }
+
+    /// Of the interval so far the gauges of a machine's instances say what they used; from now on its processor does.
+    fn hand_over_usage(&mut self, host: u16) {
+        let special = self.cores[usize::from(host)].special.as_mut().expect("the caller made it");
+        for (at, instance) in (0..).zip(&self.instances).filter(|(_, instance)| instance.host == host) {
+            special.processor.hand_over(at, instance.share.busy.area_nanos(self.now));
         }
     }
 

@@ -277,6 +277,12 @@ impl Processor {
         self.accounts.iter().find(|account| account.instance == instance).map_or(0.0, |a| a.used_nanos)
     }
 
+    /// An instance's jobs have used so much core time already, in nanoseconds, before they came here.
+    pub(crate) fn hand_over(&mut self, instance: u16, used_nanos: f64) {
+        let account = self.account(instance);
+        self.accounts[usize::from(account)].used_nanos += used_nanos;
+    }
+
     /// The core time that an instance's jobs have used since this was last asked, in nanoseconds; the clock has run up to now.
     pub(crate) fn take_used(&mut self, instance: u16) -> f64 {
         let account = self.accounts.iter_mut().find(|account| account.instance == instance);

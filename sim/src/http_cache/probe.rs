@@ -30,7 +30,8 @@ impl Probed {
 
     /// The cache starts anew: so many probes are taken for good.
     pub(crate) fn restart(&mut self) {
-        self.happy = (1 << self.initial) - 1;
+        // With none the shift is by all bits.
+        self.happy = u64::MAX.checked_shr(64 - self.initial).unwrap_or(0);
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
@@ -77,6 +78,16 @@ mod tests {
             probed.is_healthy()
         });
         assert_eq!(states, [false, false, true, true]);
+    }
+
+    #[test]
+    fn after_a_restart_as_many_are_taken_for_good_as_is_said() {
+        let after = |initial| {
+            let mut probed = Probed { happy: 0, window: 64, threshold: 64, initial };
+            probed.restart();
+            (probed.happy, probed.is_healthy())
+        };
+        assert_eq!([after(0), after(2), after(64)], [(0, false), (3, false), (u64::MAX, true)]);
     }
 
     #[test]

@@ -156,12 +156,15 @@ impl World {
         }
     }
 
-    /// How many cores or workers an instance has.
+    /// How many cores an instance has, or how many workers it can have: a process manager may have none ready just now.
     fn capacity(&self, fleet: usize, number: usize) -> f64 {
         let Fleet { metric, base, .. } = &self.fleets[fleet];
         let instance = &self.instances[usize::from(*base) + number];
         f64::from(match metric {
-            ScaleMetric::Workers => self.services[usize::from(instance.index)].workers,
+            ScaleMetric::Workers => {
+                let service = &self.services[usize::from(instance.index)];
+                service.managed.as_ref().map_or(service.workers, |workers| workers.most())
+            }
             _ => self.cores[usize::from(instance.host)].total,
         })
     }

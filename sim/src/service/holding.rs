@@ -17,6 +17,9 @@ use crate::gauge::Gauge;
 use crate::instance::Kind;
 use crate::world::{Timer, World};
 
+/// Below this, deadlines of connections that are in use again are not worth looking for.
+const SMALL: usize = 1024;
+
 /// A connection: one of those in a caller's pool, which are all alike, or a client's, by its traffic and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Connection {
@@ -30,7 +33,8 @@ pub(crate) struct Holding {
     keep_alive: u64,
     /// The connections, and when in the order of all they became idle.
     idle: BTreeSet<(Connection, u64)>,
-    /// Until when each may be idle, the first to end first; some are in use again, or closed.
+    /// Until when each may be idle, the first to end first; some are in use again, or closed. Those are thrown out when they
+    /// are more than the others.
     deadlines: VecDeque<(u64, Connection, u64)>,
     turn: u64,
     timer: u32,
@@ -49,6 +53,9 @@ impl Holding {
     fn keep(&mut self, now: u64, connection: Connection) -> Option<u64> {
         self.turn += 1;
         self.idle.insert((connection, self.turn));
+        if self.deadlines.len() > SMALL.max(2 * self.idle.len()) {
+            self.deadlines.retain(|&(_, connection, turn)| self.idle.contains(&(connection, turn)));
+        }
         let deadline = now.saturating_add(self.keep_alive);
         self.deadlines.push_back((deadline, connection, self.turn));
         self.workers.up(now);
@@ -85,6 +92,7 @@ impl Holding {
     /// The process died: no connection is left.
     pub(super) fn lose(&mut self, now: u64) {
         self.idle.clear();
+        self.deadlines.clear();
         self.workers.set(now, 0);
     }
 }
@@ -143,14 +151,20 @@ impl World {
         })
     }
 
-    /// A worker has answered, and waits for the next request on the same connection; false where that is closed.
-    pub(super) fn stay_on_connection(&mut self, slot: u32) -> bool {
-        let Some(connection) = self.connection_of(slot) else { return false };
+    /// A worker has answered, and waits for the next request on the same connection, unless there is none. False where it
+    /// was killed before that.
+    pub(super) fn leave_or_stay(&mut self, slot: u32) -> bool {
+        let connection = self.connection_of(slot);
         let index = self.instances[usize::from(self.calls[slot].at)].index;
         let service = &mut self.services[usize::from(index)];
-        let Some(holding) = &mut service.holding else { return false };
-        service.held += 1;
+        let (Some(connection), Some(holding)) = (connection, &mut service.holding) else {
+            return service.vacate(self.now);
+        };
         service.in_service.down(self.now);
+        if service.managed.as_mut().is_some_and(|workers| workers.was_killed()) {
+            return false;
+        }
+        service.held += 1;
         if let Some(at) = holding.keep(self.now, connection) {
             self.events.schedule(at, holding.timer);
         }
@@ -232,5 +246,31 @@ impl World {
                 self.hang_up(pool, u32::MAX);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_of_connections_in_use_do_not_pile_up_and_end_with_the_process() {
+        let (client, second) = (Connection::Client(0, 0), 1_000_000_000);
+        let mut holding = Holding::new(3_600 * second);
+        let times = (0..100_000).filter_map(|now| {
+            let look = holding.keep(now, client);
+            assert!(holding.deadlines.len() <= SMALL + 1, "{} deadlines", holding.deadlines.len());
+            assert!(now == 99_999 || holding.take(now, client));
+            look
+        });
+        assert_eq!(
+            times.collect::<Vec<u64>>(),
+            [3_600 * second],
+            "looked at once, when the first would be over"
+        );
+        assert_eq!(holding.expired(3_600 * second), Err(Some(3_600 * second + 99_999)));
+        holding.lose(3_600 * second);
+        assert!(holding.deadlines.is_empty());
+        assert_eq!(holding.expired(3_601 * second), Err(None));
     }
 }

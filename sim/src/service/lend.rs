@@ -49,10 +49,11 @@ impl World {
             let generation = call.generation;
             return instance.parked.push(Parked { slot, generation, what: Continuation::LentDone });
         }
-        let flow = if instance.broken > 0 { Flow::Failed } else { Flow::Done };
+        let lives = self.services[usize::from(instance.index)].vacate(self.now);
+        let flow = if lives && instance.broken == 0 { Flow::Done } else { Flow::Failed };
         instance.border.leave(self.now, flow == Flow::Done);
-        self.services[usize::from(instance.index)].vacate(self.now);
-        if let (false, Op::Call { target, .. }) = (dead, &self.steps[usize::from(step)].op) {
+        // The connection breaks with a worker that was killed.
+        if let (true, false, Op::Call { target, .. }) = (lives, dead, &self.steps[usize::from(step)].op) {
             self.pools.give_back(target.pool(from, at));
         }
         self.grant_worker(at);

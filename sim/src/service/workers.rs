@@ -43,7 +43,8 @@ pub(crate) struct Workers {
     /// Since when each idle worker is idle, the longest first: workers that wait for a connection are served in turn by
     /// the kernel. Kept for `ondemand` alone.
     idle_since: VecDeque<u64>,
-    /// Busy workers that were killed: what they had in hand is lost, which is noticed when it would have been done.
+    /// Occupied workers that were killed: what they had in hand is lost, which is noticed when it would have been done, or
+    /// when the connection would have been closed.
     killed: u32,
 }
 
@@ -155,11 +156,12 @@ impl Workers {
         }
     }
 
-    /// The kernel kills the newest, with so many busy: one that starts, an idle one, or else a busy one.
-    pub(crate) fn kill_newest(&mut self, busy: u32) {
+    /// The kernel kills the newest, with so many that have something in hand or wait on a connection, those included whose
+    /// death is not noticed yet: one that starts, an idle one, or else one of those.
+    pub(crate) fn kill_newest(&mut self, occupied: u32) {
         if self.starting > 0 {
             self.starting -= 1;
-        } else if self.alive > busy {
+        } else if self.alive + self.killed > occupied {
             self.idle_since.pop_back();
         } else {
             self.killed += 1;
@@ -167,7 +169,7 @@ impl Workers {
         self.alive -= 1;
     }
 
-    /// A busy worker is done; whether it was killed before that.
+    /// An occupied worker is done; whether it was killed before that.
     #[inline]
     pub(crate) fn was_killed(&mut self) -> bool {
         let killed = self.killed > 0;

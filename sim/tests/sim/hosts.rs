@@ -104,3 +104,12 @@ fn a_small_instance_is_throttled_when_its_credits_are_gone() {
         "at a tenth of a core nobody is served in five seconds"
     );
 }
+
+#[test]
+fn what_was_used_before_a_machine_is_slowed_down_for_the_first_time_counts() {
+    let fault = "[[faults]]\nat = \"5900ms\"\nfor = \"5s\"\ncpu_steal = { target = \"host:app[*]\", share = \"5%\" }\n";
+    let text = machine("", 800, "", "", "page = 1").replace("990s", "20s") + fault;
+    let used = run(&text).metric("shop", 0, "utilisation");
+    // One second's standard deviation is 0.06; without the first 900 ms it would be 0.08.
+    assert!(used[5] > 0.5, "{used:?}");
+}

@@ -140,3 +140,36 @@ fn a_dead_instance_counts_as_there_and_idle_and_comes_back_where_it_was() {
     let up = run.metric("shop", 0, "up");
     assert_eq!((up[50], up[90]), (0.0, 1.0));
 }
+
+#[test]
+fn instances_without_a_worker_just_now_are_idle_and_go() {
+    // Workers are there on demand: after the crowd some instances have none at most decisions.
+    let text = crowd(", metric = \"workers\", down_after = \"60s\", boot = \"5s\"", "wait = \"500ms\"", "")
+        .replace("workers = 200", "workers = { manager = \"ondemand\", max = 20, idle_timeout = \"1s\" }")
+        .replace("rate = \"80/s\"", "rate = \"0.2/s\"")
+        .replace("times = 4", "times = 600");
+    let there = instances(&run(&text));
+    assert!(
+        (5.0..=10.0).contains(&there[450]),
+        "60 busy workers are half of six times twenty: {}",
+        there[450]
+    );
+    assert_eq!(there[700], 2.0, "{there:?}");
+}
+
+#[test]
+fn an_instance_that_drains_still_holds_its_memory() {
+    let text = crowd(", metric = \"workers\", drain = \"30s\", down_after = \"60s\"", "wait = \"10s\"", "")
+        .replace("workers = 200", "workers = 800\nmemory = { base = \"100MiB\" }")
+        .replace("cores = 4", "cores = 4\nmemory = \"1GiB\"")
+        .replace("rate = \"80/s\"", "rate = \"75/s\"");
+    let run = run(&text);
+    for number in 0..10 {
+        let up = run.metric("shop", number, "up");
+        let held = run.metric("host:app", number, "memory_bytes");
+        let lives = |second: &usize| up[second - 1..=second + 1] == [1.0; 3];
+        let without: Vec<usize> =
+            (1..up.len() - 1).filter(lives).filter(|&second| held[second] == 0.0).collect();
+        assert!(without.is_empty(), "instance {number} lives without memory at {without:?} s");
+    }
+}
