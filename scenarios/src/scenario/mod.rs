@@ -231,6 +231,13 @@ impl Scenario {
         self.problem_at(where_, found, format!("something that {world} supports"), Some(hint))
     }
 
+    /// Whether anything breaks in it: by a fault at its time, or a machine or a component by chance.
+    pub fn breaks(&self) -> bool {
+        !self.faults.is_empty()
+            || self.hosts.iter().any(|host| host.breakdowns.is_some())
+            || self.components.iter().any(|component| component.breakdowns.is_some())
+    }
+
     /// The host of this id.
     pub fn host(&self, id: HostId) -> &Host {
         &self.hosts[id.index()]

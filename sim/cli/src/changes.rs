@@ -28,9 +28,7 @@ impl Changes {
             let derived = derive::with_sampling(&scenario, sampling).map_err(Problem::configuration)?;
             scenario = Scenario::parse(&scenario.source.path, derived.text)?;
         }
-        let breaks = scenario.hosts.iter().any(|host| host.breakdowns.is_some())
-            || scenario.components.iter().any(|component| component.breakdowns.is_some());
-        if self.skip_faults && (breaks || !scenario.faults.is_empty()) {
+        if self.skip_faults && scenario.breaks() {
             let derived = derive::without_faults(&scenario).map_err(Problem::configuration)?;
             // Places in messages refer to the derived text, so they must not bear the original's name.
             let stem = scenario.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use programs::{Problem, Progress, interrupt};
 use results::{Collector, Replications};
+use scenarios::scenario::Breakdowns;
 use scenarios::{Scenario, exit};
 
 use crate::arguments::CompareArguments;
@@ -56,17 +57,27 @@ fn notes(a: &Scenario, b: &Scenario) -> Vec<String> {
             let at = f.from.saturating_sub(scenario.run.warmup).saturating_add(scenario.run.from);
             format!("{} at {at} for {}", f.name, f.until.saturating_sub(f.from))
         };
-        let faults: Vec<String> = scenario.faults.iter().map(fault).collect();
-        if faults.is_empty() { "none".to_owned() } else { faults.join(", ") }
+        let by_chance = breakdowns(scenario).into_iter().map(|(what, laws)| {
+            format!("{what} dies after {} and for {} on average", laws.up.mean(), laws.down.mean())
+        });
+        let all: Vec<String> = scenario.faults.iter().map(fault).chain(by_chance).collect();
+        if scenario.breaks() { all.join(", ") } else { "none".to_owned() }
     };
     let (own, other) = (told(a), told(b));
-    if own != other {
+    if own != other || breakdowns(a) != breakdowns(b) {
         notes.push(format!(
             "the faults differ, so what is told includes their effect, and \"during faults\" is a time of each one's own \
              (A: {own}; B: {other}); --skip-faults leaves them out"
         ));
     }
     notes
+}
+
+/// What breaks down by chance, and by which laws.
+fn breakdowns(scenario: &Scenario) -> Vec<(String, Breakdowns)> {
+    let hosts = scenario.hosts.iter().map(|host| ("host", &host.name, host.breakdowns));
+    let components = scenario.components.iter().map(|c| ("component", &c.name, c.breakdowns));
+    hosts.chain(components).filter_map(|(kind, name, laws)| Some((format!("{kind}:{name}"), laws?))).collect()
 }
 
 /// All replications of a scenario; none where that was interrupted.

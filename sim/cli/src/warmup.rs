@@ -42,9 +42,10 @@ fn automatic(
 ) -> Result<(Scenario, Option<ModelNote>), Problem> {
     let refuse = |why: &str| Problem::configuration(anyhow::anyhow!("warmup auto: {why}"));
     let pilot = with(&scenario, SimTime::ZERO)?;
-    if !scenario.faults.is_empty() {
+    if scenario.breaks() {
         return Err(refuse(
-            "the scenario has faults, so it has no steady state to warm up to\n  hint: write --warmup 30s, or take the faults out",
+            "the scenario has faults or breakdowns, so it has no steady state that so short a run could warm up to\n  \
+             hint: write --warmup 30s, or --skip-faults",
         ));
     }
     if !is_steady(&pilot) {

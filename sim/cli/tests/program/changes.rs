@@ -90,6 +90,16 @@ fn what_makes_two_scenarios_differ_beside_themselves_is_told() {
     assert!(notes.contains("note: B has the seed 5; both are run with A's, which is 1"), "{notes}");
     assert!(notes.contains("(A: none; B: hang component:shop[1] at 1s for 2s)"), "{notes}");
     assert!(!told(&["--skip-faults"]).contains("faults differ"));
+    let by_chance = |law: &str| {
+        let laws = format!("breakdowns = {{ up = \"{law}\", down = \"1s\" }}\n");
+        text.replace("[hosts.app]\n", &format!("[hosts.app]\n{laws}"))
+    };
+    write(directory.path(), "b.toml", &by_chance("exponential(mean=20s)"));
+    let notes = told(&[]);
+    assert!(notes.contains("(A: none; B: host:app dies after 20s and for 1s on average)"), "{notes}");
+    assert!(!told(&["--skip-faults"]).contains("faults differ"));
+    write(directory.path(), "a.toml", &by_chance("20s"));
+    assert!(told(&[]).contains("faults differ"), "the means are the same, the laws are not");
 }
 
 #[test]

@@ -31,6 +31,11 @@ fn a_run_that_does_not_settle_or_is_disturbed_has_no_warm_up() {
     assert!(refused(&overload).contains("does not settle"));
     let fault = "[[faults]]\nat = \"5s\"\nfor = \"1s\"\nkill = \"component:shop[1]\"\n";
     assert!(refused(&(page("100s", "100/s", "p(99)<1s") + fault)).contains("has faults"));
+    let breakdowns = "breakdowns = { up = \"exponential(mean=20s)\", down = \"1s\" }";
+    for place in ["[hosts.app]", "[components.shop]"] {
+        let text = page("100s", "100/s", "p(99)<1s").replace(place, &format!("{place}\n{breakdowns}"));
+        assert!(refused(&text).contains("or breakdowns"));
+    }
 }
 
 #[test]
