@@ -26,8 +26,7 @@ fn main() {
     // Wednesday noon.
     let from = SimTime::from_secs(60 * 3_600);
     let window = derive::window(&week, Some(from), Some(SimTime::from_secs(60 * minutes)), None, None);
-    let text = window.expect("the window lies in the week").text;
-    let scenario = Scenario::parse("week.toml", text).expect("a derived scenario is an ordinary one");
+    let scenario = window.expect("the window lies in the week").scenario;
     let simulation = match arguments.next() {
         Some(threads) => Simulation::with_threads(&scenario, u32::try_from(threads).expect("one or two")),
         None => Simulation::new(&scenario),

@@ -115,7 +115,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<
                     for warning in &derived.warnings {
                         writeln!(std::io::stderr(), "note: {warning}")?;
                     }
-                    out.write_all(derived.text.as_bytes())
+                    out.write_all(derived.scenario.source.text.as_bytes())
                 }
                 Err(error) => return bad(&error),
             }

@@ -1,8 +1,10 @@
 //! Windows of scenarios are scenarios.
 
+use std::path::Path;
+
 use scenarios::Scenario;
 use scenarios::derive::{self, Derived};
-use scenarios::scenario::ComponentKind;
+use scenarios::scenario::{ComponentKind, Sampling};
 use scenarios::units::{Ratio, SimTime};
 
 use crate::good::{MINIMAL, parse};
@@ -17,7 +19,7 @@ fn quickstart(from: Option<&str>, length: Option<&str>, rate: Option<f64>) -> De
 #[test]
 fn a_window_keeps_its_place_on_the_timeline() {
     let whole = parse(scenarios::library::QUICKSTART);
-    let part = parse(&quickstart(Some("10s"), Some("6s"), None).text);
+    let part = quickstart(Some("10s"), Some("6s"), None).scenario;
     assert_eq!((part.run.from, part.run.duration), (SimTime::from_secs(10), SimTime::from_secs(6)));
     assert_eq!(part.run.warmup, SimTime::from_secs(3));
     assert_eq!(part.run.seed.0, 7);
@@ -29,8 +31,7 @@ fn a_window_keeps_its_place_on_the_timeline() {
 
 #[test]
 fn loads_and_capacities_scale_together() {
-    let derived = quickstart(None, None, Some(0.5));
-    let part = parse(&derived.text);
+    let part = quickstart(None, None, Some(0.5)).scenario;
     assert_eq!(part.traffic[0].rate.at(0.0), 150.0);
     assert_eq!(part.hosts[1].cores, 1, "half of the two cores");
     assert_eq!(part.keyspaces[0].keys, 25_000);
@@ -50,7 +51,7 @@ fn rounding_that_changes_utilisation_is_said() {
         "{:?}",
         derived.warnings
     );
-    assert!(derived.text.contains("# - hosts.app.cores"));
+    assert!(derived.scenario.source.text.contains("# - hosts.app.cores"));
     assert!(quickstart(None, Some("10s"), None).warnings.is_empty());
 }
 
@@ -66,8 +67,8 @@ fn defaults_scale_as_well_and_every_executor_does() {
     ] {
         let text = MINIMAL.replace("executor = \"constant-arrival-rate\", rate = \"10/s\"", executor);
         let whole = parse(&text);
-        let derived = derive::window(&whole, None, None, Some(Ratio::new(0.5)), None).expect("it scales");
-        let part = parse(&derived.text);
+        let part =
+            derive::window(&whole, None, None, Some(Ratio::new(0.5)), None).expect("it scales").scenario;
         let rate = part.traffic[0].rate.at(at);
         let expected = if expected.is_nan() { whole.traffic[0].rate.at(at) / 2.0 } else { expected };
         assert!((rate - expected).abs() < 1e-6 * expected, "{executor}: {rate}, not {expected}");
@@ -91,10 +92,10 @@ fn a_window_outside_the_run_is_refused() {
 
 #[test]
 fn a_derived_scenario_can_be_derived_from() {
-    let part = parse(&quickstart(Some("5s"), Some("20s"), Some(0.5)).text);
+    let part = quickstart(Some("5s"), Some("20s"), Some(0.5)).scenario;
     let again = derive::window(&part, Some(SimTime::from_secs(10)), None, Some(Ratio::new(0.5)), None)
         .expect("it derives");
-    let again = parse(&again.text);
+    let again = parse(&again.scenario.source.text);
     assert_eq!(again.run.duration, SimTime::from_secs(15));
     assert_eq!(again.traffic[0].rate.at(0.0), 75.0);
 }
@@ -104,15 +105,14 @@ fn a_byte_order_mark_and_line_breaks_of_another_system_do_no_harm() {
     let text = format!("\u{feff}{}", scenarios::library::QUICKSTART.replace('\n', "\r\n"));
     let whole = parse(&text);
     let part = derive::window(&whole, None, Some(SimTime::from_secs(5)), None, None).expect("it derives");
-    assert_eq!(parse(&part.text).run.duration, SimTime::from_secs(5));
+    assert_eq!(part.scenario.run.duration, SimTime::from_secs(5));
 }
 
 #[test]
 fn a_scenario_without_its_faults_is_another_one() {
     let whole = Scenario::parse("quickstart.toml", scenarios::library::QUICKSTART).expect("it is tested");
     assert!(!whole.faults.is_empty());
-    let calm = scenarios::derive::without_faults(&whole).expect("it is a scenario");
-    let calm = Scenario::parse("calm.toml", calm.text).expect("it is one");
+    let calm = derive::without_faults(&whole).expect("it is a scenario").scenario;
     assert!(calm.faults.is_empty());
     assert_ne!(calm.source.hash, whole.source.hash);
     assert_eq!((calm.run.duration, calm.requests.len()), (whole.run.duration, whole.requests.len()));
@@ -126,7 +126,7 @@ fn machines_scale_in_all_that_they_have_and_so_do_their_jobs() {
         "host = \"app\", memory = { base = \"1GiB\", per_worker = \"10MiB\" } }",
     ) + "[jobs.backup]\nhost = \"app\"\nat = \"2s\"\nwork = \"1s\"\ncores = 4\nmemory = \"2GiB\"\n";
     let part = derive::window(&parse(&text), None, None, Some(Ratio::new(0.25)), None).expect("it derives");
-    let part = parse(&part.text);
+    let part = part.scenario;
     let (host, job) = (&part.hosts[0], &part.jobs[0]);
     let gib = |n: f64| (n * f64::from(1 << 30)) as u64;
     assert_eq!((host.cores, host.memory.map(|m| m.get()), host.swap.get()), (2, Some(gib(2.0)), gib(0.5)));
@@ -134,4 +134,26 @@ fn machines_scale_in_all_that_they_have_and_so_do_their_jobs() {
     assert_eq!((job.cores, job.memory.get(), job.first), (1, gib(0.5), Some(SimTime::from_secs(2))));
     let ComponentKind::Service(service) = &part.components[0].kind else { panic!("it is a service") };
     assert_eq!((service.memory_base.get(), service.memory_per_worker.get()), (gib(0.25), 10 << 20));
+}
+
+#[test]
+fn whatever_is_derived_finds_a_replayed_file_from_anywhere() {
+    let replay = "executor = \"replay\", file = \"traces/minute.csv\"";
+    let text =
+        MINIMAL.replace("executor = \"constant-arrival-rate\", rate = \"10/s\", mix = { home = 1 }", replay);
+    let fault = "[[faults]]\nat = \"1s\"\nfor = \"2s\"\nkill = \"component:shop[1]\"\n";
+    // The path in the file is relative to the file, which is not where this test runs.
+    let whole = Scenario::parse("tests/replay.toml", text + fault).expect("the scenario is good");
+    let half = Some(Ratio::new(0.5));
+    for derived in [
+        derive::window(&whole, None, None, half, None),
+        derive::without_faults(&whole),
+        derive::with_warmup(&whole, SimTime::from_secs(1)),
+        derive::with_sampling(&whole, Sampling::Exact),
+    ] {
+        let derived = derived.unwrap_or_else(|error| panic!("{error}")).scenario;
+        assert_eq!(derived.source.path, Path::new("replay-derived.toml"), "places refer to another text");
+        let elsewhere = Scenario::parse("/elsewhere/replay.toml", derived.source.text.as_str());
+        assert_eq!(elsewhere.expect("the file is found").source.hash, derived.source.hash);
+    }
 }

@@ -112,7 +112,7 @@ fn a_derived_window_has_the_requests_of_the_whole() {
     let from = SimTime::from_secs(1800);
     let part = scenarios::derive::window(&whole, Some(from), Some(SimTime::from_secs(60)), None, None)
         .expect("it derives");
-    let part = parse(&part.text);
+    let part = part.scenario;
     let shift = |r: Planned| Planned { due: r.due + from, ..r };
     let of_part: Vec<Planned> = Plan::new(&part).requests().map(shift).collect();
     let of_whole: Vec<Planned> =

@@ -28,10 +28,7 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
     let programs::part::Prepared { mut scenario, warnings } = options.part.of(whole)?;
     loadgen::supports::check(&scenario)?;
     if options.skip_faults && !scenario.faults.is_empty() {
-        let calm = derive::without_faults(&scenario).map_err(Problem::configuration)?;
-        let stem = scenario.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let stem = stem.trim_end_matches("-derived");
-        scenario = Scenario::parse(format!("{stem}-derived.toml"), calm.text)?;
+        scenario = derive::without_faults(&scenario).map_err(Problem::configuration)?.scenario;
     } else if let (Some(_), Some(fault)) = (&options.target, scenario.faults.first()) {
         let hint = "add --skip-faults, or leave --target out to play against the reference stack";
         let expected = "no fault where --target is given: loadgen can only break what it has started";

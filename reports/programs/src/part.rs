@@ -66,9 +66,6 @@ impl Part {
         }
         let part = derive::window(&whole, self.from, self.length, self.rate, self.seed);
         let part = part.map_err(Problem::configuration)?;
-        // Places in messages refer to the derived text, so they must not bear the original's name.
-        let stem = whole.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let scenario = Scenario::parse(format!("{stem}-derived.toml"), part.text)?;
-        Ok(Prepared { scenario, warnings: part.warnings })
+        Ok(Prepared { scenario: part.scenario, warnings: part.warnings })
     }
 }

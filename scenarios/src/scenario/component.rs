@@ -58,6 +58,11 @@ impl ComponentKind {
         }
     }
 
+    /// Whether its work wants the cores of its host. A store's one thread is taken to have a core of its own.
+    pub const fn takes_processor_time(&self) -> bool {
+        matches!(self, Self::Service(_) | Self::HttpCache(_) | Self::SqlStore(_))
+    }
+
     /// Whom it passes requests on to, if that is what it does.
     pub const fn forwards_to(&self) -> Option<ComponentId> {
         match self {

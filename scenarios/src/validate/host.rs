@@ -122,11 +122,29 @@ impl Validator<'_> {
                 self.problem(&at, "a host that schedules by priority", hint());
             }
         }
+        for component in components.iter().filter(|component| component.priority > 0) {
+            if !component.kind.takes_processor_time() {
+                let at = format!("components.{}.priority", component.name);
+                self.problem(
+                    &at,
+                    "a component that works on cores: a service, an http-cache or an sql-store",
+                    None,
+                );
+            }
+        }
         if !hosts.iter().any(|host| host.scheduling.has_priorities()) {
             for class in requests.iter().filter(|class| class.priority > 0) {
                 let at = format!("requests.{}.priority", class.name);
                 self.problem(&at, "some host that schedules by priority", hint());
             }
+        }
+    }
+
+    /// What processes and jobs hold counts only where a host says how much memory it has.
+    pub(super) fn counted(&mut self, at: &str, held: Bytes, host: Option<&Host>) {
+        if held.get() > 0 && host.is_some_and(|host| host.memory.is_none()) {
+            let hint = "add memory = \"8GiB\" to the host".to_owned();
+            self.problem(at, "a host that says how much memory it has", hint);
         }
     }
 

@@ -24,6 +24,13 @@ impl Validator<'_> {
             let hint = "add disk = \"ssd\", \"sata\" or \"nvme\" to the host".to_owned();
             self.problem(&format!("{at}.disk"), "a host with a disk", hint);
         }
+        self.counted(&format!("{at}.memory"), file.memory, hosts.get(usize::from(host)));
+        for key in ["cores", "priority"].map(|key| format!("{at}.{key}")) {
+            if !self.written(&format!("{at}.work")) && disk.get() > 0 && self.written(&key) {
+                let hint = "add work = \"20m\", or leave it out".to_owned();
+                self.problem(&key, "a job that works: this one only uses the disk", hint);
+            }
+        }
         Some(Job {
             name: name.to_owned(),
             host: HostId(host),

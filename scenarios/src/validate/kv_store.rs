@@ -15,6 +15,11 @@ impl Validator<'_> {
             let hint = "write replicas = 1, or leave failover out".to_owned();
             self.problem(&format!("{at}.failover"), "a failover where there are replicas", Some(hint));
         }
+        let lag_at = format!("{at}.replication_lag");
+        if replicas == 0 && self.written(&lag_at) {
+            let hint = "write replicas = 1, or leave replication_lag out".to_owned();
+            self.problem(&lag_at, "a lag where there are replicas", Some(hint));
+        }
         let snapshot = file.snapshot.as_ref().map(|snapshot| Snapshot {
             every: snapshot.every.unwrap_or(SimTime::from_secs(1)),
             fork_per_gb: snapshot.fork_per_gb.unwrap_or(SimTime::ZERO),

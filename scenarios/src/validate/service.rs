@@ -2,6 +2,7 @@
 
 use super::Validator;
 use crate::scenario::{Host, Service, WorkerHolds};
+use crate::units::Bytes;
 use crate::wire;
 
 impl Validator<'_> {
@@ -12,6 +13,8 @@ impl Validator<'_> {
             let hint = "a worker that holds a request is free once it is answered".to_owned();
             self.problem(&keep_alive_at, "keep_alive with worker_holds = \"connection\" only", hint);
         }
+        let held = Bytes::new(file.memory.base.get().max(file.memory.per_worker.get()));
+        self.counted(&format!("{at}.memory"), held, host);
         let autoscale = file.autoscale.as_ref();
         Service {
             workers,

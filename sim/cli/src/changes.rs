@@ -25,15 +25,10 @@ impl Changes {
     pub(crate) fn apply(self, mut scenario: Scenario) -> Result<Scenario, Problem> {
         let sampling = if self.exact { Some(Sampling::Exact) } else { self.sample };
         if let Some(sampling) = sampling.filter(|sampling| *sampling != scenario.run.sampling) {
-            let derived = derive::with_sampling(&scenario, sampling).map_err(Problem::configuration)?;
-            scenario = Scenario::parse(&scenario.source.path, derived.text)?;
+            scenario = derive::with_sampling(&scenario, sampling).map_err(Problem::configuration)?.scenario;
         }
         if self.skip_faults && scenario.breaks() {
-            let derived = derive::without_faults(&scenario).map_err(Problem::configuration)?;
-            // Places in messages refer to the derived text, so they must not bear the original's name.
-            let stem = scenario.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let stem = stem.trim_end_matches("-derived");
-            scenario = Scenario::parse(format!("{stem}-derived.toml"), derived.text)?;
+            scenario = derive::without_faults(&scenario).map_err(Problem::configuration)?.scenario;
         }
         Ok(scenario)
     }

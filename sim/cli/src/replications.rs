@@ -181,7 +181,7 @@ pub(crate) fn scaled(
 ) -> Result<Option<Replications>, Problem> {
     let Some(scale) = rule.scale else { return Ok(None) };
     let derived = derive::window(scenario, None, None, Some(scale), None).map_err(Problem::configuration)?;
-    let small = Scenario::parse("scaled.toml", derived.text)?;
+    let small = derived.scenario;
     let mut collector = Collector::new(&small, scale.get());
     let most = rule.most;
     let mut observe = |done: f64| {

@@ -31,8 +31,7 @@ pub(crate) fn apply(
 }
 
 fn with(scenario: &Scenario, length: SimTime) -> Result<Scenario, Problem> {
-    let derived = derive::with_warmup(scenario, length).map_err(Problem::configuration)?;
-    Ok(Scenario::parse(&scenario.source.path, derived.text)?)
+    Ok(derive::with_warmup(scenario, length).map_err(Problem::configuration)?.scenario)
 }
 
 fn automatic(

@@ -16,9 +16,7 @@ fn evening(sampling: Sampling) -> (f64, f64) {
     let time = |text: &str| Some(text.parse().expect("a duration"));
     let part = derive::window(&week, time("1d19h"), time("2h"), Some(Ratio::new(0.01)), None)
         .expect("the evening lies in the week");
-    let part = Scenario::parse("evening.toml", part.text).expect("a part of a scenario is one");
-    let part = derive::with_sampling(&part, sampling).expect("any sampling is good");
-    let scenario = Scenario::parse("evening.toml", part.text).expect("it was good before");
+    let scenario = derive::with_sampling(&part.scenario, sampling).expect("any sampling is good").scenario;
     let mut simulation = Simulation::new(&scenario).expect("the simulator takes it");
     let outcome = simulation.run(&mut |_| {}, &AtomicBool::new(false));
     let sum = |metric: &str| -> f64 {
