@@ -125,9 +125,12 @@ const MACHINES: [&str; 7] = [
     "steal = { share = \"50%\", bursts = \"exponential(mean=100ms)\", gaps = \"exponential(mean=200ms)\" }",
 ];
 
+/// The memory of the machines of the service in the file.
+const PLENTY: &str = "memory = \"1TiB\"";
+
 /// What memory the machines of the service may have: plenty, some that it swaps, too little (and a slow interface).
 const MEMORIES: [&str; 3] = [
-    "",
+    PLENTY,
     "memory = \"120MiB\"\nswap = \"1GiB\"\ndisk = \"ssd\"",
     "memory = \"90MiB\"\nswap = \"30MiB\"\ndisk = \"nvme\"\nnic = \"20Mbit/s\"",
 ];
@@ -153,14 +156,12 @@ fn left_over(
         })
         .collect();
     let text = format!("{head}{network}{faults}{tail}")
-        .replace("[hosts.app]", &format!("[hosts.app]\n{machine}\n{memory}"))
-        .replace(
-            "[hosts.tools]",
-            if memory.is_empty() { "[hosts.tools]" } else { "[hosts.tools]\nmemory = \"50MiB\"" },
-        )
+        .replace("[hosts.app]", &format!("[hosts.app]\n{machine}"))
+        .replace(PLENTY, memory)
+        .replace("\"2TiB\"", if memory == PLENTY { "\"2TiB\"" } else { "\"50MiB\"" })
         .replace(
             "[hosts.data]",
-            if memory.is_empty() { "[hosts.data]" } else { "[hosts.data]\nmemory = \"350kB\"" },
+            if memory == PLENTY { "[hosts.data]" } else { "[hosts.data]\nmemory = \"350kB\"" },
         )
         .replace("[hosts.db]", &format!("[hosts.db]\n{machine}"))
         .replace("seed = 1", &format!("seed = {seed}\nsampling = \"{sampling}\""))
