@@ -48,7 +48,7 @@ fn what_does_not_fit_is_swapped_and_slows_all_work_by_the_reads_it_waits_for() {
 #[test]
 fn memory_that_fits_changes_nothing() {
     let service = "workers = 100\nmemory = { base = \"500MiB\", per_worker = \"5MiB\" }";
-    let plain = run(&machine("", service)).means();
+    let plain = run(&machine("", "workers = 100")).means();
     assert_eq!(run(&machine("memory = \"1000MiB\"", service)).means(), plain);
 }
 
