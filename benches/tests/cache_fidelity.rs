@@ -4,14 +4,7 @@
 //! Where a server is not installed its test says so and passes, unless `REHEARSAL_REQUIRE` names the server.
 #![allow(clippy::print_stderr, reason = "a test that skips says so")]
 
-#[path = "../cache-fidelity/innodb.rs"]
-#[allow(dead_code, reason = "the table's part")]
-mod innodb;
-#[path = "../cache-fidelity/trace.rs"]
-mod trace;
-#[path = "../cache-fidelity/varnish.rs"]
-#[allow(dead_code, reason = "the table's part")]
-mod varnish;
+use benches::{innodb, varnish};
 
 fn installed(server: &str) -> bool {
     let there = std::process::Command::new(server).arg("--version").output().is_ok();

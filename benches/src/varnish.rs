@@ -17,16 +17,21 @@ const BATCH: usize = 32;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cell {
-    pub(crate) requests: usize,
-    pub(crate) exponent: f64,
+pub struct Cell {
+    /// Requests in the trace.
+    pub requests: usize,
+    /// Of Zipf's law.
+    pub exponent: f64,
     /// Share of all bodies that the storage holds.
-    pub(crate) share: f64,
-    pub(crate) ttl_seconds: u64,
-    pub(crate) grace_seconds: u64,
+    pub share: f64,
+    /// How long an object is fresh.
+    pub ttl_seconds: u64,
+    /// How long it is served after that.
+    pub grace_seconds: u64,
 }
 
-pub(crate) fn cells() -> Vec<Cell> {
+/// The rows of the table.
+pub fn cells() -> Vec<Cell> {
     let lasting = Cell { requests: 400_000, exponent: 0.8, share: 0.0, ttl_seconds: 3600, grace_seconds: 0 };
     let mut cells = Vec::new();
     for exponent in [0.8, 1.0] {
@@ -42,16 +47,22 @@ pub(crate) fn cells() -> Vec<Cell> {
 
 /// What both made of a trace.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) real_ratio: f64,
-    pub(crate) model_ratio: f64,
-    pub(crate) alike: f64,
+pub struct Outcome {
+    /// Of hits over the second half, in the server.
+    pub real_ratio: f64,
+    /// The same in the model.
+    pub model_ratio: f64,
+    /// Share of requests that met the same on both sides.
+    pub alike: f64,
     real_evictions: u64,
     model_evictions: u64,
 }
 
 /// Plays a cell and makes its row.
-pub(crate) fn compare(cell: &Cell) -> std::io::Result<String> {
+///
+/// # Errors
+/// Where the server cannot be started or does not answer.
+pub fn compare(cell: &Cell) -> std::io::Result<String> {
     let outcome = play(cell)?;
     Ok(format!(
         "| {} | {} | {:.0}% | {} s, {} s | {:.4} | {:.4} | {:+.4} | {:.4} | {}, {} |",
@@ -70,7 +81,10 @@ pub(crate) fn compare(cell: &Cell) -> std::io::Result<String> {
 }
 
 /// Plays a cell's trace through Varnish, then with the same instants through the model.
-pub(crate) fn play(cell: &Cell) -> std::io::Result<Outcome> {
+///
+/// # Errors
+/// Where the server cannot be started or does not answer.
+pub fn play(cell: &Cell) -> std::io::Result<Outcome> {
     let all: u64 = (0..OBJECTS).map(trace::body_bytes).sum();
     let memory_bytes = (all as f64 * cell.share) as u64;
     let ranks = trace::ranks(OBJECTS, cell.exponent, cell.requests);
@@ -119,7 +133,10 @@ pub(crate) fn play(cell: &Cell) -> std::io::Result<Outcome> {
 }
 
 /// The server's name for itself.
-pub(crate) fn version() -> std::io::Result<String> {
+///
+/// # Errors
+/// Where it is not installed.
+pub fn version() -> std::io::Result<String> {
     let output = Command::new("varnishd").arg("-V").output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     Ok(text.split([' ', '(', ')']).find(|word| word.starts_with("varnish-")).unwrap_or("Varnish").to_owned())

@@ -10,9 +10,7 @@
 //! the models are given the instants at which the real answers came.
 #![allow(clippy::print_stdout, reason = "the table is the output")]
 
-mod innodb;
-mod trace;
-mod varnish;
+use benches::{innodb, varnish};
 
 /// Both halves, or the one that is named (`varnish`, `innodb`).
 fn main() -> std::io::Result<()> {

@@ -19,18 +19,22 @@ const BATCH: usize = 250;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cell {
-    pub(crate) requests: usize,
-    pub(crate) exponent: f64,
-    pub(crate) pool_mebibytes: u32,
+pub struct Cell {
+    /// Statements.
+    pub requests: usize,
+    /// Of Zipf's law.
+    pub exponent: f64,
+    /// `innodb_buffer_pool_size`.
+    pub pool_mebibytes: u32,
     /// `innodb_lru_scan_depth`.
-    pub(crate) reserve: u32,
+    pub reserve: u32,
     /// `innodb_old_blocks_time`. Statements follow each other much faster here than on a server with users, so that with
     /// the default of a second hardly a page stays in the old part for long enough to become young.
-    pub(crate) old_millis: u32,
+    pub old_millis: u32,
 }
 
-pub(crate) fn cells() -> Vec<Cell> {
+/// The rows of the table.
+pub fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
     for exponent in [0.8, 1.0] {
         for pool_mebibytes in [16, 32, 64] {
@@ -44,15 +48,20 @@ pub(crate) fn cells() -> Vec<Cell> {
 
 /// What both made of a trace.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) real_ratio: f64,
-    pub(crate) model_ratio: f64,
+pub struct Outcome {
+    /// Of hits over the second half, in the server.
+    pub real_ratio: f64,
+    /// The same in the model.
+    pub model_ratio: f64,
     real_young: u64,
     model_young: u64,
 }
 
 /// Plays a cell and makes its row.
-pub(crate) fn compare(table: &Table, cell: &Cell) -> std::io::Result<String> {
+///
+/// # Errors
+/// Where the server cannot be started or does not answer.
+pub fn compare(table: &Table, cell: &Cell) -> std::io::Result<String> {
     let outcome = play(table, cell)?;
     Ok(format!(
         "| {} | {} | {} MiB | {} | {} ms | {:.4} | {:.4} | {:+.4} | {}, {} |",
@@ -70,7 +79,10 @@ pub(crate) fn compare(table: &Table, cell: &Cell) -> std::io::Result<String> {
 }
 
 /// Plays a cell's trace through a server, cold, then with the same instants through the model.
-pub(crate) fn play(table: &Table, cell: &Cell) -> std::io::Result<Outcome> {
+///
+/// # Errors
+/// Where the server cannot be started or does not answer.
+pub fn play(table: &Table, cell: &Cell) -> std::io::Result<Outcome> {
     let ranks = trace::ranks(ROWS, cell.exponent, cell.requests);
     let mut server = Server::start(
         table.directory.path(),
@@ -143,7 +155,10 @@ fn row(rank: u64) -> u64 {
 }
 
 /// The server's name for itself.
-pub(crate) fn version() -> std::io::Result<String> {
+///
+/// # Errors
+/// Where it is not installed.
+pub fn version() -> std::io::Result<String> {
     let output = Command::new("mariadbd").arg("--version").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.split_whitespace().find(|word| word.contains("MariaDB")).unwrap_or("MariaDB").to_owned())
@@ -151,7 +166,7 @@ pub(crate) fn version() -> std::io::Result<String> {
 
 /// A table on disk, and how its rows lie in its leaves.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     directory: TempDir,
     rows_per_leaf: u64,
     leaves: u64,
@@ -159,7 +174,10 @@ pub(crate) struct Table {
 
 impl Table {
     /// Makes a database with the table in it.
-    pub(crate) fn load() -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// Where the server cannot be started or refuses the table.
+    pub fn load() -> std::io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let made = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
