@@ -5,7 +5,7 @@
 //! for, and then what of that was missed, stands in its list. Where all keys live on one shard, the call sends the command
 //! itself. A part that fails fails the command, as clients that read from several nodes report an error.
 
-use crate::call::{BRANCH, Call, FAILED, NOBODY, NONE, Phase, SHARD};
+use crate::call::{NOBODY, NONE, SHARD};
 use crate::instance::{Answer, Back, Flow};
 use crate::program::Op;
 use crate::world::World;
@@ -42,14 +42,12 @@ impl World {
             return self.call_store(slot);
         }
         let parent = &mut self.calls[slot];
-        // Parts may end at once: all of them are awaited from the start.
-        (parent.attempts, parent.stage, parent.phase) = (parts.len() as u16, stage, Phase::Calling);
-        parent.flags &= !FAILED;
+        parent.await_branches(parts.len() as u16);
+        parent.stage = stage;
         let parent = *parent;
         for (shard, list) in parts {
-            let mut call = Call::new(parent.id, parent.class, slot, self.now);
-            (call.root, call.traffic, call.tries) = (parent.root, parent.traffic, parent.tries);
-            (call.from, call.at, call.flags) = (parent.at, parent.at, BRANCH | SHARD);
+            let mut call = parent.new_branch(slot, self.now);
+            call.flags |= SHARD;
             (call.step, call.end) = (parent.step, parent.step + 1);
             (call.leaf, call.missed, call.stage) = (base + shard, list, stage);
             match self.calls.insert(call) {
@@ -167,17 +165,8 @@ impl World {
     /// A part has answered: the command is done with the last.
     pub(crate) fn shard_answered(&mut self, slot: u32, back: Back) {
         let call = &mut self.calls[slot];
-        call.attempts -= 1;
-        if back.answer != Answer::Good {
-            call.flags |= FAILED;
-        }
-        if call.attempts > 0 {
-            // What was parked meanwhile goes on waiting.
-            call.phase = Phase::Calling;
-            return;
-        }
-        let flow = if call.is(FAILED) { Flow::Failed } else { Flow::Done };
-        call.flags &= !FAILED;
+        let Some(good) = call.branch_done(&back) else { return };
+        let flow = if good { Flow::Done } else { Flow::Failed };
         call.stage = if call.missed == NONE { READ } else { MISSED };
         self.service_leaf_done(slot, flow);
     }

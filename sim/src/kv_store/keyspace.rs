@@ -80,8 +80,11 @@ impl Keys {
             // A store that is full before it has a key to evict keeps what it has.
             contents.write(self.name(key), self.record_bytes(draws, key), expires, 0);
         };
-        match contents.space(self.id.index()).cloned() {
-            Some(space) => space.followed_below(self.keyspace.prefill).for_each(|key| fill(contents, key)),
+        let followed: Option<Vec<u64>> = contents
+            .space(self.id.index())
+            .map(|space| space.followed_below(self.keyspace.prefill).collect());
+        match followed {
+            Some(followed) => followed.into_iter().for_each(|key| fill(contents, key)),
             None => {
                 let keys = (0..self.keyspace.prefill).rev();
                 let keys = keys.map(|rank| start.map_or(rank, |moment| moment.key(rank)));

@@ -14,6 +14,7 @@ mod replica;
 mod ring;
 mod sampled;
 mod save;
+mod shares;
 mod table;
 mod wide;
 mod zeta;

@@ -57,8 +57,7 @@ impl Ring {
                 (((2 * slot + 1) * usize::from(self.shards)).div_ceil(2 * SLOTS) - 1) as u16
             }
             Spread::Circle(points) => {
-                let name = [&self.prefix, digits].concat();
-                let place = md5::digest(&name)[0];
+                let place = md5::digest(&[&self.prefix, digits])[0];
                 let next = points.partition_point(|(point, _)| *point < place);
                 points.get(next).unwrap_or(&points[0]).1
             }
@@ -92,7 +91,7 @@ fn circle(shards: u16) -> Vec<(u32, u16)> {
     let mut points = Vec::new();
     for shard in 0..shards {
         for number in 0..DIGESTS {
-            let digest = md5::digest(format!("shard-{}:6379-{number}", shard + 1).as_bytes());
+            let digest = md5::digest(&[format!("shard-{}:6379-{number}", shard + 1).as_bytes()]);
             points.extend(digest.map(|point| (point, shard)));
         }
     }

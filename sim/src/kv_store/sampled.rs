@@ -12,6 +12,7 @@
 //! keys, and that neighbours are missed together. Which keys a request of several asks for is not what another world
 //! draws for it; a request for a single key asks for the very one.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use scenarios::units::Seed;
 
 use super::drift::{Change, Drift};
 use super::ring::Ring;
+use super::shares::Shares;
 use super::zeta::Zeta;
 
 const KEYS: Purpose = Purpose::named("sim-sampled-keys");
@@ -33,6 +35,8 @@ const HEAD_BLOCKS: u64 = 64;
 const UNIT: f64 = (1_u64 << 62) as f64;
 /// A key of the head that is not there.
 const ABSENT: u64 = 0;
+/// A block whose followed key is not drawn yet.
+const UNDRAWN: u32 = u32::MAX;
 
 /// A keyspace of which some keys are followed.
 #[derive(Clone, Debug)]
@@ -57,12 +61,15 @@ pub(crate) struct Space {
     /// The popularity of the tail, and of that part of it which is there.
     tail_share: u64,
     held_share: u64,
-    /// When each key of the head expires; its popularity; that of those which are not there, and who they are.
+    /// When each key of the head expires; its memory; its popularity; that of those which are not there, and how many
+    /// those are.
     head_expires: Vec<u64>,
     head_bytes: Vec<u32>,
     head_shares: Vec<u64>,
-    absent_share: u64,
-    absent: Vec<u32>,
+    absent: Shares,
+    absent_heads: u64,
+    /// Where there are shards, how far behind its block's first key each followed key is, once that was drawn.
+    followers: Vec<Cell<u32>>,
     /// Which block has which place, where popularity churns.
     drift: Option<Box<Drift>>,
 }
@@ -89,7 +96,7 @@ impl Space {
         let whole_head: f64 = (0..head).map(|rank| zeta.share(rank as f64)).sum();
         let own = |rank: u64| if owns(rank) { (zeta.share(rank as f64) * UNIT) as u64 } else { 0 };
         let head_shares: Vec<u64> = (0..head).map(own).collect();
-        let absent: Vec<u32> = (0..head as u32).filter(|&key| owns(u64::from(key))).collect();
+        let own_heads = (0..head).filter(|&key| owns(key)).count() as u64;
         let share = part.as_ref().map_or(1.0, |(ring, shard)| ring.share(*shard));
         let mut space = Self {
             tail_share: 0,
@@ -97,10 +104,11 @@ impl Space {
             followed: 0.0,
             head_expires: vec![ABSENT; head as usize],
             head_bytes: vec![0; head as usize],
-            absent_share: head_shares.iter().sum(),
-            own_heads: absent.len() as u64,
-            absent,
+            absent: Shares::new(&head_shares),
+            absent_heads: own_heads,
+            own_heads,
             head_shares,
+            followers: Vec::new(),
             popularity: 1.0,
             width: (one_in as f64 / share.max(1e-9)).round() as u64,
             share,
@@ -116,7 +124,9 @@ impl Space {
         let tail = (1.0 - whole_head).max(0.0) * share;
         space.tail_share = (tail * UNIT) as u64;
         if space.part.is_some() {
-            space.popularity = tail + space.absent_share as f64 / UNIT;
+            space.popularity = tail + space.absent.total() as f64 / UNIT;
+            let blocks = (keys - head).div_ceil(space.width);
+            space.followers = vec![Cell::new(UNDRAWN); blocks as usize];
         }
         space.followed = tail / space.popularity / one_in as f64;
         space
@@ -172,20 +182,30 @@ impl Space {
     pub(crate) fn follower(&self, key: u64) -> u64 {
         let block = (key - self.head) / self.width;
         let first = self.head + block * self.width;
+        if let Some((ring, shard)) = &self.part {
+            let known = &self.followers[block as usize];
+            if known.get() == UNDRAWN {
+                // Names take long to hash, so that each block's key is drawn once.
+                known.set((self.draw_follower(block, first, |key| ring.shard(key) == *shard) - first) as u32);
+            }
+            return first + u64::from(known.get());
+        }
+        self.draw_follower(block, first, |_| true)
+    }
+
+    #[inline]
+    fn draw_follower(&self, block: u64, first: u64, owns: impl Fn(u64) -> bool) -> u64 {
         let width = self.width.min(self.keys - first);
         let mut stream = Stream::new(self.seed, FOLLOWED.of(self.place), block);
-        let mut drawn = first + stream.below(width);
-        if let Some((ring, shard)) = &self.part {
-            // The last block may have none of this shard's; the first draw then stands for it.
-            let first_drawn = drawn;
-            let mut tries = 32 * width;
-            while ring.shard(drawn) != *shard {
-                tries -= 1;
-                if tries == 0 {
-                    return first_drawn;
-                }
-                drawn = first + stream.below(width);
+        let first_drawn = first + stream.below(width);
+        let (mut drawn, mut tries) = (first_drawn, 32 * width);
+        while !owns(drawn) {
+            tries -= 1;
+            if tries == 0 {
+                // The last block may have none of this shard's; the first draw then stands for it.
+                return first_drawn;
             }
+            drawn = first + stream.below(width);
         }
         drawn
     }
@@ -251,17 +271,16 @@ impl Space {
         if old != ABSENT {
             return false;
         }
-        self.absent_share -= self.head_shares[key as usize];
-        let place = self.absent.iter().position(|k| u64::from(*k) == key).expect("it is absent");
-        self.absent.swap_remove(place);
+        self.absent.take(key as usize, self.head_shares[key as usize]);
+        self.absent_heads -= 1;
         true
     }
 
     /// A key of the head goes; what it took of memory.
     pub(crate) fn lose_head(&mut self, key: u64) -> u32 {
         self.head_expires[key as usize] = ABSENT;
-        self.absent_share += self.head_shares[key as usize];
-        self.absent.push(key as u32);
+        self.absent.add(key as usize, self.head_shares[key as usize]);
+        self.absent_heads += 1;
         self.head_bytes[key as usize]
     }
 
@@ -278,9 +297,8 @@ impl Space {
             drift.lose_all();
         }
         self.head_expires.fill(ABSENT);
-        self.absent_share = self.head_shares.iter().sum();
-        let owns = |key: &u32| self.part.as_ref().is_none_or(|(ring, s)| ring.shard(u64::from(*key)) == *s);
-        self.absent = (0..self.head as u32).filter(owns).collect();
+        self.absent = Shares::new(&self.head_shares);
+        self.absent_heads = self.own_heads;
     }
 
     pub(crate) fn head(&self) -> u64 {
@@ -296,7 +314,7 @@ impl Space {
 
     /// How many of the head are there.
     pub(crate) fn heads(&self) -> u64 {
-        self.own_heads - self.absent.len() as u64
+        self.own_heads - self.absent_heads
     }
 
     /// What a request of `count` keys draws.
@@ -320,28 +338,17 @@ impl Space {
     pub(crate) fn missed(&self, draw: &mut Draw, heads: &mut Vec<u64>) -> u32 {
         let unfollowed = 1.0 - 1.0 / self.one_in as f64;
         let tail = self.tail_share.saturating_sub(self.held_share) as f64 / UNIT * unfollowed;
-        let head = self.absent_share as f64 / UNIT;
+        let head = self.absent.total() as f64 / UNIT;
         let chance = (tail + head) / self.popularity / (1.0 - self.followed);
         let missed = binomial(&mut draw.stream, draw.others, chance);
-        if self.absent_share == 0 {
+        if self.absent.total() == 0 {
             return missed;
         }
         let of_head = binomial(&mut draw.stream, missed, head / (tail + head));
-        heads.extend((0..of_head).map(|_| self.absent_head(&mut draw.stream)));
+        // Each by its popularity.
+        let total = self.absent.total();
+        heads.extend((0..of_head).map(|_| self.absent.find(draw.stream.below(total)) as u64));
         missed - of_head
-    }
-
-    /// A key of the head that is not there, by popularity.
-    fn absent_head(&self, stream: &mut Stream) -> u64 {
-        let mut at = stream.below(self.absent_share);
-        for &key in &self.absent {
-            let share = self.head_shares[key as usize];
-            if at < share {
-                return u64::from(key);
-            }
-            at -= share;
-        }
-        u64::from(*self.absent.last().expect("a share is absent, so a key is"))
     }
 
     /// Any key of the head that is there.

@@ -37,6 +37,29 @@ rate = "1/s"
 }
 
 #[test]
+fn heads_that_come_and_go_leave_what_was_there_before() {
+    let mut space = space(10_000, 0.9, 64, 1_000);
+    let mut stream = Stream::new(Seed(3), Purpose::named("heads-test"), 0);
+    let before = space.absent.total();
+    for _ in 0..2_000 {
+        let key = stream.below(1_000);
+        if space.has_head(key) {
+            space.lose_head(key);
+        } else {
+            assert!(space.write_head(key, 7, 100), "{key} was not there");
+        }
+        let held = (0..1_000).filter(|key| space.has_head(*key)).count() as u64;
+        assert_eq!(space.heads(), held);
+        let absent = (0..1_000).filter(|key| !space.has_head(*key));
+        assert_eq!(space.absent.total(), absent.map(|key| space.head_shares[key as usize]).sum::<u64>());
+        let found = space.absent.find(stream.below(space.absent.total()));
+        assert!(!space.has_head(found as u64), "{found} is there");
+    }
+    space.lose_all();
+    assert_eq!((space.heads(), space.absent.total()), (0, before));
+}
+
+#[test]
 fn binomial_draws_have_the_law_s_mean_and_variance() {
     for (trials, chance) in [(1, 0.3), (100, 0.012), (100, 0.2), (64, 0.5), (130, 0.9), (8, 0.999)] {
         let mut stream = Stream::new(Seed(2), Purpose::named("binomial-test"), u64::from(trials));
@@ -64,7 +87,7 @@ fn shares_add_up_to_one_and_ranks_of_the_tail_follow_them() {
         let space = space(1_000_000, exponent, 64, 4_096);
         let blocks = (1_000_000_u64 - 4_096).div_ceil(64);
         let tail: u64 = (0..blocks).map(|b| space.weight(space.follower(4_096 + 64 * b))).sum();
-        let whole = (tail + space.absent_share) as f64 / UNIT;
+        let whole = (tail + space.absent.total()) as f64 / UNIT;
         assert!((whole - 1.0).abs() < 1e-4, "exponent {exponent}: {whole}");
         let mut stream = Stream::new(Seed(2), Purpose::named("zeta-test"), 0);
         let n = 100_000;

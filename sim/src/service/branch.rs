@@ -5,19 +5,46 @@ use crate::instance::{Answer, Back};
 use crate::program::Op;
 use crate::world::World;
 
+impl Call {
+    /// Awaits so many branches. They may end at once, so that all of them are awaited from the start.
+    pub(crate) fn await_branches(&mut self, count: u16) {
+        (self.attempts, self.phase) = (count, Phase::Calling);
+        self.flags &= !FAILED;
+    }
+
+    /// A branch of this call, which is in a slot: it has no steps yet.
+    pub(crate) fn new_branch(&self, slot: u32, now: u64) -> Self {
+        let mut call = Self::new(self.id, self.class, slot, now);
+        (call.root, call.traffic, call.tries) = (self.root, self.traffic, self.tries);
+        (call.from, call.at, call.flags) = (self.at, self.at, BRANCH);
+        call
+    }
+
+    /// A branch has answered. With the last, whether all went well.
+    pub(crate) fn branch_done(&mut self, back: &Back) -> Option<bool> {
+        self.attempts -= 1;
+        if back.answer != Answer::Good {
+            self.flags |= FAILED;
+        }
+        if self.attempts > 0 {
+            // What was parked meanwhile goes on waiting.
+            self.phase = Phase::Calling;
+            return None;
+        }
+        let good = !self.is(FAILED);
+        self.flags &= !FAILED;
+        Some(good)
+    }
+}
+
 impl World {
     /// Takes several ranges of steps at once, each as a branch: a call at the same instance for the same request.
     pub(crate) fn fork(&mut self, slot: u32, first: u16, count: u16) {
         let parent = &mut self.calls[slot];
-        // Branches may end at once: all of them are awaited from the start.
-        parent.attempts = count;
-        parent.flags &= !FAILED;
-        parent.phase = Phase::Calling;
+        parent.await_branches(count);
         let (generation, parent) = (parent.generation, *parent);
         for branch in first..first + count {
-            let mut call = Call::new(parent.id, parent.class, slot, self.now);
-            (call.root, call.traffic, call.tries) = (parent.root, parent.traffic, parent.tries);
-            (call.from, call.at, call.flags) = (parent.at, parent.at, BRANCH);
+            let mut call = parent.new_branch(slot, self.now);
             (call.step, call.end) = self.branches[usize::from(branch)];
             match self.calls.insert(call) {
                 Some(child) => {
@@ -38,19 +65,10 @@ impl World {
 
     /// A branch is done: the step is done with the last.
     pub(crate) fn branch_answered(&mut self, slot: u32, back: Back) {
-        let call = &mut self.calls[slot];
-        call.attempts -= 1;
-        if back.answer != Answer::Good {
-            call.flags |= FAILED;
-        }
-        if call.attempts > 0 {
-            // What was parked meanwhile goes on waiting.
-            call.phase = Phase::Calling;
-        } else if call.is(FAILED) {
-            call.flags &= !FAILED;
-            self.finish(slot, false);
-        } else {
-            self.step_done(slot);
+        match self.calls[slot].branch_done(&back) {
+            None => {}
+            Some(true) => self.step_done(slot),
+            Some(false) => self.finish(slot, false),
         }
     }
 

@@ -7,7 +7,11 @@ const KEYS: usize = 100_000;
 
 /// A store with room for about a tenth of the keys, asked for 2,000 of them a second.
 fn churning(sampling: &str, churn: &str, width: u32) -> Run {
-    run(&format!(
+    run(&scenario(sampling, churn, width))
+}
+
+fn scenario(sampling: &str, churn: &str, width: u32) -> String {
+    format!(
         r#"
 title = "Churn"
 [run]
@@ -56,7 +60,7 @@ max_in_flight = 10000
 timeout = "10s"
 "#,
         2_000 / width
-    ))
+    )
 }
 
 fn hit_ratio(run: &Run) -> f64 {
@@ -117,5 +121,25 @@ fn following_some_keys_sees_the_same_churn() {
     for (churn, width) in [("", 10), ("churn = \"1%/s\"", 10), ("churn = \"1%/s\"", 1)] {
         let [exact, sampled] = ["exact", "1/8"].map(|sampling| hit_ratio(&churning(sampling, churn, width)));
         assert!((exact - sampled).abs() < 0.01, "{churn}, {width}: exact {exact}, sampled {sampled}");
+    }
+}
+
+#[test]
+fn keys_that_are_only_written_churn_as_well() {
+    let keys = |sampling: &str, churn: &str, width: u32| {
+        let text = scenario(sampling, churn, width)
+            .replace("duration = \"200s\"", "duration = \"50s\"")
+            .replace("warmup = \"100s\"", "warmup = \"50s\"")
+            .replace("max_memory = \"2.5MB\"", "max_memory = \"1GB\"")
+            .replace("prefill = 12_000\n", "");
+        let read = text.lines().find(|line| line.starts_with("mget")).expect("it has a read");
+        let write = format!("set = {{ keyspace = \"c\", count = {width} }}");
+        *run(&text.replace(read, &write)).metric("objects", 0, "keys").last().expect("it has intervals")
+    };
+    let still = keys("exact", "", 10);
+    for width in [1, 10] {
+        let [exact, sampled] = ["exact", "1/8"].map(|sampling| keys(sampling, "churn = \"1%/s\"", width));
+        assert!((sampled / exact - 1.0).abs() < 0.03, "{width}: exact {exact}, sampled {sampled}");
+        assert!(sampled / still > 1.05, "{width}: sampled {sampled}, without churn {still}");
     }
 }

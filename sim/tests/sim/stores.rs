@@ -213,6 +213,21 @@ fn what_the_copy_had_not_got_is_lost() {
 }
 
 #[test]
+fn fills_that_the_copy_had_not_got_are_lost_where_only_some_keys_are_followed() {
+    let keyspace = "keys = 1_000_000\nttl = \"1d\"\nvalue = \"100B\"";
+    let [kept, refused] = ["", "max_memory = \"1B\"\neviction = \"noeviction\"\n"].map(|memory| {
+        let store = format!(
+            "{memory}replicas = 1\nreplication_lag = \"2s\"\nfailover = {{ detect = \"2s\", switch = \"3s\" }}"
+        );
+        let text = shop(&store, keyspace, GET, KILL);
+        let run = run(&text.replacen("duration", "sampling = \"1/16\"\nduration", 1));
+        run.metric("objects", 0, "lost_writes").iter().sum::<f64>()
+    });
+    assert!((150.0..250.0).contains(&kept), "100 fills a second for two seconds: {kept}");
+    assert_eq!(refused, 0.0, "what is refused is not written");
+}
+
+#[test]
 fn a_copy_takes_over_from_a_store_that_hangs() {
     let store = "replicas = 1\nfailover = { detect = \"2s\", switch = \"3s\" }";
     let hang = KILL.replace("kill", "hang");
