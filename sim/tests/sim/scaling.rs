@@ -143,9 +143,11 @@ fn a_dead_instance_counts_as_there_and_idle_and_comes_back_where_it_was() {
 
 #[test]
 fn instances_without_a_worker_just_now_are_idle_and_go() {
-    // Workers are there on demand: after the crowd some instances have none at most decisions.
+    // Workers are there on demand: after the crowd some instances have none at most decisions, for a health check keeps one
+    // only for some two of its seven seconds.
     let text = crowd(", metric = \"workers\", down_after = \"60s\", boot = \"5s\"", "wait = \"500ms\"", "")
         .replace("workers = 200", "workers = { manager = \"ondemand\", max = 20, idle_timeout = \"1s\" }")
+        .replace("interval = \"2s\"", "interval = \"7s\"")
         .replace("rate = \"80/s\"", "rate = \"0.2/s\"")
         .replace("times = 4", "times = 600");
     let there = instances(&run(&text));
