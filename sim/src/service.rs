@@ -435,6 +435,7 @@ title = "A page"
 [run]
 duration = "20s"
 [hosts.app]
+memory = "1GiB"
 [components.shop]
 kind = "service"
 host = "app"
