@@ -3,12 +3,12 @@
 //! Open loop: a request comes due whatever became of those before it; `user` has those who wait for answers. Connections are opened before they are needed; one
 //! that breaks is opened again as soon as its instance takes it, and is the last to be used until then.
 
-use results::{Failure, Outcome};
+use results::Failure;
 use scenarios::plan::RequestId;
 use scenarios::scenario::{ClassId, TrafficId};
-use scenarios::units::SimTime;
 
 use crate::call::{CLIENT, Call, Fifo, LOST_SESSION, NONE, Phase, TRACED, UNOPENED};
+use crate::companion::Noted;
 use crate::conservation::Border;
 use crate::front::Due;
 use crate::gauge::Gauge;
@@ -95,7 +95,7 @@ impl World {
         let room = client.in_flight < client.max_in_flight;
         // Where there is no slot either, the simulated machines are out of memory.
         let Some(slot) = room.then(|| self.calls.insert(call)).flatten() else {
-            self.drop_request(class, SimTime::from_nanos(self.now));
+            self.drop_request(class, self.now);
             if user != NONE {
                 self.user_answered(user);
             }
@@ -143,16 +143,10 @@ impl World {
     }
 
     /// A request is never sent.
-    fn drop_request(&mut self, class: ClassId, due: SimTime) {
+    fn drop_request(&mut self, class: ClassId, due: u64) {
         self.counts.failed += 1;
-        self.recorder.record(&Outcome {
-            class,
-            due,
-            sent: None,
-            done: SimTime::from_nanos(self.now),
-            lag: SimTime::ZERO,
-            result: Err(Failure::Dropped),
-        });
+        let result = Err(Failure::Dropped);
+        self.noted.push(Noted { class, due, sent: Noted::NEVER, done: self.now, result });
     }
 
     #[inline]
@@ -253,14 +247,8 @@ impl World {
             Ok(()) => self.counts.ok += 1,
             Err(_) => self.counts.failed += 1,
         }
-        self.recorder.record(&Outcome {
-            class: call.class,
-            due: SimTime::from_nanos(call.due),
-            sent: Some(SimTime::from_nanos(call.sent)),
-            done: SimTime::from_nanos(self.now),
-            lag: SimTime::ZERO,
-            result,
-        });
+        let Call { class, due, sent, .. } = *call;
+        self.noted.push(Noted { due, sent, done: self.now, class, result });
         if let Some(tracer) = &mut self.tracer {
             tracer.settled(call.id, call.due, self.now, result);
         }
@@ -332,7 +320,7 @@ impl World {
                 self.in_flight -= 1;
                 let Call { class, due, user, .. } = self.calls[slot];
                 self.calls.remove(slot);
-                self.drop_request(class, SimTime::from_nanos(due));
+                self.drop_request(class, due);
                 if user != NONE {
                     self.user_answered(user);
                 }

@@ -1,39 +1,42 @@
 //! The stage before the events: which requests come due, and the keys and durations that they draw.
 //!
-//! All of it is a pure function of the scenario, so it may run ahead on a thread of its own; what it hands over is the
-//! same in either case. Draws beyond the first few of a class, and those of calls that no client's request stands
-//! behind, are made where they are needed: by the same function, so with the same outcome.
+//! All of it is a pure function of the scenario, so it may run ahead, as `companion` has it do. Draws beyond the first few
+//! of a class, and those of calls that no client's request stands behind, are made where they are needed: by the same
+//! function, so with the same outcome.
 
 use std::iter::Peekable;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use scenarios::Scenario;
 use scenarios::law::DurationLaw;
 use scenarios::plan::{Draws, Plan, Planned, RequestId, Segment};
 use scenarios::rng::Streams;
 use scenarios::scenario::{Action, Balance, ComponentKind, KeyspaceId, PathPart, RequestClass};
-use scenarios::units::SimTime;
+use scenarios::units::{Seed, SimTime};
+
+use crate::companion::Noted;
+use crate::http_cache::rules::{ClassRule, Use};
 
 /// How many durations of a request are drawn ahead.
 pub(crate) const DRAWS: usize = 7;
-/// Batches on their way to the events: enough that neither stage waits for the other, few enough to stay in a cache.
-const BATCHES_AHEAD: usize = 3;
 
 /// What a step draws: its number, the law, and from where.
 type Drawn = (usize, DurationLaw, Streams);
 
-/// The first key of a request's path.
+/// What a request's path comes to: its first key, and the name of the object that it asks caches for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathKey {
     /// None where the path has no key.
     pub(crate) keyspace: Option<KeyspaceId>,
     pub(crate) key: u64,
+    /// None where no cache looks it up, or where it was not found out ahead.
+    pub(crate) object: Option<NonZeroU64>,
 }
 
 impl PathKey {
     /// Of a path without a key.
-    pub(crate) const NONE: Self = Self { keyspace: None, key: 0 };
+    pub(crate) const NONE: Self = Self { keyspace: None, key: 0, object: None };
 
     /// The request's first key of a keyspace: this one, or drawn now.
     #[inline(always)]
@@ -56,28 +59,33 @@ pub(crate) struct Due {
     pub(crate) nanos: [u64; DRAWS],
 }
 
-/// The requests that come due up to a moment.
+/// The requests that come due up to a moment, and on its way back what became of others meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) until: SimTime,
     pub(crate) due: Vec<Due>,
+    pub(crate) noted: Vec<Noted>,
 }
 
 /// Produces batches, one slice of time after the other.
 #[derive(Debug)]
-struct Planner {
-    plan: Arc<Plan>,
+pub(crate) struct Planner {
+    pub(crate) plan: Arc<Plan>,
     draws: Draws,
+    seed: Seed,
     classes: Vec<Vec<Drawn>>,
     /// The first keyspace in each class's path, where anybody looks at it.
     paths: Vec<Option<KeyspaceId>>,
-    reached: SimTime,
+    /// What names the objects of the classes that caches look up, where they all do it alike, and whether they normalise.
+    objects: Vec<Option<ClassRule>>,
+    normalise: bool,
+    pub(crate) reached: SimTime,
     slice: SimTime,
-    total: SimTime,
+    pub(crate) total: SimTime,
 }
 
 impl Planner {
-    fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime) -> Self {
+    pub(crate) fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime) -> Self {
         let draws = Draws::new(scenario);
         let drawn = |number: usize, action: &Action| match action {
             Action::Work(law) | Action::Wait(law) => Some((number, *law, draws.step_streams(number))),
@@ -106,10 +114,22 @@ impl Planner {
             _ => false,
         });
         let path = |r: &RequestClass| r.path.parts.iter().find_map(keyspace).filter(|_| looked_at);
+        let mut caches = scenario.components.iter().filter_map(|component| match &component.kind {
+            ComponentKind::HttpCache(cache) => Some(cache.normalise),
+            _ => None,
+        });
+        let normalise = caches.next();
+        let alike = normalise.filter(|first| caches.all(|other| other == *first));
+        let object = |class: &RequestClass| {
+            alike.map(|_| ClassRule::new(class)).filter(|rule| rule.what != Use::Pass)
+        };
         Self {
             plan,
             paths: scenario.requests.iter().map(path).collect(),
             classes: scenario.requests.iter().map(class).collect(),
+            objects: scenario.requests.iter().map(object).collect(),
+            normalise: alike.unwrap_or(false),
+            seed: scenario.run.seed,
             draws,
             reached: SimTime::ZERO,
             slice,
@@ -118,7 +138,7 @@ impl Planner {
     }
 
     /// Fills a batch with the next slice of the requests, which begin where the one before ended; false after the last.
-    fn fill(&mut self, batch: &mut Batch, requests: &mut Peekable<Segment<'_>>) -> bool {
+    pub(crate) fn fill(&mut self, batch: &mut Batch, requests: &mut Peekable<Segment<'_>>) -> bool {
         batch.due.clear();
         if self.reached >= self.total {
             return false;
@@ -129,84 +149,20 @@ impl Planner {
             for (step, law, streams) in &self.classes[planned.class.index()] {
                 nanos[*step] = law.sample(&mut streams.open(planned.id.0)).as_nanos();
             }
-            let path = self.paths[planned.class.index()].map_or(PathKey::NONE, |keyspace| PathKey {
+            let class = planned.class.index();
+            let mut path = self.paths[class].map_or(PathKey::NONE, |keyspace| PathKey {
                 keyspace: Some(keyspace),
                 key: PathKey::draw(&self.draws, planned.id, keyspace),
+                object: None,
             });
+            if let Some(rule) = &self.objects[class] {
+                let id = planned.id;
+                let key = rule.key(planned.class, id, path, id, self.normalise, self.seed, &self.draws);
+                path.object = NonZeroU64::new(key);
+            }
             batch.due.push(Due { planned, path, nanos });
         }
         (batch.until, self.reached) = (until, until);
         true
-    }
-}
-
-/// Where the batches come from.
-#[derive(Debug)]
-pub(crate) enum Front {
-    /// Made when they are asked for.
-    Here(Box<HereState>),
-    /// Made ahead by a thread, which takes the empty ones back.
-    Ahead { full: Receiver<Batch>, empty: SyncSender<Batch> },
-}
-
-/// A planner and the batch that it fills.
-#[derive(Debug)]
-pub(crate) struct HereState {
-    planner: Planner,
-    spare: Batch,
-}
-
-impl Front {
-    /// Plans slices of time of this length, on a thread of its own where `ahead` says so and there is one to be had.
-    pub(crate) fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime, ahead: bool) -> Self {
-        let mut planner = Planner::new(scenario, plan, slice);
-        if !ahead {
-            return Self::Here(Box::new(HereState { planner, spare: Batch::default() }));
-        }
-        let (send_full, full) = sync_channel(BATCHES_AHEAD);
-        let (empty, take_empty) = sync_channel::<Batch>(BATCHES_AHEAD + 2);
-        let produce = move || {
-            let plan = Arc::clone(&planner.plan);
-            let mut requests = plan.window(SimTime::ZERO, planner.total, 0, 1).peekable();
-            loop {
-                let mut batch = match take_empty.try_recv() {
-                    Ok(batch) => batch,
-                    Err(TryRecvError::Empty) => Batch::default(),
-                    Err(TryRecvError::Disconnected) => return,
-                };
-                // The simulation may be gone before its end.
-                if !planner.fill(&mut batch, &mut requests) || send_full.send(batch).is_err() {
-                    return;
-                }
-            }
-        };
-        std::thread::Builder::new()
-            .name("planner".to_owned())
-            .spawn(produce)
-            .expect("a machine that runs the simulation has room for a second thread");
-        Self::Ahead { full, empty }
-    }
-
-    /// The next slice's requests; none after the last.
-    pub(crate) fn next(&mut self) -> Option<Batch> {
-        match self {
-            Self::Here(state) => {
-                let mut batch = std::mem::take(&mut state.spare);
-                let planner = &mut state.planner;
-                let plan = Arc::clone(&planner.plan);
-                let mut requests = plan.window(planner.reached, planner.total, 0, 1).peekable();
-                planner.fill(&mut batch, &mut requests).then_some(batch)
-            }
-            Self::Ahead { full, .. } => full.recv().ok(),
-        }
-    }
-
-    /// Gives a batch back to be filled again.
-    pub(crate) fn give_back(&mut self, batch: Batch) {
-        match self {
-            Self::Here(state) => state.spare = batch,
-            // A planner that is done takes nothing back.
-            Self::Ahead { empty, .. } => drop(empty.try_send(batch)),
-        }
     }
 }

@@ -62,7 +62,7 @@ impl Ids {
 
     /// Adds a number under a key that is not there yet.
     pub(crate) fn insert(&mut self, key: u64, id: u32) {
-        if (self.len + 1) * 10 > self.slots.len() * 7 && self.shift > 0 {
+        if (self.len + 1) * 2 > self.slots.len() && self.shift > 0 {
             self.grow();
         }
         self.place(u64::from(hash(key)) << 32 | u64::from(id + 1));

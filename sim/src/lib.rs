@@ -9,7 +9,7 @@
 //! of up to half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
-//! - `simulation`: a run from outside; `supports`: what of a file it implements; `front`: what comes due, planned ahead; `topology`: from scenario to world; `world`: dispatch
+//! - `simulation`: a run from outside; `supports`: what of a file it implements; `companion`: planning (`front`) and recording beside the events; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `user`, `balancer`, `cdn`, [`http_cache`], `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`, `prefetch`: shared parts
@@ -21,6 +21,7 @@ mod balancer;
 mod call;
 mod cdn;
 mod client;
+mod companion;
 mod connect;
 mod conservation;
 pub mod event;

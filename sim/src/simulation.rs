@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use results::{Delta, Evidence, Sample};
+use results::{Delta, Evidence, Frame, Recorder, Sample};
 use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostics;
 use scenarios::plan::Plan;
 use scenarios::units::SimTime;
 
-use crate::front::Front;
+use crate::companion::Companion;
+use crate::front::Planner;
+use crate::prefetch::prefetch;
 use crate::topology;
 use crate::trace::{Follow, Tracer};
 use crate::world::{Counts, World};
@@ -55,7 +57,7 @@ const REQUESTS_WORTH_A_THREAD: f64 = 50_000.0;
 /// ```
 #[derive(Debug)]
 pub struct Simulation {
-    front: Front,
+    companion: Companion,
     pub(crate) world: World,
     /// The names of the classes.
     classes: Vec<String>,
@@ -102,7 +104,7 @@ fn longest_wait(traffic: &scenarios::scenario::Traffic) -> SimTime {
 }
 
 impl Simulation {
-    /// Builds the world of a scenario, prefill included. A long run plans ahead on a second thread.
+    /// Builds the world of a scenario, prefill included. A long run plans ahead and records on a second thread.
     ///
     /// # Errors
     /// With every field that the simulator does not implement, and where it stands.
@@ -126,9 +128,10 @@ impl Simulation {
         let slices = (expected / REQUESTS_PER_SLICE).clamp(1000.0, 1e7);
         let slice = SimTime::from_nanos(((total.as_nanos() as f64 / slices) as u64).max(1));
         let ahead = threads > 1 && expected >= REQUESTS_WORTH_A_THREAD;
-        let front = Front::new(scenario, plan, slice, ahead);
+        let planner = Planner::new(scenario, plan, slice);
+        let companion = Companion::new(planner, Recorder::new(&Frame::new(scenario)), ahead);
         let classes = scenario.requests.iter().map(|r| r.name.clone()).collect();
-        Ok(Self { front, world, classes, total, end, reached: SimTime::ZERO })
+        Ok(Self { companion, world, classes, total, end, reached: SimTime::ZERO })
     }
 
     /// Runs to the end, or until `cancel` is set, where it is given up; says now and then how far it has come.
@@ -148,9 +151,11 @@ impl Simulation {
     /// Simulates the next slice of time; whether the run is over. After the last due time, answers are waited for as long
     /// as the longest timeout and a second more; what waits for a connection even then counts as dropped.
     pub fn advance(&mut self) -> bool {
-        if let Some(batch) = self.front.next() {
+        if let Some(mut batch) = self.companion.next() {
             let mut foreseen = [None; FORESIGHT];
             for (i, due) in batch.due.iter().enumerate() {
+                // It was written by another thread.
+                prefetch(&batch.due, i + 3 * FORESIGHT);
                 let ahead = batch.due.get(i + 2 * FORESIGHT).and_then(|ahead| self.world.foresee(ahead));
                 if let Some(key) = std::mem::replace(&mut foreseen[i % FORESIGHT], ahead) {
                     self.world.foresee_more(key);
@@ -161,7 +166,8 @@ impl Simulation {
             // What nobody planned, such as what users do, goes on meanwhile.
             self.events_until(batch.until.as_nanos());
             self.reached = batch.until;
-            self.front.give_back(batch);
+            std::mem::swap(&mut batch.noted, &mut self.world.noted);
+            self.companion.give_back(batch);
         }
         if self.reached == self.total {
             let until = self.total;
@@ -225,6 +231,7 @@ impl Simulation {
 
     /// What was recorded and observed since the last call.
     pub fn take(&mut self) -> (Delta, Vec<Sample>) {
-        (self.world.recorder.take(), std::mem::take(&mut self.world.sampler.samples))
+        let noted = std::mem::take(&mut self.world.noted);
+        (self.companion.take(noted), std::mem::take(&mut self.world.sampler.samples))
     }
 }

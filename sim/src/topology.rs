@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use results::{Frame, Recorder};
+use results::Frame;
 use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostics;
 use scenarios::law::{DurationLaw, Law};
@@ -176,7 +176,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         network: Network::new(scenario, plan.troubles_ways()),
         faults: plan,
         response_sizes: scenario.requests.iter().map(|class| class.response).collect(),
-        recorder: Recorder::new(&frame),
+        noted: Vec::new(),
         sampler: Sampler::new(frame, names, traffics),
         tracer: None,
         in_flight: 0,

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 
-use results::Recorder;
 use scenarios::law::{DurationLaw, SizeLaw};
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
@@ -18,6 +17,7 @@ use crate::balancer::vip::Vip;
 use crate::call::{Calls, Phase, TRACED};
 use crate::cdn::Cdn;
 use crate::client::Client;
+use crate::companion::Noted;
 use crate::connect::Pools;
 use crate::event::{EventQueue, LaneId, Token};
 use crate::fault::FaultPlan;
@@ -176,7 +176,8 @@ pub(crate) struct World {
     pub(crate) network: Network,
     /// The size of an answer, by class.
     pub(crate) response_sizes: Vec<SizeLaw>,
-    pub(crate) recorder: Recorder,
+    /// What became of requests, until it is recorded.
+    pub(crate) noted: Vec<Noted>,
     pub(crate) sampler: Sampler,
     /// Follows single requests, where somebody asked for it.
     pub(crate) tracer: Option<Box<Tracer>>,

@@ -183,6 +183,10 @@ impl World {
 
     /// The key of the object that a call asks for. A part of a page varies by who asks for the page.
     fn object_key(&self, slot: u32) -> u64 {
+        let path = self.calls.path(slot);
+        if let Some(object) = path.object {
+            return object.get();
+        }
         let call = &self.calls[slot];
         let cache = &self.caches[usize::from(self.instances[usize::from(call.at)].index)];
         let asker = match call.parent {
@@ -190,7 +194,6 @@ impl World {
             _ => call.id,
         };
         let rule = &self.cache_rules[call.class.index()];
-        let path = self.calls.path(slot);
         rule.key(call.class, call.id, path, asker, cache.normalise, self.seed, &self.draws)
     }
 
@@ -199,13 +202,7 @@ impl World {
     #[inline]
     pub(crate) fn foresee(&self, due: &Due) -> Option<u64> {
         const FEW: usize = 4;
-        let first = self.caches.first().filter(|_| self.caches.len() <= FEW)?;
-        let rule = &self.cache_rules[due.planned.class.index()];
-        if rule.what == Use::Pass {
-            return None;
-        }
-        let (class, id) = (due.planned.class, due.planned.id);
-        let key = rule.key(class, id, due.path, id, first.normalise, self.seed, &self.draws);
+        let key = due.path.object.filter(|_| self.caches.len() <= FEW)?.get();
         self.caches.iter().for_each(|cache| cache.contents.prefetch(key));
         Some(key)
     }
