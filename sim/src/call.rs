@@ -234,6 +234,23 @@ impl Call {
         self.flags & flag != 0
     }
 
+    /// The instance that it works for, on or before a core.
+    #[inline]
+    pub(crate) fn core_of(&self) -> u16 {
+        match self.phase {
+            Phase::Statement | Phase::LentWork => self.leaf,
+            _ => self.at,
+        }
+    }
+
+    /// It has a core until a moment, or will have, and an event that tells of it.
+    #[inline]
+    pub(crate) fn run_until(&mut self, end: u64, event: Token) {
+        self.awaits = event;
+        self.work = end;
+        self.flags |= ON_CORE;
+    }
+
     /// Whether its instance has it: the connection stands, so that the instance's death resets it.
     pub(crate) fn has_arrived(&self) -> bool {
         !matches!(

@@ -2,7 +2,7 @@
 //!
 //! Owns time order and its tie-break, insertion order; refuses to know what an event means. An entry is one 128-bit
 //! number, (time, sequence, slot), so order is one comparison and two events at the same nanosecond leave as they came.
-//! Entries live in a 4-ary heap; delays that are always the same go into FIFO rings beside it ([`EventQueue::add_lane`]),
+//! Entries live in a 4-ary heap whose siblings share a cache line; delays that are always the same go into FIFO rings beside it ([`EventQueue::add_lane`]),
 //! of which only the front stands in the heap.
 
 use std::collections::VecDeque;
@@ -34,15 +34,34 @@ impl Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneId(u32);
 
+/// The children of one node of the heap, in any order. What is missing comes after everything.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Siblings([u128; 4]);
+
+/// No entry: after all that there can be.
+const NOTHING: u128 = u128::MAX;
+
 /// Pending events in order of (time, insertion).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EventQueue {
-    heap: Vec<u128>,
+    /// The first of all.
+    root: u128,
+    /// The rest: node n, counted from one behind the root, is the ((n − 1) mod 4)-th of the children of node (n − 1) / 4.
+    children: Vec<Siblings>,
+    /// How many there are behind the root.
+    behind: usize,
     /// Whether the heap's root was popped and not yet replaced. Most events schedule a successor, which then takes the
     /// root's place with one sift instead of two.
     vacant: bool,
     sequence: u64,
     lanes: Vec<VecDeque<u128>>,
+}
+
+impl Default for EventQueue {
+    fn default() -> Self {
+        Self { root: NOTHING, children: Vec::new(), behind: 0, vacant: false, sequence: 0, lanes: Vec::new() }
+    }
 }
 
 impl EventQueue {
@@ -101,7 +120,7 @@ impl EventQueue {
         if self.vacant {
             self.settle();
         }
-        self.heap.first().map_or(u64::MAX, |entry| (entry >> 64) as u64)
+        (self.root >> 64) as u64
     }
 
     /// Takes the next event: its time and its token.
@@ -110,7 +129,10 @@ impl EventQueue {
         if self.vacant {
             self.settle();
         }
-        let mut entry = *self.heap.first()?;
+        let mut entry = self.root;
+        if entry == NOTHING {
+            return None;
+        }
         self.vacant = true;
         let slot = (entry as u64 & SLOT_MASK) as u32;
         if slot >= SLOT_LIMIT {
@@ -130,58 +152,86 @@ impl EventQueue {
             self.vacant = false;
             self.sift_down(entry);
         } else {
-            let mut hole = self.heap.len();
-            self.heap.push(entry);
-            while hole > 0 {
-                let parent = (hole - 1) / 4;
-                let above = self.heap[parent];
-                if above <= entry {
-                    break;
-                }
-                self.heap[hole] = above;
-                hole = parent;
-            }
-            self.heap[hole] = entry;
+            self.push(entry);
         }
+    }
+
+    fn push(&mut self, entry: u128) {
+        if self.root == NOTHING {
+            self.root = entry;
+            return;
+        }
+        let (mut family, mut place) = (self.behind / 4, self.behind % 4);
+        self.behind += 1;
+        if place == 0 {
+            self.children.push(Siblings([NOTHING; 4]));
+        }
+        while family > 0 {
+            let parent = ((family - 1) / 4, (family - 1) % 4);
+            let above = self.children[parent.0].0[parent.1];
+            if above <= entry {
+                self.children[family].0[place] = entry;
+                return;
+            }
+            self.children[family].0[place] = above;
+            (family, place) = parent;
+        }
+        let first = self.root.min(entry);
+        self.children[0].0[place] = self.root.max(entry);
+        self.root = first;
     }
 
     /// Fills the vacant root from the heap's end.
     fn settle(&mut self) {
         self.vacant = false;
-        if let Some(last) = self.heap.pop()
-            && !self.heap.is_empty()
-        {
-            self.sift_down(last);
+        if self.behind == 0 {
+            self.root = NOTHING;
+            return;
         }
+        self.behind -= 1;
+        let place = self.behind % 4;
+        let family = self.children.last_mut().expect("there are entries behind the root");
+        let last = std::mem::replace(&mut family.0[place], NOTHING);
+        if place == 0 {
+            self.children.pop();
+        }
+        self.sift_down(last);
     }
 
     /// Puts an entry into the vacant root's place.
     #[inline]
     fn sift_down(&mut self, entry: u128) {
-        let heap = self.heap.as_mut_slice();
-        let mut hole = 0;
-        loop {
-            let first = 4 * hole + 1;
-            let (child, least) =
-                if let Some(&[a, b, c, d]) = heap.get(first..first + 4).and_then(|s| s.first_chunk()) {
-                    // A tournament of three comparisons, which compile to conditional moves.
-                    let (left, left_at) = if b < a { (b, 1) } else { (a, 0) };
-                    let (right, right_at) = if d < c { (d, 3) } else { (c, 2) };
-                    if right < left { (first + right_at, right) } else { (first + left_at, left) }
-                } else {
-                    let rest = heap.get(first..).unwrap_or_default();
-                    match rest.iter().enumerate().min_by_key(|(_, e)| **e) {
-                        Some((i, &least)) => (first + i, least),
-                        None => break,
-                    }
-                };
+        let (at, least) = match self.children.first() {
+            Some(children) => children.least(),
+            None => (0, NOTHING),
+        };
+        if entry <= least {
+            self.root = entry;
+            return;
+        }
+        self.root = least;
+        let (mut family, mut place) = (0, at);
+        while let Some(children) = self.children.get(4 * family + 1 + place) {
+            let (at, least) = children.least();
             if entry <= least {
                 break;
             }
-            heap[hole] = least;
-            hole = child;
+            let below = 4 * family + 1 + place;
+            self.children[family].0[place] = least;
+            (family, place) = (below, at);
         }
-        heap[hole] = entry;
+        self.children[family].0[place] = entry;
+    }
+}
+
+impl Siblings {
+    /// The first of them, by a tournament of three comparisons, which compile to conditional moves.
+    #[inline(always)]
+    fn least(&self) -> (usize, u128) {
+        let [a, b, c, d] = self.0;
+        let (left_at, left) = if b < a { (1, b) } else { (0, a) };
+        let (right_at, right) = if d < c { (3, d) } else { (2, c) };
+        if right < left { (right_at, right) } else { (left_at, left) }
     }
 }
 

@@ -7,14 +7,88 @@
 /// So many jobs that have not begun may be in line; what comes then waits outside of it, where it costs no memory.
 const AHEAD: usize = 16;
 
-/// So few cores are held in order.
+/// So few cores are held in order, and so very few.
 const FEW: usize = 16;
+const VERY_FEW: usize = 8;
+
+/// When each core of a machine is free.
+#[derive(Debug)]
+enum Free {
+    /// In order. What stands for no core is never free.
+    VeryFew([u64; VERY_FEW]),
+    Few([u64; FEW]),
+    /// As a heap with the first one at its root.
+    Many(Vec<u64>),
+}
+
+impl Free {
+    fn new(mut ends: Vec<u64>) -> Self {
+        // What is in order is a heap as well.
+        ends.sort_unstable();
+        let padded = |most: usize| ends.iter().copied().chain(std::iter::repeat(u64::MAX)).take(most);
+        if ends.len() <= VERY_FEW {
+            let mut all = [0; VERY_FEW];
+            all.iter_mut().zip(padded(VERY_FEW)).for_each(|(place, end)| *place = end);
+            Self::VeryFew(all)
+        } else if ends.len() <= FEW {
+            let mut all = [0; FEW];
+            all.iter_mut().zip(padded(FEW)).for_each(|(place, end)| *place = end);
+            Self::Few(all)
+        } else {
+            Self::Many(ends)
+        }
+    }
+
+    /// Has the core that is free first begin a job at that time or now, if that is later: when it does.
+    #[inline(always)]
+    fn take_first(&mut self, now: u64, work: u64) -> u64 {
+        match self {
+            Self::VeryFew(ends) => put_in_order(ends, now, work),
+            Self::Few(ends) => put_in_order(ends, now, work),
+            Self::Many(ends) => {
+                let begin = now.max(ends[0]);
+                sift(ends, begin + work);
+                begin
+            }
+        }
+    }
+}
+
+/// Takes the first end of those that are in order out, and puts that of its next job in, where each takes the middle one of
+/// itself, its next and the new one: nothing to guess about.
+#[inline(always)]
+fn put_in_order<const N: usize>(ends: &mut [u64; N], now: u64, work: u64) -> u64 {
+    let begin = now.max(ends[0]);
+    let end = begin + work;
+    for place in 0..N - 1 {
+        ends[place] = ends[place].max(end.min(ends[place + 1]));
+    }
+    // Where as many cores are there as places. Else nothing is later than the last.
+    ends[N - 1] = ends[N - 1].max(end);
+    begin
+}
+
+fn sift(ends: &mut [u64], end: u64) {
+    let mut hole = 0;
+    while let Some(&left) = ends.get(2 * hole + 1) {
+        let (mut child, mut first) = (2 * hole + 1, left);
+        if let Some(&right) = ends.get(child + 1) {
+            (child, first) = if right < first { (child + 1, right) } else { (child, first) };
+        }
+        if end <= first {
+            break;
+        }
+        ends[hole] = first;
+        hole = child;
+    }
+    ends[hole] = end;
+}
 
 /// When the cores of a machine are free, and the jobs that are to begin.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// When each core is free, as a heap with the first one at its root; few are in order.
-    free: Vec<u64>,
+    free: Free,
+    cores: usize,
     /// The latest jobs in line, as a ring: when each begins, and its slot. Most have begun long ago.
     latest: [(u64, u32); AHEAD],
     next: usize,
@@ -22,7 +96,8 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(cores: u32) -> Self {
-        Self { free: vec![0; cores.max(1) as usize], latest: [(0, 0); AHEAD], next: 0 }
+        let cores = cores.max(1) as usize;
+        Self { free: Free::new(vec![0; cores]), cores, latest: [(0, 0); AHEAD], next: 0 }
     }
 
     /// Whether another job may get in line.
@@ -34,47 +109,11 @@ impl Line {
     /// Puts a job of `work` nanoseconds in line, where there is room: when it begins and when it ends.
     #[inline]
     pub(crate) fn join(&mut self, now: u64, slot: u32, work: u64) -> (u64, u64) {
-        let begin = now.max(self.free[0]);
-        let end = begin + work;
-        self.take_first(end);
+        let begin = self.free.take_first(now, work);
         self.latest[self.next % AHEAD] = (begin, slot);
         // The place is overwritten by the next where nothing has to be undone.
         self.next += usize::from(begin > now);
-        (begin, end)
-    }
-
-    /// Has the core that is free first be free at `end`.
-    #[inline]
-    fn take_first(&mut self, end: u64) {
-        if self.free.len() <= FEW {
-            // In full order, where each takes the middle one of itself, its next and the new one: nothing to guess about.
-            let mut rest = self.free.iter_mut();
-            let Some(mut place) = rest.next() else { return };
-            for next in rest {
-                *place = (*place).max(end.min(*next));
-                place = next;
-            }
-            *place = (*place).max(end);
-            return;
-        }
-        self.sift(end);
-    }
-
-    fn sift(&mut self, end: u64) {
-        let free = self.free.as_mut_slice();
-        let mut hole = 0;
-        while let Some(&left) = free.get(2 * hole + 1) {
-            let (mut child, mut first) = (2 * hole + 1, left);
-            if let Some(&right) = free.get(child + 1) {
-                (child, first) = if right < first { (child + 1, right) } else { (child, first) };
-            }
-            if end <= first {
-                break;
-            }
-            free[hole] = first;
-            hole = child;
-        }
-        free[hole] = end;
+        (begin, begin + work)
     }
 
     /// The jobs that have not begun, in their order: when they are to, and their slots.
@@ -85,11 +124,9 @@ impl Line {
 
     /// Starts anew with jobs on cores that end at these times, all later than now, and nobody waiting.
     pub(crate) fn restart(&mut self, now: u64, mut ends: Vec<u64>) {
-        debug_assert!(ends.len() <= self.free.len(), "no core has two jobs");
-        ends.resize(self.free.len(), now);
-        // What is in order is a heap as well.
-        ends.sort_unstable();
-        self.free = ends;
+        debug_assert!(ends.len() <= self.cores, "no core has two jobs");
+        ends.resize(self.cores, now);
+        self.free = Free::new(ends);
         self.latest = [(0, 0); AHEAD];
     }
 }
@@ -103,7 +140,7 @@ mod tests {
         /// Against cores that are looked at one by one.
         #[test]
         fn job_begins_when_the_first_core_is_free(
-            cores in prop_oneof![1_u32..7, 16_u32..20],
+            cores in prop_oneof![1_u32..12, 16_u32..20],
             jobs in proptest::collection::vec((0_u64..40, 0_u64..100), 1..200),
         ) {
             let mut line = Line::new(cores);
@@ -174,10 +211,11 @@ kill = "component:blog"
         while !simulation.advance() {
             let now = simulation.world.now;
             let line = &simulation.world.cores[0].line;
-            assert_eq!(line.free.len(), 1);
+            let Free::VeryFew([first, others @ ..]) = &line.free else { panic!("it is one core") };
+            assert_eq!(others, &[u64::MAX; VERY_FEW - 1]);
             // With twice as much to do as it can, the one core has the work of all that waits before it.
             let waiting = line.waiting(now).count() as u64;
-            assert!(waiting == 0 || line.free[0] >= now + (waiting * 10_000_000), "{waiting} at {now}");
+            assert!(waiting == 0 || *first >= now + (waiting * 10_000_000), "{waiting} at {now}");
         }
     }
 }

@@ -83,19 +83,23 @@ impl World {
         let instance = &mut self.instances[usize::from(at)];
         let work = instance.slowed(work);
         let cores = &mut self.cores[usize::from(instance.host)];
+        let call = &mut self.calls[slot];
+        call.phase = phase;
         if cores.special.is_some() || cores.queue.len() > 0 || !cores.line.has_room(self.now) {
-            return self.wait_for_core(at, slot, work, phase);
+            return self.wait_for_core(at, slot, work);
         }
         let (begin, end) = cores.line.join(self.now, slot, work);
         instance.share.queue.up_until(self.now, begin);
         instance.share.busy.up(begin);
-        self.calls[slot].phase = phase;
-        self.run_on_core(slot, begin, end);
+        call.run_until(end, self.events.schedule(end, slot));
+        if call.is(TRACED) {
+            self.note_begin(slot, begin);
+        }
     }
 
     /// The same where there is more to it than to get in line.
-    fn wait_for_core(&mut self, at: u16, slot: u32, work: u64, phase: Phase) {
-        self.calls[slot].phase = phase;
+    #[inline(never)]
+    fn wait_for_core(&mut self, at: u16, slot: u32, work: u64) {
         let instance = &mut self.instances[usize::from(at)];
         let cores = &mut self.cores[usize::from(instance.host)];
         if cores.special.is_some() {
@@ -106,26 +110,20 @@ impl World {
         self.calls[slot].work = work;
     }
 
-    /// A call has a core from a moment on that is known, until another.
-    #[inline]
-    fn run_on_core(&mut self, slot: u32, begin: u64, end: u64) {
-        let token = self.events.schedule(end, slot);
-        let call = &mut self.calls[slot];
-        call.awaits = token;
-        call.work = end;
-        call.flags |= ON_CORE;
-        if call.is(TRACED)
-            && let Some(tracer) = &mut self.tracer
-        {
+    /// A followed call has a core from a moment on that is known.
+    #[cold]
+    fn note_begin(&mut self, slot: u32, begin: u64) {
+        if let Some(tracer) = &mut self.tracer {
             tracer.begins(slot, begin);
         }
     }
 
     /// A call's work is done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release_core(&mut self, slot: u32) {
-        let at = self.core_of(slot);
-        self.calls[slot].flags &= !ON_CORE;
+        let call = &mut self.calls[slot];
+        call.flags &= !ON_CORE;
+        let at = call.core_of();
         let instance = &mut self.instances[usize::from(at)];
         instance.share.busy.down(self.now);
         let host = instance.host;
@@ -135,6 +133,7 @@ impl World {
     }
 
     /// Lets those in line for whom there is room now.
+    #[inline(never)]
     fn fill_line(&mut self, host: u16) {
         loop {
             let cores = &mut self.cores[usize::from(host)];
@@ -147,7 +146,11 @@ impl World {
             let share = &mut self.instances[usize::from(at)].share;
             share.queue.down(begin);
             share.busy.up(begin);
-            self.run_on_core(next, begin, end);
+            let token = self.events.schedule(end, next);
+            self.calls[next].run_until(end, token);
+            if self.calls[next].is(TRACED) {
+                self.note_begin(next, begin);
+            }
         }
     }
 
@@ -181,14 +184,8 @@ impl World {
         self.fill_line(host);
     }
 
-    /// The instance that a call on or before a core works for.
-    #[inline]
     fn core_of(&self, slot: u32) -> u16 {
-        let call = &self.calls[slot];
-        match call.phase {
-            Phase::Statement | Phase::LentWork => call.leaf,
-            _ => call.at,
-        }
+        self.calls[slot].core_of()
     }
 
     /// Takes calls off the cores that they hold or wait for.
