@@ -1,6 +1,7 @@
 //! The command line of `reference`.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use scenarios::{Diagnostics, Scenario, exit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::{Error, Stack};
-use crate::support;
+use crate::message::Setup;
+use crate::{component, support};
 
 /// Runs the machine room of a scenario: a proxy, services and stores, as processes on loopback addresses.
 #[derive(Debug, Parser)]
@@ -26,6 +28,8 @@ Examples:
   reference check shop.toml          say whether the stack can run this scenario
   reference up shop.toml             start it, print who listens where, stop it with Ctrl-C
   reference up shop.toml --faults    the same, and break what the scenario breaks, when it does
+  reference proxy shop.toml balancer --listen 127.0.0.1:8080 --to 127.0.0.1:8081
+                                     run one proxy of a scenario alone, before a server of yours
   reference completions bash         a completion script for a shell
 
 Exit codes: 0 good, 104 bad scenario or one that the stack cannot run.";
@@ -45,6 +49,19 @@ enum Command {
         /// The scenario.
         file: PathBuf,
     },
+    /// Run one proxy of a scenario alone, before servers of yours, until Ctrl-C.
+    Proxy {
+        /// The scenario.
+        file: PathBuf,
+        /// The component that is run as the file configures it.
+        component: String,
+        /// Where it listens.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// A server that it passes requests on to; once for each.
+        #[arg(long, required = true)]
+        to: Vec<SocketAddr>,
+    },
     /// Print a completion script.
     Completions {
         /// For this shell.
@@ -58,6 +75,7 @@ pub fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Up { file, faults } => up(file, *faults),
         Command::Check { file } => check(file),
+        Command::Proxy { file, component, listen, to } => proxy(file, component, *listen, to),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Arguments::command(), "reference", &mut io::stdout());
             Ok(())
@@ -88,6 +106,43 @@ fn check(file: &Path) -> Result<(), Error> {
     let processes: u32 = scenario.component_ids().map(|id| scenario.instances(id)).sum();
     writeln!(io::stdout(), "{}: the stack can run it, as {processes} processes", file.display())?;
     Ok(())
+}
+
+fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) -> Result<(), Error> {
+    let scenario = load(file)?;
+    let found = scenario.component_ids().find(|id| scenario.component(*id).name == name);
+    let to = found.and_then(|id| scenario.component(id).kind.forwards_to());
+    let (Some(component), Some(to)) = (found, to) else {
+        return Err(Error::Refused(format!(
+            "\"{name}\" is no component of {} that passes requests on",
+            file.display()
+        )));
+    };
+    let addresses = scenario.component_ids().map(|id| match id {
+        id if id == component => vec![listen],
+        id if id == to => servers.to_vec(),
+        _ => Vec::new(),
+    });
+    let setup = Setup {
+        path: scenario.source.path.clone(),
+        text: scenario.source.text.clone(),
+        component: component.index(),
+        instance: 0,
+        first_start: true,
+        addresses: addresses.collect(),
+    };
+    let end = async {
+        // Where a signal cannot be waited for, it ends the process by itself.
+        if let (Ok(mut interrupted), Ok(mut terminated)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        {
+            tokio::select! {
+                _ = interrupted.recv() => {}
+                _ = terminated.recv() => {}
+            }
+        }
+    };
+    component::run_alone(setup, end).map_err(Error::Refused)
 }
 
 fn up(file: &Path, with_faults: bool) -> Result<(), Error> {

@@ -15,7 +15,7 @@ use scenarios::plan::Draws;
 use scenarios::scenario::{ComponentId, ComponentKind};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use crate::emulated::clock::process_cpu_seconds;
 use crate::emulated::{Cores, Timer};
@@ -126,19 +126,12 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::FAILURE;
     };
     raise_descriptor_limit();
-    // A local runtime wakes its tasks without a system call, where a `LocalSet` writes to an eventfd each time.
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    let runtime = match runtime {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("no runtime: {error}")),
     };
     runtime.block_on(async {
-        let started = Context::new(setup).and_then(|context| {
-            let context = Rc::new(context);
-            let metrics = context.start().map_err(|error| format!("{}: {error}", context.name()))?;
-            Ok((context, metrics))
-        });
-        match started {
+        match start(setup) {
             Ok((context, metrics)) => {
                 say(&Word::Ready);
                 obey(&context, &metrics).await;
@@ -147,6 +140,31 @@ pub(crate) fn run() -> ExitCode {
             Err(message) => refuse(&message),
         }
     })
+}
+
+/// Runs this process as a component, without a supervisor, until `end`.
+///
+/// # Errors
+/// Says why it cannot.
+pub(crate) fn run_alone(setup: Setup, end: impl Future<Output = ()>) -> Result<(), String> {
+    raise_descriptor_limit();
+    let runtime = runtime().map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(async {
+        let _running = start(setup)?;
+        end.await;
+        Ok(())
+    })
+}
+
+/// A local runtime wakes its tasks without a system call, where a `LocalSet` writes to an eventfd each time.
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+fn start(setup: Setup) -> Result<(Rc<Context>, Metrics), String> {
+    let context = Rc::new(Context::new(setup)?);
+    let metrics = context.start().map_err(|error| format!("{}: {error}", context.name()))?;
+    Ok((context, metrics))
 }
 
 /// A descriptor for every connection: the usual soft limit of 1024 is there for programs that use `select`.
