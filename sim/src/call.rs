@@ -322,7 +322,7 @@ impl Calls {
     }
 
     /// The duration that a call drew ahead for a step, if it did: further attempts draw anew.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn drawn(&self, slot: u32, step: u16) -> Option<u64> {
         let call = &self.slots[slot as usize];
         let drawn =

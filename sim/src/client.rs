@@ -201,7 +201,7 @@ impl World {
     }
 
     /// The request reaches the instance that its connection leads to.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(&mut self, slot: u32) {
         let call = &mut self.calls[slot];
         call.phase = Phase::Connecting;
@@ -223,7 +223,7 @@ impl World {
     }
 
     /// A client learns what became of its request. The call itself may live on; the caller says.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self, slot: u32, result: Result<(), Failure>) {
         let call = &self.calls[slot];
         let result = if call.is(LOST_SESSION) { result.and(Err(Failure::LostSession)) } else { result };
@@ -239,7 +239,7 @@ impl World {
     }
 
     /// A request's last answer is known.
-    #[inline]
+    #[inline(always)]
     fn conclude(&mut self, slot: u32, result: Result<(), Failure>) {
         let call = &self.calls[slot];
         let user = call.user;
@@ -263,7 +263,7 @@ impl World {
     }
 
     /// A connection is free: for the next request that waits for one, if there is any.
-    #[inline]
+    #[inline(always)]
     fn release_connection(&mut self, traffic: usize, connection: u32, lost: bool) {
         let client = &mut self.clients[traffic];
         if let Some(next) = client.waiting.pop(&self.calls) {

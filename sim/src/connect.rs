@@ -258,7 +258,7 @@ impl World {
     }
 
     /// The connection stands: the call goes on its way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn connected(&mut self, slot: u32) {
         let call = &self.calls[slot];
         let (from, at) = (call.from, call.at);
@@ -383,7 +383,7 @@ impl World {
     }
 
     /// The time, or the processor time, that a call's instance waited for is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake(&mut self, slot: u32) {
         let instance = &self.instances[usize::from(self.calls[slot].at)];
         if instance.stopped > 0 {
@@ -470,7 +470,7 @@ impl World {
     }
 
     /// Frees the slot and what hangs on it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn forget(&mut self, slot: u32) {
         self.guards.forget(slot);
         let missed = self.calls[slot].missed;

@@ -285,7 +285,7 @@ impl World {
     }
 
     /// The duration of a call's step, in nanoseconds: drawn ahead, or now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step_nanos(&self, slot: u32, step: u16, law: &DurationLaw) -> u64 {
         self.calls.drawn(slot, step).unwrap_or_else(|| {
             let call = &self.calls[slot];
@@ -312,7 +312,7 @@ impl World {
     }
 
     /// Time, or processor time, is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn service_wake(&mut self, slot: u32) {
         match self.steps[usize::from(self.calls[slot].step)].op {
             Op::Guarded { .. } => self.attempt(slot, false),
@@ -322,7 +322,7 @@ impl World {
     }
 
     /// The present step is done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step_done(&mut self, slot: u32) {
         self.calls[slot].step += 1;
         self.proceed(slot);
