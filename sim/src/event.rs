@@ -109,13 +109,13 @@ impl EventQueue {
     }
 
     /// Takes the next event unless it is after a moment: its time and its token.
-    #[inline]
+    #[inline(always)]
     pub fn pop_until(&mut self, moment: u64) -> Option<(u64, Token)> {
         (self.next_time() <= moment).then(|| self.pop()).flatten()
     }
 
     /// When the next event is; never, if there is none.
-    #[inline]
+    #[inline(always)]
     pub fn next_time(&mut self) -> u64 {
         if self.vacant {
             self.settle();
@@ -124,7 +124,7 @@ impl EventQueue {
     }
 
     /// Takes the next event: its time and its token.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<(u64, Token)> {
         if self.vacant {
             self.settle();
@@ -182,6 +182,7 @@ impl EventQueue {
     }
 
     /// Fills the vacant root from the heap's end.
+    #[inline(never)]
     fn settle(&mut self) {
         self.vacant = false;
         if self.behind == 0 {

@@ -155,7 +155,7 @@ impl Simulation {
             let mut foreseen = [None; FORESIGHT];
             for (i, due) in batch.due.iter().enumerate() {
                 // It was written by another thread.
-                prefetch(&batch.due, i + 3 * FORESIGHT);
+                prefetch(&batch.due, i + 8 * FORESIGHT);
                 let ahead = batch.due.get(i + 2 * FORESIGHT).and_then(|ahead| self.world.foresee(ahead));
                 if let Some(key) = std::mem::replace(&mut foreseen[i % FORESIGHT], ahead) {
                     self.world.foresee_more(key);
@@ -194,7 +194,7 @@ impl Simulation {
     }
 
     /// Handles all events up to and including a moment.
-    #[inline]
+    #[inline(never)]
     fn events_until(&mut self, moment: u64) {
         while let Some((at, token)) = self.world.events.pop_until(moment) {
             self.world.handle(at, token);

@@ -203,7 +203,7 @@ pub struct Counts {
 
 impl World {
     /// Handles one event and all that follows from it at the same instant.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn handle(&mut self, at: u64, token: Token) {
         self.now = at;
         let slot = token.slot();
@@ -261,7 +261,7 @@ impl World {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, slot: u32) {
         match self.calls[slot].phase {
             Phase::Work => {
