@@ -120,9 +120,8 @@ impl Planner {
         });
         let normalise = caches.next();
         let alike = normalise.filter(|first| caches.all(|other| other == *first));
-        let object = |class: &RequestClass| {
-            alike.map(|_| ClassRule::new(class)).filter(|rule| rule.what != Use::Pass)
-        };
+        let object =
+            |class: &RequestClass| alike.map(|_| ClassRule::new(class)).filter(|rule| rule.what != Use::Pass);
         Self {
             plan,
             paths: scenario.requests.iter().map(path).collect(),

@@ -84,21 +84,41 @@ impl Churn {
     /// The churn at a nanosecond of the timeline.
     #[inline]
     pub fn at(&self, nanos: i64) -> Moment {
+        let (number, over) = self.turn_at(nanos);
+        Moment { keys: self.keys, turn: *self.turn(number), over, before: number < 0 }
+    }
+
+    /// The number of the turn at a nanosecond of the timeline, and how much of it is over, in units of 2^-64.
+    #[inline]
+    pub fn turn_at(&self, nanos: i64) -> (i64, u64) {
         let turns = nanos as f64 / self.turn_nanos;
         let number = turns.floor();
-        let place = (number as i64 - self.first).clamp(0, self.turns.len() as i64 - 1) as usize;
-        let over = ((turns - number) * 18_446_744_073_709_551_616.0) as u64;
-        Moment { keys: self.keys, turn: self.turns[place], over, before: number < 0.0 }
+        (number as i64, ((turns - number) * 18_446_744_073_709_551_616.0) as u64)
+    }
+
+    #[inline]
+    fn turn(&self, number: i64) -> &Turn {
+        &self.turns[(number - self.first).clamp(0, self.turns.len() as i64 - 1) as usize]
+    }
+
+    /// To what the smaller ranks that swap in a turn add up: the rank with which the first one swaps.
+    pub fn centre(&self, turn: i64) -> u64 {
+        self.turn(turn).centre
+    }
+
+    /// The rank with which a rank swaps in a turn.
+    pub fn partner(&self, turn: i64, rank: u64) -> u64 {
+        partner(rank, self.centre(turn), self.keys)
+    }
+
+    /// When in a turn the pair swaps of which this is the smaller rank, in units of 2^-64 of the turn.
+    pub fn moment(&self, turn: i64, smaller: u64) -> u64 {
+        moment_of(smaller, self.turn(turn).phase)
     }
 
     /// Where the run starts, in nanoseconds of the timeline.
     pub fn start_nanos(&self) -> i64 {
         self.start_nanos
-    }
-
-    /// How long a turn takes, in nanoseconds: in it, each rank gets another key once.
-    pub fn turn_nanos(&self) -> f64 {
-        self.turn_nanos
     }
 }
 

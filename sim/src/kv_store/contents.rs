@@ -49,7 +49,7 @@ pub struct Contents {
     /// The keys that the policy may evict, and those that expire.
     pub(super) evictable: Dict,
     /// Keys of cache keyspaces that the policy passes over, as they have no lifetime.
-    kept: Dict,
+    pub(super) kept: Dict,
     /// The table that no dictionary here stands for: of all keys, where only those with a lifetime may go, and else of
     /// those with one.
     pub(super) other_table: Table,
@@ -202,6 +202,12 @@ impl Contents {
         if self.one_in > 1 && self.write_head(key, bytes, expires) {
             return true;
         }
+        self.put(key, bytes, expires, now);
+        true
+    }
+
+    /// Writes a record whatever the limit says.
+    pub(super) fn put(&mut self, key: u64, bytes: u64, expires: u64, now: u64) {
         let clock = now + self.clock_offset_nanos;
         let bytes = u32::try_from(bytes * self.one_in).unwrap_or(u32::MAX);
         let lives = expires != Entry::NEVER;
@@ -238,7 +244,7 @@ impl Contents {
                     self.note_gone(&old);
                     self.note_come(key, expires);
                 }
-                return true;
+                return;
             }
         } else if !self.kept.is_empty()
             && let Some(place) = self.kept.find(key)
@@ -267,7 +273,6 @@ impl Contents {
         if self.one_in > 1 {
             self.note_come(key, expires);
         }
-        true
     }
 
     /// Takes a key out, if it is there.

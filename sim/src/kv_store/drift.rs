@@ -1,34 +1,33 @@
-//! Popularity that churns, where only some keys are followed: by [`scenarios::plan::churn`]'s rule, but blocks of neighbours
-//! instead of single keys change their places in the order of popularity, each pair at its time.
+//! Popularity that churns, where only some keys are followed: by [`scenarios::plan::churn`]'s rule and by its own draws, so
+//! that popular keys leave for the same places at the same times as where all keys are followed. Behind the head, blocks of
+//! neighbours instead of single keys change their places in the order of popularity.
 //!
-//! A key of the head gets the popularity of another one at its time as well; whether the new one is there follows from the
-//! block that it comes from. The memory of the old one, which nobody asks for any more, is left out of account at once.
+//! What the draws are matters: whether the popular swap with the middle or with the end decides by several percent how many
+//! different keys are asked for.
+
+use std::collections::BTreeMap;
 
 use scenarios::plan::churn::Churn;
-use scenarios::rng::{Purpose, Stream};
-use scenarios::units::Seed;
 
-const CENTRE: Purpose = Purpose::named("sim-drift-centre");
-const PHASE: Purpose = Purpose::named("sim-drift-phase");
-/// The golden ratio's part behind the point, in units of 2^-64.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// When a key expires and what it takes of memory, if it is there.
+pub(super) type Record = Option<(u64, u32)>;
 
 /// Which block has which place.
 #[derive(Clone, Debug)]
 pub(super) struct Drift {
-    seed: Seed,
-    keyspace: u64,
+    churn: Churn,
     head: u64,
-    turn_nanos: f64,
-    /// Where the run starts on the timeline.
-    start_nanos: i64,
+    /// How many keys a block has.
+    width: u64,
     block_at: Vec<u32>,
     place_of: Vec<u32>,
     /// Which blocks are there.
     held: Vec<bool>,
+    /// What the followed keys were that have swapped with one of the head in this turn: of what their neighbours are that
+    /// have not yet, they say nothing any more.
+    replaced: BTreeMap<u64, Record>,
     turn: i64,
-    /// Places that swap add up to this, modulo their number.
-    centre: u64,
+    mirror: Mirror,
     /// The turn's swaps in order of time: when, in units of 2^-64 of the turn, and of which key of the head or, from there
     /// on, of which place.
     swaps: Vec<(u64, u32)>,
@@ -40,25 +39,24 @@ pub(super) struct Drift {
 pub(super) enum Change {
     /// Two places have each other's block.
     Places(u64, u64),
-    /// A key of the head is another one, which was in a block that is there, or not.
-    Head { key: u64, is_there: bool },
+    /// A rank of the head and another one, of the head or not, have each other's key.
+    Ranks(u64, u64),
 }
 
 impl Drift {
     /// The order of so many blocks behind a head, as it is at a run's start.
-    pub(super) fn new(churn: &Churn, head: u64, blocks: u64, keyspace: u64, seed: Seed) -> Self {
+    pub(super) fn new(churn: &Churn, head: u64, width: u64, blocks: u64) -> Self {
         let numbers = || (0..blocks as u32).collect();
         let mut drift = Self {
-            seed,
-            keyspace,
+            churn: churn.clone(),
             head,
-            turn_nanos: churn.turn_nanos(),
-            start_nanos: churn.start_nanos(),
+            width,
             block_at: numbers(),
             place_of: numbers(),
             held: vec![false; blocks as usize],
+            replaced: BTreeMap::new(),
             turn: i64::MIN,
-            centre: 0,
+            mirror: Mirror::default(),
             swaps: Vec::new(),
             next: 0,
         };
@@ -70,23 +68,20 @@ impl Drift {
 
     /// The turn at a nanosecond of the run, and how much of it is over.
     fn turn_at(&self, now: u64) -> (i64, u64) {
-        let turns = (self.start_nanos as f64 + now as f64) / self.turn_nanos;
-        let number = turns.floor();
-        (number as i64, ((turns - number) * 18_446_744_073_709_551_616.0) as u64)
+        self.churn.turn_at(self.churn.start_nanos() + now as i64)
     }
 
     fn begin(&mut self, turn: i64) {
         let blocks = self.block_at.len() as u64;
-        let draw = |purpose: Purpose| Stream::new(self.seed, purpose.of(self.keyspace), turn as u64);
-        let centre = blocks / 2 + draw(CENTRE).below((blocks - blocks / 2).max(1));
-        let phase = draw(PHASE).next_bits();
-        let moment = |number: u64| (number.wrapping_mul(GOLDEN).wrapping_add(phase), number as u32);
-        let first_of_pair = |place: &u64| *place <= partner(*place, centre, blocks);
-        let places = (0..blocks).filter(first_of_pair).map(|place| moment(self.head + place));
+        (self.turn, self.next) = (turn, 0);
+        self.mirror = Mirror::new(self.churn.centre(turn), self.head, self.width, blocks);
+        let ranks = (0..self.head).filter(|&rank| rank < self.churn.partner(turn, rank));
+        let places = (0..blocks).filter(|&place| place < self.mirror.partner(place));
+        let numbers = ranks.chain(places.map(|place| self.head + place));
+        self.replaced.clear();
         self.swaps.clear();
-        self.swaps.extend((0..self.head).map(moment).chain(places));
+        self.swaps.extend(numbers.map(|number| (self.churn.moment(turn, number), number as u32)));
         self.swaps.sort_unstable();
-        (self.turn, self.centre, self.next) = (turn, centre, 0);
     }
 
     /// The next change before a nanosecond of the run.
@@ -106,15 +101,11 @@ impl Drift {
     }
 
     fn change(&mut self, number: u64) -> Change {
-        let blocks = self.block_at.len() as u64;
         if number < self.head {
-            // The neighbours in the head come from about as many places as they are.
-            let place = partner(number % blocks.max(1), self.centre, blocks);
-            let is_there = self.block_at.get(place as usize).is_some_and(|block| self.held[*block as usize]);
-            return Change::Head { key: number, is_there };
+            return Change::Ranks(number, self.churn.partner(self.turn, number));
         }
         let place = number - self.head;
-        let other = partner(place, self.centre, blocks);
+        let other = self.mirror.partner(place);
         self.block_at.swap(place as usize, other as usize);
         for place in [place, other] {
             self.place_of[self.block_at[place as usize] as usize] = place as u32;
@@ -143,13 +134,69 @@ impl Drift {
         self.held[self.block_at[place as usize] as usize]
     }
 
+    /// What a followed key was before it swapped with one of the head in this turn, if it has.
+    pub(super) fn before_swap(&self, follower: u64) -> Option<Record> {
+        self.replaced.get(&follower).copied()
+    }
+
+    /// A followed key swaps with one of the head.
+    pub(super) fn replace(&mut self, follower: u64, before: Record) {
+        self.replaced.insert(follower, before);
+    }
+
     /// All keys have gone.
     pub(super) fn lose_all(&mut self) {
+        self.replaced.values_mut().for_each(|record| *record = None);
         self.held.fill(false);
     }
 }
 
-/// The place with which a place swaps.
-fn partner(place: u64, centre: u64, places: u64) -> u64 {
-    if place <= centre { centre - place } else { centre + places - place }
+/// Which places swap in a turn: those below `low` with each other from both ends, and so do those from `high` on. Those in
+/// between have the ranks with which the head swaps, key by key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mirror {
+    low: u64,
+    high: u64,
+    places: u64,
+}
+
+impl Mirror {
+    /// Where ranks that swap add up to `centre`, behind a head.
+    fn new(centre: u64, head: u64, width: u64, places: u64) -> Self {
+        let behind = |ranks: u64| ((centre + 1).saturating_sub(ranks) / width).min(places);
+        Self { low: behind(2 * head), high: behind(head), places }
+    }
+
+    fn partner(self, place: u64) -> u64 {
+        if place < self.low {
+            self.low - 1 - place
+        } else if place < self.high {
+            place
+        } else {
+            self.high + self.places - 1 - place
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mirror;
+
+    #[test]
+    fn places_swap_as_the_ranks_in_them_do() {
+        let (keys, head, width) = (10_000_u64, 512, 8);
+        for centre in [5_000, 7_777, 9_999] {
+            let mirror = Mirror::new(centre, head, width, (keys - head).div_ceil(width));
+            let partner = |rank: u64| if rank <= centre { centre - rank } else { centre + keys - rank };
+            let elsewhere = |rank: &u64| {
+                let place = (rank - head) / width;
+                let found = head + mirror.partner(place) * width;
+                assert_eq!(mirror.partner(mirror.partner(place)), place);
+                let expected = if partner(*rank) < head { *rank } else { partner(*rank) };
+                found.abs_diff(expected) > 3 * width
+            };
+            let elsewhere = (head..keys).filter(elsewhere).count() as u64;
+            assert!(elsewhere <= 4 * width, "{centre}: {elsewhere} where the blocks' edges are");
+        }
+    }
 }

@@ -22,7 +22,7 @@ use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Keyspace, Popularity};
 use scenarios::units::Seed;
 
-use super::drift::{Change, Drift};
+use super::drift::{Change, Drift, Record};
 use super::ring::Ring;
 use super::shares::Shares;
 use super::zeta::Zeta;
@@ -61,11 +61,12 @@ pub(crate) struct Space {
     /// The popularity of the tail, and of that part of it which is there.
     tail_share: u64,
     held_share: u64,
-    /// When each key of the head expires; its memory; its popularity; that of those which are not there, and how many
-    /// those are.
+    /// When each key of the head expires; its memory, if it is there; its popularity; that of all, and of those which are not
+    /// there, and how many those are.
     head_expires: Vec<u64>,
     head_bytes: Vec<u32>,
     head_shares: Vec<u64>,
+    heads: Shares,
     absent: Shares,
     absent_heads: u64,
     /// Where there are shards, how far behind its block's first key each followed key is, once that was drawn.
@@ -104,6 +105,7 @@ impl Space {
             followed: 0.0,
             head_expires: vec![ABSENT; head as usize],
             head_bytes: vec![0; head as usize],
+            heads: Shares::new(&head_shares),
             absent: Shares::new(&head_shares),
             absent_heads: own_heads,
             own_heads,
@@ -135,17 +137,16 @@ impl Space {
     /// From a run's start on, blocks change their places.
     pub(crate) fn drift(&mut self, churn: &Churn) {
         let blocks = (self.keys - self.head).div_ceil(self.width);
-        self.drift = Some(Box::new(Drift::new(churn, self.head, blocks, self.place, self.seed)));
+        self.drift = Some(Box::new(Drift::new(churn, self.head, self.width, blocks)));
     }
 
-    /// The next key of the head that has become another one, which is not there, before a nanosecond of the run; what else
-    /// changes places until then is noted.
+    /// The next key of the head, and the key with which it swaps ranks, before a nanosecond of the run; what else changes
+    /// places until then is noted.
     #[inline]
-    pub(super) fn next_lost_head(&mut self, now: u64) -> Option<u64> {
+    pub(super) fn next_swap(&mut self, now: u64) -> Option<(u64, u64)> {
         loop {
             match self.drift.as_mut()?.next(now)? {
-                Change::Head { key, is_there } if !is_there && self.has_head(key) => return Some(key),
-                Change::Head { .. } => {}
+                Change::Ranks(head, other) => return Some((head, self.of_rank(other))),
                 Change::Places(one, other) => self.places_changed(one, other),
             }
         }
@@ -264,16 +265,22 @@ impl Space {
         self.head_expires[key as usize]
     }
 
-    /// A key of the head is written; whether it was not there.
-    pub(crate) fn write_head(&mut self, key: u64, expires: u64, bytes: u32) -> bool {
-        self.head_bytes[key as usize] = bytes;
-        let old = std::mem::replace(&mut self.head_expires[key as usize], expires);
-        if old != ABSENT {
-            return false;
+    pub(super) fn drifting(&mut self) -> Option<&mut Drift> {
+        self.drift.as_deref_mut()
+    }
+
+    pub(super) fn head_record(&self, key: u64) -> Record {
+        self.has_head(key).then(|| (self.head_expires[key as usize], self.head_bytes[key as usize]))
+    }
+
+    /// A key of the head is written; what it took of memory before.
+    pub(crate) fn write_head(&mut self, key: u64, expires: u64, bytes: u32) -> u32 {
+        if !self.has_head(key) {
+            self.absent.take(key as usize, self.head_shares[key as usize]);
+            self.absent_heads -= 1;
         }
-        self.absent.take(key as usize, self.head_shares[key as usize]);
-        self.absent_heads -= 1;
-        true
+        self.head_expires[key as usize] = expires;
+        std::mem::replace(&mut self.head_bytes[key as usize], bytes)
     }
 
     /// A key of the head goes; what it took of memory.
@@ -281,7 +288,7 @@ impl Space {
         self.head_expires[key as usize] = ABSENT;
         self.absent.add(key as usize, self.head_shares[key as usize]);
         self.absent_heads += 1;
-        self.head_bytes[key as usize]
+        std::mem::take(&mut self.head_bytes[key as usize])
     }
 
     /// A key of the head that expires before this.
@@ -297,6 +304,7 @@ impl Space {
             drift.lose_all();
         }
         self.head_expires.fill(ABSENT);
+        self.head_bytes.fill(0);
         self.absent = Shares::new(&self.head_shares);
         self.absent_heads = self.own_heads;
     }
@@ -331,6 +339,14 @@ impl Space {
     pub(crate) fn next_followed(&self, draw: &mut Draw) -> u64 {
         let rank = self.zeta.tail_rank(draw.stream.unit());
         self.follower(self.of_rank(rank.clamp(self.head, self.keys - 1)))
+    }
+
+    /// The keys of the head among a draw's other keys, by popularity.
+    pub(crate) fn heads_among(&self, draw: &mut Draw, heads: &mut Vec<u64>) {
+        let total = self.heads.total();
+        let chance = total as f64 / UNIT / self.popularity / (1.0 - self.followed);
+        let count = binomial(&mut draw.stream, draw.others, chance);
+        heads.extend((0..count).map(|_| self.heads.find(draw.stream.below(total)) as u64));
     }
 
     /// How many of a draw's other keys are not there; those of the head among them are pushed to `heads`, and not counted.

@@ -5,12 +5,12 @@ use super::*;
 use crate::kv_store::contents::{Contents, Rules};
 use crate::kv_store::wide::name;
 
-fn space(keys: u64, exponent: f64, one_in: u64, head: u64) -> Space {
+fn scenario(keys: u64, exponent: f64) -> scenarios::Scenario {
     let text = format!(
         r#"
 title = "One keyspace"
 [run]
-duration = "1s"
+duration = "100s"
 [hosts.a]
 [components.s]
 kind = "service"
@@ -22,6 +22,7 @@ host = "a"
 in = "k"
 keys = {keys}
 popularity = "zipf({exponent})"
+churn = "1%/s"
 value = "100B"
 [requests.r]
 path = "/"
@@ -32,8 +33,16 @@ executor = "constant-arrival-rate"
 rate = "1/s"
 "#
     );
-    let scenario = scenarios::Scenario::parse("test.toml", text).expect("the scenario is valid");
-    Space::new(&scenario.keyspaces[0], 0, one_in, head, Seed(1), None)
+    scenarios::Scenario::parse("test.toml", text).expect("the scenario is valid")
+}
+
+fn space(keys: u64, exponent: f64, one_in: u64, head: u64) -> Space {
+    Space::new(&scenario(keys, exponent).keyspaces[0], 0, one_in, head, Seed(1), None)
+}
+
+fn contents(max_bytes: u64, eviction: Eviction, one_in: u64) -> Contents {
+    let rules = Rules { max_bytes, eviction, samples: 5, clock_offset_nanos: 0 };
+    Contents::new(&rules, 0, Stream::new(Seed(1), Purpose::named("sampled-test"), one_in))
 }
 
 #[test]
@@ -46,7 +55,7 @@ fn heads_that_come_and_go_leave_what_was_there_before() {
         if space.has_head(key) {
             space.lose_head(key);
         } else {
-            assert!(space.write_head(key, 7, 100), "{key} was not there");
+            assert_eq!(space.write_head(key, 7, 100), 0, "{key} was not there");
         }
         let held = (0..1_000).filter(|key| space.has_head(*key)).count() as u64;
         assert_eq!(space.heads(), held);
@@ -114,9 +123,7 @@ fn followed_keys_are_one_of_each_block() {
 /// Hit ratios over the second half of reads of `width` keys each, missed keys being written back.
 fn hit_ratio(one_in: u64, width: u32, lifetime: u64, eviction: Eviction) -> f64 {
     const KEYS: u64 = 1_000_000;
-    let rules = Rules { max_bytes: 12_000_000, eviction, samples: 5, clock_offset_nanos: 0 };
-    let stream = Stream::new(Seed(1), Purpose::named("sampled-test"), one_in);
-    let mut contents = Contents::new(&rules, 0, stream);
+    let mut contents = contents(12_000_000, eviction, one_in);
     if one_in > 1 {
         contents.follow(0, space(KEYS, 0.9, one_in, 4_096), one_in);
     }
@@ -166,4 +173,41 @@ fn following_one_key_in_sixteen_hits_as_following_all() {
             "{eviction:?}, reads of {width}, lifetime {lifetime} ns: {exact:.4}, sampled {sampled:.4}"
         );
     }
+}
+
+#[test]
+fn keys_that_leave_the_head_stay_in_the_store() {
+    let (keys, head, one_in) = (100_000, 512, 8);
+    let scenario = scenario(keys, 0.9);
+    let stated = scenario.keyspaces[0].churn.expect("it churns");
+    let mut space = space(keys, 0.9, one_in, head);
+    space.drift(&Churn::new(stated, keys, 0, &scenario.run, Seed(1)));
+    let prefilled: Vec<u64> = space.followed_below(keys / 4).collect();
+    let mut contents = contents(1 << 30, Eviction::AllkeysLru, one_in);
+    contents.follow(0, space, one_in);
+    for key in prefilled {
+        contents.write(name(0, key), 200, None, 0);
+    }
+    let before = contents.keys();
+    // A whole turn. What was popular had a place among those that nobody had asked for.
+    contents.come_to(0, 100_000_000_000);
+    assert_eq!(contents.space(0).expect("it is followed").heads(), 0);
+    assert!(contents.adds_up());
+    let change = contents.keys().abs_diff(before);
+    assert!(change < 16 * one_in, "{before} keys, then {change} more or fewer, with {head} in the head");
+}
+
+#[test]
+fn writes_of_several_keys_come_to_the_head_as_well() {
+    let (keys, one_in) = (10_000, 8);
+    let space = space(keys, 0.9, one_in, 512);
+    let share = space.heads.total() as f64 / UNIT;
+    let mut contents = contents(1 << 30, Eviction::AllkeysLru, one_in);
+    contents.follow(0, space, one_in);
+    let mut written = Vec::new();
+    (0..10_000).for_each(|request| contents.choose_written(0, request, 20, &mut written));
+    let heads = written.iter().filter(|key| **key < 512).count() as f64;
+    let others = (written.len() as f64 - heads) * one_in as f64;
+    assert!((heads / 200_000.0 - share).abs() < 0.005, "{heads} of the head, whose share is {share}");
+    assert!((others / 200_000.0 - (1.0 - share)).abs() < 0.01, "{others} others");
 }

@@ -2,6 +2,7 @@
 
 use super::contents::Contents;
 use super::dict::Entry;
+use super::drift::Record;
 use super::sampled::Space;
 use crate::eviction::Rule;
 
@@ -88,6 +89,7 @@ impl Contents {
     pub(crate) fn choose_written(&self, place: usize, request: u64, count: u32, written: &mut Vec<u64>) {
         let Some(space) = self.space(place) else { return };
         let mut draw = space.draw(request, count);
+        space.heads_among(&mut draw, written);
         for _ in 0..draw.followed {
             written.push(space.next_followed(&mut draw));
         }
@@ -167,10 +169,51 @@ impl Contents {
             return false;
         }
         self.pass_deadlines(now);
-        while let Some(key) = self.space_mut(place).next_lost_head(now) {
-            self.drop_head(place, key);
+        while let Some((head, other)) = self.space_mut(place).next_swap(now) {
+            self.swap_ranks(place, head, other, now);
         }
         true
+    }
+
+    /// A key of the head and another one swap ranks. The head's new key is there if the other one was, as its block says.
+    /// What was the head's until now is one of a block that is not followed, unless the other one was followed: then it is
+    /// that block's followed key from now on, so that on the average as much comes to the blocks as goes.
+    fn swap_ranks(&mut self, place: usize, head: u64, other: u64, now: u64) {
+        let space = self.space_mut(place);
+        let old = space.head_record(head);
+        if space.is_head(other) {
+            let new = space.head_record(other);
+            self.put_head(place, other, old);
+            return self.put_head(place, head, new);
+        }
+        let follower = space.follower(other);
+        let before_swap = space.drifting().and_then(|drift| drift.before_swap(follower));
+        let new = before_swap.unwrap_or_else(|| self.followed_record(name(place, follower)));
+        if follower == other {
+            if let Some(drift) = self.space_mut(place).drifting() {
+                drift.replace(follower, new);
+            }
+            match old {
+                Some((expires, bytes)) => self.put(name(place, other), u64::from(bytes), expires, now),
+                None => self.remove(name(place, other)),
+            }
+        }
+        self.put_head(place, head, new.filter(|(expires, _)| *expires >= now));
+    }
+
+    /// Of one key of a followed key's block.
+    fn followed_record(&self, key: u64) -> Record {
+        let dicts = [&self.evictable, &self.kept];
+        let entry = dicts.into_iter().find_map(|dict| dict.look(key).map(|at| dict.at(at)))?;
+        Some((entry.expires, (u64::from(entry.bytes) / self.one_in) as u32))
+    }
+
+    fn put_head(&mut self, place: usize, number: u64, record: Record) {
+        if let Some((expires, bytes)) = record {
+            self.write_head(name(place, number), u64::from(bytes), expires);
+        } else if self.space_mut(place).has_head(number) {
+            self.drop_head(place, number);
+        }
     }
 
     /// Writes a key of a head; whether it is one. Keys of a head weigh as much as any one key.
@@ -181,9 +224,8 @@ impl Contents {
             return false;
         }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if space.write_head(number, expires, bytes) {
-            self.record_bytes += u64::from(bytes);
-        }
+        let before = space.write_head(number, expires, bytes);
+        self.record_bytes = self.record_bytes + u64::from(bytes) - u64::from(before);
         self.note_deadline(key, expires);
         true
     }
