@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::{Error, Stack};
 use crate::message::Setup;
+use crate::socket::reserve;
 use crate::{component, support};
 
 /// Runs the machine room of a scenario: a proxy, services and stores, as processes on loopback addresses.
@@ -49,13 +50,13 @@ enum Command {
         /// The scenario.
         file: PathBuf,
     },
-    /// Run one proxy of a scenario alone, before servers of yours, until Ctrl-C.
+    /// Run one proxy or HTTP cache of a scenario alone, before servers of yours, until Ctrl-C.
     Proxy {
         /// The scenario.
         file: PathBuf,
         /// The component that is run as the file configures it.
         component: String,
-        /// Where it listens.
+        /// Where it listens; at a free port with port 0.
         #[arg(long)]
         listen: SocketAddr,
         /// A server that it passes requests on to; once for each.
@@ -118,6 +119,9 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
             file.display()
         )));
     };
+    // A free port stays ours while the component starts to listen on it.
+    let reservation = reserve(listen)?;
+    let listen = reservation.local_addr()?.as_socket().unwrap_or(listen);
     let addresses = scenario.component_ids().map(|id| match id {
         id if id == component => vec![listen],
         id if id == to => servers.to_vec(),
@@ -132,6 +136,8 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
         addresses: addresses.collect(),
     };
     let end = async {
+        // It listens; whoever started it and does not read this does without.
+        let _ = writeln!(io::stdout(), "{name} listens on {listen}");
         // Where a signal cannot be waited for, it ends the process by itself.
         if let (Ok(mut interrupted), Ok(mut terminated)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

@@ -22,7 +22,7 @@ use crate::emulated::{Cores, Timer};
 use crate::message::{self, Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
-use crate::{proxy, service, sql, store};
+use crate::{cache, proxy, service, sql, store};
 
 /// Writes an instance's figures down.
 pub(crate) type Metrics = Box<dyn Fn(&mut Figures)>;
@@ -106,6 +106,7 @@ impl Context {
     fn start(self: &Rc<Self>) -> io::Result<Metrics> {
         match &self.scenario.component(self.component).kind {
             ComponentKind::LoadBalancer(settings) => proxy::start(self, settings),
+            ComponentKind::HttpCache(settings) => cache::start(self, settings),
             ComponentKind::Service(settings) => service::start(self, settings),
             ComponentKind::KvStore(settings) => store::start(self, settings),
             ComponentKind::SqlStore(settings) => sql::start(self, settings),

@@ -1,6 +1,6 @@
 //! A socket with the input that was read from it and not used yet.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -85,6 +85,22 @@ impl Connection {
     /// The kernel's.
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
+    }
+
+    /// Writes both, one after the other, with as few system calls as the socket takes.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) async fn write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        while written < first.len() {
+            let slices = [IoSlice::new(&first[written..]), IoSlice::new(second)];
+            match self.stream.write_vectored(&slices).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => written += n,
+            }
+        }
+        self.stream.write_all(&second[written - first.len()..]).await
     }
 
     /// Whether an idle connection can be used again: still open, and nothing came unasked. Costs no system call

@@ -27,6 +27,7 @@ use crate::http::{Body, Connection, plain_answer};
 use crate::socket::Listener;
 use backends::Backends;
 use request::{Asked, Incoming};
+pub(crate) use request::{CLASS_HEADER, REQUEST_HEADER, STEP_HEADER};
 use workers::{Permit, Workers};
 
 /// Connections held at once, beyond which none is accepted.

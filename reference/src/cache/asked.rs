@@ -1,0 +1,246 @@
+//! A request of a client, as it is looked up, passed on, and handed to those who fetch for it.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use httparse::Header;
+
+use super::directives::SURROGATE;
+use super::fields::{has, write};
+use super::normalise::Normaliser;
+use super::{address, validators};
+use crate::http::Framing;
+use crate::http::head::{NO_FIELDS, RequestHead, connection_options, is_hop_by_hop, parse_request};
+use crate::service::{CLASS_HEADER, REQUEST_HEADER, STEP_HEADER};
+
+/// A request's head, kept for as long as it takes.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    head: Vec<u8>,
+    /// What answers to it are found by.
+    pub(super) address: Box<[u8]>,
+    pub(super) client: IpAddr,
+}
+
+/// What is to be done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its answer may be stored, or found.
+    LookUp,
+    /// It goes to the back end as it is.
+    Pass,
+    /// It throws something out.
+    Purge,
+}
+
+impl Kind {
+    /// By the method, and by what a lookup could not do justice to.
+    pub(super) fn of(head: &RequestHead<'_, '_>) -> Self {
+        match head.method {
+            "GET" | "HEAD" if head.framing == Framing::Length(0) => {
+                // These ask for what only the origin can tell (RFC 9111, section 4.3.2).
+                let for_origin =
+                    ["if-match", "if-unmodified-since"].iter().any(|name| has(head.headers, name));
+                if for_origin { Self::Pass } else { Self::LookUp }
+            }
+            "PURGE" => Self::Purge,
+            _ => Self::Pass,
+        }
+    }
+}
+
+impl Asked {
+    /// From the bytes of a whole head, which were parsed before.
+    pub(super) fn new(head: &[u8], client: IpAddr) -> Self {
+        let mut address = Vec::new();
+        let mut fields = NO_FIELDS;
+        let parsed = parse_request(head, &mut fields).ok().flatten().expect("the head was parsed before");
+        address::write(&parsed, &mut address);
+        Self { head: head.to_vec(), address: address.into(), client }
+    }
+
+    /// The head.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&RequestHead<'_, '_>) -> R) -> R {
+        let mut fields = NO_FIELDS;
+        let head = parse_request(&self.head, &mut fields).ok().flatten();
+        f(&head.expect("the head was parsed before"))
+    }
+
+    /// The request for a part of the page that this one asks for; none where the reference cannot be asked for here.
+    pub(super) fn part(&self, reference: &str) -> Option<Self> {
+        // A line feed or a space in an address would be another request.
+        if reference.bytes().any(|b| !b.is_ascii_graphic()) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(self.head.len());
+        self.with(|head| {
+            let (host, target) = address::resolve(head, reference.as_bytes())?;
+            out.extend_from_slice(b"GET ");
+            out.extend_from_slice(&target);
+            out.extend_from_slice(b" HTTP/1.1\r\n");
+            write("host", &host, &mut out);
+            // Whoever asks for the page asks for its parts, but they are other requests.
+            let own = ["host", REQUEST_HEADER, CLASS_HEADER, STEP_HEADER];
+            for header in end_to_end(head.headers).filter(|h| !is_any(h.name, &own) && !is_of_whole(h.name)) {
+                write(header.name, header.value, &mut out);
+            }
+            out.extend_from_slice(b"\r\n");
+            Some(())
+        })?;
+        Some(Self::new(&out, self.client))
+    }
+
+    /// Appends the request that fetches all of what this one asks for, under the conditions of what is stored.
+    pub(super) fn write_fetch(
+        &self,
+        stored: Option<&[Header<'_>]>,
+        normaliser: &Normaliser,
+        out: &mut Vec<u8>,
+    ) {
+        self.with(|head| {
+            start("GET", head, out);
+            let wanted = end_to_end(head.headers).filter(|h| !is_of_whole(h.name));
+            rest(wanted, self.client, normaliser, out);
+        });
+        let capability = format!("{SURROGATE}=\"Surrogate/1.0 ESI/1.0\"");
+        write("surrogate-capability", capability.as_bytes(), out);
+        if let Some(stored) = stored {
+            validators::write_conditions(stored, out);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends the head of this request as it is passed on.
+    pub(super) fn write_pass(&self, normaliser: &Normaliser, out: &mut Vec<u8>) {
+        self.with(|head| {
+            start(head.method, head, out);
+            let is_length = |h: &&Header<'_>| h.name.eq_ignore_ascii_case("content-length");
+            if let Some(length) = head.headers.iter().find(is_length) {
+                write(length.name, length.value, out);
+            }
+            rest(end_to_end(head.headers).filter(|h| !is_length(h)), self.client, normaliser, out);
+            if head.framing == Framing::Chunked {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+        });
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn is_any(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|n| n.eq_ignore_ascii_case(name))
+}
+
+/// Whether a field is about how much of an answer is wanted, where all of it is fetched.
+fn is_of_whole(name: &str) -> bool {
+    is_any(name, &validators::CONDITIONS) || is_any(name, &["range", "content-length"])
+}
+
+/// The fields that are not for this hop alone.
+fn end_to_end<'h, 'b>(headers: &'h [Header<'b>]) -> impl Iterator<Item = &'h Header<'b>> {
+    let listed = |name: &str| connection_options(headers).any(|o| o.eq_ignore_ascii_case(name.as_bytes()));
+    headers.iter().filter(move |h| !(is_hop_by_hop(h.name) || listed(h.name)))
+}
+
+fn start(method: &str, head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
+    let (host, target) = address::parts(head);
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write("host", host, out);
+}
+
+fn rest<'h, 'b: 'h>(
+    headers: impl Iterator<Item = &'h Header<'b>>,
+    client: IpAddr,
+    normaliser: &Normaliser,
+    out: &mut Vec<u8>,
+) {
+    let mut forwarded = Vec::new();
+    for header in headers {
+        if header.name.eq_ignore_ascii_case("x-forwarded-for") {
+            forwarded.extend_from_slice(header.value);
+            forwarded.extend_from_slice(b", ");
+        } else if is_any(header.name, &["host", "expect"]) {
+            // The host stands at the start, and the body is not held back here.
+        } else if normaliser.is_idle() {
+            write(header.name, header.value, out);
+        } else {
+            // What the answer depends on is what it is found by.
+            let normal = normaliser.normal(&header.name.to_ascii_lowercase(), header.value);
+            write(header.name, normal.as_ref().map_or(header.value, |n| n.as_bytes()), out);
+        }
+    }
+    out.extend_from_slice(b"x-forwarded-for: ");
+    out.extend_from_slice(&forwarded);
+    write!(out, "{client}\r\n").expect("writing to a vector cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 9));
+
+    fn asked(text: &str) -> Asked {
+        Asked::new(text.as_bytes(), CLIENT)
+    }
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_fetch_asks_for_all_under_the_conditions_of_what_is_stored() {
+        let asked = asked(
+            "HEAD /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-1\r\nIf-None-Match: \"x\"\r\nConnection: close, X-Hop\r\n\
+             X-Hop: 1\r\nX-Group: 7\r\n\r\n",
+        );
+        let normaliser = Normaliser::new([("x-group".to_owned(), 2)].into_iter());
+        let stored = [Header { name: "ETag", value: b"\"y\"" }];
+        assert_eq!(
+            text(|out| asked.write_fetch(Some(&stored), &normaliser, out)),
+            "GET /a HTTP/1.1\r\nhost: h\r\nX-Group: 1\r\nx-forwarded-for: 127.0.0.9\r\n\
+             surrogate-capability: rehearsal=\"Surrogate/1.0 ESI/1.0\"\r\nif-none-match: \"y\"\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn what_is_passed_on_keeps_its_body_and_names_the_client() {
+        let asked = asked(
+            "POST http://h/a HTTP/1.1\r\nHost: other\r\nContent-Length: 3\r\nConnection: Content-Length\r\n\
+             X-Forwarded-For: 10.0.0.1\r\nIf-Match: \"x\"\r\n\r\n",
+        );
+        assert_eq!(
+            text(|out| asked.write_pass(&Normaliser::default(), out)),
+            "POST /a HTTP/1.1\r\nhost: h\r\nContent-Length: 3\r\nIf-Match: \"x\"\r\n\
+             x-forwarded-for: 10.0.0.1, 127.0.0.9\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_part_is_asked_for_by_whoever_asks_for_the_page() {
+        let page = asked("GET /a/b HTTP/1.1\r\nHost: h\r\nX-Group: 7\r\nRange: bytes=0-1\r\n\r\n");
+        let part = page.part("c?d=1").expect("it can be asked for");
+        assert_eq!(String::from_utf8_lossy(&part.address), "h/a/c?d=1");
+        assert_eq!(
+            String::from_utf8_lossy(&part.head),
+            "GET /a/c?d=1 HTTP/1.1\r\nhost: h\r\nX-Group: 7\r\n\r\n"
+        );
+        assert!(page.part("/a\r\nX: 1").is_none() && page.part("mailto:x").is_none());
+        assert_eq!(&*page.part("http://other/x").expect("it can").address, b"other/x");
+    }
+
+    #[test]
+    fn only_plain_reads_are_looked_up() {
+        let kind = |text: &str| asked(text).with(Kind::of);
+        assert_eq!(kind("GET / HTTP/1.1\r\n\r\n"), Kind::LookUp);
+        assert_eq!(kind("GET / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"), Kind::Pass);
+        assert_eq!(kind("GET / HTTP/1.1\r\nIf-Match: \"x\"\r\n\r\n"), Kind::Pass);
+        assert_eq!(kind("M-SEARCH / HTTP/1.1\r\n\r\n"), Kind::Pass);
+        assert_eq!(kind("PURGE / HTTP/1.1\r\n\r\n"), Kind::Purge);
+    }
+}

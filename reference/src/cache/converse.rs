@@ -1,0 +1,224 @@
+//! A client's connection, request by request.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+use super::asked::{Asked, Kind};
+use super::deliver::Content;
+use super::fields::has;
+use super::obtain::{Decision, How, Obtained};
+use super::pass::Unpassed;
+use super::{Begun, Cache, address};
+use crate::http::head::{Bad, NO_FIELDS, RequestHead, parse_request};
+use crate::http::{Connection, Framing, plain_answer};
+use crate::service::CLASS_HEADER;
+
+/// Up to this, a body is copied behind its head, so that one write sends both.
+const COPIED: usize = 16 << 10;
+
+/// What is left to do for a request once its head was read.
+#[derive(Debug)]
+enum Step {
+    /// The head of the answer is written; its body follows.
+    Composed(Option<Content>),
+    /// It takes longer.
+    LookUp(Asked, Decision),
+    Pass(Asked),
+    Purge(Asked),
+    Answer(u16),
+}
+
+/// Serves a connection until its end.
+pub(super) async fn serve(cache: Rc<Cache>, stream: TcpStream) {
+    let client = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    cache.connections.set(cache.connections.get() + 1);
+    // A broken connection concerns its client alone.
+    let _ = converse(&cache, Connection::new(stream), client).await;
+    cache.connections.set(cache.connections.get() - 1);
+}
+
+async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) -> io::Result<()> {
+    let mut out = Vec::with_capacity(1024);
+    loop {
+        let (begun, step) = loop {
+            match cache.begin(client.input(), address, &mut out) {
+                Ok(Some(begun)) => break begun,
+                Ok(None) if client.fill().await? == 0 => return Ok(()),
+                Ok(None) => {}
+                Err(bad) => {
+                    out.clear();
+                    plain_answer(bad.status(), true, &mut out);
+                    return client.write_all(&out).await;
+                }
+            }
+        };
+        client.consume(begun.head_len);
+        cache.counts.requests.add();
+        let _inside = cache.inside.hold();
+        let open = match step {
+            Step::Composed(content) => {
+                send(&mut client, &mut out, content).await.map(|()| begun.keep_alive)?
+            }
+            Step::LookUp(asked, decision) => {
+                cache.look_up(&mut client, &asked, &begun, decision, &mut out).await?
+            }
+            Step::Pass(asked) => match cache.pass(&mut client, &asked, &begun).await {
+                Ok(answer) => {
+                    cache.stream(&mut client, answer, How::Pass, begun.is_head, begun.keep_alive).await?
+                }
+                Err(Unpassed::Cut) => return Ok(()),
+                Err(Unpassed::Status(status)) => cache.fail(&mut client, &begun, status, &mut out).await?,
+            },
+            Step::Purge(asked) => {
+                let count = cache.purge(&asked);
+                out.clear();
+                plain_answer(
+                    if count > 0 || asked.with(is_by_tag) { 200 } else { 404 },
+                    begun.closes(),
+                    &mut out,
+                );
+                client.write_all(&out).await?;
+                !begun.closes()
+            }
+            Step::Answer(status) => cache.answer_plainly(&mut client, &begun, status, &mut out).await?,
+        };
+        if !open {
+            return Ok(());
+        }
+    }
+}
+
+fn is_by_tag(head: &RequestHead<'_, '_>) -> bool {
+    has(head.headers, "xkey-purge") || has(head.headers, "xkey-softpurge")
+}
+
+/// Writes a head and a part of a body.
+async fn send(client: &mut Connection, out: &mut Vec<u8>, content: Option<Content>) -> io::Result<()> {
+    let Some((body, bytes)) = content else { return client.write_all(out).await };
+    if bytes.len() <= COPIED {
+        out.extend_from_slice(&body[bytes]);
+        return client.write_all(out).await;
+    }
+    client.write_both(out, &body[bytes]).await
+}
+
+impl Cache {
+    /// Reads a request's head and does what can be done at once; none where the head is not complete yet.
+    fn begin(&self, input: &[u8], client: IpAddr, out: &mut Vec<u8>) -> Result<Option<(Begun, Step)>, Bad> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        let mut fields = NO_FIELDS;
+        let Some(head) = parse_request(input, &mut fields)? else { return Ok(None) };
+        let begun = Begun {
+            head_len: head.len,
+            framing: head.framing,
+            keep_alive: head.keep_alive,
+            is_head: head.method == "HEAD",
+            expects_continue: has(head.headers, "expect"),
+        };
+        Ok(Some((begun, self.step(&head, &input[..head.len], client, out))))
+    }
+
+    fn step(&self, head: &RequestHead<'_, '_>, bytes: &[u8], client: IpAddr, out: &mut Vec<u8>) -> Step {
+        if self.context.failing.get() {
+            return Step::Answer(500);
+        }
+        match Kind::of(head) {
+            // Varnish is mostly set up to answer the checks of those before it itself.
+            Kind::LookUp if self.is_check(head) => Step::Answer(200),
+            Kind::LookUp => {
+                let mut scratch = self.scratch.borrow_mut();
+                scratch.clear();
+                address::write(head, &mut scratch);
+                match self.decide(&scratch, head.headers) {
+                    Decision::Serve(object, how) if object.page.is_none() => {
+                        Step::Composed(self.compose(head, &object, how, out))
+                    }
+                    decision => Step::LookUp(Asked::new(bytes, client), decision),
+                }
+            }
+            Kind::Pass => Step::Pass(Asked::new(bytes, client)),
+            Kind::Purge if !client.is_loopback() => Step::Answer(405),
+            Kind::Purge => Step::Purge(Asked::new(bytes, client)),
+        }
+    }
+
+    fn is_check(&self, head: &RequestHead<'_, '_>) -> bool {
+        self.checked.iter().any(|path| path == head.target) && !has(head.headers, CLASS_HEADER)
+    }
+
+    async fn look_up(
+        self: &Rc<Self>,
+        client: &mut Connection,
+        asked: &Asked,
+        begun: &Begun,
+        decision: Decision,
+        out: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let only_stored = matches!(decision, Decision::Fetch(_) | Decision::Wait(_))
+            && asked.with(|head| super::directives::Directives::plain(head.headers).only_if_cached);
+        if only_stored {
+            // RFC 9111, section 5.2.1.7.
+            drop(decision);
+            return self.fail(client, begun, 504, out).await;
+        }
+        match self.obtain(asked, decision).await {
+            Obtained::Object(object, how) if object.page.is_some() => {
+                let body = if begun.is_head { None } else { Some(self.assemble(asked, &object, 0).await) };
+                let length = body.as_ref().map(Vec::len);
+                asked.with(|head| self.compose_page(head, &object, how, length, out));
+                client.write_both(out, body.as_deref().unwrap_or_default()).await?;
+                Ok(begun.keep_alive)
+            }
+            Obtained::Object(object, how) => {
+                let content = asked.with(|head| self.compose(head, &object, how, out));
+                send(client, out, content).await?;
+                Ok(begun.keep_alive)
+            }
+            Obtained::Answer(answer, how) => {
+                self.stream(client, *answer, how, begun.is_head, begun.keep_alive).await
+            }
+            Obtained::Failed(status) => self.fail(client, begun, status, out).await,
+        }
+    }
+
+    /// Answers in a back end's place; whether the connection stays open.
+    async fn fail(
+        &self,
+        client: &mut Connection,
+        begun: &Begun,
+        status: u16,
+        out: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        self.counts.failures.add();
+        self.answer_plainly(client, begun, status, out).await
+    }
+
+    async fn answer_plainly(
+        &self,
+        client: &mut Connection,
+        begun: &Begun,
+        status: u16,
+        out: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        out.clear();
+        plain_answer(status, begun.closes(), out);
+        if begun.is_head {
+            let end = out.windows(4).position(|w| w == b"\r\n\r\n").map_or(out.len(), |at| at + 4);
+            out.truncate(end);
+        }
+        client.write_all(out).await?;
+        Ok(!begun.closes())
+    }
+}
+
+impl Begun {
+    /// Whether an answer given before the body was read is the last: what follows is the body.
+    fn closes(&self) -> bool {
+        !self.keep_alive || self.framing != Framing::Length(0)
+    }
+}

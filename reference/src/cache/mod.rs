@@ -1,0 +1,238 @@
+//! The HTTP cache: Varnish's role, by the rules of RFC 9111.
+//!
+//! The rules know neither sockets nor clocks:
+//!
+//! - [`directives`]: what answers say about their keeping; [`freshness`]: whether and for how long they may be kept
+//! - [`address`], [`vary`], [`normalise`]: what they are found by; [`fields`], [`date`]: their fields
+//! - [`validators`], [`range`]: what a client has already, or wants of it; [`esi`]: pages that include others
+//! - [`object`]: a stored answer; [`store`] with [`lru`] and [`tags`]: all of them; [`flights`]: who waits for whose fetch
+//!
+//! The rest is at work on connections:
+//!
+//! - [`converse`]: a client's connection, request by request; [`asked`]: a request that takes longer
+//! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out; [`page`]: how it is put together
+//! - [`pass`]: what is not stored; [`purge`]: what is thrown out
+//! - [`backends`], [`probe`], [`upstream`]: those who are asked
+
+mod address;
+mod asked;
+mod backends;
+mod converse;
+mod date;
+mod deliver;
+mod directives;
+mod esi;
+mod fields;
+mod flights;
+mod freshness;
+mod lru;
+mod normalise;
+mod object;
+mod obtain;
+mod page;
+mod pass;
+mod probe;
+mod purge;
+mod range;
+mod store;
+mod tags;
+mod upstream;
+mod validators;
+mod vary;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use scenarios::Scenario;
+use scenarios::scenario::{ComponentKind, HttpCache, Probe};
+
+use crate::component::{Context, Metrics};
+use crate::emulated::Level;
+use crate::http::Framing;
+use backends::{BackEnds, Health};
+use flights::Flights;
+use freshness::{Defaults, Now};
+use normalise::Normaliser;
+use store::Store;
+
+/// The greatest share of the memory that one answer may take.
+const OBJECT_SHARE: usize = 4;
+/// How often what has come to its end is thrown out.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The header in which a request says which of a class's `vary` values it has.
+pub(crate) fn vary_header(name: &str) -> String {
+    format!("x-{}", name.to_ascii_lowercase())
+}
+
+/// A counter since the start.
+#[derive(Debug, Default)]
+struct Counter(Cell<u64>);
+
+impl Counter {
+    fn add(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// What is counted beside what the store counts.
+#[derive(Debug, Default)]
+struct Counts {
+    requests: Counter,
+    hits: Counter,
+    grace_hits: Counter,
+    misses: Counter,
+    passes: Counter,
+    coalesced: Counter,
+    /// Answers given in a back end's place.
+    failures: Counter,
+}
+
+/// The cache's state.
+#[derive(Debug)]
+struct Cache {
+    context: Rc<Context>,
+    start: Instant,
+    /// Nanoseconds from 1970 to the start.
+    unix_start: u128,
+    store: RefCell<Store>,
+    flights: Rc<Flights>,
+    back_ends: BackEnds,
+    defaults: Defaults,
+    coalesce: bool,
+    hit_for_miss: Duration,
+    hit_for_pass: Option<Duration>,
+    first_byte_timeout: Duration,
+    object_limit: usize,
+    normaliser: Normaliser,
+    /// The paths that balancers check, which are answered here.
+    checked: Vec<String>,
+    counts: Counts,
+    connections: Cell<i64>,
+    inside: Level,
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// What of a request's head is needed to the end.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    head_len: usize,
+    framing: Framing,
+    keep_alive: bool,
+    is_head: bool,
+    expects_continue: bool,
+}
+
+impl Cache {
+    fn new(context: &Rc<Context>, settings: &HttpCache) -> Self {
+        let own = context.instance as usize;
+        let behind = &context.addresses[settings.to.index()];
+        let behind = if settings.same_host { &behind[own..=own] } else { &behind[..] };
+        let health = Health::new(settings.probe.as_ref(), context.first_start);
+        let normaliser = normaliser(&context.scenario, settings.normalise);
+        let memory = usize::try_from(settings.memory.get()).unwrap_or(usize::MAX);
+        let headers = usize::try_from(settings.headers.get()).unwrap_or(usize::MAX);
+        Self {
+            context: Rc::clone(context),
+            start: Instant::now(),
+            unix_start: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos()),
+            store: RefCell::new(Store::new(memory, headers, normaliser.clone())),
+            flights: Rc::default(),
+            back_ends: BackEnds::new(behind, own, health, settings.connect_timeout.as_duration()),
+            defaults: Defaults { grace: settings.grace.as_duration(), keep: settings.keep.as_duration() },
+            coalesce: settings.coalesce,
+            hit_for_miss: settings.hit_for_miss.as_duration(),
+            hit_for_pass: settings.hit_for_pass.map(|time| time.as_duration()),
+            first_byte_timeout: settings.first_byte_timeout.as_duration(),
+            object_limit: memory / OBJECT_SHARE,
+            normaliser,
+            checked: checked(&context.scenario),
+            counts: Counts::default(),
+            connections: Cell::new(0),
+            inside: Level::default(),
+            scratch: RefCell::default(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        let running = self.start.elapsed();
+        let unix_nanos = self.unix_start + running.as_nanos();
+        Now { running, unix_seconds: (unix_nanos / 1_000_000_000) as i64 }
+    }
+}
+
+/// The rules by which the scenario makes requests alike.
+fn normaliser(scenario: &Scenario, normalise: bool) -> Normaliser {
+    let rules = scenario.requests.iter().filter_map(|class| class.cache.as_ref()).flat_map(|rule| &rule.vary);
+    let counting = rules.filter(|vary| normalise && vary.values < vary.raw);
+    Normaliser::new(counting.map(|vary| (vary_header(&vary.name), vary.values)))
+}
+
+fn checked(scenario: &Scenario) -> Vec<String> {
+    let checks = scenario.components.iter().filter_map(|component| match &component.kind {
+        ComponentKind::LoadBalancer(balancer) => balancer.health_check.as_ref(),
+        _ => None,
+    });
+    let paths = checks.filter_map(|check| match &check.probe {
+        Probe::Http(path) => Some(path.clone()),
+        Probe::Tcp => None,
+    });
+    paths.collect()
+}
+
+/// Starts the cache on the context's listener and returns where its figures come from.
+///
+/// # Errors
+/// Where the address cannot be listened on.
+pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<Metrics> {
+    let cache = Rc::new(Cache::new(context, settings));
+    let listener = context.listen(4096)?;
+    if let Some(rules) = &settings.probe {
+        for number in 0..cache.back_ends.len() {
+            tokio::task::spawn_local(probe::watch(Rc::clone(&cache), number, rules.clone()));
+        }
+    }
+    tokio::task::spawn_local({
+        let cache = Rc::clone(&cache);
+        async move {
+            loop {
+                let stream = listener.accept().await;
+                tokio::task::spawn_local(converse::serve(Rc::clone(&cache), stream));
+            }
+        }
+    });
+    tokio::task::spawn_local({
+        let cache = Rc::clone(&cache);
+        async move {
+            loop {
+                tokio::time::sleep(EXPIRY_INTERVAL).await;
+                cache.store.borrow_mut().expire(cache.now());
+            }
+        }
+    });
+    Ok(Box::new(move |figures| {
+        let counts = &cache.counts;
+        let store = cache.store.borrow();
+        for (name, counter) in [
+            ("requests", &counts.requests),
+            ("hits", &counts.hits),
+            ("grace_hits", &counts.grace_hits),
+            ("misses", &counts.misses),
+            ("passes", &counts.passes),
+            ("coalesced", &counts.coalesced),
+            ("failures", &counts.failures),
+        ] {
+            figures.set(name, counter.0.get() as f64);
+        }
+        figures.set("evictions", store.counts.evictions as f64);
+        figures.set("expired", store.counts.expired as f64);
+        figures.set("purged", store.counts.purged as f64);
+        figures.set("keys", store.len() as f64);
+        figures.set("memory_bytes", store.bytes() as f64);
+        figures.set("connections", cache.connections.get() as f64);
+        figures.set("in_service", cache.inside.get() as f64);
+        figures.set("servers_up", cache.back_ends.well() as f64);
+    }))
+}

@@ -1,0 +1,298 @@
+//! How a request comes to its answer: from the store, by a fetch of its own, or by waiting for another's.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use httparse::Header;
+
+use super::Cache;
+use super::asked::Asked;
+use super::fields::has;
+use super::flights::{Boarding, Flight, Waiter};
+use super::freshness::{self, Phase};
+use super::object::Object;
+use super::store::Kept;
+use super::upstream::{self, Answer, Collected};
+use super::vary::{Names, Vary};
+
+/// For how long a failure is kept for those who come after ones who waited for it (Varnish's `vbf_stp_error`).
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+
+/// Where an answer is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The store, fresh.
+    Hit,
+    /// The store, stale.
+    Stale,
+    /// The store, confirmed by the back end for this request.
+    Confirmed,
+    /// The back end.
+    Miss,
+    /// The back end, and not for the store.
+    Pass,
+}
+
+impl How {
+    /// As `X-Cache` says it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "HIT",
+            Self::Stale => "STALE",
+            Self::Confirmed => "REVALIDATED",
+            Self::Miss => "MISS",
+            Self::Pass => "PASS",
+        }
+    }
+}
+
+/// What is to be done for a request.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// This is its answer.
+    Serve(Rc<Object>, How),
+    /// So is this, and it is to be fetched again in the background.
+    Refresh(Rc<Object>, Flight),
+    /// It is to be fetched.
+    Fetch(Fetch),
+    /// Another fetches it.
+    Wait(Waiter),
+    /// There is no answer.
+    Fail(u16),
+}
+
+/// A fetch to be made.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    /// What is there and may still be good.
+    stale: Option<Rc<Object>>,
+    /// Those who wait.
+    flight: Option<Flight>,
+    /// Whether the answer may be stored, as far as is known.
+    keeps: bool,
+    how: How,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) enum Obtained {
+    /// From the store, or now in it.
+    Object(Rc<Object>, How),
+    /// On its way from the back end, for this request alone.
+    Answer(Box<Answer>, How),
+    /// There is none.
+    Failed(u16),
+}
+
+impl Cache {
+    /// What is to be done for a request.
+    pub(super) fn decide(&self, address: &[u8], headers: &[Header<'_>]) -> Decision {
+        let now = self.now();
+        let kept = self.store.borrow_mut().find(address, headers, now);
+        let fetch = |stale, keeps, how| Decision::Fetch(Fetch { stale, flight: None, keeps, how });
+        match kept {
+            Some(Kept::Object(object)) => match object.phase(now) {
+                Phase::Fresh => {
+                    self.counts.hits.add();
+                    Decision::Serve(object, How::Hit)
+                }
+                Phase::Grace => {
+                    self.counts.grace_hits.add();
+                    match self.flights.begin_alone(&self.flight_key(address, headers)) {
+                        Some(flight) => Decision::Refresh(object, flight),
+                        None => Decision::Serve(object, How::Stale),
+                    }
+                }
+                // Nobody gets by without a fetch of his own, so to wait would only put them in a row.
+                _ if object.life.is_never_fresh() => {
+                    self.counts.misses.add();
+                    fetch(Some(object), true, How::Miss)
+                }
+                _ => self.board(address, headers, Some(object)),
+            },
+            Some(Kept::MissMark) => {
+                self.counts.passes.add();
+                fetch(None, true, How::Miss)
+            }
+            Some(Kept::PassMark) => {
+                self.counts.passes.add();
+                fetch(None, false, How::Pass)
+            }
+            Some(Kept::Failure(status)) => Decision::Fail(status),
+            None => self.board(address, headers, None),
+        }
+    }
+
+    fn board(&self, address: &[u8], headers: &[Header<'_>], stale: Option<Rc<Object>>) -> Decision {
+        let boarding = if self.coalesce {
+            self.flights.board(&self.flight_key(address, headers))
+        } else {
+            self.counts.misses.add();
+            return Decision::Fetch(Fetch { stale, flight: None, keeps: true, how: How::Miss });
+        };
+        match boarding {
+            Boarding::Fetches(flight) => {
+                self.counts.misses.add();
+                Decision::Fetch(Fetch { stale, flight: Some(flight), keeps: true, how: How::Miss })
+            }
+            Boarding::Waits(waiter) => {
+                self.counts.coalesced.add();
+                Decision::Wait(waiter)
+            }
+            Boarding::IsTooLate => Decision::Fail(503),
+        }
+    }
+
+    fn flight_key(&self, address: &[u8], headers: &[Header<'_>]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(address.len() + 64);
+        self.store.borrow().write_flight(address, headers, &mut key);
+        key
+    }
+
+    /// Carries a decision out.
+    pub(super) async fn obtain(self: &Rc<Self>, asked: &Asked, decision: Decision) -> Obtained {
+        let mut decision = decision;
+        loop {
+            match decision {
+                Decision::Serve(object, how) => return Obtained::Object(object, how),
+                Decision::Refresh(object, flight) => {
+                    self.refresh(asked.clone(), Rc::clone(&object), flight);
+                    return Obtained::Object(object, How::Stale);
+                }
+                Decision::Fetch(fetch) => return self.fetch(asked, fetch).await,
+                Decision::Wait(waiter) => {
+                    if let Err(status) = waiter.wait().await {
+                        return Obtained::Failed(status);
+                    }
+                }
+                Decision::Fail(status) => return Obtained::Failed(status),
+            }
+            decision = asked.with(|head| self.decide(&asked.address, head.headers));
+        }
+    }
+
+    /// Fetches in the background; nobody waits for it.
+    pub(super) fn refresh(self: &Rc<Self>, asked: Asked, stale: Rc<Object>, flight: Flight) {
+        let cache = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let fetch = Fetch { stale: Some(stale), flight: Some(flight), keeps: true, how: How::Miss };
+            cache.fetch(&asked, fetch).await;
+        });
+    }
+
+    async fn fetch(&self, asked: &Asked, fetch: Fetch) -> Obtained {
+        let mut request = Vec::with_capacity(512);
+        let normaliser = &self.normaliser;
+        match &fetch.stale {
+            Some(stale) => stale.with_fields(|_, h| asked.write_fetch(Some(h), normaliser, &mut request)),
+            None => asked.write_fetch(None, normaliser, &mut request),
+        }
+        let answer = match upstream::ask(&self.back_ends, &request, self.first_byte_timeout).await {
+            Ok(answer) => answer,
+            Err(status) => return self.failed(asked, fetch, status),
+        };
+        if answer.status == 304
+            && let Some(stale) = &fetch.stale
+        {
+            let confirmed = self.confirm(asked, stale, &answer);
+            answer.give_back(&self.back_ends);
+            return Obtained::Object(confirmed, How::Confirmed);
+        }
+        if !fetch.keeps {
+            return Obtained::Answer(Box::new(answer), fetch.how);
+        }
+        self.keep(asked, fetch, answer).await
+    }
+
+    /// Stores an answer, if it may be.
+    async fn keep(&self, asked: &Asked, fetch: Fetch, mut answer: Answer) -> Obtained {
+        let now = self.now();
+        let authorised = asked.with(|head| has(head.headers, "authorization"));
+        let life =
+            answer.with_fields(|_, h| freshness::judge(answer.status, h, authorised, self.defaults, now));
+        let Some(life) = life else {
+            if answer.status >= 500 {
+                // A failure is no news of the resource: what was there stays, and nothing is remembered for long.
+                return match self.failed(asked, fetch, answer.status) {
+                    Obtained::Failed(_) => Obtained::Answer(Box::new(answer), How::Miss),
+                    stale => stale,
+                };
+            }
+            self.mark(asked, &answer);
+            return Obtained::Answer(Box::new(answer), fetch.how);
+        };
+        let body = match answer.collect(self.object_limit).await {
+            Ok(Collected::Whole(body)) => body,
+            Ok(Collected::TooLong) => {
+                self.mark(asked, &answer);
+                return Obtained::Answer(Box::new(answer), fetch.how);
+            }
+            Err(()) => return self.failed(asked, fetch, 502),
+        };
+        let object = answer.with_fields(|reason, headers| {
+            let object = Rc::new(Object::new(answer.status, reason, headers, body.into(), life, now));
+            if let Vary::By(names) = Vary::read(headers) {
+                self.put(asked, &names, Kept::Object(Rc::clone(&object)), life.stays());
+            }
+            object
+        });
+        answer.give_back(&self.back_ends);
+        Obtained::Object(object, fetch.how)
+    }
+
+    fn put(&self, asked: &Asked, names: &Names, kept: Kept, stays: Duration) {
+        let now = self.now();
+        let end = now.running.saturating_add(stays);
+        asked.with(|head| {
+            self.store.borrow_mut().put(&asked.address, names, head.headers, kept, end, now);
+        });
+    }
+
+    /// Remembers that an answer could not be kept.
+    fn mark(&self, asked: &Asked, answer: &Answer) {
+        let (kept, stays) = match self.hit_for_pass {
+            Some(stays) => (Kept::PassMark, stays),
+            None => (Kept::MissMark, self.hit_for_miss),
+        };
+        if stays == Duration::ZERO {
+            return;
+        }
+        let names = answer.with_fields(|_, headers| match Vary::read(headers) {
+            Vary::By(names) => names,
+            Vary::Everything => Names::from([]),
+        });
+        self.put(asked, &names, kept, stays);
+    }
+
+    /// Updates what is stored by a 304.
+    fn confirm(&self, asked: &Asked, stale: &Object, answer: &Answer) -> Rc<Object> {
+        let now = self.now();
+        let authorised = asked.with(|head| has(head.headers, "authorization"));
+        let (confirmed, may_stay) = answer.with_fields(|_, headers| {
+            stale.confirmed(headers, now, |status, told| {
+                freshness::judge(status, told, authorised, self.defaults, now)
+            })
+        });
+        let confirmed = Rc::new(confirmed);
+        if may_stay {
+            let names = self.store.borrow().names(&asked.address);
+            self.put(asked, &names, Kept::Object(Rc::clone(&confirmed)), confirmed.life.stays());
+        }
+        confirmed
+    }
+
+    /// A fetch failed. What is stored may be good enough for that; else those who waited fail too, and for a moment whoever
+    /// comes.
+    fn failed(&self, asked: &Asked, fetch: Fetch, status: u16) -> Obtained {
+        let now = self.now();
+        if let Some(stale) = fetch.stale.as_ref().filter(|s| s.life.serves_errors(s.resident(now))) {
+            return Obtained::Object(Rc::clone(stale), How::Stale);
+        }
+        let waited_for = fetch.flight.as_ref().is_some_and(|flight| flight.fail(status));
+        if waited_for && fetch.stale.is_none() {
+            let names = self.store.borrow().names(&asked.address);
+            self.put(asked, &names, Kept::Failure(status), FAILURE_KEPT);
+        }
+        Obtained::Failed(status)
+    }
+}

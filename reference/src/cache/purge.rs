@@ -1,0 +1,24 @@
+//! `PURGE`: what is thrown out of the store from outside. By address, or by tags as Varnish's xkey is mostly set up:
+//! `xkey-purge` throws out, `xkey-softpurge` makes stale.
+
+use super::Cache;
+use super::asked::Asked;
+use super::fields::members;
+
+impl Cache {
+    /// Throws out what a request names; how many answers there were.
+    pub(super) fn purge(&self, asked: &Asked) -> usize {
+        let now = self.now();
+        let mut store = self.store.borrow_mut();
+        asked.with(|head| {
+            let (mut count, mut by_tag) = (0, false);
+            for (name, soft) in [("xkey-purge", false), ("xkey-softpurge", true)] {
+                for tag in members(head.headers, name).flat_map(|list| list.split(u8::is_ascii_whitespace)) {
+                    by_tag = true;
+                    count += store.purge_tag(tag, soft, now);
+                }
+            }
+            if by_tag { count } else { store.purge_address(&asked.address) }
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! What is kept: answers and what is known of those that cannot be, by address and variant, within so many bytes, the
+//! least recently used going first.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use httparse::Header;
+
+use super::freshness::{Now, Phase};
+use super::lru::List;
+use super::normalise::Normaliser;
+use super::object::Object;
+use super::tags::Tags;
+use super::vary::{self, Names};
+
+/// What a mark takes of the memory: as an object without anything.
+const MARK_BYTES: usize = 512;
+/// An entry stays where it is in the order for so long after it was moved, as Varnish's `lru_interval`.
+const MOVED_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// What is kept for an address and a variant.
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    /// An answer.
+    Object(Rc<Object>),
+    /// The answer could not be kept: whoever asks fetches for himself, and nobody waits (`hit_for_miss`).
+    MissMark,
+    /// The same, and what is fetched meanwhile is not kept either (`hit_for_pass`).
+    PassMark,
+    /// A fetch that others waited for failed with this status just now.
+    Failure(u16),
+}
+
+/// Counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) evictions: u64,
+    pub(super) expired: u64,
+    pub(super) purged: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    kept: Kept,
+    address: Rc<[u8]>,
+    size: usize,
+    /// When it goes by itself, since the start of the process.
+    end: Duration,
+    moved_at: Duration,
+}
+
+/// The variants of an address. What tells them apart is what the latest answer said.
+#[derive(Debug, Default)]
+struct Variants {
+    names: Option<Names>,
+    /// By variant, in order.
+    slots: Vec<(Box<[u8]>, u32)>,
+}
+
+/// The store.
+#[derive(Debug)]
+pub(super) struct Store {
+    limit: usize,
+    least_head_bytes: usize,
+    normaliser: Normaliser,
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    index: HashMap<Rc<[u8]>, Variants>,
+    order: List,
+    by_end: BTreeSet<(Duration, u32)>,
+    tags: Tags,
+    bytes: usize,
+    scratch: Vec<u8>,
+    pub(super) counts: Counts,
+}
+
+impl Store {
+    /// With room for so many bytes.
+    pub(super) fn new(limit: usize, least_head_bytes: usize, normaliser: Normaliser) -> Self {
+        Self {
+            limit,
+            least_head_bytes,
+            normaliser,
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashMap::new(),
+            order: List::default(),
+            by_end: BTreeSet::new(),
+            tags: Tags::default(),
+            bytes: 0,
+            scratch: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Answers and marks in it.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// What is kept for a request, which counts as its use.
+    pub(super) fn find(&mut self, address: &[u8], headers: &[Header<'_>], now: Now) -> Option<Kept> {
+        let variants = self.index.get(address)?;
+        self.scratch.clear();
+        if let Some(names) = &variants.names {
+            vary::variant(names, headers, &self.normaliser, &mut self.scratch);
+        }
+        let at = variants.position(&self.scratch).ok()?;
+        let id = variants.slots[at].1;
+        let slot = self.slots[id as usize].as_mut().expect("the index names slots in use");
+        if slot.end <= now.running {
+            self.remove(id);
+            self.counts.expired += 1;
+            return None;
+        }
+        if now.running.saturating_sub(slot.moved_at) >= MOVED_AGAIN_AFTER {
+            slot.moved_at = now.running;
+            self.order.move_to_end(id);
+        }
+        Some(slot.kept.clone())
+    }
+
+    /// What the latest answer of this address varied by; nothing where there is none.
+    pub(super) fn names(&self, address: &[u8]) -> Names {
+        self.index.get(address).and_then(|variants| variants.names.clone()).unwrap_or_else(|| Names::from([]))
+    }
+
+    /// Appends what tells requests apart that could be answered with one fetch: the address, and the variant as far as it
+    /// is known what varies.
+    pub(super) fn write_flight(&self, address: &[u8], headers: &[Header<'_>], out: &mut Vec<u8>) {
+        out.extend_from_slice(address);
+        out.push(b'\n');
+        if let Some(names) = self.index.get(address).and_then(|variants| variants.names.as_ref()) {
+            vary::variant(names, headers, &self.normaliser, out);
+        }
+    }
+
+    /// Keeps something until `end` in the place of what there was. `headers` are the request's, `names` what the answer
+    /// varies by. Without room it is not kept.
+    pub(super) fn put(
+        &mut self,
+        address: &[u8],
+        names: &Names,
+        headers: &[Header<'_>],
+        kept: Kept,
+        end: Duration,
+        now: Now,
+    ) {
+        self.scratch.clear();
+        vary::variant(names, headers, &self.normaliser, &mut self.scratch);
+        let size = address.len()
+            + self.scratch.len()
+            + match &kept {
+                Kept::Object(object) => object.size(self.least_head_bytes),
+                _ => MARK_BYTES,
+            };
+        let variant: Box<[u8]> = self.scratch.as_slice().into();
+        // What there was is out of date in any case.
+        if let Some(id) =
+            self.index.get(address).and_then(|v| v.position(&variant).ok().map(|at| v.slots[at].1))
+        {
+            self.remove(id);
+        }
+        if size > self.limit {
+            return;
+        }
+        while self.bytes + size > self.limit {
+            let oldest = self.order.first().expect("bytes are in use, so there is an entry");
+            self.remove(oldest);
+            self.counts.evictions += 1;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("memory ends before four billion entries")
+        });
+        if !self.index.contains_key(address) {
+            self.index.insert(Rc::from(address), Variants::default());
+        }
+        let (shared, _) = self.index.get_key_value(address).expect("it was put there just now");
+        let address = Rc::clone(shared);
+        let variants = self.index.get_mut(&address).expect("it was put there just now");
+        if variants.names.as_ref() != Some(names) {
+            variants.names = Some(Rc::clone(names));
+        }
+        match variants.position(&variant) {
+            Ok(at) => variants.slots[at].1 = id,
+            Err(at) => variants.slots.insert(at, (variant, id)),
+        }
+        if let Kept::Object(object) = &kept {
+            object.tags.iter().for_each(|tag| self.tags.add(tag, id));
+        }
+        self.bytes += size;
+        self.by_end.insert((end, id));
+        self.order.push(id);
+        self.slots[id as usize] = Some(Slot { kept, address, size, end, moved_at: now.running });
+    }
+
+    /// Throws all variants of an address out; how many there were.
+    pub(super) fn remove_address(&mut self, address: &[u8]) -> usize {
+        let ids: Vec<u32> =
+            self.index.get(address).map_or_else(Vec::new, |v| v.slots.iter().map(|(_, id)| *id).collect());
+        ids.iter().for_each(|id| self.remove(*id));
+        ids.len()
+    }
+
+    /// Throws all variants of an address out because somebody says so.
+    pub(super) fn purge_address(&mut self, address: &[u8]) -> usize {
+        let count = self.remove_address(address);
+        self.counts.purged += count as u64;
+        count
+    }
+
+    /// Throws out what has this tag, or makes it stale (`soft`); how much there was.
+    pub(super) fn purge_tag(&mut self, tag: &[u8], soft: bool, now: Now) -> usize {
+        let ids = self.tags.of(tag);
+        for id in &ids {
+            if soft {
+                self.make_stale(*id, now);
+            } else {
+                self.remove(*id);
+            }
+        }
+        self.counts.purged += ids.len() as u64;
+        ids.len()
+    }
+
+    /// Ends an answer's freshness now; its grace and its keep begin.
+    fn make_stale(&mut self, id: u32, now: Now) {
+        let slot = self.slots[id as usize].as_mut().expect("tags name slots in use");
+        let Kept::Object(object) = &slot.kept else { return };
+        if object.phase(now) != Phase::Fresh {
+            return;
+        }
+        let mut life = object.life;
+        life.ttl = life.initial_age.saturating_add(object.resident(now));
+        let stale = object.with_life(life);
+        self.by_end.remove(&(slot.end, id));
+        slot.end = stale.born.saturating_add(life.stays());
+        self.by_end.insert((slot.end, id));
+        slot.kept = Kept::Object(Rc::new(stale));
+    }
+
+    /// Throws out what has come to its end.
+    pub(super) fn expire(&mut self, now: Now) {
+        while let Some((end, id)) = self.by_end.first().copied() {
+            if end > now.running {
+                break;
+            }
+            self.remove(id);
+            self.counts.expired += 1;
+        }
+    }
+
+    /// Throws everything out.
+    #[cfg(test)]
+    pub(super) fn flush(&mut self) {
+        while let Some(id) = self.order.first() {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: u32) {
+        let slot = self.slots[id as usize].take().expect("only slots in use are removed");
+        self.free.push(id);
+        self.bytes -= slot.size;
+        self.by_end.remove(&(slot.end, id));
+        self.order.remove(id);
+        if let Kept::Object(object) = &slot.kept {
+            object.tags.iter().for_each(|tag| self.tags.remove(tag, id));
+        }
+        if let Some(variants) = self.index.get_mut(&slot.address) {
+            variants.slots.retain(|(_, other)| *other != id);
+            if variants.slots.is_empty() {
+                self.index.remove(&slot.address);
+            }
+        }
+    }
+}
+
+impl Variants {
+    fn position(&self, variant: &[u8]) -> Result<usize, usize> {
+        self.slots.binary_search_by(|(other, _)| (**other).cmp(variant))
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

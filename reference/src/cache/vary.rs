@@ -1,0 +1,98 @@
+//! What beside the address tells stored answers apart (RFC 9111, section 4.1).
+
+use std::rc::Rc;
+
+use httparse::Header;
+
+use super::fields::{members, values};
+use super::normalise::Normaliser;
+
+/// The names of request fields, in lower case, each once, in order.
+pub(super) type Names = Rc<[Box<str>]>;
+
+/// An answer's `Vary`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Vary {
+    /// By these fields; none for all alike.
+    By(Names),
+    /// `*`, in whatever company: no other request is answered with this.
+    Everything,
+}
+
+impl Vary {
+    /// Reads all of an answer's `Vary` fields.
+    pub(super) fn read(headers: &[Header<'_>]) -> Self {
+        let mut names: Vec<Box<str>> = Vec::new();
+        for member in members(headers, "vary") {
+            if member == b"*" {
+                return Self::Everything;
+            }
+            names.push(String::from_utf8_lossy(member).to_ascii_lowercase().into());
+        }
+        names.sort_unstable();
+        names.dedup();
+        Self::By(names.into())
+    }
+}
+
+/// Appends what tells a request's variant from others: of each field its name, whether it is there, and its values made alike in
+/// whitespace. Lines and list members are told apart as they are: which fields are lists is not known here.
+pub(super) fn variant(
+    names: &[Box<str>],
+    headers: &[Header<'_>],
+    normaliser: &Normaliser,
+    out: &mut Vec<u8>,
+) {
+    for name in names {
+        out.extend_from_slice(name.as_bytes());
+        for value in values(headers, name) {
+            out.push(b'=');
+            match normaliser.normal(name, value) {
+                Some(normal) => out.extend_from_slice(normal.as_bytes()),
+                None => out.extend(value.trim_ascii()),
+            }
+        }
+        // No field value holds a line feed, so names and values cannot run into each other.
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers<'b>(fields: &'b [(&'b str, &'b str)]) -> Vec<Header<'b>> {
+        fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect()
+    }
+
+    fn variant_of(names: &[&str], fields: &[(&str, &str)]) -> Vec<u8> {
+        let names: Vec<Box<str>> = names.iter().map(|n| Box::from(*n)).collect();
+        let mut out = Vec::new();
+        variant(&names, &headers(fields), &Normaliser::default(), &mut out);
+        out
+    }
+
+    #[test]
+    fn a_star_in_any_company_is_everything() {
+        for lines in [&["*"][..], &["*, *"], &["", "*"], &["foo, *"], &["*, foo"], &[", *"]] {
+            let fields: Vec<_> = lines.iter().map(|line| ("Vary", *line)).collect();
+            assert_eq!(Vary::read(&headers(&fields)), Vary::Everything, "{lines:?}");
+        }
+        let names: Names = [Box::from("a"), Box::from("b")].into();
+        assert_eq!(Vary::read(&headers(&[("Vary", "B, a"), ("vary", "b")])), Vary::By(names));
+    }
+
+    #[test]
+    fn requests_differ_where_a_named_field_differs_or_is_missing() {
+        let one = variant_of(&["foo", "bar"], &[("Foo", "1"), ("Bar", "abc"), ("Baz", "2")]);
+        assert_eq!(one, variant_of(&["foo", "bar"], &[("bar", " abc "), ("FOO", "1"), ("Baz", "3")]));
+        assert_ne!(one, variant_of(&["foo", "bar"], &[("Foo", "1")]));
+        assert_ne!(one, variant_of(&["foo", "bar"], &[("Foo", "1"), ("Bar", "ab")]));
+        assert_ne!(variant_of(&["foo"], &[("foo", "")]), variant_of(&["foo"], &[]));
+        assert_ne!(variant_of(&["a"], &[("a", "1")]), variant_of(&["b"], &[("b", "1")]));
+        assert_ne!(
+            variant_of(&["a", "b"], &[("a", "x"), ("b", "")]),
+            variant_of(&["a", "b"], &[("a", ""), ("b", "x")])
+        );
+    }
+}
