@@ -32,7 +32,8 @@ impl Entry {
     /// The number of the instance that a connection leads to.
     #[inline]
     fn number(self, connection: u32) -> u16 {
-        (connection % u32::from(self.count)) as u16
+        // Mostly there is one, and a division takes time.
+        if self.count == 1 { 0 } else { (connection % u32::from(self.count)) as u16 }
     }
 }
 
@@ -277,13 +278,18 @@ impl World {
             return;
         }
         client.busy.down(self.now);
-        let entrance = client.entry.base + client.entry.number(connection);
-        let at = self.holder(entrance);
-        if lost && (self.instances[usize::from(at)].killed > 0 || !self.accepts(at)) {
+        if lost && !self.can_reopen(traffic, connection) {
             self.clients[traffic].connections.set_aside(connection);
         } else {
             self.clients[traffic].connections.give_back(self.now, connection);
         }
+    }
+
+    /// Whether the instance that a connection leads to would take a new one in its place.
+    fn can_reopen(&self, traffic: usize, connection: u32) -> bool {
+        let entry = self.clients[traffic].entry;
+        let at = self.holder(entry.base + entry.number(connection));
+        self.instances[usize::from(at)].killed == 0 && self.accepts(at)
     }
 
     /// The client gives up every request whose time is over, and replaces their connections.

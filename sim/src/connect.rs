@@ -282,24 +282,25 @@ impl World {
     /// A call is there.
     #[inline]
     pub(crate) fn arrive(&mut self, slot: u32) {
-        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        let call = &mut self.calls[slot];
+        let at = call.at;
+        let instance = &mut self.instances[usize::from(at)];
         if instance.killed > 0 {
             return self.answer(slot, Answer::Reset);
         }
-        self.cross(slot);
-        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        call.cross(instance, self.now);
         if instance.stopped > 0 && instance.kind != Kind::Service {
-            let (at, now) = (usize::from(self.calls[slot].at), self.now);
-            self.instances[at].arriving.up(now);
+            instance.arriving.up(self.now);
             return self.park(slot, Continuation::Arrive);
         }
+        let kind = instance.kind;
         if instance.error_share > 0.0 && instance.stopped == 0 && self.fails_for_no_reason(slot) {
             return self.answer(slot, Answer::Error);
         }
-        match instance.kind {
+        match kind {
             Kind::Balancer => self.balancer_arrive(slot),
             Kind::Cache => self.cache_arrive(slot),
-            Kind::Service => self.service_arrive(slot),
+            Kind::Service => self.service_arrive(at, slot),
             Kind::Cdn => self.cdn_arrive(slot),
             Kind::Queue => self.queue_arrive(slot),
             Kind::Store | Kind::Database | Kind::Job => {

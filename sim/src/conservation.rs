@@ -8,9 +8,9 @@
 
 use results::Law;
 
-use crate::call::{CLIENT, INSIDE, Phase};
+use crate::call::{CLIENT, Call, INSIDE, Phase};
 use crate::gauge::Steps;
-use crate::instance::Kind;
+use crate::instance::{Instance, Kind};
 use crate::world::World;
 
 /// The sides of Little's law are sums of integers up to their division: only the division is inexact.
@@ -73,6 +73,17 @@ impl Border {
     }
 }
 
+impl Call {
+    /// It crosses the border of its instance, unless it only goes on within it.
+    #[inline]
+    pub(crate) fn cross(&mut self, instance: &mut Instance, now: u64) {
+        if !self.is(INSIDE) && self.from != self.at {
+            self.flags |= INSIDE;
+            instance.border.enter(now);
+        }
+    }
+}
+
 impl World {
     /// The laws of the run so far. Both sides are read at the end of an interval, or where the run is given up.
     pub(crate) fn laws(&mut self) -> Vec<Law> {
@@ -104,16 +115,6 @@ impl World {
             client.border.laws(&format!("the clients of {name}"), asked, now, &mut laws);
         }
         laws
-    }
-
-    /// A call crosses the border of its instance, unless it only goes on within it.
-    #[inline]
-    pub(crate) fn cross(&mut self, slot: u32) {
-        let call = &mut self.calls[slot];
-        if !call.is(INSIDE) && call.from != call.at {
-            call.flags |= INSIDE;
-            self.instances[usize::from(call.at)].border.enter(self.now);
-        }
     }
 
     /// A call is over for its instance.

@@ -170,8 +170,8 @@ impl World {
 
     /// A request, a step for another service, or a health check is there.
     #[inline]
-    pub(crate) fn service_arrive(&mut self, slot: u32) {
-        let instance = &self.instances[usize::from(self.calls[slot].at)];
+    pub(crate) fn service_arrive(&mut self, at: u16, slot: u32) {
+        let instance = &self.instances[usize::from(at)];
         if instance.broken > 0 && instance.stopped == 0 {
             // That takes no worker.
             return self.answer(slot, Answer::Error);
@@ -179,7 +179,7 @@ impl World {
         if self.any_holding && self.find_held_worker(slot) {
             return self.continue_on_connection(slot);
         }
-        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        let instance = &self.instances[usize::from(at)];
         let service = &mut self.services[usize::from(instance.index)];
         if instance.stopped == 0 && service.occupied() < service.workers {
             service.occupy(self.now);
