@@ -1,7 +1,5 @@
 //! Replies: written by servers, read one element at a time by clients.
 
-use std::io::Write;
-
 use super::{BULK_LIMIT, Malformed, integer, line};
 
 /// Appends replies to an output buffer.
@@ -30,17 +28,21 @@ impl<'a> Writer<'a> {
 
     /// `+OK` and its like.
     pub(crate) fn simple(&mut self, text: &str) {
-        self.line('+', text);
+        self.line(b'+', text.as_bytes());
     }
 
     /// An error; the text starts with its code.
     pub(crate) fn error(&mut self, text: &str) {
-        self.line('-', text);
+        self.line(b'-', text.as_bytes());
     }
 
     /// A number.
     pub(crate) fn integer(&mut self, number: i64) {
-        self.line(':', number);
+        if number < 0 {
+            self.line(b':', number.to_string().as_bytes());
+        } else {
+            self.length(b':', number as u64);
+        }
     }
 
     /// A string.
@@ -64,20 +66,61 @@ impl<'a> Writer<'a> {
 
     /// Announces that many elements.
     pub(crate) fn array(&mut self, len: usize) {
-        self.line('*', len);
+        self.length(b'*', len as u64);
     }
 
     /// Announces that many pairs.
     pub(crate) fn map(&mut self, len: usize) {
-        if self.version3 { self.line('%', len) } else { self.array(2 * len) }
+        if self.version3 { self.length(b'%', len as u64) } else { self.array(2 * len) }
     }
 
+    /// Announces that many elements that nobody asked for just now.
+    pub(crate) fn push(&mut self, len: usize) {
+        self.length(if self.version3 { b'>' } else { b'*' }, len as u64);
+    }
+
+    /// Replies that are made already.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Whether these are replies of version 3.
+    pub(crate) fn is_version3(&self) -> bool {
+        self.version3
+    }
+
+    /// From now on in this version.
+    pub(crate) fn set_version3(&mut self, version3: bool) {
+        self.version3 = version3;
+    }
+
+    #[inline]
     fn bulk_start(&mut self, len: usize) {
-        self.line('$', len);
+        self.length(b'$', len as u64);
     }
 
-    fn line(&mut self, kind: char, what: impl std::fmt::Display) {
-        write!(self.out, "{kind}{what}\r\n").expect("writing to a vector cannot fail");
+    #[inline]
+    fn length(&mut self, kind: u8, number: u64) {
+        // The kind, twenty digits, the line's end.
+        let mut line = [0; 23];
+        let (mut at, mut rest) = (20, number);
+        line[21..].copy_from_slice(b"\r\n");
+        loop {
+            line[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            at -= 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        line[at] = kind;
+        self.out.extend_from_slice(&line[at..]);
+    }
+
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.out.push(kind);
+        self.out.extend_from_slice(text);
+        self.out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -137,14 +180,20 @@ mod tests {
         writer.bulk(b"a\r\nb");
         writer.null();
         writer.integer(-7);
+        writer.integer(i64::MAX);
         let mut at = 0;
         let mut elements = Vec::new();
         while let Some((element, len)) = parse_element(&out[at..]).expect("our own reply") {
             elements.push(element);
             at += len;
         }
-        let expected =
-            [Element::Array(2), Element::Bulk(Some(b"a\r\nb")), Element::Bulk(None), Element::Integer(-7)];
+        let expected = [
+            Element::Array(2),
+            Element::Bulk(Some(b"a\r\nb")),
+            Element::Bulk(None),
+            Element::Integer(-7),
+            Element::Integer(i64::MAX),
+        ];
         assert_eq!(elements, expected);
     }
 

@@ -1,60 +1,130 @@
 //! Reading commands, in place: arguments are ranges of the input buffer.
+//!
+//! A command that has not come entirely is taken up where its reading ended, so that a long one in many pieces costs no more
+//! than in one.
 
-use std::ops::Range;
+use super::{ARGUMENTS_LIMIT, BULK_LIMIT, COMMAND_LIMIT, Malformed, line};
 
-use super::{ARGUMENTS_LIMIT, BULK_LIMIT, COMMAND_LIMIT, Malformed, integer, line};
+/// A stranger's commands have at most so many strings …
+const STRANGERS_ARGUMENTS: usize = 10;
+/// … of at most so many bytes (networking.c of Redis since 6.2.6).
+const STRANGERS_BULK: usize = 16 << 10;
+/// The longest line with a length in it.
+const LENGTH_LINE: usize = 32;
 
-/// Reads the command at the start of `bytes` into `arguments`; its length, or none where it is not complete yet.
-/// An empty command has no arguments and is to be skipped.
-///
-/// # Errors
-/// Where the bytes never can be a command, or pass a limit.
-pub(crate) fn parse_command(
-    bytes: &[u8],
-    arguments: &mut Vec<Range<usize>>,
-) -> Result<Option<usize>, Malformed> {
-    arguments.clear();
-    match bytes.first() {
-        None => Ok(None),
-        Some(b'*') => array(bytes, arguments),
-        Some(_) => inline(bytes, arguments),
-    }
+/// Where a string of a command is in the input: from, to. Commands are shorter than 4 GiB.
+pub(crate) type Range = (u32, u32);
+
+/// Reads one command after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    arguments: Vec<Range>,
+    /// How many strings are still to come; none at the start of a command.
+    missing: Option<usize>,
+    /// Where the next of them begins.
+    at: usize,
 }
 
-fn array(bytes: &[u8], arguments: &mut Vec<Range<usize>>) -> Result<Option<usize>, Malformed> {
-    let Some((text, mut at)) = line(bytes, 1)? else { return Ok(None) };
-    let count = integer(text).ok_or(Malformed("invalid multibulk length"))?;
-    if count > ARGUMENTS_LIMIT as i64 {
-        return Err(Malformed("invalid multibulk length"));
+impl Parser {
+    /// Reads the command at the start of `bytes`; its length, or none where it is not complete yet, in which case the next
+    /// call gets the same bytes and some more. An empty command has no arguments and is to be skipped. Narrow limits are for
+    /// clients that have yet to say who they are.
+    ///
+    /// # Errors
+    /// Where the bytes never can be a command, or pass a limit.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: &[u8], stranger: bool) -> Result<Option<usize>, Malformed> {
+        if self.missing.is_none() {
+            self.arguments.clear();
+            match bytes.first() {
+                None => return Ok(None),
+                Some(b'*') => {
+                    let most = if stranger { STRANGERS_ARGUMENTS } else { ARGUMENTS_LIMIT };
+                    let Some((count, at)) = length(bytes, 1, most, "invalid multibulk length")? else {
+                        return Ok(None);
+                    };
+                    (self.missing, self.at) = (Some(count), at);
+                }
+                Some(_) => return inline(bytes, &mut self.arguments),
+            }
+        }
+        let mut missing = self.missing.unwrap_or(0);
+        let most = if stranger { STRANGERS_BULK } else { BULK_LIMIT };
+        while missing > 0 {
+            let Some(end) = self.string(bytes, most)? else {
+                self.missing = Some(missing);
+                return Ok(None);
+            };
+            self.at = end;
+            missing -= 1;
+        }
+        self.missing = None;
+        Ok(Some(self.at))
     }
-    for _ in 0..count {
-        match bytes.get(at) {
+
+    /// Reads the next string; where it ends.
+    #[inline]
+    fn string(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, Malformed> {
+        match bytes.get(self.at) {
             None => return Ok(None),
             Some(b'$') => {}
             Some(_) => return Err(Malformed("expected '$'")),
         }
-        let Some((text, start)) = line(bytes, at + 1)? else { return Ok(None) };
-        let length = integer(text)
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|n| *n <= BULK_LIMIT)
-            .ok_or(Malformed("invalid bulk length"))?;
+        let Some((length, start)) = length(bytes, self.at + 1, most, "invalid bulk length")? else {
+            return Ok(None);
+        };
         let end = start + length;
         if end > COMMAND_LIMIT {
             return Err(Malformed("command too long"));
         }
-        if bytes.len() < end + 2 {
-            return Ok(None);
+        match bytes.get(end..end + 2) {
+            None => return Ok(None),
+            Some(b"\r\n") => {}
+            Some(_) => return Err(Malformed("expected the end of a bulk string")),
         }
-        if &bytes[end..end + 2] != b"\r\n" {
-            return Err(Malformed("expected the end of a bulk string"));
-        }
-        arguments.push(start..end);
-        at = end + 2;
+        self.arguments.push((start as u32, end as u32));
+        Ok(Some(end + 2))
     }
-    Ok(Some(at))
+
+    /// The strings of the command that was read last.
+    #[inline]
+    pub(crate) fn arguments(&self) -> &[Range] {
+        &self.arguments
+    }
 }
 
-fn inline(bytes: &[u8], arguments: &mut Vec<Range<usize>>) -> Result<Option<usize>, Malformed> {
+/// The number in the line that starts at `at`, and where the next line begins.
+#[inline]
+fn length(
+    bytes: &[u8],
+    at: usize,
+    most: usize,
+    problem: &'static str,
+) -> Result<Option<(usize, usize)>, Malformed> {
+    let mut number = 0_usize;
+    for (i, byte) in bytes[at..].iter().enumerate() {
+        match byte {
+            b'0'..=b'9' if i < LENGTH_LINE => {
+                number = number.saturating_mul(10).saturating_add(usize::from(byte - b'0'));
+            }
+            b'\r' if i > 0 => {
+                return match bytes.get(at + i + 1) {
+                    None => Ok(None),
+                    Some(b'\n') if number <= most => Ok(Some((number, at + i + 2))),
+                    Some(_) => Err(Malformed(problem)),
+                };
+            }
+            // An array of minus one strings is an empty command, says Redis.
+            b'-' if i == 0 && bytes[at - 1] == b'*' => {
+                return Ok(line(bytes, at)?.map(|(_, next)| (0, next)));
+            }
+            _ => return Err(Malformed(problem)),
+        }
+    }
+    Ok(None)
+}
+
+fn inline(bytes: &[u8], arguments: &mut Vec<Range>) -> Result<Option<usize>, Malformed> {
     let Some((text, next)) = line(bytes, 0)? else { return Ok(None) };
     let mut start = None;
     for at in 0..=text.len() {
@@ -62,7 +132,7 @@ fn inline(bytes: &[u8], arguments: &mut Vec<Range<usize>>) -> Result<Option<usiz
         match (start, blank) {
             (None, false) => start = Some(at),
             (Some(from), true) => {
-                arguments.push(from..at);
+                arguments.push((from as u32, at as u32));
                 start = None;
             }
             _ => {}
@@ -79,25 +149,47 @@ mod tests {
 
     type Command<'b> = (Vec<&'b [u8]>, usize);
 
+    fn parse_with<'b>(parser: &mut Parser, bytes: &'b [u8]) -> Result<Option<Command<'b>>, Malformed> {
+        let len = parser.read(bytes, false)?;
+        let arguments = parser.arguments().iter().map(|r| &bytes[r.0 as usize..r.1 as usize]);
+        Ok(len.map(|len| (arguments.collect(), len)))
+    }
+
     fn parse(bytes: &[u8]) -> Result<Option<Command<'_>>, Malformed> {
-        let mut arguments = Vec::new();
-        let len = parse_command(bytes, &mut arguments)?;
-        Ok(len.map(|len| (arguments.iter().map(|r| &bytes[r.clone()]).collect(), len)))
+        parse_with(&mut Parser::default(), bytes)
     }
 
     #[test]
     fn commands_are_read_only_when_they_are_whole() {
         let bytes = b"*2\r\n$3\r\nGET\r\n$5\r\nk\r\n:1\r\nrest";
         let whole = bytes.len() - 4;
-        assert_eq!(parse(bytes), Ok(Some((vec![b"GET".as_slice(), b"k\r\n:1"], whole))));
-        assert!((0..whole).all(|cut| parse(&bytes[..cut]) == Ok(None)));
+        let command = Ok(Some((vec![b"GET".as_slice(), b"k\r\n:1"], whole)));
+        assert_eq!(parse(bytes), command);
+        let mut parser = Parser::default();
+        for cut in 0..whole {
+            assert_eq!(parse(&bytes[..cut]), Ok(None));
+            assert_eq!(parse_with(&mut parser, &bytes[..cut]), Ok(None), "and byte by byte");
+        }
+        assert_eq!(parse_with(&mut parser, bytes), command);
         assert_eq!(parse(b"PING  hello\r\n"), Ok(Some((vec![b"PING".as_slice(), b"hello"], 13))));
+        assert_eq!(parse(b"*-1\r\n"), Ok(Some((vec![], 5))));
+        assert_eq!(parse(b"*0\r\n"), Ok(Some((vec![], 4))));
     }
 
     #[test]
     fn sizes_past_the_limits_are_refused_before_they_arrive() {
         for bytes in ["*9999999\r\n", "*1\r\n$99999999999\r\n", "*1\r\n$-1\r\n", "*x\r\n", "*1\r\n:5\r\n"] {
             assert!(parse(bytes.as_bytes()).is_err(), "{bytes:?}");
+        }
+        let endless = format!("*{}", "1".repeat(40));
+        assert!(parse(endless.as_bytes()).is_err(), "digits without end");
+    }
+
+    #[test]
+    fn strangers_have_narrow_limits() {
+        for bytes in ["*11\r\n", "*1\r\n$16385\r\n"] {
+            assert!(Parser::default().read(bytes.as_bytes(), true).is_err(), "{bytes:?}");
+            assert_eq!(Parser::default().read(bytes.as_bytes(), false), Ok(None));
         }
     }
 
@@ -108,6 +200,28 @@ mod tests {
             let mut starred = b"*2\r\n$".to_vec();
             starred.extend(&bytes);
             let _ = parse(&starred);
+        }
+
+        #[test]
+        fn pieces_read_like_the_whole(
+            strings in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 1..6),
+            cuts in proptest::collection::vec(0..200_usize, 0..6),
+        ) {
+            let mut bytes = format!("*{}\r\n", strings.len()).into_bytes();
+            for string in &strings {
+                bytes.extend(format!("${}\r\n", string.len()).bytes());
+                bytes.extend(string);
+                bytes.extend(b"\r\n");
+            }
+            let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| *cut < bytes.len()).collect();
+            cuts.sort_unstable();
+            let mut parser = Parser::default();
+            for cut in cuts {
+                prop_assert_eq!(parse_with(&mut parser, &bytes[..cut]), Ok(None));
+            }
+            let (read, length) = parse_with(&mut parser, &bytes)?.expect("it is whole");
+            prop_assert_eq!(read, strings);
+            prop_assert_eq!(length, bytes.len());
         }
     }
 }

@@ -9,7 +9,6 @@ mod database;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::ops::Range;
 use std::rc::Rc;
 
 use scenarios::plan::RequestId;
@@ -20,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::component::{Context, Metrics};
 use crate::emulated::Level;
 use crate::http::Connection;
-use crate::resp::request::parse_command;
+use crate::resp::request::{Parser, Range};
 use crate::resp::{Writer, integer};
 use database::Database;
 
@@ -87,18 +86,18 @@ async fn serve(server: Rc<Server>, stream: TcpStream) {
 }
 
 async fn converse(server: &Server, mut connection: Connection) -> io::Result<()> {
-    let mut arguments = Vec::new();
+    let mut parser = Parser::default();
     let mut out = Vec::new();
     loop {
-        match parse_command(connection.input(), &mut arguments) {
+        match parser.read(connection.input(), false) {
             Ok(None) => {
                 if connection.fill().await? == 0 {
                     return Ok(());
                 }
             }
             Ok(Some(len)) => {
-                if !arguments.is_empty() {
-                    let statement = server.read(connection.input(), &arguments);
+                if !parser.arguments().is_empty() {
+                    let statement = server.read(connection.input(), parser.arguments());
                     server.execute(statement, &mut out).await;
                     connection.write_all(&out).await?;
                     out.clear();
@@ -122,9 +121,11 @@ enum Statement {
 }
 
 impl Server {
-    fn read(&self, input: &[u8], arguments: &[Range<usize>]) -> Statement {
+    fn read(&self, input: &[u8], arguments: &[Range]) -> Statement {
         let scenario = &self.context.scenario;
-        let argument = |index: usize| arguments.get(index).map_or(&[][..], |range| &input[range.clone()]);
+        let argument = |index: usize| {
+            arguments.get(index).map_or(&[][..], |range| &input[range.0 as usize..range.1 as usize])
+        };
         let update = match argument(0) {
             b"PING" => return Statement::Ping,
             b"SELECT" => false,

@@ -1,24 +1,27 @@
-//! Records with their expiry and their memory.
+//! All records: where they are, what of memory they take, when they expire, when they were used.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use scenarios::memory;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::Eviction;
 use scenarios::units::Seed;
 
+use super::clock::Clock;
 use super::eviction::Pool;
-use super::prefill::FILLER;
+use super::expiry::Walk;
+use super::fields::Fields;
+use super::index::{Hasher, Index};
+use super::lfu;
+use super::record::{Content, Record, Value};
 use super::standing::Standing;
-use crate::emulated::clock::now_nanos;
 
-/// No expiry.
-const NEVER: u64 = u64::MAX;
 /// Not among the keys with a TTL.
 const NOT_VOLATILE: u32 = u32::MAX;
-/// Keys looked at per round of the active cycle (Redis's ACTIVE_EXPIRE_CYCLE_KEYS_PER_LOOP at the default effort).
-const KEYS_PER_ROUND: usize = 20;
+/// The end of the list of free slots.
+const NO_SLOT: u32 = u32::MAX;
+/// The longest lifetime: 2^48 ms are 8,900 years.
+const LONGEST_MS: u64 = 1 << 48;
 
 /// The store's limits.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,15 @@ pub(crate) struct Limits {
     pub(crate) max_memory: Option<u64>,
     pub(crate) eviction: Eviction,
     pub(crate) samples: u32,
+    pub(crate) lfu_log_factor: u32,
+    pub(crate) lfu_decay_minutes: u32,
+}
+
+impl Limits {
+    /// Redis's defaults for what the file does not say.
+    pub(crate) const fn new(max_memory: Option<u64>, eviction: Eviction, samples: u32) -> Self {
+        Self { max_memory, eviction, samples, lfu_log_factor: 10, lfu_decay_minutes: 1 }
+    }
 }
 
 /// What happened so far.
@@ -37,69 +49,9 @@ pub(crate) struct Counts {
     pub(crate) expired: u64,
 }
 
-/// A value. Load tests write padding, so a repeated byte is kept as one: the memory that counts is the accounted one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
-    Run(u8, usize),
-    Bytes(Box<[u8]>),
-}
-
-impl Value {
-    /// From its bytes.
-    pub(crate) fn new(bytes: &[u8]) -> Self {
-        match bytes.first() {
-            // No early exit: this way the compiler compares many bytes at once.
-            Some(first) if bytes.iter().fold(0, |differs, b| differs | (b ^ first)) == 0 => {
-                Self::Run(*first, bytes.len())
-            }
-            _ => Self::Bytes(bytes.into()),
-        }
-    }
-
-    /// Its length in bytes.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Run(_, len) => *len,
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: Rc<[u8]>,
-    value: Value,
-    expires_ms: u64,
-    /// Redis's LRU clock at the last access: it ticks in seconds.
-    touched_s: u32,
-    /// The place among the keys with a TTL.
-    volatile_at: u32,
-}
-
-impl Entry {
-    /// What it takes of memory, as Redis would count it.
-    fn bytes(&self) -> u64 {
-        let has_lifetime = self.volatile_at != NOT_VOLATILE;
-        memory::record_bytes(self.key.len() as u64, self.value.len() as u64, has_lifetime)
-    }
-}
-
-/// A value as it is read.
+/// The key holds something that the command is not for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Contents<'a> {
-    Run(u8, usize),
-    Bytes(&'a [u8]),
-}
-
-impl Contents<'_> {
-    /// Its length in bytes.
-    pub(crate) fn len(self) -> usize {
-        match self {
-            Self::Run(_, len) => len,
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
-}
+pub(crate) struct WrongType;
 
 /// When a key expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,80 +63,102 @@ pub(crate) enum Expiry {
     In(u64),
 }
 
-fn machine_ms() -> u64 {
-    now_nanos() / 1_000_000
+#[derive(Debug)]
+struct Slot {
+    record: Record,
+    /// When or how often it was used, as the policy has it. In a free slot, the next free one.
+    touched: u32,
+    /// The place among the keys with a TTL.
+    volatile_at: u32,
+}
+
+/// A key with a TTL: its slot, and when it expires. In this form it takes twelve bytes.
+#[derive(Clone, Copy, Debug)]
+struct Volatile {
+    slot: u32,
+    deadline_ms: [u32; 2],
+}
+
+impl Volatile {
+    fn new(slot: u32, deadline_ms: u64) -> Self {
+        Self { slot, deadline_ms: [deadline_ms as u32, (deadline_ms >> 32) as u32] }
+    }
+
+    fn deadline_ms(self) -> u64 {
+        u64::from(self.deadline_ms[0]) | u64::from(self.deadline_ms[1]) << 32
+    }
 }
 
 /// All records.
 #[derive(Debug)]
 pub(crate) struct Data {
     pub(crate) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) pool: Pool,
+    pub(super) walk: Walk,
+    /// Whether there was no time to evict all that has to go.
+    pub(super) is_evicting: bool,
     /// Looked at where the index knows nothing.
     standing: Vec<Standing>,
-    index: HashMap<Rc<[u8]>, u32>,
-    entries: Vec<Option<Entry>>,
-    free: Vec<u32>,
-    volatile: Vec<u32>,
+    hasher: Hasher,
+    index: Index,
+    slots: Vec<Slot>,
+    /// The first free slot.
+    free: u32,
+    volatile: Vec<Volatile>,
+    /// Hashes by their slot.
+    hashes: HashMap<u32, Fields>,
     /// Memory of the records, and of the tables of all keys and of those with a TTL.
-    memory: u64,
-    tables: [u64; 2],
+    records_bytes: u64,
+    tables_bytes: [u64; 2],
     counts: Counts,
-    pool: Pool,
+    /// Writes so far.
+    changes: u64,
     stream: Stream,
-    now_ms: u64,
-    /// How far the machine's clock is ahead of the store's; none as long as the store's stands still.
-    ahead_ms: Option<u64>,
 }
 
 impl Data {
     /// An empty store. The seed decides what sampling looks at.
     pub(crate) fn new(limits: Limits, seed: Seed) -> Self {
-        let mut data = Self {
+        Self {
             limits,
-            standing: Vec::new(),
-            index: HashMap::new(),
-            entries: Vec::new(),
-            free: Vec::new(),
-            volatile: Vec::new(),
-            memory: 0,
-            tables: [0; 2],
-            counts: Counts::default(),
+            clock: Clock::new(),
             pool: Pool::default(),
+            walk: Walk::default(),
+            is_evicting: false,
+            standing: Vec::new(),
+            hasher: Hasher::new(),
+            index: Index::new(),
+            slots: Vec::new(),
+            free: NO_SLOT,
+            volatile: Vec::new(),
+            hashes: HashMap::new(),
+            records_bytes: 0,
+            tables_bytes: [0; 2],
+            counts: Counts::default(),
+            changes: 0,
             stream: Stream::new(seed, Purpose::named("store-sampling"), 0),
-            now_ms: 0,
-            ahead_ms: Some(0),
-        };
-        data.tick();
-        data
+        }
     }
 
     /// Reads the clock; commands of one batch share a reading.
     pub(crate) fn tick(&mut self) {
-        if let Some(ahead) = self.ahead_ms {
-            self.now_ms = machine_ms() - ahead;
-        }
+        self.clock.tick();
     }
 
-    /// Lets no time pass until [`Data::start_clock`].
-    pub(super) fn stop_clock(&mut self) {
-        self.ahead_ms = None;
-    }
-
-    /// Lets time pass again, if it does not; from where it stood.
-    #[inline]
-    pub(crate) fn start_clock(&mut self) {
-        if self.ahead_ms.is_none() {
-            self.ahead_ms = Some(machine_ms() - self.now_ms);
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn advance_ms(&mut self, by: u64) {
-        self.now_ms += by;
-    }
-
+    /// What happened so far.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Forgets what happened so far.
+    pub(crate) fn reset_counts(&mut self) {
+        self.counts = Counts::default();
+    }
+
+    /// Writes so far; only their difference means something.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Records, those that are expired and not found out yet included.
@@ -192,17 +166,16 @@ impl Data {
         self.index.len() as u64 + self.standing.iter().map(Standing::len).sum::<u64>()
     }
 
-    /// Adds records that are there without having been written.
-    pub(super) fn stand(&mut self, standing: Standing) {
-        self.memory += standing.bytes();
-        self.standing.push(standing);
-        self.note_tables();
+    /// Records without those that only stand.
+    pub(super) fn written_len(&self) -> usize {
+        self.index.len()
     }
 
-    /// Makes room for so many further records.
-    pub(super) fn reserve(&mut self, records: usize) {
-        self.index.reserve(records);
-        self.entries.reserve(records);
+    /// Adds records that are there without having been written.
+    pub(super) fn stand(&mut self, standing: Standing) {
+        self.records_bytes += standing.bytes();
+        self.standing.push(standing);
+        self.note_tables();
     }
 
     /// The record among those that stand: in which keyspace, which number.
@@ -216,32 +189,90 @@ impl Data {
     }
 
     /// Accounted memory in bytes.
+    #[inline]
     pub(crate) fn memory(&self) -> u64 {
-        self.memory + self.tables[0] + self.tables[1]
+        self.records_bytes + self.tables_bytes[0] + self.tables_bytes[1]
     }
 
-    fn now_s(&self) -> u32 {
-        (self.now_ms / 1000) as u32
+    /// That of the dictionaries' tables.
+    pub(crate) fn tables_bytes(&self) -> u64 {
+        self.tables_bytes[0] + self.tables_bytes[1]
     }
 
-    fn entry(&self, slot: u32) -> &Entry {
-        self.entries[slot as usize].as_ref().expect("the index names occupied slots")
+    fn slot(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
     }
 
-    fn entry_mut(&mut self, slot: u32) -> &mut Entry {
-        self.entries[slot as usize].as_mut().expect("the index names occupied slots")
+    fn slot_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.slots[slot as usize]
+    }
+
+    pub(super) fn key(&self, slot: u32) -> &[u8] {
+        self.slot(slot).record.key()
+    }
+
+    pub(super) fn touched(&self, slot: u32) -> u32 {
+        self.slot(slot).touched
+    }
+
+    /// When a key expires, by the store's clock.
+    #[inline]
+    pub(super) fn deadline(&self, slot: u32) -> Option<u64> {
+        match self.slot(slot).volatile_at {
+            NOT_VOLATILE => None,
+            place => Some(self.volatile[place as usize].deadline_ms()),
+        }
+    }
+
+    /// Seconds since the last use, by Redis's clock.
+    pub(super) fn idle_seconds(&self, slot: u32) -> u32 {
+        self.clock.lru_seconds().wrapping_sub(self.slot(slot).touched) & 0xff_ffff
+    }
+
+    /// How often a key was used, as Redis reckons it.
+    pub(super) fn frequency(&self, slot: u32) -> u8 {
+        lfu::decayed(self.slot(slot).touched, self.clock.lfu_minutes(), self.limits.lfu_decay_minutes)
+    }
+
+    /// Whether keys' uses are counted rather than timed.
+    pub(super) fn counts_uses(&self) -> bool {
+        matches!(self.limits.eviction, Eviction::AllkeysLfu | Eviction::VolatileLfu)
+    }
+
+    /// What a record takes of memory, as Redis would count it.
+    pub(super) fn bytes(&self, slot: u32) -> u64 {
+        let at = self.slot(slot);
+        let has_lifetime = at.volatile_at != NOT_VOLATILE;
+        let name = at.record.key().len() as u64;
+        match at.record.content() {
+            // Redis keeps whole numbers in the object itself.
+            Content::String(Value::Bytes(bytes)) if is_number(bytes) => {
+                memory::record_bytes(name, 0, has_lifetime) - 16
+            }
+            Content::String(value) => memory::record_bytes(name, value.len() as u64, has_lifetime),
+            Content::Hash => {
+                let fields = self.hashes.get(&slot).map_or(0, Fields::bytes);
+                memory::record_bytes(name, 0, has_lifetime) - 32 + fields
+            }
+        }
+    }
+
+    /// The slot of a key, without any consequence.
+    #[inline]
+    pub(super) fn peek(&self, key: &[u8]) -> Option<u32> {
+        self.index.find(self.hasher.tag(key), |slot| self.slots[slot as usize].record.key() == key)
     }
 
     /// The slot of a key that is alive; an expired one is removed on the way, one that only stood is written.
-    fn find(&mut self, key: &[u8]) -> Option<u32> {
-        let Some(&slot) = self.index.get(key) else {
+    pub(super) fn find(&mut self, key: &[u8]) -> Option<u32> {
+        let Some(slot) = self.peek(key) else {
             let (keyspace, number) = self.find_standing(key)?;
             let size = self.standing[keyspace].size(number);
             self.standing[keyspace].take(number);
-            self.memory -= memory::record_bytes(key.len() as u64, size as u64, false);
-            return Some(self.insert(key, Value::Run(FILLER, size), self.now_s()));
+            self.records_bytes -= memory::record_bytes(key.len() as u64, size as u64, false);
+            return Some(self.insert(key, Content::String(Value::Padding(size))));
         };
-        if self.entry(slot).expires_ms <= self.now_ms {
+        if self.deadline(slot).is_some_and(|deadline| deadline <= self.clock.now_ms()) {
             self.remove_slot(slot);
             self.counts.expired += 1;
             return None;
@@ -249,26 +280,68 @@ impl Data {
         Some(slot)
     }
 
-    /// Reads a value, counts a hit or a miss, and marks the record as used now.
-    pub(crate) fn get(&mut self, key: &[u8]) -> Option<Contents<'_>> {
-        if !self.index.contains_key(key)
-            && let Some((keyspace, number)) = self.find_standing(key)
-        {
-            self.counts.hits += 1;
-            return Some(Contents::Run(FILLER, self.standing[keyspace].size(number)));
+    /// Notes that a key was used.
+    #[inline]
+    pub(super) fn touch(&mut self, slot: u32) {
+        let now = if self.counts_uses() {
+            let limits = self.limits;
+            lfu::used(
+                self.slots[slot as usize].touched,
+                self.clock.lfu_minutes(),
+                limits.lfu_decay_minutes,
+                limits.lfu_log_factor,
+                &mut self.stream,
+            )
+        } else {
+            self.clock.lru_seconds()
+        };
+        let slot = self.slot_mut(slot);
+        // A line of memory that is not written need not be written back.
+        if slot.touched != now {
+            slot.touched = now;
         }
-        let Some(slot) = self.find(key) else {
+    }
+
+    /// Reads a string, counts a hit or a miss, and marks the record as used now.
+    ///
+    /// # Errors
+    /// Where the key holds something else.
+    #[inline]
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Value<'_>>, WrongType> {
+        let slot = match self.peek(key) {
+            Some(slot) if self.slot(slot).volatile_at == NOT_VOLATILE => Some(slot),
+            None => {
+                if let Some((keyspace, number)) = self.find_standing(key) {
+                    self.counts.hits += 1;
+                    return Ok(Some(Value::Padding(self.standing[keyspace].size(number))));
+                }
+                None
+            }
+            Some(_) => self.find(key),
+        };
+        let Some(slot) = slot else {
             self.counts.misses += 1;
-            return None;
+            return Ok(None);
         };
         self.counts.hits += 1;
-        let now = self.now_s();
-        let entry = self.entry_mut(slot);
-        entry.touched_s = now;
-        Some(match &entry.value {
-            Value::Run(byte, len) => Contents::Run(*byte, *len),
-            Value::Bytes(bytes) => Contents::Bytes(bytes),
-        })
+        self.touch(slot);
+        match self.slot(slot).record.content() {
+            Content::String(value) => Ok(Some(value)),
+            Content::Hash => Err(WrongType),
+        }
+    }
+
+    /// Counts a hit or a miss of a command that reads, and marks the record as used now.
+    pub(super) fn look_up(&mut self, key: &[u8]) -> Option<u32> {
+        let slot = self.find(key);
+        match slot {
+            Some(slot) => {
+                self.counts.hits += 1;
+                self.touch(slot);
+            }
+            None => self.counts.misses += 1,
+        }
+        slot
     }
 
     /// Whether a key is there.
@@ -276,49 +349,130 @@ impl Data {
         self.find(key).is_some()
     }
 
-    /// Writes a record.
-    pub(crate) fn set(&mut self, key: &[u8], value: Value, expiry: Expiry) {
-        let now = self.now_s();
+    /// What a slot holds.
+    pub(super) fn content(&self, slot: u32) -> Content<'_> {
+        self.slot(slot).record.content()
+    }
+
+    /// The fields of a slot that holds a hash.
+    pub(super) fn fields(&self, slot: u32) -> Option<&Fields> {
+        self.hashes.get(&slot)
+    }
+
+    /// Writes a string.
+    pub(crate) fn set(&mut self, key: &[u8], value: Value<'_>, expiry: Expiry) {
+        self.changes += 1;
         let slot = match self.find(key) {
             Some(slot) => {
-                let entry = self.entry_mut(slot);
-                let old = entry.bytes();
-                entry.value = value;
-                entry.touched_s = now;
-                let new = entry.bytes();
-                self.memory = self.memory - old + new;
+                let old = self.bytes(slot);
+                self.hashes.remove(&slot);
+                self.slot_mut(slot).record.replace(value);
+                self.touch(slot);
+                let new = self.bytes(slot);
+                self.records_bytes = self.records_bytes - old + new;
                 slot
             }
-            None => self.insert(key, value, now),
+            None => self.insert(key, Content::String(value)),
         };
         match expiry {
             Expiry::Keep => {}
-            Expiry::Never => self.set_deadline(slot, NEVER),
-            Expiry::In(ms) => self.set_deadline(slot, self.now_ms.saturating_add(ms).min(NEVER - 1)),
+            Expiry::Never => self.leave_volatile(slot),
+            Expiry::In(ms) => self.set_deadline(slot, ms),
         }
     }
 
-    fn insert(&mut self, key: &[u8], value: Value, now: u32) -> u32 {
-        let key: Rc<[u8]> = key.into();
-        let entry = Entry {
-            key: Rc::clone(&key),
-            value,
-            expires_ms: NEVER,
-            touched_s: now,
-            volatile_at: NOT_VOLATILE,
+    /// Gives what a key holds another name, under which nothing stays.
+    pub(super) fn rename(&mut self, from: &[u8], to: &[u8], expiry: Expiry) {
+        self.changes += 1;
+        if let Some(old) = self.find(to) {
+            self.remove_slot(old);
+        }
+        let Some(slot) = self.find(from) else { return };
+        let touched = self.slot(slot).touched;
+        let value = match self.content(slot) {
+            Content::String(value) => Some(value.to_vec()),
+            Content::Hash => None,
         };
-        self.memory += entry.bytes();
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.entries[slot as usize] = Some(entry);
-                slot
+        let fields = self.hashes.get_mut(&slot).map(std::mem::take);
+        self.leave_volatile(slot);
+        // What was taken out must be counted as it was.
+        let new = match (value, fields) {
+            (Some(value), _) => {
+                self.remove_slot(slot);
+                self.insert(to, Content::String(Value::new(&value)))
             }
-            None => {
-                self.entries.push(Some(entry));
-                u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 records fit in memory")
+            (None, fields) => {
+                let taken = fields.as_ref().map_or(0, Fields::bytes) - Fields::default().bytes();
+                self.records_bytes -= taken;
+                self.remove_slot(slot);
+                let new = self.insert(to, Content::Hash);
+                self.records_bytes += taken;
+                self.hashes.insert(new, fields.unwrap_or_default());
+                new
             }
         };
-        self.index.insert(key, slot);
+        self.slot_mut(new).touched = touched;
+        if let Expiry::In(ms) = expiry {
+            self.set_deadline(new, ms);
+        }
+    }
+
+    /// Redis's name of how it would keep what a slot holds.
+    pub(super) fn encoding(&self, slot: u32) -> &'static str {
+        match self.content(slot) {
+            Content::String(Value::Bytes(bytes)) if is_number(bytes) => "int",
+            Content::String(value) if value.len() <= 44 => "embstr",
+            Content::String(_) => "raw",
+            Content::Hash => self.hashes.get(&slot).map_or("listpack", Fields::encoding),
+        }
+    }
+
+    /// Changes the fields of a hash, which is made where there is none and removed where none is left.
+    ///
+    /// # Errors
+    /// Where the key holds something else.
+    pub(super) fn change_fields<T>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut Fields) -> T,
+    ) -> Result<T, WrongType> {
+        self.changes += 1;
+        let slot = match self.find(key) {
+            Some(slot) if self.hashes.contains_key(&slot) => slot,
+            Some(_) => return Err(WrongType),
+            None => self.insert(key, Content::Hash),
+        };
+        self.touch(slot);
+        let old = self.bytes(slot);
+        let fields = self.hashes.entry(slot).or_default();
+        let result = change(fields);
+        let is_empty = fields.len() == 0;
+        let new = self.bytes(slot);
+        self.records_bytes = self.records_bytes - old + new;
+        if is_empty {
+            self.remove_slot(slot);
+        }
+        Ok(result)
+    }
+
+    fn insert(&mut self, key: &[u8], content: Content<'_>) -> u32 {
+        let touched =
+            if self.counts_uses() { lfu::start(self.clock.lfu_minutes()) } else { self.clock.lru_seconds() };
+        let occupied = Slot { record: Record::new(key, content), touched, volatile_at: NOT_VOLATILE };
+        let slot = self.free;
+        let slot = if slot == NO_SLOT {
+            self.slots.push(occupied);
+            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 records fit in memory")
+        } else {
+            self.free = self.slot(slot).touched;
+            *self.slot_mut(slot) = occupied;
+            slot
+        };
+        if content == Content::Hash {
+            self.hashes.insert(slot, Fields::default());
+        }
+        self.index.insert(self.hasher.tag(key), slot);
+        self.records_bytes += self.bytes(slot);
         self.note_tables();
         slot
     }
@@ -327,6 +481,7 @@ impl Data {
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let found = self.find(key);
         if let Some(slot) = found {
+            self.changes += 1;
             self.remove_slot(slot);
         }
         found.is_some()
@@ -334,154 +489,187 @@ impl Data {
 
     fn remove_slot(&mut self, slot: u32) {
         self.leave_volatile(slot);
-        let entry = self.entries[slot as usize].take().expect("the index names occupied slots");
-        self.index.remove(&entry.key);
-        self.free.push(slot);
-        self.memory -= entry.bytes();
+        self.records_bytes -= self.bytes(slot);
+        self.index.remove(self.hasher.tag(self.key(slot)), slot);
+        self.hashes.remove(&slot);
+        let next = self.free;
+        *self.slot_mut(slot) = Slot { record: Record::default(), touched: next, volatile_at: NOT_VOLATILE };
+        self.free = slot;
     }
 
-    fn set_deadline(&mut self, slot: u32, deadline_ms: u64) {
-        if deadline_ms == NEVER {
-            self.leave_volatile(slot);
-        } else if self.entry(slot).volatile_at == NOT_VOLATILE {
-            let place = u32::try_from(self.volatile.len()).expect("fewer than 2^32 records fit in memory");
-            self.volatile.push(slot);
-            self.change_lifetime(slot, place);
-            self.note_tables();
+    /// Removes a key for want of room.
+    pub(super) fn evict(&mut self, slot: u32) {
+        self.counts.evicted += 1;
+        self.remove_slot(slot);
+    }
+
+    /// Removes the key at a place among those with a TTL, if it is expired; whether it was.
+    pub(super) fn expire_at(&mut self, place: usize) -> bool {
+        let volatile = self.volatile[place];
+        let expired = volatile.deadline_ms() <= self.clock.now_ms();
+        if expired {
+            self.remove_slot(volatile.slot);
+            self.counts.expired += 1;
         }
-        self.entry_mut(slot).expires_ms = deadline_ms;
+        expired
+    }
+
+    /// Any key with a TTL.
+    pub(super) fn any_volatile(&mut self) -> Option<u32> {
+        let among = self.volatile.len() as u64;
+        (among > 0).then(|| self.volatile[self.stream.below(among) as usize].slot)
+    }
+
+    /// Any key that was written; the first found from a random place on after so many tries.
+    pub(super) fn any_slot(&mut self, tries: usize) -> Option<u32> {
+        let among = self.slots.len();
+        if self.index.len() == 0 {
+            return None;
+        }
+        for _ in 0..tries {
+            let slot = self.stream.below(among as u64) as usize;
+            if !self.slots[slot].record.is_none() {
+                return Some(slot as u32);
+            }
+        }
+        let from = self.stream.below(among as u64) as usize;
+        let mut all = (from..among).chain(0..from);
+        all.find(|slot| !self.slots[*slot].record.is_none()).map(|slot| slot as u32)
+    }
+
+    fn set_deadline(&mut self, slot: u32, in_ms: u64) {
+        let entry = Volatile::new(slot, self.clock.now_ms() + in_ms.min(LONGEST_MS));
+        match self.slot(slot).volatile_at {
+            NOT_VOLATILE => {
+                let place =
+                    u32::try_from(self.volatile.len()).expect("fewer than 2^32 records fit in memory");
+                self.volatile.push(entry);
+                self.change_lifetime(slot, place);
+                self.note_tables();
+            }
+            place => self.volatile[place as usize] = entry,
+        }
     }
 
     /// Notes where among the keys with a TTL a record is, and what of memory that changes.
     fn change_lifetime(&mut self, slot: u32, volatile_at: u32) {
-        let entry = self.entry_mut(slot);
-        let old = entry.bytes();
-        entry.volatile_at = volatile_at;
-        let new = entry.bytes();
-        self.memory = self.memory - old + new;
+        let old = self.bytes(slot);
+        self.slot_mut(slot).volatile_at = volatile_at;
+        self.records_bytes = self.records_bytes - old + self.bytes(slot);
     }
 
     /// Lets the tables of the dictionaries that Redis would have grow with what is in them, though past the limit of
     /// memory only where they are crowded. They do not shrink: Redis's do so below a tenth.
     fn note_tables(&mut self) {
         for (table, keys) in [(0, self.len()), (1, self.volatile.len() as u64)] {
+            if keys <= self.tables_bytes[table] / 8 {
+                continue;
+            }
             let grown = memory::table_bytes(keys);
             let fits = self.limits.max_memory.is_none_or(|limit| self.memory() + grown <= limit);
-            let crowded = keys as f64 > memory::MOST_LOAD * (self.tables[table] / 8) as f64;
-            if grown > self.tables[table] && (fits || crowded) {
-                self.tables[table] = grown;
+            let crowded = keys as f64 > memory::MOST_LOAD * (self.tables_bytes[table] / 8) as f64;
+            if fits || crowded {
+                self.tables_bytes[table] = grown;
             }
         }
     }
 
     fn leave_volatile(&mut self, slot: u32) {
-        let place = self.entry(slot).volatile_at;
+        let place = self.slot(slot).volatile_at;
         if place == NOT_VOLATILE {
             return;
         }
         self.change_lifetime(slot, NOT_VOLATILE);
         self.volatile.swap_remove(place as usize);
-        if let Some(&moved) = self.volatile.get(place as usize) {
-            self.entry_mut(moved).volatile_at = place;
+        if let Some(moved) = self.volatile.get(place as usize) {
+            let moved = moved.slot;
+            self.slot_mut(moved).volatile_at = place;
         }
     }
 
-    /// Gives a key an expiry; whether it is there. One that is already past removes it.
-    pub(crate) fn expire(&mut self, key: &[u8], in_ms: i64) -> bool {
-        let Some(slot) = self.find(key) else { return false };
+    /// Gives a key that is there an expiry. One that is already past removes it.
+    pub(super) fn expire_slot(&mut self, slot: u32, in_ms: i64) {
+        self.changes += 1;
         match u64::try_from(in_ms) {
-            Ok(ms) if ms > 0 => self.set_deadline(slot, self.now_ms.saturating_add(ms).min(NEVER - 1)),
+            Ok(ms) if ms > 0 => self.set_deadline(slot, ms),
             _ => self.remove_slot(slot),
         }
-        true
     }
 
     /// Takes a key's expiry away; whether it had one.
     pub(crate) fn persist(&mut self, key: &[u8]) -> bool {
         let Some(slot) = self.find(key) else { return false };
-        let had = self.entry(slot).volatile_at != NOT_VOLATILE;
-        self.set_deadline(slot, NEVER);
+        let had = self.deadline(slot).is_some();
+        self.changes += u64::from(had);
+        self.leave_volatile(slot);
         had
     }
 
     /// How long a key has left in milliseconds: none where there is no key, `Some(None)` where it has no expiry.
     pub(crate) fn remaining_ms(&mut self, key: &[u8]) -> Option<Option<u64>> {
         let slot = self.find(key)?;
-        let deadline = self.entry(slot).expires_ms;
-        Some((deadline != NEVER).then(|| deadline - self.now_ms))
+        Some(self.deadline(slot).map(|deadline| deadline - self.clock.now_ms()))
+    }
+
+    /// How long the keys with a TTL have left on average, in milliseconds, by a few of them.
+    pub(crate) fn mean_remaining_ms(&self) -> u64 {
+        let step = (self.volatile.len() / 16).max(1);
+        let now = self.clock.now_ms();
+        let left = self.volatile.iter().step_by(step).map(|v| v.deadline_ms().saturating_sub(now));
+        let (sum, count) = left.fold((0, 0), |(sum, count), ms| (sum + ms, count + 1));
+        u64::checked_div(sum, count).unwrap_or(0)
     }
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
+        self.changes += 1;
         self.standing.clear();
-        self.index.clear();
-        self.entries.clear();
-        self.free.clear();
-        self.volatile.clear();
-        self.memory = 0;
-        self.tables = [0; 2];
+        self.index = Index::new();
+        self.slots = Vec::new();
+        self.free = NO_SLOT;
+        self.volatile = Vec::new();
+        self.hashes.clear();
+        self.records_bytes = 0;
+        self.tables_bytes = [0; 2];
         self.pool = Pool::default();
     }
 
-    /// Evicts until memory is within its limit, as Redis does before each command; false where nothing can be evicted
-    /// any more.
-    pub(crate) fn make_room(&mut self) -> bool {
-        let Some(limit) = self.limits.max_memory else { return true };
-        while self.memory() > limit {
-            if self.limits.eviction != Eviction::VolatileLru {
-                return false;
+    /// Visits keys that are there from a place on, at least `count` places if there are so many, and says where to go on;
+    /// zero at the end. Whatever is there all the time is visited: those that only stand come first, as they can become
+    /// written ones, and written ones never change their place.
+    pub(super) fn scan(&self, from: u64, count: u64, mut visit: impl FnMut(&[u8], Option<u32>)) -> u64 {
+        let (mut at, end) = (from, from.saturating_add(count));
+        let mut name = Vec::new();
+        let mut start = 0;
+        for standing in &self.standing {
+            while at < end && at < start + standing.all() {
+                if standing.name(at - start, &mut name) {
+                    visit(&name, None);
+                }
+                at += 1;
             }
-            let Some(slot) = self.choose_victim() else { return false };
-            self.remove_slot(slot);
-            self.counts.evicted += 1;
+            start += standing.all();
         }
-        true
+        while at < end && at >= start {
+            let slot = at - start;
+            let Some(here) = self.slots.get(slot as usize) else { return 0 };
+            let slot = slot as u32;
+            if !here.record.is_none() && self.deadline(slot).is_none_or(|d| d > self.clock.now_ms()) {
+                visit(here.record.key(), Some(slot));
+            }
+            at += 1;
+        }
+        if at >= start + self.slots.len() as u64 { 0 } else { at }
     }
+}
 
-    /// One round of sampling into the pool at a time, until the pool names a key that is still there.
-    fn choose_victim(&mut self) -> Option<u32> {
-        while !self.volatile.is_empty() {
-            let now = self.now_s();
-            for _ in 0..(self.limits.samples as usize).min(self.volatile.len()) {
-                let place = self.stream.below(self.volatile.len() as u64) as usize;
-                let entry = self.entry(self.volatile[place]);
-                let (idle, key) = (now.saturating_sub(entry.touched_s), Rc::clone(&entry.key));
-                self.pool.offer(idle, key);
-            }
-            while let Some(key) = self.pool.take_best() {
-                // A key that was deleted or made persistent since it was sampled is a ghost.
-                if let Some(&slot) = self.index.get(&key)
-                    && self.entry(slot).volatile_at != NOT_VOLATILE
-                {
-                    return Some(slot);
-                }
-            }
-        }
-        None
-    }
-
-    /// Redis's active expiry (expire.c, the slow cycle): rounds of a few random keys with a TTL, as long as more than a
-    /// tenth of a round was expired, within a limit of time.
-    pub(crate) fn expire_cycle(&mut self, limit_nanos: u64) {
-        let start = now_nanos();
-        loop {
-            let looked_at = KEYS_PER_ROUND.min(self.volatile.len());
-            let mut expired = 0;
-            for _ in 0..looked_at {
-                if self.volatile.is_empty() {
-                    break;
-                }
-                let place = self.stream.below(self.volatile.len() as u64) as usize;
-                let slot = self.volatile[place];
-                if self.entry(slot).expires_ms <= self.now_ms {
-                    self.remove_slot(slot);
-                    expired += 1;
-                }
-            }
-            self.counts.expired += expired;
-            if expired * 10 <= looked_at as u64 || now_nanos() - start > limit_nanos {
-                return;
-            }
-        }
-    }
+/// Whether Redis would keep it as a number: decimal, canonical, within 64 bits.
+fn is_number(bytes: &[u8]) -> bool {
+    let Some(first) = bytes.first() else { return false };
+    (*first == b'-' || first.is_ascii_digit())
+        && bytes.len() <= 20
+        && std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|text| Some(text.parse::<i64>().ok()?.to_string() == text))
+            .unwrap_or(false)
 }

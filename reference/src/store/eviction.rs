@@ -1,31 +1,164 @@
-//! The pool of candidates for eviction, as Redis keeps it (evict.c since 3.0): sixteen keys in order of idleness, kept
-//! from one eviction to the next, so that the best of many samples is found with few of them each time.
+//! Redis's eviction (evict.c of 7.0): a few keys are sampled into a pool of sixteen that is kept from one eviction to the
+//! next, so that the best of many samples is found with few of them each time.
+//!
+//! Redis samples runs of neighbouring buckets, we any keys: the order of buckets has nothing to do with use, so it makes no
+//! difference that a hit ratio shows.
 
-use std::rc::Rc;
+use scenarios::scenario::Eviction;
+
+use super::data::Data;
+use super::lfu;
+use crate::emulated::clock::now_nanos;
 
 const POOL_SIZE: usize = 16;
+/// The longest that a command waits for evictions (`maxmemory-eviction-tenacity` 10: `evictionTimeLimitUs`).
+const LIMIT_NANOS: u64 = 500_000;
+/// Evictions between two looks at the clock.
+const LOOK_EVERY: u64 = 16;
+/// Slots are tried this often before an occupied one must have been found; only a store that was mostly emptied has so
+/// many free ones.
+const TRIES: usize = 1000;
 
-/// Candidates, the least idle first.
+/// Candidates, the worst first.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Vec<(u32, Rc<[u8]>)>);
+pub(super) struct Pool(Vec<(u64, Vec<u8>)>);
 
 impl Pool {
-    /// Takes a sampled key in, if it is idler than one that is there or there is room. What was known about a key's
-    /// idleness when it was sampled stays, even where the key is used again: Redis does not look again either.
-    pub(crate) fn offer(&mut self, idle_s: u32, key: Rc<[u8]>) {
-        let place = self.0.iter().position(|(idle, _)| *idle >= idle_s).unwrap_or(self.0.len());
-        if self.0.len() < POOL_SIZE {
-            self.0.insert(place, (idle_s, key));
+    /// Takes a sampled key in, if it is a better candidate than one that is there or there is room. What was known about
+    /// a key when it was sampled stays, even where the key is used again: Redis does not look again either.
+    fn offer(&mut self, score: u64, key: &[u8]) {
+        let place = self.0.partition_point(|(other, _)| *other < score);
+        let mut name = Vec::new();
+        let place = if self.0.len() < POOL_SIZE {
+            place
         } else if place > 0 {
-            // Full: the least idle leaves.
-            self.0.insert(place, (idle_s, key));
-            self.0.remove(0);
+            // Full: the worst leaves, and lends its memory.
+            name = self.0.remove(0).1;
+            place - 1
+        } else {
+            return;
+        };
+        name.clear();
+        name.extend_from_slice(key);
+        self.0.insert(place, (score, name));
+    }
+
+    /// Removes and returns the best.
+    fn take_best(&mut self) -> Option<Vec<u8>> {
+        self.0.pop().map(|(_, key)| key)
+    }
+}
+
+/// What came of making room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Memory is within its limit.
+    Enough,
+    /// Not yet, but there was no more time: commands may pass their limit for now.
+    Evicting,
+    /// There is nothing left to evict.
+    None,
+}
+
+impl Data {
+    /// Evicts until memory is within its limit, as Redis does before each command.
+    #[inline]
+    pub(crate) fn make_room(&mut self) -> Room {
+        match self.limits.max_memory {
+            Some(limit) if self.memory() > limit => {
+                let room = self.evict_down_to(limit);
+                self.is_evicting = room == Room::Evicting;
+                room
+            }
+            _ => {
+                self.is_evicting = false;
+                Room::Enough
+            }
         }
     }
 
-    /// Removes and returns the idlest.
-    pub(crate) fn take_best(&mut self) -> Option<Rc<[u8]>> {
-        self.0.pop().map(|(_, key)| key)
+    /// Goes on where a command had no more time for it (`evictionTimeProc`); whether more remains.
+    pub(super) fn go_on_evicting(&mut self) -> bool {
+        self.is_evicting && self.make_room() == Room::Evicting
+    }
+
+    #[cold]
+    fn evict_down_to(&mut self, limit: u64) -> Room {
+        let (start, mut evicted) = (now_nanos(), 0);
+        while self.memory() > limit {
+            let Some(slot) = self.choose_victim() else { return Room::None };
+            self.evict(slot);
+            evicted += 1;
+            if evicted % LOOK_EVERY == 0 && now_nanos() - start > LIMIT_NANOS {
+                return Room::Evicting;
+            }
+        }
+        Room::Enough
+    }
+
+    fn choose_victim(&mut self) -> Option<u32> {
+        match self.limits.eviction {
+            Eviction::AllkeysRandom | Eviction::VolatileRandom => self.any_candidate(),
+            Eviction::AllkeysLru
+            | Eviction::AllkeysLfu
+            | Eviction::VolatileLru
+            | Eviction::VolatileLfu
+            | Eviction::VolatileTtl => self.best_candidate(),
+            _ => None,
+        }
+    }
+
+    /// One round of sampling into the pool at a time, until the pool names a key that is still there.
+    fn best_candidate(&mut self) -> Option<u32> {
+        loop {
+            let candidates = self.candidates();
+            if candidates == 0 {
+                return None;
+            }
+            let mut pool = std::mem::take(&mut self.pool);
+            for _ in 0..(self.limits.samples as usize).min(candidates) {
+                if let Some(slot) = self.any_candidate() {
+                    pool.offer(self.score(slot), self.key(slot));
+                }
+            }
+            let mut found = None;
+            while let Some(key) = pool.take_best() {
+                // A key that was deleted or made persistent since it was sampled is a ghost.
+                found = self.peek(&key).filter(|slot| self.is_candidate(*slot));
+                if found.is_some() {
+                    break;
+                }
+            }
+            self.pool = pool;
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    fn candidates(&self) -> usize {
+        if self.limits.eviction.takes_all_keys() { self.written_len() } else { self.volatile_len() }
+    }
+
+    fn is_candidate(&self, slot: u32) -> bool {
+        self.limits.eviction.takes_all_keys() || self.deadline(slot).is_some()
+    }
+
+    fn any_candidate(&mut self) -> Option<u32> {
+        if self.limits.eviction.takes_all_keys() { self.any_slot(TRIES) } else { self.any_volatile() }
+    }
+
+    /// The higher, the rather evicted.
+    fn score(&self, slot: u32) -> u64 {
+        let touched = self.touched(slot);
+        match self.limits.eviction {
+            Eviction::AllkeysLfu | Eviction::VolatileLfu => {
+                let counter = lfu::decayed(touched, self.clock.lfu_minutes(), self.limits.lfu_decay_minutes);
+                u64::from(u8::MAX - counter)
+            }
+            Eviction::VolatileTtl => u64::MAX - self.deadline(slot).unwrap_or(u64::MAX),
+            _ => u64::from(self.idle_seconds(slot)),
+        }
     }
 }
 
@@ -34,14 +167,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_pool_keeps_the_idlest() {
+    fn a_full_pool_keeps_the_best() {
         let mut pool = Pool::default();
-        for idle in [5, 3, 9, 1, 7, 7, 2, 8, 4, 6, 10, 12, 11, 14, 13, 15, 16, 0, 20] {
-            pool.offer(idle, idle.to_string().into_bytes().into());
+        for score in [5, 3, 9, 1, 7, 7, 2, 8, 4, 6, 10, 12, 11, 14, 13, 15, 16, 0, 20] {
+            pool.offer(score, score.to_string().as_bytes());
         }
         let order: Vec<_> = std::iter::from_fn(|| pool.take_best()).collect();
         assert_eq!(order.len(), POOL_SIZE);
-        assert_eq!(&*order[0], b"20");
-        assert_eq!(&*order[POOL_SIZE - 1], b"3", "0, 1 and 2 found no place");
+        assert_eq!(order[0], b"20");
+        assert_eq!(order[POOL_SIZE - 1], b"3", "0, 1 and 2 found no place");
     }
 }

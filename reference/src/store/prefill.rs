@@ -8,16 +8,18 @@ use std::io::Write;
 
 use scenarios::scenario::KeyspaceId;
 
-use super::data::{Data, Expiry, Value};
+use super::data::{Data, Expiry};
+use super::eviction::Room;
+use super::record::Value;
 use super::standing::Standing;
 use crate::component::Context;
 
 /// The byte that values are made of.
-pub(crate) const FILLER: u8 = b'x';
+pub(crate) const FILLER: u8 = b'.';
 
 /// Fills the store from the context's scenario.
 pub(crate) fn fill(data: &mut Data, context: &Context) {
-    data.stop_clock();
+    data.clock.stop();
     let scenario = &context.scenario;
     let mut here: Vec<_> =
         scenario.keyspace_ids().filter(|id| scenario.keyspace(*id).store == context.component).collect();
@@ -32,7 +34,6 @@ pub(crate) fn fill(data: &mut Data, context: &Context) {
             continue;
         }
         let keys = if context.first_start { keyspace.prefill.min(keyspace.keys) } else { 0 };
-        data.reserve(keys as usize);
         let mut name = Vec::new();
         for key in (0..keys).rev() {
             key_name(&mut name, &keyspace.name, key);
@@ -41,9 +42,9 @@ pub(crate) fn fill(data: &mut Data, context: &Context) {
                 Some(ms) => Expiry::In(ms),
                 None => Expiry::Never,
             };
-            data.set(&name, Value::Run(FILLER, size), expiry);
+            data.set(&name, Value::Padding(size), expiry);
             // Room is made as for any other write. The LRU clock ticks in seconds, so it hardly tells these apart.
-            if !data.make_room() {
+            if data.make_room() == Room::None {
                 break;
             }
         }

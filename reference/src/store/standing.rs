@@ -47,6 +47,19 @@ impl Standing {
         standing.map(|number| memory::record_bytes(name(number), (self.sizes)(number) as u64, false)).sum()
     }
 
+    /// How many there were.
+    pub(super) fn all(&self) -> u64 {
+        self.keys
+    }
+
+    /// Writes the name of a number into `into`; whether it still stands.
+    pub(super) fn name(&self, number: u64, into: &mut Vec<u8>) -> bool {
+        into.clear();
+        into.extend_from_slice(&self.prefix);
+        into.extend_from_slice(number.to_string().as_bytes());
+        !self.taken.contains(&number)
+    }
+
     /// The number of a key that stands here.
     pub(super) fn find(&self, key: &[u8]) -> Option<u64> {
         let number = key.strip_prefix(self.prefix.as_slice())?;

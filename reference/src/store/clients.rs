@@ -1,0 +1,149 @@
+//! The clients that are connected.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream};
+
+use crate::resp::request::{Parser, Range};
+
+/// A command that has not come entirely.
+#[derive(Debug, Default)]
+pub(super) struct Partial {
+    pub(super) input: Vec<u8>,
+    pub(super) parser: Parser,
+}
+
+/// A command's bytes, and where its arguments are in them.
+pub(super) type Queued = (Vec<u8>, Vec<Range>);
+
+/// Whether commands are carried out at once.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub(super) queue: Vec<Queued>,
+    pub(super) bytes: u64,
+    /// A command could not be queued, so nothing will be carried out.
+    pub(super) broken: bool,
+}
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: u64,
+    /// None in tests, and for clients that are not connected.
+    pub(super) stream: Option<TcpStream>,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) name: String,
+    /// RESP 3 instead of 2.
+    pub(super) version3: bool,
+    /// It has yet to give the password.
+    pub(super) stranger: bool,
+    /// To be closed once what it is owed is written.
+    pub(super) over: bool,
+    pub(super) transaction: Option<Box<Transaction>>,
+    pub(super) channels: BTreeSet<Vec<u8>>,
+    pub(super) patterns: BTreeSet<Vec<u8>>,
+    pub(super) partial: Option<Box<Partial>>,
+    /// What could not be written yet.
+    pub(super) pending: Vec<u8>,
+    /// How much of that was written since.
+    pub(super) written: usize,
+    /// Nothing is read before what is pending is written.
+    pub(super) stalled: bool,
+    pub(super) created_ms: u64,
+    pub(super) last_ms: u64,
+    pub(super) last_command: &'static str,
+    /// Since when more is pending than may be for long.
+    pub(super) over_soft_limit_since_ms: Option<u64>,
+}
+
+impl Client {
+    pub(super) fn new(
+        stream: Option<TcpStream>,
+        address: Option<SocketAddr>,
+        stranger: bool,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            id: 0,
+            stream,
+            address,
+            name: String::new(),
+            version3: false,
+            stranger,
+            over: false,
+            transaction: None,
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            partial: None,
+            pending: Vec::new(),
+            written: 0,
+            stalled: false,
+            created_ms: now_ms,
+            last_ms: now_ms,
+            last_command: "NULL",
+            over_soft_limit_since_ms: None,
+        }
+    }
+
+    /// Whether it listens to channels.
+    pub(super) fn listens(&self) -> bool {
+        !self.channels.is_empty() || !self.patterns.is_empty()
+    }
+
+    /// Bytes that it makes the store keep.
+    pub(super) fn buffers(&self) -> u64 {
+        let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity());
+        let queued = self.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
+        (input + self.pending.capacity()) as u64 + queued
+    }
+}
+
+/// All of them, by a number that is free again when one has left.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    places: Vec<Option<Client>>,
+    free: Vec<usize>,
+    /// Ever.
+    count: u64,
+}
+
+impl Clients {
+    /// Adds one; its place.
+    pub(super) fn insert(&mut self, mut client: Client) -> usize {
+        self.count += 1;
+        client.id = self.count;
+        match self.free.pop() {
+            Some(index) => {
+                self.places[index] = Some(client);
+                index
+            }
+            None => {
+                self.places.push(Some(client));
+                self.places.len() - 1
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, index: usize) -> Option<Client> {
+        let client = self.places.get_mut(index)?.take()?;
+        self.free.push(index);
+        Some(client)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&Client> {
+        self.places.get(index)?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Client> {
+        self.places.get_mut(index)?.as_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Client)> {
+        self.places.iter().enumerate().filter_map(|(index, client)| Some((index, client.as_ref()?)))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}

@@ -1,0 +1,73 @@
+//! Commands that are carried out at once: `MULTI` and `EXEC`. There is no `WATCH`.
+
+use super::{Arguments, Call, Outcome, carry_out, table};
+use crate::resp::{COMMAND_LIMIT, Writer};
+use crate::store::server::Server;
+
+pub(super) fn multi(call: &mut Call<'_>) -> Outcome {
+    let Some(client) = call.server.clients.get_mut(call.client) else { return Ok(()) };
+    if client.transaction.is_some() {
+        return Err("ERR MULTI calls can not be nested");
+    }
+    client.transaction = Some(Box::default());
+    call.reply.simple("OK");
+    Ok(())
+}
+
+/// A command of a transaction could not be understood, so the whole will not be carried out.
+pub(super) fn spoil(server: &mut Server, client: usize) {
+    if let Some(transaction) = server.clients.get_mut(client).and_then(|client| client.transaction.as_mut()) {
+        transaction.broken = true;
+    }
+}
+
+/// Puts a command off until `EXEC`.
+pub(super) fn queue(server: &mut Server, client: usize, arguments: Arguments<'_>, reply: &mut Writer<'_>) {
+    let transaction = server.clients.get_mut(client).and_then(|client| client.transaction.as_mut());
+    let Some(transaction) = transaction else { return };
+    let (mut bytes, mut ranges) = (Vec::new(), Vec::with_capacity(arguments.len()));
+    for argument in arguments.from(0) {
+        let start = bytes.len() as u32;
+        bytes.extend_from_slice(argument);
+        ranges.push((start, bytes.len() as u32));
+    }
+    transaction.bytes += (bytes.len() + 8 * ranges.len() + 64) as u64;
+    if transaction.bytes > COMMAND_LIMIT as u64 {
+        transaction.broken = true;
+        transaction.queue = Vec::new();
+        return reply.error("ERR the transaction is too long");
+    }
+    if !transaction.broken {
+        transaction.queue.push((bytes, ranges));
+    }
+    reply.simple("QUEUED");
+}
+
+pub(super) fn exec(call: &mut Call<'_>) -> Outcome {
+    let client = call.server.clients.get_mut(call.client);
+    let Some(transaction) = client.and_then(|client| client.transaction.take()) else {
+        return Err("ERR EXEC without MULTI");
+    };
+    if transaction.broken {
+        return Err("EXECABORT Transaction discarded because of previous errors.");
+    }
+    let mut out = Vec::new();
+    for (input, ranges) in &transaction.queue {
+        let arguments = Arguments { input, ranges };
+        let Some(command) = table::named(arguments.get(0)) else { continue };
+        let version3 = call.server.clients.get(call.client).is_some_and(|client| client.version3);
+        carry_out(call.server, call.client, command, arguments, Writer::new(&mut out, version3));
+    }
+    call.reply.array(transaction.queue.len());
+    call.reply.raw(&out);
+    Ok(())
+}
+
+pub(super) fn discard(call: &mut Call<'_>) -> Outcome {
+    let client = call.server.clients.get_mut(call.client);
+    if client.and_then(|client| client.transaction.take()).is_none() {
+        return Err("ERR DISCARD without MULTI");
+    }
+    call.reply.simple("OK");
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The store's state: records, clients, settings, and what is remembered of the past.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::clients::{Client, Clients};
+use super::data::Data;
+use super::settings::Settings;
+use crate::emulated::clock::now_nanos;
+
+/// A command that took long.
+#[derive(Debug)]
+pub(super) struct Slow {
+    pub(super) id: u64,
+    pub(super) unix_s: u64,
+    pub(super) micros: u64,
+    pub(super) arguments: Vec<Vec<u8>>,
+    pub(super) client: String,
+    pub(super) client_name: String,
+}
+
+/// What the store has done so far, beside what [`Data`] counts.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) commands: u64,
+    pub(super) connections: u64,
+    pub(super) rejected: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    /// Clients closed because all buffers together, or their own, had grown too large.
+    pub(super) closed_for_buffers: u64,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) data: Data,
+    pub(super) clients: Clients,
+    pub(super) settings: Settings,
+    pub(super) totals: Totals,
+    /// Who listens to a channel, or to channels of a pattern.
+    pub(super) channels: HashMap<Vec<u8>, BTreeSet<usize>>,
+    pub(super) patterns: HashMap<Vec<u8>, BTreeSet<usize>>,
+    /// Clients that were given something to send by others.
+    pub(super) addressed: Vec<usize>,
+    pub(super) slow: VecDeque<Slow>,
+    pub(super) slow_count: u64,
+    pub(super) port: u16,
+    started_nanos: u64,
+}
+
+impl Server {
+    pub(super) fn new(data: Data, port: u16) -> Self {
+        Self {
+            data,
+            clients: Clients::default(),
+            settings: Settings::default(),
+            totals: Totals::default(),
+            channels: HashMap::new(),
+            patterns: HashMap::new(),
+            addressed: Vec::new(),
+            slow: VecDeque::new(),
+            slow_count: 0,
+            port,
+            started_nanos: now_nanos(),
+        }
+    }
+
+    pub(super) fn uptime_seconds(&self) -> u64 {
+        (now_nanos() - self.started_nanos) / 1_000_000_000
+    }
+
+    /// Gives a client something to send that it did not ask for just now.
+    pub(super) fn send(&mut self, client: usize, bytes: &[u8]) {
+        if let Some(client) = self.clients.get_mut(client) {
+            client.pending.extend_from_slice(bytes);
+        }
+        self.addressed.push(client);
+    }
+
+    /// Closes a client's connection.
+    pub(super) fn close(&mut self, index: usize) {
+        let Some(client) = self.clients.remove(index) else { return };
+        for (mine, all) in [(client.channels, &mut self.channels), (client.patterns, &mut self.patterns)] {
+            for name in mine {
+                leave(all, &name, index);
+            }
+        }
+    }
+
+    /// Ten times a second: what is not about a command.
+    pub(super) fn cron(&mut self) {
+        self.data.tick();
+        self.data.expire_cycle();
+        self.close_idle();
+        self.bound_buffers();
+    }
+
+    fn close_idle(&mut self) {
+        let Some(limit) = self.settings.timeout_s.checked_mul(1000).filter(|limit| *limit > 0) else {
+            return;
+        };
+        let now = self.data.clock.now_ms();
+        let is_idle = |client: &Client| !client.listens() && now.saturating_sub(client.last_ms) > limit;
+        let idle: Vec<usize> = self.clients.iter().filter(|(_, c)| is_idle(c)).map(|(i, _)| i).collect();
+        idle.into_iter().for_each(|index| self.close(index));
+    }
+
+    /// Closes the clients with the largest buffers until all together are within `maxmemory-clients`.
+    pub(super) fn bound_buffers(&mut self) {
+        let mut total: u64 = self.clients.iter().map(|(_, client)| client.buffers()).sum();
+        while total > self.settings.max_memory_clients {
+            let largest = self.clients.iter().max_by_key(|(_, client)| client.buffers());
+            let Some((index, bytes)) = largest.map(|(index, client)| (index, client.buffers())) else {
+                return;
+            };
+            self.totals.closed_for_buffers += 1;
+            self.close(index);
+            total -= bytes;
+        }
+    }
+}
+
+/// Takes a listener off a channel, and the channel with the last one.
+pub(super) fn leave(all: &mut HashMap<Vec<u8>, BTreeSet<usize>>, name: &[u8], index: usize) {
+    if let Some(listeners) = all.get_mut(name) {
+        listeners.remove(&index);
+        if listeners.is_empty() {
+            all.remove(name);
+        }
+    }
+}

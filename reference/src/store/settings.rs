@@ -1,0 +1,173 @@
+//! What `CONFIG GET` shows and `CONFIG SET` changes.
+
+use scenarios::scenario::Eviction;
+
+use super::data::{Data, Limits};
+use super::server::Server;
+
+/// Settings that are not about records.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) max_clients: usize,
+    /// All clients' buffers together, in bytes. Redis has no limit here unless told one.
+    pub(super) max_memory_clients: u64,
+    /// Clients that say nothing for so long are closed; zero: never.
+    pub(super) timeout_s: u64,
+    pub(super) password: String,
+    /// Commands that take at least so long are remembered; negative: none.
+    pub(super) slow_micros: i64,
+    pub(super) slow_most: usize,
+    /// What may be pending for a listener: at once, and for how long how much.
+    pub(super) pubsub_limit: OutputLimit,
+}
+
+/// A limit on what is pending for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutputLimit {
+    pub(super) hard_bytes: u64,
+    pub(super) soft_bytes: u64,
+    pub(super) soft_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_clients: 10_000,
+            max_memory_clients: 512 << 20,
+            timeout_s: 0,
+            password: String::new(),
+            slow_micros: 10_000,
+            slow_most: 128,
+            pubsub_limit: OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_s: 60 },
+        }
+    }
+}
+
+/// All names, in order.
+pub(super) const NAMES: [&str; 17] = [
+    "appendonly",
+    "client-output-buffer-limit",
+    "databases",
+    "hz",
+    "lfu-decay-time",
+    "lfu-log-factor",
+    "maxclients",
+    "maxmemory",
+    "maxmemory-clients",
+    "maxmemory-policy",
+    "maxmemory-samples",
+    "proto-max-bulk-len",
+    "requirepass",
+    "save",
+    "slowlog-log-slower-than",
+    "slowlog-max-len",
+    "timeout",
+];
+
+impl Server {
+    /// The value of a setting, as Redis writes it.
+    pub(super) fn setting(&self, name: &str) -> String {
+        let (limits, settings) = (&self.data.limits, &self.settings);
+        match name {
+            "appendonly" => "no".to_owned(),
+            "databases" => "1".to_owned(),
+            "hz" => "10".to_owned(),
+            "maxmemory" => limits.max_memory.unwrap_or(0).to_string(),
+            "maxmemory-policy" => limits.eviction.name().to_owned(),
+            "maxmemory-samples" => limits.samples.to_string(),
+            "lfu-log-factor" => limits.lfu_log_factor.to_string(),
+            "lfu-decay-time" => limits.lfu_decay_minutes.to_string(),
+            "maxclients" => settings.max_clients.to_string(),
+            "maxmemory-clients" => settings.max_memory_clients.to_string(),
+            "timeout" => settings.timeout_s.to_string(),
+            "requirepass" => settings.password.clone(),
+            "slowlog-log-slower-than" => settings.slow_micros.to_string(),
+            "slowlog-max-len" => settings.slow_most.to_string(),
+            "proto-max-bulk-len" => crate::resp::BULK_LIMIT.to_string(),
+            "client-output-buffer-limit" => {
+                let OutputLimit { hard_bytes, soft_bytes, soft_s } = settings.pubsub_limit;
+                format!("normal 0 0 0 pubsub {hard_bytes} {soft_bytes} {soft_s}")
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Changes several settings at once, or none; the name of the first that cannot be.
+    pub(super) fn change_settings<'n>(&mut self, changes: &[(&'n [u8], &[u8])]) -> Result<(), &'n [u8]> {
+        let (mut limits, mut settings) = (self.data.limits, self.settings.clone());
+        for (name, value) in changes {
+            change(&mut limits, &mut settings, &name.to_ascii_lowercase(), value).ok_or(*name)?;
+        }
+        self.settings = settings;
+        if self.data.limits.eviction != limits.eviction {
+            self.data.forget_candidates();
+        }
+        self.data.limits = limits;
+        Ok(())
+    }
+}
+
+impl Data {
+    /// What was known of candidates for eviction is worth nothing to another policy.
+    fn forget_candidates(&mut self) {
+        self.pool = super::eviction::Pool::default();
+    }
+}
+
+fn change(limits: &mut Limits, settings: &mut Settings, name: &[u8], value: &[u8]) -> Option<()> {
+    let text = std::str::from_utf8(value).ok()?;
+    match name {
+        b"maxmemory" => limits.max_memory = Some(memory(text)?).filter(|bytes| *bytes > 0),
+        b"maxmemory-policy" => {
+            limits.eviction = Eviction::ALL.into_iter().find(|p| text.eq_ignore_ascii_case(p.name()))?;
+        }
+        b"maxmemory-samples" => limits.samples = text.parse().ok().filter(|n| (1..=64).contains(n))?,
+        b"lfu-log-factor" => limits.lfu_log_factor = text.parse().ok()?,
+        b"lfu-decay-time" => limits.lfu_decay_minutes = text.parse().ok()?,
+        b"maxclients" => settings.max_clients = text.parse().ok().filter(|n| *n > 0)?,
+        b"maxmemory-clients" => settings.max_memory_clients = memory(text).filter(|bytes| *bytes > 0)?,
+        b"timeout" => settings.timeout_s = text.parse().ok()?,
+        b"requirepass" => settings.password = text.to_owned(),
+        b"slowlog-log-slower-than" => settings.slow_micros = text.parse().ok()?,
+        b"slowlog-max-len" => settings.slow_most = text.parse().ok()?,
+        b"client-output-buffer-limit" => {
+            let words: Vec<&str> = text.split_ascii_whitespace().collect();
+            for class in words.chunks(4) {
+                match class {
+                    ["pubsub", hard, soft, seconds] => {
+                        settings.pubsub_limit = OutputLimit {
+                            hard_bytes: memory(hard)?,
+                            soft_bytes: memory(soft)?,
+                            soft_s: seconds.parse().ok()?,
+                        };
+                    }
+                    // Answers are never kept beyond one: a client that does not read them is not read from.
+                    ["normal", "0", "0", "0"] => {}
+                    _ => return None,
+                }
+            }
+        }
+        // There are no snapshots by rule here, and no log of commands.
+        b"save" if text.is_empty() => {}
+        b"appendonly" if text == "no" => {}
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Redis's notation: `100mb` is binary, `100m` decimal.
+fn memory(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let factor = match &text[digits..] {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(factor)
+}
