@@ -16,6 +16,9 @@ const SUPPORTS: &[&str] = &[
     // The plan draws keys from these; the rest of a keyspace is the store's.
     "keyspaces.**",
     "requests.*.{method, path, response}",
+    // What caches on the way do with the answers; the requests say which value of a `vary` they have.
+    "requests.*.cache.**",
+    "requests.*.esi.**",
     "traffic(executor=constant-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=constant-arrival-rate).mix.*",
     "traffic(executor=constant-arrival-rate).burst.{size, within}",

@@ -44,7 +44,16 @@ pub trait System: Sync {
 }
 
 /// Counters that become counts of an interval.
-const COUNTS: [&str; 4] = [sample::HITS, sample::MISSES, sample::EVICTIONS, sample::EXPIRED];
+const COUNTS: [&str; 8] = [
+    sample::HITS,
+    sample::GRACE_HITS,
+    sample::MISSES,
+    sample::PASSES,
+    sample::COALESCED,
+    sample::EVICTIONS,
+    sample::EXPIRED,
+    sample::PURGED,
+];
 /// States that are reported as they are.
 const STATES: [&str; 5] =
     [sample::KEYS, sample::KEYS_WITH_TTL, sample::MEMORY_BYTES, sample::CONNECTIONS, sample::UP];

@@ -1,5 +1,7 @@
 //! What of a scenario this stack can run. Everything else is an error before anything is started.
 
+use std::collections::BTreeMap;
+
 use scenarios::scenario::ComponentKind;
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
@@ -24,6 +26,12 @@ const SUPPORTS: &[&str] = &[
     "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
     "keyspaces.*.ttl.{base, jitter}",
     "requests.*.{method, path, response}",
+    "requests.*.cache.{ttl, grace, keep}",
+    "requests.*.cache.tags.**",
+    "requests.*.cache.vary.**",
+    "requests.*.esi.{include, count}",
+    "requests.*.steps[*].purge.{in, soft, delay}",
+    "requests.*.steps[*].purge.tags.**",
     "requests.*.steps[*].{work, wait, at}",
     "requests.*.steps[*].get.{keyspace, count}",
     "requests.*.steps[*].get.on_miss.{from, fill}",
@@ -46,6 +54,7 @@ const SUPPORTS: &[&str] = &[
 pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     let mut problems = scenario.refuse_unless_supported(WORLD, SUPPORTS);
     hosts(scenario, &mut problems);
+    caching(scenario, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
 
@@ -67,6 +76,31 @@ fn hosts(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
                 format!("components.{}.host", other.name),
                 "two components that use the cores of one host are not implemented; give each a host of its own",
             );
+        }
+    }
+}
+
+/// What HTTP has no way to say.
+fn caching(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    let mut refuse = |place: String, hint: &str| problems.push(scenario.unsupported(&place, WORLD, hint));
+    let mut seen: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for class in &scenario.requests {
+        let Some(rule) = &class.cache else { continue };
+        let at = format!("requests.{}.cache", class.name);
+        for (key, time) in [("ttl", Some(rule.ttl)), ("grace", rule.grace), ("keep", rule.keep)] {
+            if time.is_some_and(|time| time.as_nanos() % 1_000_000_000 != 0) {
+                refuse(format!("{at}.{key}"), "HTTP tells lifetimes in whole seconds");
+            }
+        }
+        for vary in &rule.vary {
+            let place = format!("{at}.vary.{}", vary.name);
+            if !vary.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+                refuse(place.clone(), "it becomes the name of a header: letters, digits, - and _ only");
+            }
+            let values = (vary.values, vary.raw);
+            if *seen.entry(vary.header()).or_insert(values) != values {
+                refuse(place, "a header is made alike by one rule: give it as many values in every class");
+            }
         }
     }
 }

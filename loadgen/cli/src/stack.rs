@@ -25,9 +25,11 @@ impl StackSystem {
     pub(crate) fn entries(&self, scenario: &Scenario) -> Result<Entries, Problem> {
         let mut by_traffic = Vec::new();
         for traffic in &scenario.traffic {
-            let addresses = self.stack.entry(&scenario.component(traffic.to).name);
+            let name = &scenario.component(traffic.to).name;
+            let addresses = self.stack.entry(name);
+            // All instances are one site to those who ask, and to the caches behind them, so they have one name.
             let entries: Vec<Entry> =
-                addresses.into_iter().map(|address| Entry { address, host: address.to_string() }).collect();
+                addresses.into_iter().map(|address| Entry { address, host: name.clone() }).collect();
             if entries.is_empty() {
                 return Err(anyhow::anyhow!("the stack has no entry for traffic.{}", traffic.name).into());
             }

@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use scenarios::Scenario;
 use scenarios::plan::{Draws, Planned};
-use scenarios::scenario::{Method, PathPart};
+use scenarios::rng::Purpose;
+use scenarios::scenario::{Method, PathPart, Vary};
 
 /// Composes the requests of one scenario.
 #[derive(Debug)]
@@ -23,11 +24,14 @@ struct Class {
     middle: String,
     /// The fields after the request's number, up to the host's name.
     end: String,
+    /// What caches tell its objects apart by: the start of the field, what its values are drawn for, how many there are.
+    vary: Vec<(String, Purpose, u32)>,
 }
 
 impl Composer {
     /// `base` stands before every path: empty, or starting with a slash and not ending with one.
     pub(crate) fn new(scenario: &Scenario, base: &str) -> Self {
+        let vary = |vary: &Vary| (format!("\r\n{}: ", vary.header()), vary.purpose(), vary.raw);
         let class = |class: &scenarios::scenario::RequestClass| {
             let mut end = format!(
                 "\r\nx-rehearsal-class: {}\r\nuser-agent: rehearsal-loadgen/{}\r\n",
@@ -43,6 +47,7 @@ impl Composer {
                 path: class.path.parts.clone(),
                 middle: String::from(" HTTP/1.1\r\nx-rehearsal-request: "),
                 end,
+                vary: class.cache.iter().flat_map(|rule| &rule.vary).map(vary).collect(),
             }
         };
         Self { draws: Draws::new(scenario), classes: scenario.requests.iter().map(class).collect() }
@@ -67,6 +72,10 @@ impl Composer {
         let mut number = [0; 16];
         hexadecimal(planned.id.0, &mut number);
         out.extend_from_slice(&number);
+        for (field, purpose, raw) in &class.vary {
+            let value = self.draws.vary(planned.id, *purpose, *raw);
+            write!(out, "{field}{value}").expect("writing to memory does not fail");
+        }
         out.extend_from_slice(class.end.as_bytes());
         out.extend_from_slice(host.as_bytes());
         out.extend_from_slice(b"\r\n\r\n");

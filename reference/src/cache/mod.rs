@@ -62,11 +62,6 @@ const OBJECT_SHARE: usize = 4;
 /// How often what has come to its end is thrown out.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The header in which a request says which of a class's `vary` values it has.
-pub(crate) fn vary_header(name: &str) -> String {
-    format!("x-{}", name.to_ascii_lowercase())
-}
-
 /// A counter since the start.
 #[derive(Debug, Default)]
 struct Counter(Cell<u64>);
@@ -167,7 +162,7 @@ impl Cache {
 fn normaliser(scenario: &Scenario, normalise: bool) -> Normaliser {
     let rules = scenario.requests.iter().filter_map(|class| class.cache.as_ref()).flat_map(|rule| &rule.vary);
     let counting = rules.filter(|vary| normalise && vary.values < vary.raw);
-    Normaliser::new(counting.map(|vary| (vary_header(&vary.name), vary.values)))
+    Normaliser::new(counting.map(|vary| (vary.header(), vary.values)))
 }
 
 fn checked(scenario: &Scenario) -> Vec<String> {

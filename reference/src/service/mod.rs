@@ -5,10 +5,13 @@
 //! - [`request`]: which class a request belongs to
 //! - [`steps`]: what is done for it
 //! - [`backends`]: connections to stores and other services
+//! - [`caching`]: what HTTP caches are told; [`purge`]: what they are to throw out
 //! - [`answer`]: the JSON that goes back
 
 mod answer;
 mod backends;
+mod caching;
+mod purge;
 mod request;
 mod steps;
 mod workers;
@@ -18,6 +21,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use scenarios::plan::RequestId;
 use scenarios::scenario::{Service as Settings, WorkerHolds};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -26,6 +30,7 @@ use crate::component::{Context, Metrics};
 use crate::http::{Body, Connection, plain_answer};
 use crate::socket::Listener;
 use backends::Backends;
+use caching::Caching;
 use request::{Asked, Incoming};
 pub(crate) use request::{CLASS_HEADER, REQUEST_HEADER, STEP_HEADER};
 use workers::{Permit, Workers};
@@ -43,6 +48,7 @@ struct Service {
     holds: WorkerHolds,
     workers: Workers,
     backends: Backends,
+    caching: Caching,
     listener: Rc<Listener>,
     connections: Cell<i64>,
     requests: Cell<u64>,
@@ -60,6 +66,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         holds: settings.worker_holds,
         workers: Workers::new(settings.workers, settings.backlog, Rc::clone(&listener)),
         backends: Backends::new(context),
+        caching: Caching::new(&context.scenario),
         name: context.name(),
         context: Rc::clone(context),
         listener,
@@ -130,7 +137,7 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
         if holds_connection { Some(service.workers.enter().await) } else { None };
     loop {
         let incoming = loop {
-            match request::read(connection.input(), &service.context) {
+            match request::read(connection.input(), &service.context, &service.caching) {
                 Ok(Some(incoming)) => break incoming,
                 Ok(None) if fresh.is_some() => match timeout(FIRST_REQUEST, connection.fill()).await {
                     Ok(Ok(0)) => return Ok(()),
@@ -211,6 +218,17 @@ async fn answer(
     if step.is_some() {
         return plain_answer(200, close, out);
     }
-    let size = service.context.draws.response_size(id, &service.context.scenario.requests[class].response);
-    answer::write(size as usize, id, &service.name, close, incoming.is_head, out);
+    // An object is of one size, whoever asks for it first.
+    let sized_by = incoming.wanted.as_ref().map_or(id, |wanted| RequestId(wanted.name));
+    let law = &service.context.scenario.requests[class].response;
+    let size = service.context.draws.response_size(sized_by, law) as usize;
+    let mut fields = Vec::new();
+    let is_known = service.caching.write(class, incoming.wanted.as_ref(), &mut fields);
+    let page = incoming.wanted.as_ref().and_then(|w| caching::page(&service.context, class, w.name, size));
+    let head = answer::Head { fields: &fields, close, without_body: incoming.is_head };
+    match page {
+        _ if is_known => answer::write_known(&head, out),
+        Some(page) => answer::write_body(&page, &head, out),
+        None => answer::write(size, id, &service.name, &head, out),
+    }
 }

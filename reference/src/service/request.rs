@@ -3,7 +3,9 @@
 use std::cell::Cell;
 
 use scenarios::plan::RequestId;
-use scenarios::scenario::{ComponentKind, Path, PathPart, Probe, Scenario};
+use scenarios::scenario::{ComponentKind, Probe, Scenario};
+
+use super::caching::{Caching, Wanted, keys_of};
 
 use crate::component::Context;
 use crate::http::Framing;
@@ -24,6 +26,8 @@ pub(super) struct Incoming {
     pub(super) keep_alive: bool,
     pub(super) is_head: bool,
     pub(super) asked: Asked,
+    /// The object that caches keep under this request's address.
+    pub(super) wanted: Option<Wanted>,
 }
 
 /// What a request asks for.
@@ -43,18 +47,26 @@ pub(super) enum Asked {
 ///
 /// # Errors
 /// Where it is malformed.
-pub(super) fn read(input: &[u8], context: &Context) -> Result<Option<Incoming>, Bad> {
+pub(super) fn read(input: &[u8], context: &Context, caching: &Caching) -> Result<Option<Incoming>, Bad> {
     if input.is_empty() {
         return Ok(None);
     }
     let mut fields = NO_FIELDS;
     let Some(head) = parse_request(input, &mut fields)? else { return Ok(None) };
+    let asked = asked(&head, &context.scenario);
+    let wanted = match asked {
+        Asked::Class { class, step: None, .. } => {
+            caching.wanted(class, &context.scenario.requests[class].path, &head, &context.scenario)
+        }
+        _ => None,
+    };
     Ok(Some(Incoming {
         head_len: head.len,
         framing: head.framing,
         keep_alive: head.keep_alive,
         is_head: head.method == "HEAD",
-        asked: asked(&head, &context.scenario),
+        asked,
+        wanted,
     }))
 }
 
@@ -73,7 +85,7 @@ fn asked(head: &RequestHead<'_, '_>, scenario: &Scenario) -> Asked {
             let found = scenario
                 .requests
                 .iter()
-                .position(|c| c.method.as_str() == head.method && matches(&c.path, path, scenario));
+                .position(|c| c.method.as_str() == head.method && keys_of(&c.path, path, scenario).is_some());
             match found {
                 Some(class) => class,
                 // For those who ask by hand, and by another method.
@@ -114,36 +126,16 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
-/// Whether a load balancer's checks ask for this path.
+/// Whether a load balancer's checks or a cache's probes ask for this path.
 fn is_checked(path: &str, scenario: &Scenario) -> bool {
     scenario.components.iter().any(|component| match &component.kind {
         ComponentKind::LoadBalancer(balancer) => balancer
             .health_check
             .as_ref()
             .is_some_and(|c| matches!(&c.probe, Probe::Http(asked) if asked == path)),
+        ComponentKind::HttpCache(cache) => cache.probe.as_ref().is_some_and(|probe| probe.http == path),
         _ => false,
     })
-}
-
-/// Whether a concrete path is one of a class: its texts with numbers at the places of keys.
-fn matches(class: &Path, path: &str, scenario: &Scenario) -> bool {
-    let mut rest = path;
-    for part in &class.parts {
-        rest = match part {
-            PathPart::Text(text) => match rest.strip_prefix(text.as_str()) {
-                Some(rest) => rest,
-                None => return false,
-            },
-            PathPart::Key(keyspace) => {
-                let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-                match rest[..digits].parse::<u64>() {
-                    Ok(key) if key < scenario.keyspace(*keyspace).keys => &rest[digits..],
-                    _ => return false,
-                }
-            }
-        };
-    }
-    rest.is_empty()
 }
 
 #[cfg(test)]

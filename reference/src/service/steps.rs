@@ -68,6 +68,10 @@ impl Service {
                 let keys = self.keys(id, *keyspace, *rows as usize);
                 self.statement("UPDATE", place, *database, *keyspace, &keys).await.map(drop)
             }
+            Action::Purge(purge) => {
+                self.purge(id, step, purge);
+                Ok(())
+            }
             // The checks before the start refuse what is not implemented here.
             other => Err(Failed::Server(format!("no such step: {other:?}"))),
         }
@@ -223,7 +227,7 @@ impl Service {
     }
 }
 
-async fn status_of_answer(connection: &mut Connection) -> Result<u16, Failed> {
+pub(super) async fn status_of_answer(connection: &mut Connection) -> Result<u16, Failed> {
     let refused = |_| Failed::Server("a malformed answer".to_owned());
     let (status, head_len, mut body) = loop {
         let mut fields = NO_FIELDS;

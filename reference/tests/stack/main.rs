@@ -1,5 +1,6 @@
 //! The stack as it really runs: processes on loopback addresses.
 
+mod cache;
 mod faults;
 mod lifetime;
 mod proxy;

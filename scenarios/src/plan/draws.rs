@@ -169,6 +169,12 @@ impl Draws {
         law.sample(&mut Stream::new(self.seed, STATEMENT.of(step as u64), id.0))
     }
 
+    /// Which of so many values a request has of something that caches tell objects apart by.
+    #[inline]
+    pub fn vary(&self, id: RequestId, purpose: Purpose, raw: u32) -> u64 {
+        Stream::new(self.seed, purpose, id.0).below(u64::from(raw))
+    }
+
     /// The size of the answer's body, in bytes.
     #[inline]
     pub fn response_size(&self, id: RequestId, law: &crate::law::SizeLaw) -> u64 {

@@ -2,6 +2,7 @@
 
 use super::{ClassId, ComponentId, PathPart};
 use crate::law::DurationLaw;
+use crate::rng::Purpose;
 use crate::units::{Bytes, SimTime};
 
 /// Varnish's role.
@@ -104,6 +105,18 @@ pub struct Vary {
     pub values: u32,
     /// How many come in requests.
     pub raw: u32,
+}
+
+impl Vary {
+    /// What the draws of its values are for.
+    pub fn purpose(&self) -> Purpose {
+        Purpose::named(&format!("vary {}", self.name))
+    }
+
+    /// The request header that says which value a request has, where requests are really sent: a number below `raw`.
+    pub fn header(&self) -> String {
+        format!("x-{}", self.name.to_ascii_lowercase())
+    }
 }
 
 /// What an answer includes.

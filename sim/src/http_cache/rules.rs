@@ -89,7 +89,7 @@ impl ClassRule {
             PathPart::Text(_) => None,
         };
         let dimension = |vary: &scenarios::scenario::Vary| Dimension {
-            purpose: Purpose::named(&format!("vary {}", vary.name)),
+            purpose: vary.purpose(),
             values: u64::from(vary.values),
             raw: u64::from(vary.raw),
         };
