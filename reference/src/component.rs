@@ -143,7 +143,7 @@ pub(crate) fn run() -> ExitCode {
     })
 }
 
-/// Runs this process as a component, without a supervisor, until `end`.
+/// Runs this process as a component, without a supervisor, until `end`, which begins when it listens.
 ///
 /// # Errors
 /// Says why it cannot.

@@ -12,10 +12,10 @@ const WORLD: &str = "the reference stack";
 /// What of the file is implemented, or is no matter of the stack's (traffic); see `scenarios::supports`.
 const SUPPORTS: &[&str] = &[
     "hosts.*.{count, cores, memory}",
-    "components(kind=load-balancer).{host, to}",
-    "components(kind=load-balancer).balance = round-robin",
-    "components(kind=load-balancer).health_check.{http, interval, timeout, fall, rise}",
-    "components(kind=load-balancer).{retries, redispatch, connect_timeout, server_timeout}",
+    "components(kind=load-balancer).{host, to, balance, consistent, cookie, slow_start}",
+    "components(kind=load-balancer).health_check.{http, tcp, interval, timeout, fall, rise}",
+    "components(kind=load-balancer).{retries, redispatch, connect_timeout, client_timeout, server_timeout}",
+    "components(kind=load-balancer).{max_connections, server_max_connections, queue_timeout}",
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
     "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
     "components(kind=http-cache).probe.{http, interval, timeout, window, threshold, initial}",

@@ -12,8 +12,8 @@ pub(super) fn write(head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
 
 /// The host and the target in origin form.
 pub(super) fn parts<'b>(head: &RequestHead<'_, 'b>) -> (&'b [u8], &'b [u8]) {
-    match absolute(head.target.as_bytes()) {
-        Some(parts) => parts,
+    match head.authority {
+        Some(authority) => (authority.as_bytes(), head.target.as_bytes()),
         None => (first(head.headers, "host").unwrap_or_default().trim_ascii(), head.target.as_bytes()),
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn hosts_have_no_case_and_the_absolute_form_has_its_own() {
         assert_eq!(of("GET /A?b=1&a=2 HTTP/1.1\r\nHost: Shop:80\r\n\r\n"), "shop:80/A?a=2&b=1");
-        assert_eq!(of("GET HTTP://Other?x HTTP/1.1\r\nHost: shop\r\n\r\n"), "other?x");
+        assert_eq!(of("GET HTTP://Other/?x HTTP/1.1\r\nHost: shop\r\n\r\n"), "other/?x");
         assert_eq!(of("GET http://other HTTP/1.1\r\nHost: shop\r\n\r\n"), "other/");
     }
 

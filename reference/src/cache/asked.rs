@@ -87,6 +87,8 @@ impl Asked {
             out.extend_from_slice(b"\r\n");
             Some(())
         })?;
+        // A page may name a host that is none.
+        parse_request(&out, &mut NO_FIELDS.clone()).ok().flatten()?;
         Some(Self::new(&out, self.client))
     }
 
@@ -231,16 +233,17 @@ mod tests {
             "GET /a/c?d=1 HTTP/1.1\r\nhost: h\r\nX-Group: 7\r\n\r\n"
         );
         assert!(page.part("/a\r\nX: 1").is_none() && page.part("mailto:x").is_none());
+        assert!(page.part("http://user@other/x").is_none() && page.part("http://other?x").is_none());
         assert_eq!(&*page.part("http://other/x").expect("it can").address, b"other/x");
     }
 
     #[test]
     fn only_plain_reads_are_looked_up() {
         let kind = |text: &str| asked(text).with(Kind::of);
-        assert_eq!(kind("GET / HTTP/1.1\r\n\r\n"), Kind::LookUp);
-        assert_eq!(kind("GET / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"), Kind::Pass);
-        assert_eq!(kind("GET / HTTP/1.1\r\nIf-Match: \"x\"\r\n\r\n"), Kind::Pass);
-        assert_eq!(kind("M-SEARCH / HTTP/1.1\r\n\r\n"), Kind::Pass);
-        assert_eq!(kind("PURGE / HTTP/1.1\r\n\r\n"), Kind::Purge);
+        assert_eq!(kind("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Kind::LookUp);
+        assert_eq!(kind("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n"), Kind::Pass);
+        assert_eq!(kind("GET / HTTP/1.1\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n"), Kind::Pass);
+        assert_eq!(kind("M-SEARCH / HTTP/1.1\r\nHost: h\r\n\r\n"), Kind::Pass);
+        assert_eq!(kind("PURGE / HTTP/1.1\r\nHost: h\r\n\r\n"), Kind::Purge);
     }
 }

@@ -50,7 +50,7 @@ async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) ->
                 Ok(None) => {}
                 Err(bad) => {
                     out.clear();
-                    plain_answer(bad.status(), true, &mut out);
+                    plain_answer(bad.status(), true, false, &mut out);
                     return client.write_all(&out).await;
                 }
             }
@@ -78,6 +78,7 @@ async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) ->
                 plain_answer(
                     if count > 0 || asked.with(is_by_tag) { 200 } else { 404 },
                     begun.closes(),
+                    begun.is_head,
                     &mut out,
                 );
                 client.write_all(&out).await?;
@@ -206,11 +207,7 @@ impl Cache {
         out: &mut Vec<u8>,
     ) -> io::Result<bool> {
         out.clear();
-        plain_answer(status, begun.closes(), out);
-        if begun.is_head {
-            let end = out.windows(4).position(|w| w == b"\r\n\r\n").map_or(out.len(), |at| at + 4);
-            out.truncate(end);
-        }
+        plain_answer(status, begun.closes(), begun.is_head, out);
         client.write_all(out).await?;
         Ok(!begun.closes())
     }

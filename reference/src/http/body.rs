@@ -39,9 +39,22 @@ impl Body {
                 *left -= n as u64;
                 Ok(n)
             }
-            Self::Chunked(chunks) => chunks.take(bytes),
+            Self::Chunked(chunks) => chunks.walk(bytes, |_| {}),
             Self::UntilClose => Ok(bytes.len()),
         }
+    }
+
+    /// As [`Body::take`], and appends what of it is data, without the chunks' framing, to `out`.
+    ///
+    /// # Errors
+    /// Where the chunks are malformed.
+    pub(crate) fn take_data(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Bad> {
+        if let Self::Chunked(chunks) = self {
+            return chunks.walk(bytes, |data| out.extend_from_slice(data));
+        }
+        let n = self.take(bytes)?;
+        out.extend_from_slice(&bytes[..n]);
+        Ok(n)
     }
 
     /// Whether the whole body was taken.
@@ -80,11 +93,12 @@ enum State {
 }
 
 impl Chunks {
-    fn take(&mut self, bytes: &[u8]) -> Result<usize, Bad> {
+    fn walk(&mut self, bytes: &[u8], mut with_data: impl FnMut(&[u8])) -> Result<usize, Bad> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Done {
             if let State::Data(left) = self.state {
                 let n = (bytes.len() - at).min(usize::try_from(left).unwrap_or(usize::MAX));
+                with_data(&bytes[at..at + n]);
                 at += n;
                 let left = left - n as u64;
                 self.state = if left == 0 { State::DataReturn } else { State::Data(left) };
@@ -154,14 +168,15 @@ mod tests {
         stream.extend_from_slice(b"GET / HTTP/1.1\r\n");
         for cut in 1..stream.len() {
             let mut chunks = Body::new(Framing::Chunked);
-            let mut taken = 0;
+            let (mut taken, mut data) = (0, Vec::new());
             for piece in stream.chunks(cut) {
                 if chunks.is_done() {
                     break;
                 }
-                taken += chunks.take(piece).expect("a well-formed body");
+                taken += chunks.take_data(piece, &mut data).expect("a well-formed body");
             }
             assert!(chunks.is_done() && taken == body.len(), "cut every {cut} bytes: took {taken}");
+            assert_eq!(data, b"hello0123456789abcdef");
         }
     }
 

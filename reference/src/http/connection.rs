@@ -1,15 +1,27 @@
 //! A socket with the input that was read from it and not used yet.
+//!
+//! A connection on which nothing is to be read has no buffer: those that are idle, or send nothing, cost no memory.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Read at once at most; a whole request or answer of ordinary size fits.
+/// Read at once at first; a whole request or answer of ordinary size fits.
 const READ_SIZE: usize = 16 << 10;
+/// Read at once where the last read filled what there was.
+const LONG_READ_SIZE: usize = 64 << 10;
+/// Buffers kept for the next connection that has something to read.
+const SPARE_LIMIT: usize = 64;
+
+thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
 
 /// A connection. Nagle's algorithm is off: we write whole messages.
 #[derive(Debug)]
@@ -17,6 +29,7 @@ pub(crate) struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
     used: usize,
+    read_size: usize,
 }
 
 impl Connection {
@@ -27,7 +40,7 @@ impl Connection {
         // Some machines' default (BBR) spaces packets by a timer, which has no place on a loopback interface. Reno is
         // part of every kernel.
         let _ = SockRef::from(&stream).set_tcp_congestion(b"reno");
-        Self { stream, input: Vec::new(), used: 0 }
+        Self { stream, input: Vec::new(), used: 0, read_size: READ_SIZE }
     }
 
     /// Connects, within a limit where one is given.
@@ -58,17 +71,39 @@ impl Connection {
         }
     }
 
+    /// Takes the input with its buffer, so that it outlives the connection's next use.
+    pub(crate) fn take_input(&mut self) -> Input {
+        Input { bytes: std::mem::take(&mut self.input), used: std::mem::take(&mut self.used) }
+    }
+
     /// Waits for more input; zero at the end of the stream.
     ///
     /// # Errors
     /// The kernel's.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        if self.used > 0 && self.input.capacity() - self.input.len() < READ_SIZE / 2 {
-            self.input.drain(..self.used);
-            self.used = 0;
-        }
-        self.input.reserve(READ_SIZE / 2);
-        self.stream.read_buf(&mut self.input).await
+        poll_fn(|cx| {
+            if self.stream.poll_read_ready(cx)?.is_pending() {
+                if self.input.is_empty() {
+                    keep_spare(std::mem::take(&mut self.input));
+                }
+                return Poll::Pending;
+            }
+            if self.input.capacity() == 0 {
+                self.input = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+            }
+            if self.used > 0 && self.input.capacity() - self.input.len() < READ_SIZE / 2 {
+                self.input.drain(..self.used);
+                self.used = 0;
+            }
+            if self.input.capacity() - self.input.len() < self.read_size / 2 {
+                self.input.reserve(self.read_size);
+            }
+            let room = self.input.capacity() - self.input.len();
+            let n = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+            self.read_size = if n == room { LONG_READ_SIZE } else { READ_SIZE };
+            Poll::Ready(Ok(n))
+        })
+        .await
     }
 
     /// As [`Connection::fill`], but the end of the stream is an error.
@@ -87,20 +122,30 @@ impl Connection {
         self.stream.write_all(bytes).await
     }
 
-    /// Writes both, one after the other, with as few system calls as the socket takes.
+    /// Writes all of one and then all of the other, in one system call where the kernel takes it.
     ///
     /// # Errors
     /// The kernel's.
-    pub(crate) async fn write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<()> {
-        let mut written = 0;
-        while written < first.len() {
-            let slices = [IoSlice::new(&first[written..]), IoSlice::new(second)];
-            match self.stream.write_vectored(&slices).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => written += n,
+    pub(crate) async fn write_both(&mut self, mut first: &[u8], mut second: &[u8]) -> io::Result<()> {
+        while !first.is_empty() && !second.is_empty() {
+            let slices = [IoSlice::new(first), IoSlice::new(second)];
+            let n = poll_fn(|cx| Pin::new(&mut self.stream).poll_write_vectored(cx, &slices)).await?;
+            if n == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
+            let of_first = n.min(first.len());
+            first = &first[of_first..];
+            second = &second[n - of_first..];
         }
-        self.stream.write_all(&second[written - first.len()..]).await
+        self.stream.write_all(if first.is_empty() { second } else { first }).await
+    }
+
+    /// Writes as much of it as the kernel takes at once.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes).await
     }
 
     /// Whether an idle connection can be used again: still open, and nothing came unasked. Costs no system call
@@ -109,4 +154,58 @@ impl Connection {
         let would_block = |e: &io::Error| e.kind() == io::ErrorKind::WouldBlock;
         self.input.is_empty() && self.stream.try_read(&mut [0]).is_err_and(|e| would_block(&e))
     }
+
+    /// Says that nothing more will be written, and reads away what still comes, up to a limit of bytes: a socket that is
+    /// closed with unread input resets its connection, and the peer may lose the answer that it was sent.
+    pub(crate) async fn finish(mut self, limit: usize) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut read = 0;
+        while read < limit {
+            self.consume(self.input.len() - self.used);
+            match self.fill().await {
+                Ok(n @ 1..) => read += n,
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        keep_spare(std::mem::take(&mut self.input));
+    }
+}
+
+/// Input taken from its connection.
+#[derive(Debug)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl std::ops::Deref for Input {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.used..]
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        keep_spare(std::mem::take(&mut self.bytes));
+    }
+}
+
+fn keep_spare(mut buffer: Vec<u8>) {
+    if !(READ_SIZE / 2..=LONG_READ_SIZE).contains(&buffer.capacity()) {
+        return;
+    }
+    buffer.clear();
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_LIMIT {
+            spare.push(buffer);
+        }
+    });
 }

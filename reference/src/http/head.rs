@@ -22,6 +22,9 @@ pub(crate) enum Bad {
     /// The head passes [`HEAD_LIMIT`] or [`HEADERS_LIMIT`].
     #[error("the message's head is too large")]
     TooLarge,
+    /// A version of HTTP that this is not.
+    #[error("the message is not of HTTP/1")]
+    Version,
     /// A transfer coding or a method that is not implemented.
     #[error("the message uses what is not implemented")]
     Unsupported,
@@ -33,6 +36,7 @@ impl Bad {
         match self {
             Self::Syntax => 400,
             Self::TooLarge => 431,
+            Self::Version => 505,
             Self::Unsupported => 501,
         }
     }
@@ -40,7 +44,11 @@ impl Bad {
 
 impl From<httparse::Error> for Bad {
     fn from(error: httparse::Error) -> Self {
-        if error == httparse::Error::TooManyHeaders { Self::TooLarge } else { Self::Syntax }
+        match error {
+            httparse::Error::TooManyHeaders => Self::TooLarge,
+            httparse::Error::Version => Self::Version,
+            _ => Self::Syntax,
+        }
     }
 }
 
@@ -59,7 +67,12 @@ pub(crate) enum Framing {
 #[derive(Debug)]
 pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) method: &'b str,
+    /// A path with its query, or `*`.
     pub(crate) target: &'b str,
+    /// The host that an absolute target names; it goes before that of the `Host` field (RFC 9112, section 3.2.2).
+    pub(crate) authority: Option<&'b str>,
+    /// Whether it is of HTTP/1.0.
+    pub(crate) is_old: bool,
     pub(crate) headers: &'h [Header<'b>],
     /// Bytes of the head, the empty line included.
     pub(crate) len: usize,
@@ -91,17 +104,18 @@ pub(crate) fn parse_request<'h, 'b>(
 ) -> Result<Option<RequestHead<'h, 'b>>, Bad> {
     let mut request = httparse::Request::new(fields);
     let Status::Complete(len) = request.parse(bytes)? else { return incomplete(bytes) };
-    if len > HEAD_LIMIT {
-        return Err(Bad::TooLarge);
-    }
+    check_lines(&bytes[..len])?;
     let (method, target) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
     if method.eq_ignore_ascii_case("CONNECT") {
         return Err(Bad::Unsupported);
     }
     let minor = request.version.unwrap_or(0);
     let headers: &'h [Header<'b>] = request.headers;
+    let (authority, target) = split_target(method, target)?;
+    check_host(headers, minor)?;
     let framing = stated_framing(headers, minor)?.unwrap_or(Framing::Length(0));
-    Ok(Some(RequestHead { method, target, headers, len, framing, keep_alive: keeps_alive(headers, minor) }))
+    let (is_old, keep_alive) = (minor == 0, keeps_alive(headers, minor));
+    Ok(Some(RequestHead { method, target, authority, is_old, headers, len, framing, keep_alive }))
 }
 
 /// Reads a response's head; none where it is not complete yet.
@@ -115,9 +129,7 @@ pub(crate) fn parse_response<'h, 'b>(
 ) -> Result<Option<ResponseHead<'h, 'b>>, Bad> {
     let mut response = httparse::Response::new(fields);
     let Status::Complete(len) = response.parse(bytes)? else { return incomplete(bytes) };
-    if len > HEAD_LIMIT {
-        return Err(Bad::TooLarge);
-    }
+    check_lines(&bytes[..len])?;
     let status = response.code.unwrap_or(0);
     let minor = response.version.unwrap_or(0);
     let headers: &'h [Header<'b>] = response.headers;
@@ -140,6 +152,65 @@ pub(crate) fn parse_response<'h, 'b>(
 
 fn incomplete<T>(bytes: &[u8]) -> Result<Option<T>, Bad> {
     if bytes.len() >= HEAD_LIMIT { Err(Bad::TooLarge) } else { Ok(None) }
+}
+
+/// Every line ends with a carriage return and a line feed: a line feed alone, which a reader may take for an end of line
+/// (RFC 9112, section 2.2), is none for others. Carriage returns alone never pass the parser.
+fn check_lines(head: &[u8]) -> Result<(), Bad> {
+    if head.len() > HEAD_LIMIT {
+        return Err(Bad::TooLarge);
+    }
+    let line_feeds = head.iter().filter(|byte| **byte == b'\n').count();
+    let ends = head.windows(2).filter(|pair| *pair == b"\r\n").count();
+    if line_feeds == ends { Ok(()) } else { Err(Bad::Syntax) }
+}
+
+/// The forms of a target that a reverse proxy is asked for (RFC 9112, section 3.2): a path, `*` of OPTIONS, and with a
+/// host before it.
+fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &'b str), Bad> {
+    if !target.bytes().all(|byte| matches!(byte, b'!'..=b'~')) || target.contains('#') {
+        return Err(Bad::Syntax);
+    }
+    if target.starts_with('/') {
+        return Ok((None, target));
+    }
+    if target == "*" && method == "OPTIONS" {
+        return Ok((None, target));
+    }
+    let scheme =
+        if target.len() > 7 && target.as_bytes()[..7].eq_ignore_ascii_case(b"http://") { 7 } else { 0 };
+    if scheme == 0 {
+        return Err(Bad::Syntax);
+    }
+    let rest = &target[scheme..];
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if !is_host(authority.as_bytes()) || authority.is_empty() {
+        return Err(Bad::Syntax);
+    }
+    let path = match path {
+        "" if method == "OPTIONS" => "*",
+        "" => "/",
+        path => path,
+    };
+    Ok((Some(authority), path))
+}
+
+/// Exactly one `Host` (RFC 9112, section 3.2); HTTP/1.0 may have none.
+fn check_host(headers: &[Header<'_>], minor: u8) -> Result<(), Bad> {
+    let mut hosts = headers.iter().filter(|h| h.name.eq_ignore_ascii_case("host"));
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host.value.trim_ascii()) => Ok(()),
+        (None, _) if minor == 0 => Ok(()),
+        _ => Err(Bad::Syntax),
+    }
+}
+
+/// A host with or without a port, as far as that it cannot be taken for anything else.
+fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%' | b'!')
+    })
 }
 
 /// RFC 9112, section 6.3, with every doubtful case refused.
@@ -227,21 +298,126 @@ mod tests {
         parse_request(head.as_bytes(), &mut fields).map(|head| head.expect("a whole head").framing)
     }
 
+    /// The refusal of a request with these lines after the first two.
+    fn refusal_of(fields: &str) -> Option<Bad> {
+        framing_of(&format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).err()
+    }
+
     #[test]
     fn bodies_of_doubtful_length_are_refused() {
-        let post = |fields: &str| framing_of(&format!("POST / HTTP/1.1\r\n{fields}\r\n"));
+        let post = |fields: &str| framing_of(&format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
         assert_eq!(post("Content-Length: 12\r\n"), Ok(Framing::Length(12)));
-        assert_eq!(post("Transfer-Encoding: chunked\r\n"), Ok(Framing::Chunked));
-        assert_eq!(post("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), Err(Bad::Syntax));
-        assert_eq!(post("Content-Length: 1\r\nContent-Length: 2\r\n"), Err(Bad::Syntax));
-        assert_eq!(post("Content-Length: +1\r\n"), Err(Bad::Syntax));
-        assert_eq!(post("Transfer-Encoding: gzip, chunked\r\n"), Err(Bad::Unsupported));
+        assert_eq!(post("Content-Length:\t 12 \t\r\n"), Ok(Framing::Length(12)));
+        assert_eq!(post("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked));
+        for fields in [
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+            "Content-Length: 1\r\nContent-Length: 2\r\n",
+            "Content-Length: 1\r\nContent-Length: 1\r\n",
+            "Content-Length: 1, 1\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length: -1\r\n",
+            "Content-Length: 0x1\r\n",
+            "Content-Length: 1 1\r\n",
+            "Content-Length: 1e1\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        ] {
+            assert_eq!(post(fields), Err(Bad::Syntax), "{fields:?}");
+        }
+        for coding in [
+            "gzip, chunked",
+            "chunked, chunked",
+            "chunked, identity",
+            "xchunked",
+            "\"chunked\"",
+            "identity",
+            "",
+        ] {
+            assert_eq!(
+                refusal_of(&format!("Transfer-Encoding: {coding}\r\n")),
+                Some(Bad::Unsupported),
+                "{coding}"
+            );
+        }
+        let old = framing_of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(old, Err(Bad::Syntax), "HTTP/1.0 knows no chunks");
+    }
+
+    #[test]
+    fn lines_that_two_readers_could_see_differently_are_refused() {
+        for fields in [
+            "a: 1\nb: 2\r\n",
+            "a: 1\rb: 2\r\n",
+            "a: 1\r\r\n",
+            "a: 1\0\r\n",
+            "a: 1\r\n folded\r\n",
+            "a: 1\r\n\tfolded\r\n",
+            " a: 1\r\n",
+            "a : 1\r\n",
+            "a\t: 1\r\n",
+            ": 1\r\n",
+            "a\r\n",
+            "a(b): 1\r\n",
+            "Content-Length\u{b}: 1\r\n",
+            "Host: h\r\n",
+        ] {
+            assert_eq!(refusal_of(fields), Some(Bad::Syntax), "{fields:?}");
+        }
+        for head in [
+            "GET / HTTP/1.1\nHost: h\n\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\n",
+            "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /\tx HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /\u{e9} HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /#x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET * HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET https://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET http:///x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
+            "\0GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        ] {
+            assert_eq!(framing_of(head).err(), Some(Bad::Syntax), "{head:?}");
+        }
+        for head in [
+            "GET / HTTP/2.0\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\n",
+            "GET / HTTP/1.2\r\n\r\n",
+            "GET / x HTTP/1.1\r\nHost: h\r\n\r\n",
+        ] {
+            assert_eq!(framing_of(head).err(), Some(Bad::Version), "{head:?}");
+        }
+        assert_eq!(framing_of("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n").err(), Some(Bad::Unsupported));
+    }
+
+    #[test]
+    fn an_absolute_target_is_a_host_and_a_path() {
+        for (line, authority, target) in [
+            ("GET http://a:1/b?c HTTP/1.1", Some("a:1"), "/b?c"),
+            ("GET HTTP://a HTTP/1.1", Some("a"), "/"),
+            ("OPTIONS http://a HTTP/1.1", Some("a"), "*"),
+            ("OPTIONS * HTTP/1.1", None, "*"),
+            ("GET //a/b HTTP/1.1", None, "//a/b"),
+        ] {
+            let head = format!("{line}\r\nHost: h\r\n\r\n");
+            let mut fields = NO_FIELDS;
+            let head = parse_request(head.as_bytes(), &mut fields).expect("well-formed").expect("whole");
+            assert_eq!((head.authority, head.target), (authority, target), "{line}");
+        }
     }
 
     #[test]
     fn an_endless_head_is_refused() {
         let head = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(HEAD_LIMIT));
         assert_eq!(parse_request(head.as_bytes(), &mut NO_FIELDS.clone()).err(), Some(Bad::TooLarge));
+        assert_eq!(refusal_of(&"a: 1\r\n".repeat(HEADERS_LIMIT)), Some(Bad::TooLarge));
+        assert_eq!(refusal_of(&format!("x: {}\r\n", "y".repeat(HEAD_LIMIT))), Some(Bad::TooLarge));
     }
 
     proptest! {

@@ -3,15 +3,17 @@
 //!
 //! - [`head`]: request and response heads, how long their bodies are
 //! - [`body`]: where a body ends, chunked ones included
-//! - [`connection`]: a socket with its input buffer
+//! - [`connection`]: a socket with its input buffer; [`patience`]: limits on waiting for it
 
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod head;
+pub(crate) mod patience;
 
 pub(crate) use body::Body;
 pub(crate) use connection::Connection;
 pub(crate) use head::{Bad, Framing};
+pub(crate) use patience::Patience;
 
 /// The reason phrase of the statuses that we answer ourselves.
 pub(crate) fn reason(status: u16) -> &'static str {
@@ -19,6 +21,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         200 => "OK",
         400 => "Bad Request",
         404 => "Not Found",
+        408 => "Request Timeout",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
@@ -30,16 +33,20 @@ pub(crate) fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Appends a short JSON answer that names the status; with `close` it is the connection's last.
-pub(crate) fn plain_answer(status: u16, close: bool, out: &mut Vec<u8>) {
+/// Appends a short JSON answer that names the status; with `close` it is the connection's last. The answer to a HEAD request
+/// is the head alone.
+pub(crate) fn plain_answer(status: u16, close: bool, is_head: bool, out: &mut Vec<u8>) {
     use std::io::Write;
     let reason = reason(status);
     let body_len = "{\"status\":500,\"reason\":\"\"}\n".len() + reason.len();
     let connection = if close { "connection: close\r\n" } else { "" };
     write!(
         out,
-        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n{connection}content-length: {body_len}\r\n\r\n\
-         {{\"status\":{status},\"reason\":\"{reason}\"}}\n"
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n{connection}content-length: {body_len}\r\n\r\n"
     )
     .expect("writing to a vector cannot fail");
+    if !is_head {
+        writeln!(out, "{{\"status\":{status},\"reason\":\"{reason}\"}}")
+            .expect("writing to a vector cannot fail");
+    }
 }

@@ -1,4 +1,4 @@
-//! A client's connection: each request is given to a server, its answer passed back.
+//! A client's connection: its requests are read one after the other, each is passed on, or refused.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -6,178 +6,152 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::{Proxy, rewrite};
-use crate::http::{Body, Connection, Framing, plain_answer};
+use super::exchange::Unanswered;
+use super::rewrite::{self, From, RequestFrame};
+use super::{Proxy, Waits};
+use crate::http::head::{Bad, HEAD_LIMIT};
+use crate::http::{Connection, Framing, plain_answer};
 
-/// Without redispatch a failed connection is tried again after this, or after the connect timeout if that is shorter.
-const TURN_AROUND: Duration = Duration::from_secs(1);
-/// Passed on at once at most.
-const COPY_SIZE: usize = 64 << 10;
-
-/// Why a request was not answered by a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unanswered {
-    /// The client gets this status.
-    Status(u16),
-    /// The answer had begun, so the connection can only be cut; or the client is gone.
-    Cut,
-}
-
-impl From<io::Error> for Unanswered {
-    fn from(_: io::Error) -> Self {
-        Self::Cut
-    }
-}
+/// From the first byte of a head to its last (HAProxy's `timeout http-request`): senders that are slower only hold places.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long, and for how many bytes, a client that was refused is listened to, so that the refusal reaches it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_LIMIT: usize = 256 << 10;
 
 /// Serves a connection until its end.
 pub(super) async fn serve(proxy: Rc<Proxy>, stream: TcpStream) {
-    let client = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
     proxy.connections.set(proxy.connections.get() + 1);
     // A broken connection concerns its client alone.
-    let _ = converse(&proxy, Connection::new(stream), client).await;
+    let _ = converse(&proxy, Connection::new(stream), &From::new(address)).await;
     proxy.connections.set(proxy.connections.get() - 1);
 }
 
-async fn converse(proxy: &Proxy, mut client: Connection, address: IpAddr) -> io::Result<()> {
+async fn converse(proxy: &Proxy, mut client: Connection, from: &From) -> io::Result<()> {
     let mut out = Vec::new();
+    let mut waits = Waits::new(proxy);
     loop {
-        let frame = loop {
-            match rewrite::request(client.input(), address, &mut out) {
-                Ok(Some(frame)) => break frame,
-                Ok(None) if client.fill().await? == 0 => return Ok(()),
-                Ok(None) => {}
-                Err(bad) => {
-                    out.clear();
-                    plain_answer(bad.status(), true, &mut out);
-                    return client.write_all(&out).await;
-                }
+        let request = match read_head(proxy, &mut client, from, &mut waits, &mut out).await? {
+            Head::Request(request) => request,
+            Head::End => return Ok(()),
+            Head::Refused(status) => {
+                proxy.refused.set(proxy.refused.get() + 1);
+                return refuse(client, status, false, &mut out).await;
             }
         };
-        client.consume(frame.head_len);
+        client.consume(request.head_len);
+        let room = match &proxy.room {
+            Some(room) => room.acquire().await.ok(),
+            None => None,
+        };
         proxy.requests.set(proxy.requests.get() + 1);
         proxy.in_service.set(proxy.in_service.get() + 1);
-        let result = proxy.exchange(&mut client, frame, &mut out).await;
+        let result = proxy.exchange(&mut client, &request, &mut waits, &mut out).await;
         proxy.in_service.set(proxy.in_service.get() - 1);
+        drop(room);
         match result {
             Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(Unanswered::Cut) => return Ok(()),
+            Ok(false) | Err(Unanswered::Cut) => return Ok(()),
             Err(Unanswered::Status(status)) => {
                 proxy.failures.set(proxy.failures.get() + 1);
                 // With a body still to come the connection cannot be used on.
-                let close = !frame.keep_alive || frame.framing != Framing::Length(0);
-                out.clear();
-                plain_answer(status, close, &mut out);
-                client.write_all(&out).await?;
-                if close {
-                    return Ok(());
+                if !request.keep_alive || request.framing != Framing::Length(0) {
+                    return refuse(client, status, request.is_head, &mut out).await;
                 }
+                out.clear();
+                plain_answer(status, false, request.is_head, &mut out);
+                waits.client.limit(client.write_all(&out)).await?;
             }
         }
     }
 }
 
-impl Proxy {
-    /// Passes a request on and its answer back; whether the client's connection stays open. `out` holds the request's
-    /// head.
-    async fn exchange(
-        &self,
-        client: &mut Connection,
-        request: rewrite::RequestFrame,
-        out: &mut Vec<u8>,
-    ) -> Result<bool, Unanswered> {
-        if self.context.failing.get() {
-            return Err(Unanswered::Status(500));
-        }
-        let (server, mut upstream) = self.connection().await?;
-        if request.expects_continue {
-            client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-        }
-        let bad_gateway = |_| Unanswered::Status(502);
-        let mut body = Body::new(request.framing);
-        loop {
-            let taken = body.take(client.input()).map_err(|bad| Unanswered::Status(bad.status()))?;
-            out.extend_from_slice(&client.input()[..taken]);
-            client.consume(taken);
-            if body.is_done() || out.len() >= COPY_SIZE {
-                upstream.write_all(out).await.map_err(bad_gateway)?;
-                out.clear();
+/// What came of waiting for a request.
+enum Head {
+    Request(RequestFrame),
+    /// The client closed its side, or was idle for too long.
+    End,
+    Refused(u16),
+}
+
+/// Reads the head of the next request and rewrites it into `out`.
+async fn read_head(
+    proxy: &Proxy,
+    client: &mut Connection,
+    from: &From,
+    waits: &mut Waits,
+    out: &mut Vec<u8>,
+) -> io::Result<Head> {
+    let mut began = None;
+    let mut parsed = 0;
+    loop {
+        let input = client.input();
+        // What came in small pieces is not read from its beginning for each of them.
+        let news = &input[parsed.min(input.len()).saturating_sub(2)..];
+        if parsed == 0 || has_empty_line(news) || input.len() >= HEAD_LIMIT {
+            match rewrite::request(input, from, &proxy.rules, out) {
+                Ok(Some(frame)) => return Ok(Head::Request(frame)),
+                Ok(None) => {}
+                Err(bad) => return Ok(Head::Refused(Bad::status(bad))),
             }
-            if body.is_done() {
-                break;
-            }
-            client.more().await?;
         }
-        let response = loop {
-            match rewrite::response(upstream.input(), request.is_head, !request.keep_alive, out) {
-                // Interim responses are this hop's business.
-                Ok(Some(frame)) if frame.status < 200 => upstream.consume(frame.head_len),
-                Ok(Some(frame)) => break frame,
-                Ok(None) => match timeout(self.server_timeout, upstream.fill()).await {
-                    Err(_) => return Err(Unanswered::Status(504)),
-                    Ok(Err(_) | Ok(0)) => return Err(Unanswered::Status(502)),
-                    Ok(Ok(_)) => {}
-                },
-                Err(_) => return Err(Unanswered::Status(502)),
-            }
+        parsed = input.len();
+        let filled = if parsed == 0 {
+            waits.idle.limit(client.fill()).await
+        } else {
+            let began = *began.get_or_insert_with(Instant::now);
+            let limit = proxy.client_timeout.map_or(HEAD_TIMEOUT, |span| span.min(HEAD_TIMEOUT));
+            waits.head.until(|| began + limit, client.fill()).await
         };
-        upstream.consume(response.head_len);
-        let mut body = Body::new(response.framing);
-        loop {
-            let taken = body.take(upstream.input()).map_err(|_| Unanswered::Cut)?;
-            out.extend_from_slice(&upstream.input()[..taken]);
-            upstream.consume(taken);
-            let done = body.is_done();
-            if done || out.len() >= COPY_SIZE {
-                if done && response.keep_alive {
-                    // Before the client can send its next request, the connection is there for it.
-                    self.servers.keep(server, upstream);
-                    client.write_all(out).await?;
-                    return Ok(request.keep_alive);
-                }
-                client.write_all(out).await?;
-                out.clear();
+        match filled {
+            Ok(0) => return Ok(Head::End),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && parsed > 0 => {
+                return Ok(Head::Refused(408));
             }
-            if done {
-                return Ok(request.keep_alive);
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether a head may end here, in whichever way its lines end.
+fn has_empty_line(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}
+
+/// Answers with a status and closes the connection in order.
+async fn refuse(mut client: Connection, status: u16, is_head: bool, out: &mut Vec<u8>) -> io::Result<()> {
+    out.clear();
+    plain_answer(status, true, is_head, out);
+    let farewell = async {
+        client.write_all(out).await?;
+        client.finish(LINGER_LIMIT).await;
+        Ok(())
+    };
+    timeout(LINGER, farewell).await.unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_is_cut() {
+        let head = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        for cut in 1..head.len() {
+            let (mut parsed, mut found) = (0, 0);
+            for end in (cut..head.len()).step_by(cut).chain([head.len()]) {
+                let news = &head[..end][parsed_from(parsed)..];
+                found += usize::from(has_empty_line(news));
+                parsed = end;
             }
-            match timeout(self.server_timeout, upstream.fill()).await {
-                Ok(Ok(0)) if response.framing == Framing::UntilClose => {
-                    client.write_all(out).await?;
-                    return Ok(false);
-                }
-                Ok(Ok(1..)) => {}
-                _ => return Err(Unanswered::Cut),
-            }
+            assert!(found > 0, "cut every {cut} bytes");
         }
     }
 
-    /// A connection to the next server: an idle one or a new one, with retries.
-    async fn connection(&self) -> Result<(usize, Connection), Unanswered> {
-        let unavailable = Unanswered::Status(503);
-        let mut server = self.servers.next().ok_or(unavailable)?;
-        for retries_left in (0..=self.retries).rev() {
-            if let Some(idle) = self.servers.take_idle(server) {
-                return Ok((server, idle));
-            }
-            let connecting = Connection::connect(self.servers.address(server), Some(self.connect_timeout));
-            if let Ok(connection) = connecting.await {
-                return Ok((server, connection));
-            }
-            if retries_left == 0 {
-                break;
-            }
-            self.retried.set(self.retried.get() + 1);
-            if self.redispatch {
-                // The same one again where there is no other, but only as long as it counts as up.
-                let another = self.servers.next_but(Some(server)).or_else(|| self.servers.next());
-                server = another.ok_or(unavailable)?;
-            } else {
-                tokio::time::sleep(self.connect_timeout.min(TURN_AROUND)).await;
-            }
-        }
-        Err(unavailable)
+    fn parsed_from(parsed: usize) -> usize {
+        parsed.saturating_sub(2)
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn watch(proxy: Rc<Proxy>, server: usize, check: HealthCheck) {
         let before = verdict.up;
         verdict.take(good, check.fall, check.rise);
         if verdict.up != before {
-            proxy.servers.set_up(server, verdict.up);
+            proxy.backend.servers.set_up(server, verdict.up);
         }
         next = following(next, now_nanos(), interval);
     }
@@ -74,7 +74,7 @@ fn following(due: u64, now: u64, interval: u64) -> u64 {
 
 /// Whether a server gives a check what it wants.
 async fn ask(proxy: &Proxy, server: usize, request: Option<&str>) -> io::Result<bool> {
-    let mut connection = Connection::connect(proxy.servers.address(server), None).await?;
+    let mut connection = Connection::connect(proxy.backend.servers.address(server), None).await?;
     let Some(request) = request else { return Ok(true) };
     connection.write_all(request.as_bytes()).await?;
     loop {

@@ -1,13 +1,18 @@
-//! The reverse proxy: HAProxy's role. Round robin over the servers that are up, retries of connections, redispatch, and
-//! upstream connections kept for the next request.
+//! The reverse proxy: HAProxy's role. Chooses among the servers that are up, has requests wait for those that are full, tries
+//! connections again, and keeps them for the next request.
 //!
-//! - [`servers`]: which server is next, idle connections, who is up
-//! - [`health`]: the checks that decide that
-//! - [`rewrite`]: heads on their way through
-//! - [`forward`]: a client's connection, request by request
+//! - [`forward`]: a client's connection, request by request; [`exchange`]: one request and its answer
+//! - [`backend`]: a connection to a server, with retries; [`servers`]: what is known of them; [`queue`]: who waits for them
+//! - [`choice`]: whose turn it is; [`health`]: the checks that decide who is up
+//! - [`rewrite`]: heads on their way through; [`cookie`]: the one that binds a user to a server
 
+mod backend;
+mod choice;
+mod cookie;
+mod exchange;
 mod forward;
 mod health;
+mod queue;
 mod rewrite;
 mod servers;
 
@@ -17,25 +22,58 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use scenarios::scenario::LoadBalancer;
+use tokio::sync::Semaphore;
 
 use crate::component::{Context, Metrics};
-use servers::Servers;
+use crate::http::Patience;
+use crate::socket::Listener;
+use backend::Backend;
+
+/// Connections held at once, beyond which none is accepted.
+const CONNECTIONS_LIMIT: i64 = 16_384;
+/// How long a client in the middle of a body may stand still, where the file does not say how long one may be idle.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// The proxy's state.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     context: Rc<Context>,
-    servers: Servers,
-    retries: u32,
-    redispatch: bool,
-    connect_timeout: Duration,
-    server_timeout: Duration,
+    backend: Backend,
+    rules: rewrite::Rules,
+    client_timeout: Option<Duration>,
+    /// Room for requests, where there is a limit.
+    room: Option<Semaphore>,
     connections: Cell<i64>,
     in_service: Cell<i64>,
     requests: Cell<u64>,
-    retried: Cell<u64>,
     /// Answers that the proxy gave in a server's place: 502, 503, 504.
     failures: Cell<u64>,
+    /// Requests that were malformed, too large or too slow.
+    refused: Cell<u64>,
+}
+
+/// The limits on what one connection waits for.
+#[derive(Debug)]
+struct Waits {
+    /// The client's next request.
+    idle: Patience,
+    /// The rest of a request's head.
+    head: Patience,
+    /// More of a request's body, or room for more of an answer's.
+    client: Patience,
+    /// Anything of the server's.
+    server: Patience,
+}
+
+impl Waits {
+    fn new(proxy: &Proxy) -> Self {
+        Self {
+            idle: Patience::new(proxy.client_timeout),
+            head: Patience::new(None),
+            client: Patience::new(Some(proxy.client_timeout.unwrap_or(CLIENT_TIMEOUT))),
+            server: Patience::new(Some(proxy.backend.server_timeout)),
+        }
+    }
 }
 
 /// Starts the proxy on the context's listener and returns where its figures come from.
@@ -44,39 +82,50 @@ pub(crate) struct Proxy {
 /// Where the address cannot be listened on.
 pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Result<Metrics> {
     let proxy = Rc::new(Proxy {
-        servers: Servers::new(&context.addresses[settings.to.index()]),
+        backend: Backend::new(context, settings),
         context: Rc::clone(context),
-        retries: settings.retries,
-        redispatch: settings.redispatch,
-        connect_timeout: settings.connect_timeout.as_duration(),
-        server_timeout: settings.server_timeout.as_duration(),
+        rules: rewrite::Rules { cookie: settings.cookie.clone() },
+        client_timeout: settings.client_timeout.map(|span| span.as_duration()),
+        room: settings.max_connections.map(|limit| Semaphore::new(limit as usize)),
         connections: Cell::new(0),
         in_service: Cell::new(0),
         requests: Cell::new(0),
-        retried: Cell::new(0),
         failures: Cell::new(0),
+        refused: Cell::new(0),
     });
     let listener = context.listen(4096)?;
     if let Some(check) = &settings.health_check {
-        for server in 0..proxy.servers.len() {
+        for server in 0..proxy.backend.servers.len() {
             tokio::task::spawn_local(health::watch(Rc::clone(&proxy), server, check.clone()));
         }
     }
-    tokio::task::spawn_local({
-        let proxy = Rc::clone(&proxy);
-        async move {
-            loop {
-                let stream = listener.accept().await;
-                tokio::task::spawn_local(forward::serve(Rc::clone(&proxy), stream));
-            }
-        }
-    });
+    tokio::task::spawn_local(accept(Rc::clone(&proxy), listener));
     Ok(Box::new(move |figures| {
+        let queue = &proxy.backend.servers.queue;
         figures.set("connections", proxy.connections.get() as f64);
         figures.set("in_service", proxy.in_service.get() as f64);
         figures.set("requests", proxy.requests.get() as f64);
-        figures.set("retries", proxy.retried.get() as f64);
+        figures.set("retries", proxy.backend.retried.get() as f64);
         figures.set("failures", proxy.failures.get() as f64);
-        figures.set("servers_up", proxy.servers.up_count() as f64);
+        figures.set("refused", proxy.refused.get() as f64);
+        figures.set("servers_up", proxy.backend.servers.up_count() as f64);
+        figures.set("waiting", queue.level.get() as f64);
+        figures.set("queue_seconds", queue.level.seconds());
+        figures.set("queue_timeouts", proxy.backend.queue_timeouts.get() as f64);
     }))
+}
+
+async fn accept(proxy: Rc<Proxy>, listener: Rc<Listener>) {
+    loop {
+        // Who is not accepted waits in the kernel's backlog, behind those whose requests wait for room.
+        if let Some(room) = &proxy.room {
+            drop(room.acquire().await);
+        }
+        if proxy.connections.get() >= CONNECTIONS_LIMIT {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        }
+        let stream = listener.accept().await;
+        tokio::task::spawn_local(forward::serve(Rc::clone(&proxy), stream));
+    }
 }

@@ -1,34 +1,88 @@
-//! The servers behind the proxy: whose turn it is, who is up, and which connections to them lie idle.
+//! The servers behind the proxy: who is up, how busy each is, and which connections to them lie idle. Who gets the next
+//! request is [`choice`](super::choice)'s to say, who waits for room is [`queue`](super::queue)'s.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 
+use scenarios::scenario::LoadBalancer;
+
+use super::choice::{Choice, Key, Load};
+use super::queue::Queue;
+use crate::emulated::clock::now_nanos;
 use crate::http::Connection;
 
 /// The servers, in the order of their instances.
 #[derive(Debug)]
 pub(super) struct Servers {
     list: Vec<Server>,
-    /// Whose turn it is.
-    turn: Cell<usize>,
+    choice: Choice,
+    /// Requests that a server is sent at once.
+    limit: u32,
+    slow_start_nanos: u64,
+    pub(super) queue: Queue,
 }
 
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
     up: Cell<bool>,
+    /// When it came back; zero where it was there from the start.
+    up_since_nanos: Cell<u64>,
+    /// Requests that it was sent and has not answered, and those that have its next places.
+    active: Cell<u32>,
     idle: RefCell<Vec<Connection>>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(super) enum Chosen {
+    /// To this server, with a place there.
+    Server(Slot),
+    /// Nowhere yet: all have as many requests as they may be sent, or the only one that will do has.
+    Full(Option<usize>),
+    /// No server is up.
+    NoneUp,
+}
+
+/// A place at a server, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    servers: Rc<Servers>,
+    server: usize,
+}
+
+impl Slot {
+    pub(super) fn server(&self) -> usize {
+        self.server
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let server = &self.servers.list[self.server];
+        server.active.set(server.active.get() - 1);
+        self.servers.offer(self.server);
+    }
 }
 
 impl Servers {
     /// All up, as HAProxy starts them.
-    pub(super) fn new(addresses: &[SocketAddr]) -> Self {
+    pub(super) fn new(addresses: &[SocketAddr], settings: &LoadBalancer, choice: Choice) -> Self {
         let server = |address: &SocketAddr| Server {
             address: *address,
             up: Cell::new(true),
+            up_since_nanos: Cell::new(0),
+            active: Cell::new(0),
             idle: RefCell::default(),
         };
-        Self { list: addresses.iter().map(server).collect(), turn: Cell::new(0) }
+        Self {
+            list: addresses.iter().map(server).collect(),
+            choice,
+            limit: settings.server_max_connections.unwrap_or(u32::MAX),
+            slow_start_nanos: settings.slow_start.map_or(0, |span| span.as_nanos()),
+            queue: Queue::new(addresses.len()),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -39,29 +93,62 @@ impl Servers {
         self.list[server].address
     }
 
+    pub(super) fn is_up(&self, server: usize) -> bool {
+        self.list[server].up.get()
+    }
+
     pub(super) fn up_count(&self) -> usize {
         self.list.iter().filter(|server| server.up.get()).count()
     }
 
-    /// The next server that is up.
-    pub(super) fn next(&self) -> Option<usize> {
-        self.next_but(None)
+    fn has_room(&self, server: usize) -> bool {
+        self.list[server].active.get() < self.limit
     }
 
-    /// The next server that is up and not this one; none where there is no other.
-    pub(super) fn next_but(&self, not: Option<usize>) -> Option<usize> {
-        let n = self.list.len();
-        let chosen =
-            (0..n).map(|i| (self.turn.get() + i) % n).find(|i| Some(*i) != not && self.list[*i].up.get())?;
-        self.turn.set((chosen + 1) % n);
-        Some(chosen)
+    /// The server for a request: the one that it is bound to, if that is up; else by the rule, and not the one to avoid
+    /// where there is another.
+    pub(super) fn choose(self: &Rc<Self>, bound: Option<usize>, avoid: Option<usize>, key: Key) -> Chosen {
+        let chosen = match bound.filter(|server| self.is_up(*server)) {
+            Some(bound) => Some(bound),
+            None => self.choice.choose(&**self, avoid, key),
+        };
+        match chosen {
+            Some(server) if self.has_room(server) => Chosen::Server(self.begin(server)),
+            Some(full) => Chosen::Full(Some(full)),
+            None if self.up_count() > 0 => Chosen::Full(None),
+            None => Chosen::NoneUp,
+        }
     }
 
-    /// Takes a server in or out. One that goes out loses its idle connections: who knows in which state they are.
-    pub(super) fn set_up(&self, server: usize, up: bool) {
-        self.list[server].up.set(up);
-        if !up {
-            self.list[server].idle.borrow_mut().clear();
+    fn begin(self: &Rc<Self>, server: usize) -> Slot {
+        let active = &self.list[server].active;
+        active.set(active.get() + 1);
+        Slot { servers: Rc::clone(self), server }
+    }
+
+    /// Gives what room a server has to those who wait for it.
+    fn offer(self: &Rc<Self>, server: usize) {
+        // Most often nobody waits.
+        while !self.queue.is_empty() && self.is_up(server) && self.has_room(server) {
+            let Some(waiting) = self.queue.next_for(server) else { return };
+            // One who has given up meanwhile gives the place back, which offers it to the next.
+            waiting.go(self.begin(server));
+        }
+    }
+
+    /// Takes a server in or out. One that goes out loses its idle connections (who knows in which state they are), and
+    /// those who wait for it look for another.
+    pub(super) fn set_up(self: &Rc<Self>, server: usize, up: bool) {
+        let place = &self.list[server];
+        if place.up.replace(up) == up {
+            return;
+        }
+        if up {
+            place.up_since_nanos.set(now_nanos());
+            self.offer(server);
+        } else {
+            place.idle.borrow_mut().clear();
+            self.queue.send_elsewhere(server, self.up_count() == 0);
         }
     }
 
@@ -78,28 +165,38 @@ impl Servers {
 
     /// Keeps a connection for the next request.
     pub(super) fn keep(&self, server: usize, connection: Connection) {
-        if self.list[server].up.get() && connection.is_reusable() {
+        if self.is_up(server) && connection.is_reusable() {
             self.list[server].idle.borrow_mut().push(connection);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Load for Servers {
+    fn count(&self) -> usize {
+        self.list.len()
+    }
 
-    #[test]
-    fn the_turn_passes_over_servers_that_are_down() {
-        let addresses: Vec<SocketAddr> = (1..=3).map(|port| ([127, 0, 0, 1], port).into()).collect();
-        let servers = Servers::new(&addresses);
-        let turns = |n| (0..n).map(|_| servers.next()).collect::<Vec<_>>();
-        assert_eq!(turns(4), [Some(0), Some(1), Some(2), Some(0)]);
-        servers.set_up(1, false);
-        assert_eq!(turns(3), [Some(2), Some(0), Some(2)]);
-        assert_eq!(servers.next_but(Some(0)), Some(2));
-        servers.set_up(2, false);
-        assert_eq!(servers.next_but(Some(0)), None);
-        servers.set_up(0, false);
-        assert_eq!(servers.next(), None);
+    fn is_up(&self, server: usize) -> bool {
+        Self::is_up(self, server)
+    }
+
+    fn has_room(&self, server: usize) -> bool {
+        Self::has_room(self, server)
+    }
+
+    fn active(&self, server: usize) -> u32 {
+        self.list[server].active.get()
+    }
+
+    fn share(&self, server: usize) -> f64 {
+        let since = self.list[server].up_since_nanos.get();
+        if self.slow_start_nanos == 0 || since == 0 {
+            return 1.0;
+        }
+        let share = now_nanos().saturating_sub(since) as f64 / self.slow_start_nanos as f64;
+        if share >= 1.0 {
+            self.list[server].up_since_nanos.set(0);
+        }
+        share.clamp(0.01, 1.0)
     }
 }

@@ -148,14 +148,14 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
                 Ok(None) if connection.fill().await? == 0 => return Ok(()),
                 Ok(None) => {}
                 Err(bad) => {
-                    plain_answer(bad.status(), true, &mut out);
+                    plain_answer(bad.status(), true, false, &mut out);
                     return connection.write_all(&out).await;
                 }
             }
         };
         connection.consume(incoming.head_len);
         if !skip_body(&mut connection, &incoming).await? {
-            plain_answer(400, true, &mut out);
+            plain_answer(400, true, false, &mut out);
             return connection.write_all(&out).await;
         }
         let close = !incoming.keep_alive;
@@ -191,15 +191,20 @@ async fn answer(
 ) {
     service.requests.set(service.requests.get() + 1);
     if service.context.failing.get() {
-        return plain_answer(500, close, out);
+        return plain_answer(500, close, incoming.is_head, out);
     }
     let (id, class, step) = match incoming.asked {
         Asked::Health => {
             let _permit = if holds_connection { None } else { Some(service.workers.enter().await) };
-            return plain_answer(if service.context.failing.get() { 500 } else { 200 }, close, out);
+            return plain_answer(
+                if service.context.failing.get() { 500 } else { 200 },
+                close,
+                incoming.is_head,
+                out,
+            );
         }
-        Asked::Nothing => return plain_answer(404, close, out),
-        Asked::Malformed => return plain_answer(400, close, out),
+        Asked::Nothing => return plain_answer(404, close, incoming.is_head, out),
+        Asked::Malformed => return plain_answer(400, close, incoming.is_head, out),
         Asked::Class { id, class, step } => (id, class, step),
     };
     let permit = if holds_connection { None } else { Some(service.workers.enter().await) };
@@ -213,10 +218,10 @@ async fn answer(
     // Whoever began to fail while this one was under way fails it too.
     if done.is_err() || service.context.failing.get() {
         service.failures.set(service.failures.get() + 1);
-        return plain_answer(500, close, out);
+        return plain_answer(500, close, incoming.is_head, out);
     }
     if step.is_some() {
-        return plain_answer(200, close, out);
+        return plain_answer(200, close, incoming.is_head, out);
     }
     // An object is of one size, whoever asks for it first.
     let sized_by = incoming.wanted.as_ref().map_or(id, |wanted| RequestId(wanted.name));

@@ -4,9 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::room::{BOUND, connect, eventually, figure, get, receive, send, shop, start};
-
-const WAIT: &[&str] = &["wait = \"1ms\""];
+use crate::room::{BOUND, WAIT, connect, eventually, figure, get, receive, send, shop, start};
 
 #[test]
 fn a_killed_instance_refuses_and_comes_back_on_its_address() {

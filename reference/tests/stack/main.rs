@@ -1,8 +1,11 @@
 //! The stack as it really runs: processes on loopback addresses.
 
+mod balance;
 mod cache;
 mod faults;
+mod framing;
 mod lifetime;
+mod origin;
 mod proxy;
 mod room;
 mod service;

@@ -2,9 +2,8 @@
 
 use std::io::{Read, Write};
 
-use crate::room::{connect, eventually, figure, get, node, receive, send, shop, start};
+use crate::room::{WAIT, connect, eventually, figure, get, node, receive, send, shop, start};
 
-const WAIT: &[&str] = &["wait = \"1ms\""];
 const KILL_FIRST: &str = "kill = \"component:shop[1]\"";
 const KILL_SECOND: &str = "kill = \"component:shop[2]\"";
 

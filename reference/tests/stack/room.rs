@@ -11,6 +11,9 @@ use scenarios::Scenario;
 /// Nothing in these tests takes as long on a machine that works.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
+/// Steps that take next to no time.
+pub(crate) const WAIT: &[&str] = &["wait = \"1ms\""];
+
 /// Two application nodes behind a balancer, with a store and an SQL tier. `balancer` and `shop` are further lines of
 /// these components; `steps` are those of the one class, `GET /item/N`; `faults` stand at the end of the file.
 pub(crate) fn shop(balancer: &str, shop: &str, steps: &[&str], faults: &[&str]) -> Scenario {

@@ -1,0 +1,129 @@
+//! A connection to a server: chosen, waited for where all are full, idle or new, with HAProxy's retries and redispatch.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::LoadBalancer;
+use tokio::time::{sleep, timeout};
+
+use super::choice::{Choice, Key};
+use super::queue::Turn;
+use super::servers::{Chosen, Servers, Slot};
+use crate::component::Context;
+use crate::http::Connection;
+
+/// Without redispatch a failed connection is tried again after this, or after the connect timeout if that is shorter.
+const TURN_AROUND: Duration = Duration::from_secs(1);
+
+/// No server can be asked: 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unavailable;
+
+/// The servers and how they are reached.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) servers: Rc<Servers>,
+    retries: u32,
+    redispatch: bool,
+    connect_timeout: Duration,
+    queue_timeout: Duration,
+    /// How long a server may stay silent.
+    pub(super) server_timeout: Duration,
+    pub(super) retried: Cell<u64>,
+    pub(super) queue_timeouts: Cell<u64>,
+}
+
+/// A connection to a server and the place that it has there. Dropped, it is closed.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) connection: Connection,
+    slot: Slot,
+    /// Whether it carried other requests before.
+    pub(super) reused: bool,
+}
+
+impl Lease {
+    pub(super) fn server(&self) -> usize {
+        self.slot.server()
+    }
+}
+
+impl Backend {
+    /// The instances of the component that the settings name.
+    pub(super) fn new(context: &Context, settings: &LoadBalancer) -> Self {
+        let addresses = &context.addresses[settings.to.index()];
+        let draws = Purpose::named("proxy-balance").of(u64::from(context.instance));
+        let draws = Stream::new(context.scenario.run.seed, draws, 0);
+        let choice = Choice::new(settings.balance, settings.consistent, addresses.len(), draws);
+        Self {
+            servers: Rc::new(Servers::new(addresses, settings, choice)),
+            retries: settings.retries,
+            redispatch: settings.redispatch,
+            connect_timeout: settings.connect_timeout.as_duration(),
+            queue_timeout: settings.queue_timeout.as_duration(),
+            server_timeout: settings.server_timeout.as_duration(),
+            retried: Cell::new(0),
+            queue_timeouts: Cell::new(0),
+        }
+    }
+
+    /// A connection to the server that a request is bound to, or else to one that the rule chooses.
+    ///
+    /// # Errors
+    /// Where no server is up, none had room in time, or none could be connected to.
+    pub(super) async fn lease(&self, bound: Option<usize>, key: Key) -> Result<Lease, Unavailable> {
+        let mut slot = self.admit(bound, None, key).await?;
+        for retries_left in (0..=self.retries).rev() {
+            let server = slot.server();
+            if let Some(connection) = self.servers.take_idle(server) {
+                return Ok(Lease { connection, slot, reused: true });
+            }
+            let address = self.servers.address(server);
+            if let Ok(connection) = Connection::connect(address, Some(self.connect_timeout)).await {
+                return Ok(Lease { connection, slot, reused: false });
+            }
+            if retries_left == 0 {
+                break;
+            }
+            self.retried.set(self.retried.get() + 1);
+            drop(slot);
+            slot = if self.redispatch {
+                // The same one again where there is no other, but only as long as it counts as up.
+                self.admit(None, Some(server), key).await?
+            } else {
+                sleep(self.connect_timeout.min(TURN_AROUND)).await;
+                self.admit(Some(server), None, key).await?
+            };
+        }
+        Err(Unavailable)
+    }
+
+    /// A place at a server, after a wait where there is none.
+    async fn admit(&self, bound: Option<usize>, avoid: Option<usize>, key: Key) -> Result<Slot, Unavailable> {
+        loop {
+            let full = match self.servers.choose(bound, avoid, key) {
+                Chosen::Server(slot) => return Ok(slot),
+                Chosen::NoneUp => return Err(Unavailable),
+                Chosen::Full(server) => server,
+            };
+            let mut waiting = self.servers.queue.wait(full);
+            match timeout(self.queue_timeout, waiting.turn()).await {
+                Ok(Turn::Go(slot)) => return Ok(slot),
+                Ok(Turn::Elsewhere) => {}
+                Err(_) => {
+                    self.queue_timeouts.set(self.queue_timeouts.get() + 1);
+                    return Err(Unavailable);
+                }
+            }
+        }
+    }
+
+    /// Keeps a connection whose answer was read to its end for the next request, and gives its place back.
+    pub(super) fn keep(&self, lease: Lease) {
+        let Lease { connection, slot, .. } = lease;
+        // The connection first: the place may go to somebody who can use it.
+        self.servers.keep(slot.server(), connection);
+    }
+}

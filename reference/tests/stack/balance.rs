@@ -1,0 +1,168 @@
+//! Who gets which request, who waits, and who is sent away.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::origin::{Origin, Proxy, ok};
+use crate::room::{WAIT, connect, eventually, figure, get, node, receive, send, shop, start};
+
+const LONG: &[&str] = &["wait = \"400ms\""];
+
+fn asked(address: SocketAddr, path: &str) -> String {
+    let (status, body) = get(address, path).expect("answered");
+    assert_eq!(status, 200, "{body}");
+    node(&body)
+}
+
+#[test]
+fn the_least_busy_server_is_asked() {
+    let origins: Vec<Origin> = ["one", "two"]
+        .map(|name| {
+            Origin::start(move |head| {
+                if head.contains("/slow") {
+                    std::thread::sleep(Duration::from_secs(2));
+                }
+                ok(name)
+            })
+        })
+        .into();
+    let proxy = Proxy::start("balance = \"least-connections\"", &[origins[0].address, origins[1].address]);
+    let mut slow = connect(proxy.address).expect("the proxy accepts");
+    send(&mut slow, "/slow").expect("sent");
+    let bodies: Vec<String> = (0..4).map(|_| get(proxy.address, "/").expect("answered").1).collect();
+    let busy = receive(&mut slow).expect("answered").1;
+    assert!(bodies.iter().all(|body| *body != busy), "{busy} was busy: {bodies:?}");
+}
+
+#[test]
+fn a_hash_of_the_path_sends_it_to_one_server_and_different_ones_to_both() {
+    let stack = start(&shop("balance = \"uri\"\nconsistent = true", "workers = 4", WAIT, &[]));
+    let balancer = stack.entry("balancer")[0];
+    let nodes: Vec<String> = (0..20).map(|item| asked(balancer, &format!("/item/{item}"))).collect();
+    let again: Vec<String> = (0..20).map(|item| asked(balancer, &format!("/item/{item}"))).collect();
+    assert_eq!(nodes, again);
+    assert!(["shop[1]", "shop[2]"].iter().all(|shop| nodes.iter().any(|node| node == shop)), "{nodes:?}");
+}
+
+#[test]
+fn a_hash_of_the_source_sends_a_client_to_one_server() {
+    let stack = start(&shop("balance = \"source\"", "workers = 4", WAIT, &[]));
+    let balancer = stack.entry("balancer")[0];
+    let first = asked(balancer, "/item/1");
+    assert!((0..6).all(|item| asked(balancer, &format!("/item/{item}")) == first));
+}
+
+#[test]
+fn a_cookie_brings_a_user_back_as_long_as_the_server_is_up() {
+    let settings = "cookie = \"SRV\"\nredispatch = true\nretries = 1";
+    let stack = start(&shop(settings, "workers = 4", WAIT, &["kill = \"component:shop[1]\""]));
+    let balancer = stack.entry("balancer")[0];
+    let visit = |cookie: &str| {
+        let mut stream = connect(balancer).expect("the proxy accepts");
+        let request = format!("GET /item/1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{cookie}\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("closed in order");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        let set = head.lines().find_map(|line| line.strip_prefix("set-cookie: SRV="));
+        (node(body), set.map(|value| value.split(';').next().unwrap_or("").to_owned()))
+    };
+    assert_eq!(visit(""), ("shop[1]".to_owned(), Some("s1".to_owned())));
+    for _ in 0..3 {
+        assert_eq!(visit("Cookie: a=b; SRV=s1\r\n"), ("shop[1]".to_owned(), None));
+    }
+    assert_eq!(visit("Cookie: SRV=s77\r\n").1, Some("s2".to_owned()), "nobody of that name");
+    stack.begin_fault(0).expect("killed");
+    assert_eq!(visit("Cookie: SRV=s1\r\n"), ("shop[2]".to_owned(), Some("s2".to_owned())));
+}
+
+/// Sends a request on each of so many connections at once.
+fn crowd(address: SocketAddr, size: usize) -> Vec<TcpStream> {
+    let one = |_| {
+        let mut stream = connect(address).expect("the kernel accepts");
+        send(&mut stream, "/item/1").expect("sent");
+        stream
+    };
+    (0..size).map(one).collect()
+}
+
+#[test]
+fn requests_wait_for_servers_that_are_full_and_go_in_order() {
+    let stack = start(&shop("server_max_connections = 1", "workers = 4", LONG, &[]));
+    let balancer = stack.entry("balancer")[0];
+    let began = Instant::now();
+    let mut streams = crowd(balancer, 6);
+    eventually("four wait", || figure(&stack, "balancer", 1, "waiting") > 3.5);
+    let times: Vec<Duration> = streams
+        .iter_mut()
+        .map(|stream| {
+            assert_eq!(receive(stream).expect("answered").0, 200);
+            began.elapsed()
+        })
+        .collect();
+    assert!(times[5] >= Duration::from_millis(1_200), "three rounds of two: {times:?}");
+    assert!(figure(&stack, "shop", 1, "in_service_max") < 1.5);
+    assert!(figure(&stack, "balancer", 1, "waiting") < 0.5);
+    assert!(figure(&stack, "balancer", 1, "queue_seconds") > 1.0);
+}
+
+#[test]
+fn who_waits_too_long_for_a_server_gets_503() {
+    let settings = "server_max_connections = 1\nqueue_timeout = \"100ms\"";
+    let stack = start(&shop(settings, "workers = 4", &["wait = \"2s\""], &[]));
+    let balancer = stack.entry("balancer")[0];
+    let mut streams = crowd(balancer, 4);
+    let mut statuses: Vec<u16> = streams.iter_mut().map(|s| receive(s).expect("answered").0).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 503, 503]);
+    assert!((figure(&stack, "balancer", 1, "queue_timeouts") - 2.0).abs() < 0.5);
+    assert_eq!(get(balancer, "/item/1").expect("the places are free again").0, 200);
+}
+
+#[test]
+fn who_waits_for_a_server_that_goes_down_is_sent_to_another() {
+    let settings = "server_max_connections = 1\nbalance = \"source\"\nqueue_timeout = \"20s\"\n\
+                    health_check = { http = \"/health\", interval = \"300ms\", fall = 2 }";
+    let hangs = ["hang = \"component:shop[1]\"", "hang = \"component:shop[2]\""];
+    let stack = start(&shop(settings, "workers = 4", &["wait = \"300ms\""], &hangs));
+    let balancer = stack.entry("balancer")[0];
+    let bound_to = asked(balancer, "/item/1");
+    let fault = usize::from(bound_to == "shop[2]");
+    stack.begin_fault(fault).expect("it hangs");
+    let mut under_way = crowd(balancer, 1);
+    eventually("one is under way", || figure(&stack, "balancer", 1, "in_service") > 0.5);
+    let mut waiting = crowd(balancer, 2);
+    eventually("two wait", || figure(&stack, "balancer", 1, "waiting") > 1.5);
+    for stream in &mut waiting {
+        let (status, body) = receive(stream).expect("answered");
+        assert_eq!(status, 200);
+        assert_ne!(node(&body), bound_to);
+    }
+    stack.end_fault(fault).expect("it goes on");
+    assert_eq!(receive(&mut under_way[0]).expect("answered").0, 200);
+}
+
+#[test]
+fn a_check_of_the_connection_alone_sees_who_is_dead() {
+    let settings = "health_check = { tcp = true, interval = \"100ms\", fall = 1, rise = 1 }";
+    let stack = start(&shop(settings, "workers = 4", WAIT, &["kill = \"component:shop[1]\""]));
+    stack.begin_fault(0).expect("killed");
+    eventually("it is out", || figure(&stack, "balancer", 1, "servers_up") < 1.5);
+    stack.end_fault(0).expect("restarted");
+    eventually("it is in", || figure(&stack, "balancer", 1, "servers_up") > 1.5);
+}
+
+#[test]
+fn requests_beyond_the_limit_of_the_balancer_wait_unaccepted() {
+    let stack = start(&shop("max_connections = 2", "workers = 8", LONG, &[]));
+    let balancer = stack.entry("balancer")[0];
+    let mut streams = crowd(balancer, 2);
+    eventually("two are forwarded", || figure(&stack, "balancer", 1, "in_service") > 1.5);
+    streams.extend(crowd(balancer, 4));
+    assert!(figure(&stack, "balancer", 1, "connections") < 3.5, "two in hand, one accepted before they were");
+    for stream in &mut streams {
+        assert_eq!(receive(stream).expect("answered").0, 200);
+    }
+    assert!(figure(&stack, "shop", 1, "in_service_max") + figure(&stack, "shop", 2, "in_service_max") < 2.5);
+}
