@@ -12,7 +12,7 @@ use scenarios::Scenario;
 use scenarios::law::DurationLaw;
 use scenarios::plan::{Draws, Plan, Planned, RequestId, Segment};
 use scenarios::rng::Streams;
-use scenarios::scenario::{Action, Balance, ComponentKind, KeyspaceId, PathPart, RequestClass};
+use scenarios::scenario::{Action, Balance, ComponentId, ComponentKind, KeyspaceId, PathPart, RequestClass};
 use scenarios::units::{Seed, SimTime};
 
 use crate::companion::Noted;
@@ -32,11 +32,13 @@ pub(crate) struct PathKey {
     pub(crate) key: u64,
     /// None where no cache looks it up, or where it was not found out ahead.
     pub(crate) object: Option<NonZeroU64>,
+    /// How large that object is.
+    pub(crate) body_bytes: u64,
 }
 
 impl PathKey {
     /// Of a path without a key.
-    pub(crate) const NONE: Self = Self { keyspace: None, key: 0, object: None };
+    pub(crate) const NONE: Self = Self { keyspace: None, key: 0, object: None, body_bytes: 0 };
 
     /// The request's first key of a keyspace: this one, or drawn now.
     #[inline(always)]
@@ -87,16 +89,18 @@ pub(crate) struct Planner {
 impl Planner {
     pub(crate) fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime) -> Self {
         let draws = Draws::new(scenario);
-        let drawn = |number: usize, action: &Action| match action {
-            Action::Work(law) | Action::Wait(law) => Some((number, *law, draws.step_streams(number))),
-            Action::Select { database, .. } | Action::Update { database, .. } => {
-                let law = match (&scenario.component(*database).kind, action) {
-                    (ComponentKind::SqlStore(s), Action::Update { .. }) => s.write,
-                    (ComponentKind::SqlStore(s), _) => s.read,
-                    _ => return None,
-                };
+        let statement = |number: usize, database: ComponentId, write: bool| match &scenario.component(database).kind {
+            ComponentKind::SqlStore(sql) => {
+                let law = if write { sql.write } else { sql.read };
                 Some((number, law, draws.statement_streams(number)))
             }
+            _ => None,
+        };
+        let drawn = |number: usize, action: &Action| match action {
+            Action::Work(law) | Action::Wait(law) => Some((number, *law, draws.step_streams(number))),
+            Action::Select { database, .. } => statement(number, *database, false),
+            Action::Update { database, .. } => statement(number, *database, true),
+            Action::Get { on_miss: Some(miss), .. } => statement(number, miss.from, false),
             _ => None,
         };
         let class = |class: &RequestClass| {
@@ -152,12 +156,13 @@ impl Planner {
             let mut path = self.paths[class].map_or(PathKey::NONE, |keyspace| PathKey {
                 keyspace: Some(keyspace),
                 key: PathKey::draw(&self.draws, planned.id, keyspace),
-                object: None,
+                ..PathKey::NONE
             });
             if let Some(rule) = &self.objects[class] {
                 let id = planned.id;
                 let key = rule.key(planned.class, id, path, id, self.normalise, self.seed, &self.draws);
                 path.object = NonZeroU64::new(key);
+                path.body_bytes = rule.body_bytes(key, &self.draws);
             }
             batch.due.push(Due { planned, path, nanos });
         }

@@ -20,8 +20,8 @@ use crate::world::{Counts, World};
 const GRACE: SimTime = SimTime::from_secs(1);
 /// How many requests are planned at once, and simulated between two looks at the outside.
 const REQUESTS_PER_SLICE: f64 = 4_096.0;
-/// Twice so many requests before one comes due, and again so many before, the memory that it will need is asked for.
-const FORESIGHT: usize = 4;
+/// So many requests before one comes due, the memory that it will need is asked for.
+const FORESIGHT: usize = 8;
 /// Below this many requests a second thread costs more than it saves.
 const REQUESTS_WORTH_A_THREAD: f64 = 50_000.0;
 
@@ -152,13 +152,11 @@ impl Simulation {
     /// as the longest timeout and a second more; what waits for a connection even then counts as dropped.
     pub fn advance(&mut self) -> bool {
         if let Some(mut batch) = self.companion.next() {
-            let mut foreseen = [None; FORESIGHT];
             for (i, due) in batch.due.iter().enumerate() {
                 // It was written by another thread.
-                prefetch(&batch.due, i + 8 * FORESIGHT);
-                let ahead = batch.due.get(i + 2 * FORESIGHT).and_then(|ahead| self.world.foresee(ahead));
-                if let Some(key) = std::mem::replace(&mut foreseen[i % FORESIGHT], ahead) {
-                    self.world.foresee_more(key);
+                prefetch(&batch.due, i + 4 * FORESIGHT);
+                if let Some(ahead) = batch.due.get(i + FORESIGHT) {
+                    self.world.foresee(ahead);
                 }
                 self.events_until(due.planned.due.as_nanos());
                 self.world.come_due(due);

@@ -326,7 +326,7 @@ impl World {
             Op::Get { miss: Some(miss), .. } => &miss.law,
             op => unreachable!("{op:?} sends no statement"),
         };
-        let ahead = if matches!(step.op, Op::Sql { .. }) { self.calls.drawn(slot, step.draw) } else { None };
+        let ahead = self.calls.drawn(slot, step.draw);
         let work =
             ahead.unwrap_or_else(|| self.draws.statement(call.id, call.draw(step.draw), law).as_nanos());
         let database = call.leaf;

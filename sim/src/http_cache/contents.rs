@@ -238,16 +238,10 @@ impl Contents {
         u64::from(self.store.get(object.0).bytes).saturating_sub(self.settings.head_bytes)
     }
 
-    /// Asks for the memory that a lookup of this key will look at first.
+    /// Asks for the memory that a lookup of this key will look at.
     #[inline]
     pub(crate) fn prefetch(&self, key: u64) {
         self.store.prefetch(key);
-    }
-
-    /// Asks for the memory that a lookup of this key will look at then.
-    #[inline]
-    pub(crate) fn prefetch_found(&self, key: u64) {
-        self.store.prefetch_found(key);
     }
 
     /// Looks a key up: `HSH_Lookup`. Whoever is told to fetch must end that by one of [`Contents::keep`],

@@ -198,19 +198,13 @@ impl World {
     }
 
     /// Asks for the memory that a request which is about to come due will be looked up in, where there are so few caches
-    /// that it may be any of them. The key that it will be looked up by, for [`World::foresee_more`].
+    /// that it may be any of them.
     #[inline]
-    pub(crate) fn foresee(&self, due: &Due) -> Option<u64> {
+    pub(crate) fn foresee(&self, due: &Due) {
         const FEW: usize = 4;
-        let key = due.path.object.filter(|_| self.caches.len() <= FEW)?.get();
-        self.caches.iter().for_each(|cache| cache.contents.prefetch(key));
-        Some(key)
-    }
-
-    /// Asks for what the memory that was asked for before leads to.
-    #[inline]
-    pub(crate) fn foresee_more(&self, key: u64) {
-        self.caches.iter().for_each(|cache| cache.contents.prefetch_found(key));
+        if let Some(object) = due.path.object.filter(|_| self.caches.len() <= FEW) {
+            self.caches.iter().for_each(|cache| cache.contents.prefetch(object.get()));
+        }
     }
 
     fn look_up(&mut self, slot: u32) {
@@ -422,8 +416,10 @@ impl World {
             Use::Keep(ttl_nanos) => {
                 let key = cache.contents.key(object);
                 self.scratch.clear();
-                self.scratch.extend(rule.tags(&self.draws, id, self.calls.path(slot)));
-                let body_bytes = rule.body_bytes(key, &self.draws);
+                let path = self.calls.path(slot);
+                self.scratch.extend(rule.tags(&self.draws, id, path));
+                let ahead = path.object.is_some_and(|object| object.get() == key);
+                let body_bytes = if ahead { path.body_bytes } else { rule.body_bytes(key, &self.draws) };
                 let answer =
                     Stocked { ttl_nanos, lifetime: class.index() as u16, body_bytes, tags: &self.scratch };
                 stored = cache.contents.keep(object, &answer, self.now);

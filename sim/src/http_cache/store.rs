@@ -110,14 +110,6 @@ impl Store {
         self.ids.prefetch(key);
     }
 
-    /// Asks for the memory of what may be the entry of a key, where that which tells is at hand.
-    #[inline]
-    pub(crate) fn prefetch_found(&self, key: u64) {
-        if let Some(id) = self.ids.find(key, |_| true) {
-            self.prefetch_entry(id);
-        }
-    }
-
     /// Asks for the memory of an entry that is about to go.
     #[inline]
     pub(crate) fn prefetch_entry(&self, id: u32) {

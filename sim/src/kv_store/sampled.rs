@@ -58,6 +58,10 @@ pub(crate) struct Space {
     own_heads: u64,
     /// The chance that a draw is of a followed key.
     followed: f64,
+    /// How many of a draw's keys are followed ones, for as many keys as were drawn last; how many of the others are not
+    /// there, for that part of the tail which is there, what of the head is not, and as many others.
+    followed_law: Cell<Binomial>,
+    missed_law: Cell<((u64, u64, u32), Binomial)>,
     /// The popularity of the tail, and of that part of it which is there.
     tail_share: u64,
     held_share: u64,
@@ -103,6 +107,8 @@ impl Space {
             tail_share: 0,
             held_share: 0,
             followed: 0.0,
+            followed_law: Cell::new(Binomial::new(0, 0.0)),
+            missed_law: Cell::new(((0, 0, 0), Binomial::new(0, 0.0))),
             head_expires: vec![ABSENT; head as usize],
             head_bytes: vec![0; head as usize],
             heads: Shares::new(&head_shares),
@@ -330,7 +336,13 @@ impl Space {
     pub(crate) fn draw(&self, request: u64, count: u32) -> Draw {
         let shard = self.part.as_ref().map_or(0, |(_, shard)| u64::from(*shard));
         let mut stream = Stream::new(self.seed, KEYS.of(self.place | shard << 32), request);
-        let followed = binomial(&mut stream, count, self.followed);
+        // Mostly as many are asked for as the last time.
+        let mut law = self.followed_law.get();
+        if law.trials != count || law.chance != self.followed {
+            law = Binomial::new(count, self.followed);
+            self.followed_law.set(law);
+        }
+        let followed = law.draw(&mut stream);
         Draw { stream, followed, others: count - followed }
     }
 
@@ -352,19 +364,30 @@ impl Space {
     /// How many of a draw's other keys are not there; those of the head among them are pushed to `heads`, and not counted.
     #[inline]
     pub(crate) fn missed(&self, draw: &mut Draw, heads: &mut Vec<u64>) -> u32 {
-        let unfollowed = 1.0 - 1.0 / self.one_in as f64;
-        let tail = self.tail_share.saturating_sub(self.held_share) as f64 / UNIT * unfollowed;
-        let head = self.absent.total() as f64 / UNIT;
-        let chance = (tail + head) / self.popularity / (1.0 - self.followed);
-        let missed = binomial(&mut draw.stream, draw.others, chance);
-        if self.absent.total() == 0 {
+        let state = (self.held_share, self.absent.total(), draw.others);
+        let (known, mut law) = self.missed_law.get();
+        if known != state {
+            let (tail, head) = self.missing();
+            law = Binomial::new(draw.others, (tail + head) / self.popularity / (1.0 - self.followed));
+            self.missed_law.set((state, law));
+        }
+        let missed = law.draw(&mut draw.stream);
+        if missed == 0 || self.absent.total() == 0 {
             return missed;
         }
+        let (tail, head) = self.missing();
         let of_head = binomial(&mut draw.stream, missed, head / (tail + head));
         // Each by its popularity.
         let total = self.absent.total();
         heads.extend((0..of_head).map(|_| self.absent.find(draw.stream.below(total)) as u64));
         missed - of_head
+    }
+
+    /// The popularity of what is not there, of keys that are not followed and of keys of the head.
+    fn missing(&self) -> (f64, f64) {
+        let unfollowed = 1.0 - 1.0 / self.one_in as f64;
+        let tail = self.tail_share.saturating_sub(self.held_share) as f64 / UNIT * unfollowed;
+        (tail, self.absent.total() as f64 / UNIT)
     }
 
     /// Any key of the head that is there.
@@ -425,27 +448,60 @@ impl Deadlines {
     }
 }
 
-/// How many of `trials` succeed, each with this chance.
-#[inline]
-pub(crate) fn binomial(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
-    if chance <= 0.0 || trials == 0 {
-        return 0;
+/// How many of so many trials succeed, each with the same chance: what of that is the same for every draw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binomial {
+    trials: u32,
+    chance: f64,
+    /// The chance that none succeeds, where that is likely enough to begin with.
+    none: f64,
+}
+
+/// Below so many expected successes they are counted from zero upward.
+const FEW_EXPECTED: f64 = 3.0;
+
+impl Binomial {
+    pub(crate) fn new(trials: u32, chance: f64) -> Self {
+        let few = f64::from(trials) * chance < FEW_EXPECTED;
+        Self { trials, chance, none: if few { (1.0 - chance).powi(trials as i32) } else { 0.0 } }
     }
-    if chance >= 1.0 {
-        return trials;
-    }
-    if f64::from(trials) * chance < 3.0 {
-        // By inversion, from zero upward (Devroye, "Non-Uniform Random Variate Generation", X.4.3).
+
+    #[inline]
+    pub(crate) fn draw(&self, stream: &mut Stream) -> u32 {
+        let Self { trials, chance, none } = *self;
+        if chance <= 0.0 || trials == 0 {
+            return 0;
+        }
+        if chance >= 1.0 {
+            return trials;
+        }
+        if f64::from(trials) * chance >= FEW_EXPECTED {
+            return many(stream, trials, chance);
+        }
+        // By inversion (Devroye, "Non-Uniform Random Variate Generation", X.4.3).
+        let (mut left, mut mass, mut successes) = (stream.unit() - none, none, 0);
+        if left < 0.0 {
+            return 0;
+        }
         let odds = chance / (1.0 - chance);
-        let mut mass = (1.0 - chance).powi(trials as i32);
-        let (mut left, mut successes) = (stream.unit() - mass, 0);
         while left >= 0.0 && successes < trials {
             mass *= odds * f64::from(trials - successes) / f64::from(successes + 1);
             successes += 1;
             left -= mass;
         }
-        return successes;
+        successes
     }
+}
+
+/// How many of `trials` succeed, each with this chance.
+#[inline]
+pub(crate) fn binomial(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
+    Binomial::new(trials, chance).draw(stream)
+}
+
+/// The same, where many may.
+#[inline(never)]
+fn many(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
     // Sixty-four trials at a time: a uniform number is below the chance if it is so at the first bit in which they differ.
     let bits = (chance * (1_u64 << 53) as f64) as u64;
     let (mut successes, mut trials) = (0, trials);
