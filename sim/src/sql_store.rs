@@ -6,12 +6,14 @@
 //!
 //! - [`buffer_pool`]: which pages are in memory
 //! - [`locks`]: who may change a row
+//! - `tables`: on which page a row is
 //! - [`replication`]: what a replica does not have yet
 
 pub mod buffer_pool;
 pub(crate) mod build;
 pub(crate) mod locks;
 pub(crate) mod replication;
+mod tables;
 
 use results::sample;
 use scenarios::law::DurationLaw;
@@ -28,6 +30,7 @@ use crate::world::World;
 use buffer_pool::BufferPool;
 use locks::{Locks, Row};
 use replication::Replication;
+use tables::Pool;
 
 const LAG: Purpose = Purpose::named("sim-replication-lag");
 const REPLICA: Purpose = Purpose::named("sim-replica");
@@ -35,8 +38,6 @@ const OTHERS: Purpose = Purpose::named("sim-unfollowed-rows");
 const WAKE: Purpose = Purpose::named("sim-database-wake");
 /// How long a client waits before it tries an address again that nobody holds: Linux's first retransmissions of a SYN.
 const RETRY_NANOS: u64 = 1_000_000_000;
-/// Nanoseconds in the buffer pool's unit of time.
-const MILLI_NANOS: u64 = 1_000_000;
 
 #[derive(Debug)]
 pub(crate) struct SqlStore {
@@ -53,15 +54,6 @@ pub(crate) struct SqlStore {
     pub(crate) locks: Locks,
     pub(crate) hibernation: Option<Hibernation>,
     pub(crate) counts: SqlCounts,
-}
-
-/// A buffer pool, and where each table's rows are.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    pub(crate) contents: BufferPool,
-    pub(crate) settings: buffer_pool::Settings,
-    /// How many pages each keyspace's table has.
-    pub(crate) pages: Vec<u64>,
 }
 
 /// A database that goes to sleep when nobody asks.
@@ -481,22 +473,4 @@ impl SqlStore {
             put(sample::LOCK_TIMEOUTS, counts.lock_timeouts as f64);
         }
     }
-}
-
-impl Pool {
-    /// Reads the page of a key; whether it was in memory. Popular rows are spread over the table as if by chance: keys are
-    /// numbered by popularity, rows are stored by something else.
-    pub(crate) fn touch(&mut self, keyspace: u16, key: u64, now: u64) -> bool {
-        let pages = self.pages[usize::from(keyspace)];
-        let place = (u128::from(scatter(key)) * u128::from(pages)) >> 64;
-        let name = u64::from(keyspace) << 48 | place as u64;
-        self.contents.access(name, (now / MILLI_NANOS) as u32)
-    }
-}
-
-/// A key as a well mixed number (SplitMix64's finaliser).
-fn scatter(key: u64) -> u64 {
-    let z = (key ^ (key >> 30)).wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

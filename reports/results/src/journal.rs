@@ -20,7 +20,8 @@ use crate::record::{RunRecord, Status, Validity};
 use crate::recorder::Delta;
 use crate::sample::Sample;
 use crate::wire::duration;
-use crate::writer::document::{self, FrameDocument, TalliesDocument};
+use crate::writer::counts::TalliesDocument;
+use crate::writer::document::{self, FrameDocument};
 
 /// What the file calls itself.
 pub(crate) const FORMAT: &str = "rehearsal run journal";

@@ -10,12 +10,14 @@
 
 use std::collections::BTreeMap;
 
+use results::sample;
+
+pub use super::counts::Counts;
 use super::expiry::Expiry;
+pub use super::settings::{Lifetime, Settings};
 use super::store::{Kind, ObjectId, Store};
 use super::tags::{Content, Tags};
 
-/// Varnish's `struct object` on a 64-bit machine (`storage_simple.h`, `tbl/obj_attr.h`).
-const OBJECT_BYTES: u64 = 120;
 /// The page that Varnish makes up when a fetch fails: `vcl_builtin_backend_error`.
 const ERROR_BODY_BYTES: u64 = 280;
 /// For how long a failure is kept for those who waited for it, and that failure's grace and keep: `vbf_stp_error`.
@@ -23,49 +25,6 @@ const ERROR_TTL_NANOS: u64 = 1_000_000_000;
 const ERROR_LIFETIME: Lifetime = Lifetime { grace_nanos: 5_000_000_000, keep_nanos: 5_000_000_000 };
 /// Marks go at the end of their TTL.
 const MARK_LIFETIME: Lifetime = Lifetime { grace_nanos: 0, keep_nanos: 0 };
-
-/// A cache's settings, by Varnish's names for them where it has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The size of its storage, as in `-s malloc,4G`. Varnish takes about a kilobyte more per object outside it.
-    pub memory_bytes: u64,
-    /// What an object takes beside its body: Varnish's own structure, and the headers.
-    pub head_bytes: u64,
-    /// `lru_interval`: how long an object stays where it is in the list after it was moved.
-    pub lru_interval_nanos: u64,
-    /// `nuke_limit`: how many objects may be evicted for one.
-    pub nuke_limit: u32,
-    /// `fetch_chunksize`: a piece of a body this small is worth an eviction.
-    pub chunk_bytes: u64,
-    /// `shortlived`: an object whose TTL, grace and keep are together below this is kept outside the storage.
-    pub shortlived_nanos: u64,
-    /// Whether who finds an object being fetched waits for it (not `hash_ignore_busy`).
-    pub coalesce: bool,
-}
-
-impl Settings {
-    /// Varnish's defaults for a storage of this size, for answers with so many bytes of headers.
-    pub fn varnish(memory_bytes: u64, header_bytes: u64) -> Self {
-        Self {
-            memory_bytes,
-            head_bytes: OBJECT_BYTES + header_bytes.next_multiple_of(8),
-            lru_interval_nanos: 2_000_000_000,
-            nuke_limit: 50,
-            chunk_bytes: 16 << 10,
-            shortlived_nanos: 10_000_000_000,
-            coalesce: true,
-        }
-    }
-}
-
-/// What becomes of an object after its TTL. A cache has a table of these; objects name theirs by its number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lifetime {
-    /// How long it may be served stale.
-    pub grace_nanos: u64,
-    /// How long it is kept after that, for a conditional fetch.
-    pub keep_nanos: u64,
-}
 
 /// What a request meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,31 +75,6 @@ pub enum Stored {
     Transient,
     /// The evictions allowed for one fetch were not enough: Varnish breaks the delivery off.
     NoRoom,
-}
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Fresh objects found.
-    pub hits: u64,
-    /// Stale objects served (Varnish's `cache_hit` counts these too).
-    pub grace_hits: u64,
-    /// Objects not found, or past their grace, and fetched for it.
-    pub misses: u64,
-    /// Answers known not to be cacheable: fetched by each for itself.
-    pub passes: u64,
-    /// Lookups that had to wait for another's fetch (`busy_sleep`); they are looked up again, and count again, after it.
-    pub coalesced: u64,
-    /// Objects evicted for others (`n_lru_nuked`).
-    pub evictions: u64,
-    /// Objects past their end (`n_expired`).
-    pub expired: u64,
-    /// Objects purged, softly too.
-    pub purged: u64,
-    /// Stale objects that a conditional fetch confirmed.
-    pub confirmed: u64,
-    /// Answers that found no room (`n_lru_limited`).
-    pub limited: u64,
 }
 
 /// What a cache holds. Keys and tags are any 64 bits; times are nanoseconds and may not decrease.
@@ -204,23 +138,10 @@ impl Contents {
 
     /// Hands over what is observed at the end of an interval.
     pub(crate) fn sample(&mut self, now: u64, put: &mut impl FnMut(&'static str, f64)) {
-        use results::sample::*;
         self.expire(now);
-        let counts = self.take_counts();
-        for (metric, value) in [
-            (HITS, counts.hits),
-            (GRACE_HITS, counts.grace_hits),
-            (MISSES, counts.misses),
-            (PASSES, counts.passes),
-            (COALESCED, counts.coalesced),
-            (EVICTIONS, counts.evictions),
-            (EXPIRED, counts.expired),
-            (PURGED, counts.purged),
-            (KEYS, self.objects() as u64),
-            (MEMORY_BYTES, self.used_bytes() + self.transient_bytes()),
-        ] {
-            put(metric, value as f64);
-        }
+        self.take_counts().put(put);
+        put(sample::KEYS, self.objects() as f64);
+        put(sample::MEMORY_BYTES, (self.used_bytes() + self.transient_bytes()) as f64);
     }
 
     /// Whether an object is an error that was kept for those who waited for it.

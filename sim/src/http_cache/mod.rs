@@ -1,6 +1,7 @@
 //! The HTTP cache, in Varnish's role: what it holds, for how long, and who fetches what is not there.
 //!
 //! - [`contents`]: what a request meets when it looks an object up, and what a fetch leaves behind
+//! - `settings`: what it is told; `counts`: what it counts
 //! - `store`: the objects by key, in bytes, with the list by which they are evicted
 //! - `expiry`: when objects go of themselves; `tags`: what a purge by tag reaches
 //! - `threads`: who has one and who waits for one; `probe`: which back ends are healthy; `purge`: what services throw out
@@ -12,11 +13,13 @@
 pub mod contents;
 #[cfg(test)]
 mod contents_tests;
+mod counts;
 mod expiry;
 pub(crate) mod instance;
 pub(crate) mod probe;
 pub(crate) mod purge;
 pub(crate) mod rules;
+mod settings;
 mod store;
 mod tags;
 pub(crate) mod threads;

@@ -7,7 +7,7 @@ use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{ClassId, HttpCache, KeyspaceId, Method, PathPart, RequestClass, Tag};
 use scenarios::units::Seed;
 
-use super::contents::Lifetime;
+use super::settings::Lifetime;
 use crate::front::PathKey;
 
 /// What is done with a class's requests.

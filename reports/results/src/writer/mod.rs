@@ -3,6 +3,7 @@
 //! Everything appended goes to the journal at once; the end writes the other files under temporary names, renames them
 //! and removes the journal, so that a directory always holds a whole record or a readable journal.
 
+pub(crate) mod counts;
 mod csv_tables;
 pub(crate) mod document;
 mod hdr_log;
