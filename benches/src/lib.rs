@@ -1,5 +1,6 @@
-//! What comparisons with real servers share. Cross-crate tests and benches live beside this file.
+//! What comparisons share, with real servers and of one mode with another. Cross-crate tests and benches live beside this file.
 
 pub mod innodb;
+pub mod sampling;
 mod trace;
 pub mod varnish;

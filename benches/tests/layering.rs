@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("programs", &["scenarios", "results"]),
     ("sim-cli", &["scenarios", "results", "sim", "reports", "programs"]),
     ("loadgen-cli", &["scenarios", "results", "loadgen", "reference", "reports", "programs"]),
-    ("benches", &["scenarios", "sim"]),
+    ("benches", &["scenarios", "results", "sim"]),
 ];
 
 /// Tests and benches may look further, but never from one world into the other.

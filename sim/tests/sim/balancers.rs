@@ -2,44 +2,20 @@
 
 use results::Failure;
 
-use crate::support::{Run, run};
+use crate::support::{EVENLY, Run, Shop, run, step};
 
 /// Two nodes behind a balancer; every request waits; 100 requests a second, evenly spaced.
 fn shop(balancer: &str, service: &str, rest: &str) -> String {
-    format!(
-        r#"
-title = "Two nodes"
-[run]
-duration = "40s"
-[hosts.edge]
-count = 2
-[hosts.app]
-count = 2
-[components.balancer]
-kind = "load-balancer"
-host = "edge"
-to = "shop"
-{balancer}
-[components.shop]
-kind = "service"
-host = "app"
-workers = 64
-{service}
-[requests.page]
-path = "/"
-[[requests.page.steps]]
-wait = "100ms"
-[traffic.users]
-to = "balancer"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "100/s"
-arrivals = "uniform"
-connections = 2000
-timeout = "10s"
-{rest}
-"#
-    )
+    Shop {
+        run: "duration = \"40s\"",
+        edge: "count = 2",
+        app: "count = 2",
+        balancer: Some(balancer),
+        service: &format!("workers = 64\n{service}"),
+        steps: &step("wait = \"100ms\""),
+        traffic: &format!("{EVENLY}rate = \"100/s\"\n{rest}"),
+    }
+    .text()
 }
 
 fn fault(kind: &str, target: &str) -> String {

@@ -1,7 +1,7 @@
 //! Popularity that churns: what it does to the hit ratio of a store, against a formula, and with some keys followed as with
 //! all.
 
-use crate::support::{Run, run};
+use crate::support::{CachedShop, Run, run};
 
 const KEYS: usize = 100_000;
 
@@ -11,62 +11,20 @@ fn churning(sampling: &str, churn: &str, width: u32) -> Run {
 }
 
 fn scenario(sampling: &str, churn: &str, width: u32) -> String {
-    format!(
-        r#"
-title = "Churn"
-[run]
-duration = "200s"
-warmup = "100s"
-sampling = "{sampling}"
-[hosts.app]
-cores = 64
-[hosts.data]
-[hosts.db]
-cores = 64
-[components.shop]
-kind = "service"
-host = "app"
-workers = 1000
-[components.objects]
-kind = "kv-store"
-host = "data"
-max_memory = "2.5MB"
-eviction = "allkeys-lru"
-samples = 10
-[components.archive]
-kind = "sql-store"
-host = "db"
-connections = 1000
-read = "1us"
-write = "1us"
-[keyspaces.c]
-in = "objects"
-keys = {KEYS}
-popularity = "zipf(0.9)"
-value = "100B"
-prefill = 12_000
-{churn}
-[requests.read]
-path = "/{{c}}"
-[[requests.read.steps]]
-mget = {{ keyspace = "c", count = {width}, on_miss = {{ from = "archive", fill = true }} }}
-[traffic.users]
-to = "shop"
-mix = {{ read = 1 }}
-executor = "constant-arrival-rate"
-rate = "{}/s"
-connections = 1000
-max_in_flight = 10000
-timeout = "10s"
-"#,
-        2_000 / width
-    )
-}
-
-fn hit_ratio(run: &Run) -> f64 {
-    let hits: f64 = run.metric("objects", 0, "hits").iter().sum();
-    let misses: f64 = run.metric("objects", 0, "misses").iter().sum();
-    hits / (hits + misses)
+    CachedShop {
+        run: &format!("duration = \"200s\"\nwarmup = \"100s\"\nsampling = \"{sampling}\""),
+        store: "max_memory = \"2.5MB\"\neviction = \"allkeys-lru\"\nsamples = 10",
+        archive: "read = \"1us\"\nwrite = \"1us\"",
+        keyspace: &format!(
+            "keys = {KEYS}\npopularity = \"zipf(0.9)\"\nvalue = \"100B\"\nprefill = 12_000\n{churn}"
+        ),
+        steps: &format!(
+            "[[requests.read.steps]]\n\
+             mget = {{ keyspace = \"items\", count = {width}, on_miss = {{ from = \"archive\", fill = true }} }}"
+        ),
+        traffic: &format!("rate = \"{}/s\"", 2_000 / width),
+    }
+    .text()
 }
 
 fn room(run: &Run) -> f64 {
@@ -108,7 +66,7 @@ fn che(room: f64, turn_seconds: f64) -> f64 {
 fn churn_costs_hits_as_the_formula_says() {
     let ratios = [("", 1e9), ("churn = \"2%/s\"", 50.0), ("churn = \"5%/s\"", 20.0)].map(|(churn, turn)| {
         let run = churning("exact", churn, 1);
-        let (found, expected) = (hit_ratio(&run), che(room(&run), turn));
+        let (found, expected) = (run.hit_ratio("objects"), che(room(&run), turn));
         // Redis's LRU with ten samples is that close to exact LRU.
         assert!((found - expected).abs() < 0.003, "{churn}: {found}, expected {expected}");
         found
@@ -119,7 +77,8 @@ fn churn_costs_hits_as_the_formula_says() {
 #[test]
 fn following_some_keys_sees_the_same_churn() {
     for (churn, width) in [("", 10), ("churn = \"1%/s\"", 10), ("churn = \"1%/s\"", 1)] {
-        let [exact, sampled] = ["exact", "1/8"].map(|sampling| hit_ratio(&churning(sampling, churn, width)));
+        let [exact, sampled] =
+            ["exact", "1/8"].map(|sampling| churning(sampling, churn, width).hit_ratio("objects"));
         assert!((exact - sampled).abs() < 0.01, "{churn}, {width}: exact {exact}, sampled {sampled}");
     }
 }
@@ -133,7 +92,7 @@ fn keys_that_are_only_written_churn_as_well() {
             .replace("max_memory = \"2.5MB\"", "max_memory = \"1GB\"")
             .replace("prefill = 12_000\n", "");
         let read = text.lines().find(|line| line.starts_with("mget")).expect("it has a read");
-        let write = format!("set = {{ keyspace = \"c\", count = {width} }}");
+        let write = format!("set = {{ keyspace = \"items\", count = {width} }}");
         *run(&text.replace(read, &write)).metric("objects", 0, "keys").last().expect("it has intervals")
     };
     let still = keys("exact", "", 10);

@@ -2,37 +2,20 @@
 
 use results::Failure;
 
-use crate::support::run;
+use crate::support::{Shop, run, step};
 
 /// A service on one machine, or behind a balancer on each of two; 10 to 1,000 requests a second, evenly spaced.
-fn shop(service: &str, step: &str, traffic: &str) -> String {
-    format!(
-        r#"
-title = "Clients"
-[run]
-duration = "30s"
-[hosts.edge]
-count = 2
-[hosts.app]
-[components.balancer]
-kind = "load-balancer"
-host = "edge"
-to = "shop"
-[components.shop]
-kind = "service"
-host = "app"
-{service}
-[requests.page]
-path = "/"
-[[requests.page.steps]]
-{step}
-[traffic.users]
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-arrivals = "uniform"
-{traffic}
-"#
-    )
+fn shop(service: &str, action: &str, traffic: &str) -> String {
+    Shop {
+        run: "duration = \"30s\"",
+        edge: "count = 2",
+        balancer: Some(""),
+        service,
+        steps: &step(action),
+        traffic: &format!("arrivals = \"uniform\"\n{traffic}"),
+        ..Shop::default()
+    }
+    .text()
 }
 
 #[test]

@@ -2,42 +2,20 @@
 
 use results::Failure;
 
-use crate::support::{parse, run};
+use crate::support::{EVENLY, Shop, parse, run, step};
 
 /// Two nodes behind a balancer; every request waits 100 ms; 100 requests a second, evenly spaced.
 fn shop(balancer: &str, faults: &str) -> String {
-    format!(
-        r#"
-title = "Two nodes"
-[run]
-duration = "40s"
-[hosts.edge]
-[hosts.app]
-count = 2
-[components.balancer]
-kind = "load-balancer"
-host = "edge"
-to = "shop"
-{balancer}
-[components.shop]
-kind = "service"
-host = "app"
-workers = 64
-[requests.page]
-path = "/"
-[[requests.page.steps]]
-wait = "100ms"
-[traffic.users]
-to = "balancer"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "100/s"
-arrivals = "uniform"
-connections = 2000
-timeout = "10s"
-{faults}
-"#
-    )
+    Shop {
+        run: "duration = \"40s\"",
+        app: "count = 2",
+        balancer: Some(balancer),
+        service: "workers = 64",
+        steps: &step("wait = \"100ms\""),
+        traffic: &format!("{EVENLY}rate = \"100/s\"\n{faults}"),
+        ..Shop::default()
+    }
+    .text()
 }
 
 const CHECKED: &str = r#"health_check = { http = "/health", interval = "1s", fall = 3, rise = 2 }"#;
@@ -180,29 +158,15 @@ fn up_says_whether_the_process_answers_not_what_the_balancer_thinks() {
 
 /// One service without a balancer.
 fn single(service: &str, steps: &str, rest: &str) -> String {
-    format!(
-        r#"
-title = "One node"
-[run]
-duration = "30s"
-[hosts.app]
-[hosts.db]
-[components.shop]
-kind = "service"
-host = "app"
-{service}
-[requests.page]
-path = "/"
-{steps}
-[traffic.users]
-to = "shop"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-arrivals = "uniform"
-timeout = "100s"
-{rest}
-"#
-    )
+    Shop {
+        run: "duration = \"30s\"",
+        app: "[hosts.db]",
+        service,
+        steps,
+        traffic: &format!("to = \"shop\"\narrivals = \"uniform\"\ntimeout = \"100s\"\n{rest}"),
+        ..Shop::default()
+    }
+    .text()
 }
 
 #[test]
@@ -267,7 +231,7 @@ fn a_request_under_way_when_500s_begin_takes_its_steps_first() {
 #[test]
 fn a_balancer_may_stand_before_a_balancer() {
     let outer = "[components.outer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"balancer\"\n";
-    let through = |text: String| text.replace("to = \"balancer\"\nmix", "to = \"outer\"\nmix");
+    let through = |text: String| text.replace("to = \"balancer\"\narrivals", "to = \"outer\"\narrivals");
     let run_quiet = run(&through(shop("", outer)));
     assert_eq!((run_quiet.outcome.counts.due, run_quiet.outcome.counts.failed), (4_000, 0));
     let kill = KILL.replace("host:app[1]", "component:balancer");

@@ -1,40 +1,20 @@
 //! What background jobs take from the requests on their machine. Seeds are fixed; intervals are 99.9% from batch means.
 
-use crate::support::{covers, run};
+use crate::support::{Shop, covers, run, step};
 
 const MS: f64 = 1e-3;
 
 /// One machine with one core, 200 requests a second of 1 ms, and a job.
 fn machine(host: &str, service: &str, job: &str) -> String {
-    format!(
-        r#"
-title = "A job beside requests"
-[run]
-duration = "600s"
-warmup = "10s"
-[hosts.app]
-{host}
-[components.shop]
-kind = "service"
-host = "app"
-workers = 50000
-{service}
-[jobs.backup]
-host = "app"
-{job}
-[requests.page]
-path = "/"
-[[requests.page.steps]]
-work = "exponential(mean=1ms)"
-[traffic.users]
-to = "shop"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "200/s"
-connections = 60000
-timeout = "60s"
-"#
-    )
+    Shop {
+        run: "duration = \"600s\"\nwarmup = \"10s\"",
+        app: host,
+        service: &format!("workers = 50000\n{service}\n[jobs.backup]\nhost = \"app\"\n{job}"),
+        steps: &step("work = \"exponential(mean=1ms)\""),
+        traffic: "to = \"shop\"\nrate = \"200/s\"\nconnections = 60000\ntimeout = \"60s\"",
+        ..Shop::default()
+    }
+    .text()
 }
 
 const ENDLESS: &str = "at = \"0s\"\nwork = \"10h\"";

@@ -2,37 +2,18 @@
 
 use results::Failure;
 
-use crate::support::run;
+use crate::support::{Shop, run, step};
 
-fn shop(service: &str, step: &str, traffic: &str) -> String {
-    format!(
-        r#"
-title = "One node"
-[run]
-duration = "30s"
-[hosts.edge]
-[hosts.app]
-[components.balancer]
-kind = "load-balancer"
-host = "edge"
-to = "shop"
-connect_timeout = "5s"
-retries = 0
-[components.shop]
-kind = "service"
-host = "app"
-{service}
-[requests.page]
-path = "/"
-[[requests.page.steps]]
-{step}
-[traffic.users]
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-arrivals = "uniform"
-{traffic}
-"#
-    )
+fn shop(service: &str, action: &str, traffic: &str) -> String {
+    Shop {
+        run: "duration = \"30s\"",
+        balancer: Some("connect_timeout = \"5s\"\nretries = 0"),
+        service,
+        steps: &step(action),
+        traffic: &format!("arrivals = \"uniform\"\n{traffic}"),
+        ..Shop::default()
+    }
+    .text()
 }
 
 #[test]

@@ -23,7 +23,6 @@ mod network;
 mod queues;
 mod reloads;
 mod repeatable;
-mod sampling;
 mod scaling;
 mod services;
 mod shards;

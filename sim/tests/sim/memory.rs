@@ -1,36 +1,20 @@
 //! What a machine's memory does to the processes on it. Seeds are fixed; intervals are 99.9% from batch means.
 
-use crate::support::{covers, run};
+use crate::support::{Shop, covers, run, step};
 
 const MIB: f64 = 1_048_576.0;
 
 /// One machine with a service that works 1 ms for each request, 100 times a second.
 fn machine(host: &str, service: &str) -> String {
-    format!(
-        r#"
-title = "A machine's memory"
-[run]
-duration = "400s"
-warmup = "10s"
-[hosts.app]
-{host}
-[components.shop]
-kind = "service"
-host = "app"
-{service}
-[requests.page]
-path = "/"
-[[requests.page.steps]]
-work = "exponential(mean=1ms)"
-[traffic.users]
-to = "shop"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "100/s"
-connections = 10000
-timeout = "5s"
-"#
-    )
+    Shop {
+        run: "duration = \"400s\"\nwarmup = \"10s\"",
+        app: host,
+        service,
+        steps: &step("work = \"exponential(mean=1ms)\""),
+        traffic: "to = \"shop\"\nrate = \"100/s\"\nconnections = 10000\ntimeout = \"5s\"",
+        ..Shop::default()
+    }
+    .text()
 }
 
 #[test]

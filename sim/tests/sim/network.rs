@@ -2,53 +2,25 @@
 
 use results::Failure;
 
-use crate::support::{Run, covers, run};
+use crate::support::{EVENLY, Run, Shop, covers, run, step};
 
 /// Clients, a balancer, a service that waits 10 ms and asks a store; 50 requests a second, evenly spaced.
 fn shop(network: &str, rest: &str) -> String {
-    format!(
-        r#"
-title = "A network"
-[run]
-duration = "40s"
-[hosts.edge]
-[hosts.app]
-[hosts.data]
-{network}
-[components.balancer]
-kind = "load-balancer"
-host = "edge"
-to = "shop"
-[components.shop]
-kind = "service"
-host = "app"
-workers = 64
-[components.objects]
-kind = "kv-store"
-host = "data"
-[keyspaces.items]
-in = "objects"
-keys = 1000
-persistent = true
-value = "400B"
-[requests.page]
-path = "/"
-response = "10kB"
-[[requests.page.steps]]
-wait = "10ms"
-[[requests.page.steps]]
-get = {{ keyspace = "items" }}
-[traffic.users]
-to = "balancer"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "50/s"
-arrivals = "uniform"
-connections = 2000
-timeout = "10s"
-{rest}
-"#
-    )
+    Shop {
+        run: "duration = \"40s\"",
+        app: &format!("[hosts.data]\n{network}"),
+        balancer: Some(""),
+        service: "workers = 64\n[components.objects]\nkind = \"kv-store\"\nhost = \"data\"\n\
+                  [keyspaces.items]\nin = \"objects\"\nkeys = 1000\npersistent = true\nvalue = \"400B\"",
+        steps: &format!(
+            "response = \"10kB\"\n{}{}",
+            step("wait = \"10ms\""),
+            step("get = { keyspace = \"items\" }")
+        ),
+        traffic: &format!("{EVENLY}rate = \"50/s\"\n{rest}"),
+        ..Shop::default()
+    }
+    .text()
 }
 
 fn way(a: &str, b: &str, keys: &str) -> String {
@@ -103,35 +75,17 @@ fn machines_share_the_bandwidth_between_them_and_queue_for_it() {
 
 /// One machine whose interface answers take a millisecond of.
 fn narrow(arrivals: &str, more: &str) -> String {
-    format!(
-        r#"
-title = "An interface"
-[run]
-duration = "300s"
-warmup = "5s"
-[hosts.app]
-nic = "1Gbit/s"
-[components.shop]
-kind = "service"
-host = "app"
-workers = 10000
-backlog = 10000
-{more}
-[requests.page]
-path = "/"
-response = "124600B"
-[[requests.page.steps]]
-wait = "5ms"
-[traffic.users]
-to = "shop"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "800/s"
-arrivals = "{arrivals}"
-connections = 20000
-timeout = "10s"
-"#
-    )
+    Shop {
+        run: "duration = \"300s\"\nwarmup = \"5s\"",
+        app: "nic = \"1Gbit/s\"",
+        service: &format!("workers = 10000\nbacklog = 10000\n{more}"),
+        steps: &format!("response = \"124600B\"\n{}", step("wait = \"5ms\"")),
+        traffic: &format!(
+            "to = \"shop\"\nrate = \"800/s\"\narrivals = \"{arrivals}\"\nconnections = 20000\ntimeout = \"10s\""
+        ),
+        ..Shop::default()
+    }
+    .text()
 }
 
 #[test]
@@ -147,7 +101,7 @@ fn answers_queue_for_the_interface_of_their_machine_as_in_md1() {
 fn what_stays_on_a_machine_does_not_pass_its_interface() {
     // Through a balancer on the same machine there is one passage all the same.
     let balancer = "[components.edge]\nkind = \"load-balancer\"\nhost = \"app\"\nto = \"shop\"";
-    let text = narrow("uniform", balancer).replace("to = \"shop\"\nmix", "to = \"edge\"\nmix");
+    let text = narrow("uniform", balancer).replace("to = \"shop\"\nrate", "to = \"edge\"\nrate");
     let mean = mean_ms(&run(&text.replace("duration = \"300s\"", "duration = \"20s\"")));
     assert!((mean - 6.0032).abs() < 1e-3, "{mean}");
 }

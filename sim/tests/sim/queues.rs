@@ -1,44 +1,22 @@
 //! Queues with closed solutions. Seeds are fixed; intervals are 99.9% from batch means.
 
-use crate::support::{batched, covers, run};
+use crate::support::{Shop, batched, covers, run, step};
 
 /// A station of `cores` cores, or of `workers` workers that each wait, at a mean service time of 1 ms.
 fn station(rate: u32, cores: u32, workers: u32, steps: &str) -> String {
-    format!(
-        r#"
-title = "One station"
-[run]
-duration = "990s"
-warmup = "5s"
-[hosts.app]
-cores = {cores}
-[hosts.other]
-cores = {cores}
-[components.shop]
-kind = "service"
-host = "app"
-workers = {workers}
-[components.second]
-kind = "service"
-host = "other"
-workers = {workers}
-[requests.page]
-path = "/"
-{steps}
-[traffic.users]
-to = "shop"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "{rate}/s"
-connections = 60000
-max_in_flight = 60000
-timeout = "10s"
-"#
-    )
-}
-
-fn step(action: &str) -> String {
-    format!("[[requests.page.steps]]\n{action}\n")
+    Shop {
+        run: "duration = \"990s\"\nwarmup = \"5s\"",
+        app: &format!("cores = {cores}\n[hosts.other]\ncores = {cores}"),
+        service: &format!(
+            "workers = {workers}\n[components.second]\nkind = \"service\"\nhost = \"other\"\nworkers = {workers}"
+        ),
+        steps,
+        traffic: &format!(
+            "to = \"shop\"\nrate = \"{rate}/s\"\nconnections = 60000\nmax_in_flight = 60000\ntimeout = \"10s\""
+        ),
+        ..Shop::default()
+    }
+    .text()
 }
 
 const MS: f64 = 1e-3;

@@ -1,34 +1,18 @@
 //! Users who press reload: what that mends, and what it can bring down.
 
-use crate::support::{Run, run};
+use crate::support::{Run, Shop, run};
 
 fn shop(steps: &str, retries: &str, rate: u32) -> String {
-    format!(
-        r#"
-title = "Users who press reload"
-[run]
-duration = "160s"
-seed = 3
-[hosts.app]
-[components.shop]
-kind = "service"
-host = "app"
-workers = 4000
-backlog = 10000
-[requests.page]
-path = "/"
-{steps}
-[traffic.users]
-to = "shop"
-mix = {{ page = 1 }}
-executor = "constant-arrival-rate"
-rate = "{rate}/s"
-connections = 10000
-max_in_flight = 20000
-timeout = "1s"
-{retries}
-"#
-    )
+    Shop {
+        run: "duration = \"160s\"\nseed = 3",
+        service: "workers = 4000\nbacklog = 10000",
+        steps,
+        traffic: &format!(
+            "to = \"shop\"\nrate = \"{rate}/s\"\nconnections = 10000\nmax_in_flight = 20000\ntimeout = \"1s\"\n{retries}"
+        ),
+        ..Shop::default()
+    }
+    .text()
 }
 
 #[test]

@@ -2,53 +2,20 @@
 
 use results::Failure;
 
-use crate::support::{Run, covers, run};
+use crate::support::{CachedShop, Run, covers, run};
 
 /// A store of so many shards, and what a request asks of it.
 fn sharded(shards: u32, store: &str, keyspace: &str, step: &str, rest: &str) -> String {
-    format!(
-        r#"
-title = "Shards"
-[run]
-duration = "40s"
-[hosts.app]
-cores = 8
-[hosts.data]
-count = {shards}
-[hosts.db]
-cores = 8
-[components.shop]
-kind = "service"
-host = "app"
-workers = 1000
-[components.objects]
-kind = "kv-store"
-host = "data"
-{store}
-[components.archive]
-kind = "sql-store"
-host = "db"
-connections = 1000
-read = "2ms"
-write = "3ms"
-[keyspaces.items]
-in = "objects"
-{keyspace}
-[requests.read]
-path = "/items"
-[[requests.read.steps]]
-{step}
-[traffic.users]
-to = "shop"
-mix = {{ read = 1 }}
-executor = "constant-arrival-rate"
-rate = "500/s"
-connections = 1000
-max_in_flight = 5000
-timeout = "10s"
-{rest}
-"#
-    )
+    CachedShop {
+        run: "duration = \"40s\"",
+        store,
+        archive: "read = \"2ms\"\nwrite = \"3ms\"",
+        keyspace,
+        steps: &format!("[[requests.read.steps]]\n{step}"),
+        traffic: &format!("rate = \"500/s\"\n{rest}"),
+    }
+    .text()
+    .replace("[hosts.data]", &format!("[hosts.data]\ncount = {shards}"))
 }
 
 const CRC16: &str = "shards = { by = \"crc16\" }";
@@ -111,7 +78,7 @@ fn misses_on_several_shards_are_one_statement_and_are_written_back_where_they_li
     let keyspace = "keys = 2000\nttl = \"1d\"\nvalue = \"100B\"";
     let step = "mget = { keyspace = \"items\", count = 10, on_miss = { from = \"archive\", fill = false } }";
     let asks = run(&sharded(4, CRC16, keyspace, step, ""));
-    covers(&asks.metric("archive", 0, "utilisation"), 500.0 * 0.002 / 8.0, 0.03);
+    covers(&asks.metric("archive", 0, "utilisation"), 500.0 * 0.002 / 64.0, 0.03);
     let fills = run(&sharded(4, CRC16, keyspace, &step.replace("false", "true"), ""));
     let keys = sum(&fills, 4, "keys");
     assert_eq!(keys[39], 2000.0);

@@ -2,9 +2,123 @@
 
 use std::sync::atomic::AtomicBool;
 
+use results::sample::{HITS, MISSES};
 use results::{Failure, Frame};
 use scenarios::Scenario;
 use sim::{SimOutcome, Simulation};
+
+/// A service and users that ask it for one page, with or without a balancer before it. Each text is TOML at the end of its
+/// table, and may go on with tables of its own.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Shop<'a> {
+    pub(crate) run: &'a str,
+    pub(crate) edge: &'a str,
+    pub(crate) app: &'a str,
+    /// On the edge, before the service.
+    pub(crate) balancer: Option<&'a str>,
+    pub(crate) service: &'a str,
+    pub(crate) steps: &'a str,
+    /// Whom the users ask, how often, and whatever comes last.
+    pub(crate) traffic: &'a str,
+}
+
+impl Shop<'_> {
+    pub(crate) fn text(&self) -> String {
+        let Self { run, edge, app, balancer, service, steps, traffic } = self;
+        let balancer = balancer.map_or(String::new(), |balancer| {
+            format!(
+                "[hosts.edge]\n{edge}\n[components.balancer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"\n{balancer}\n"
+            )
+        });
+        format!(
+            r#"
+title = "A shop"
+[run]
+{run}
+{balancer}[hosts.app]
+{app}
+[components.shop]
+kind = "service"
+host = "app"
+{service}
+[requests.page]
+path = "/"
+{steps}
+[traffic.users]
+mix = {{ page = 1 }}
+executor = "constant-arrival-rate"
+{traffic}
+"#
+        )
+    }
+}
+
+/// A service with room for everything that asks a store, and a database for what it misses. As [`Shop`].
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CachedShop<'a> {
+    pub(crate) run: &'a str,
+    pub(crate) store: &'a str,
+    pub(crate) archive: &'a str,
+    /// Of the keyspace `items`.
+    pub(crate) keyspace: &'a str,
+    pub(crate) steps: &'a str,
+    /// How often the users ask, and whatever comes last.
+    pub(crate) traffic: &'a str,
+}
+
+impl CachedShop<'_> {
+    pub(crate) fn text(&self) -> String {
+        let Self { run, store, archive, keyspace, steps, traffic } = self;
+        format!(
+            r#"
+title = "A shop with a store"
+[run]
+{run}
+[hosts.app]
+cores = 64
+[hosts.data]
+[hosts.db]
+cores = 64
+[components.shop]
+kind = "service"
+host = "app"
+workers = 1000
+[components.objects]
+kind = "kv-store"
+host = "data"
+{store}
+[components.archive]
+kind = "sql-store"
+host = "db"
+connections = 1000
+{archive}
+[keyspaces.items]
+in = "objects"
+{keyspace}
+[requests.read]
+path = "/"
+{steps}
+[traffic.users]
+to = "shop"
+mix = {{ read = 1 }}
+executor = "constant-arrival-rate"
+connections = 1000
+max_in_flight = 10000
+timeout = "10s"
+{traffic}
+"#
+        )
+    }
+}
+
+/// Traffic through the balancer, evenly spaced, with connections for all.
+pub(crate) const EVENLY: &str =
+    "to = \"balancer\"\narrivals = \"uniform\"\nconnections = 2000\ntimeout = \"10s\"\n";
+
+/// A step of the page.
+pub(crate) fn step(action: &str) -> String {
+    format!("[[requests.page.steps]]\n{action}\n")
+}
 
 /// A finished run with its frame.
 pub(crate) struct Run {
@@ -81,6 +195,13 @@ impl Run {
     /// All failures by interval, warm-up included.
     pub(crate) fn failed(&self) -> Vec<u64> {
         (0..self.frame.intervals()).map(|i| self.outcome.delta.tallies().interval(i, None).failed()).collect()
+    }
+
+    /// The share of what a component's only instance was asked for that it had.
+    pub(crate) fn hit_ratio(&self, component: &str) -> f64 {
+        let [hits, misses] =
+            [HITS, MISSES].map(|metric| self.metric(component, 0, metric).iter().sum::<f64>());
+        hits / (hits + misses)
     }
 
     /// The values of a metric over the measured intervals.
