@@ -8,7 +8,7 @@
 //!
 //! Not in the model: objects that are being sent at the instant of an eviction, which Varnish passes over too.
 
-use super::settings::Settings;
+use super::contents::Settings;
 use crate::ids::Ids;
 use crate::prefetch::prefetch;
 
