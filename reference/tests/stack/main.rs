@@ -2,6 +2,7 @@
 
 mod balance;
 mod cache;
+mod conformance;
 mod faults;
 mod framing;
 mod lifetime;
