@@ -1,8 +1,9 @@
-//! Active expiry, by expire.c of Redis 7.0: a slow cycle ten times a second, and fast ones before the store waits for
-//! clients as long as the slow one finds more than it may leave.
+//! Active expiry, by expire.c of Redis 7.0: a slow cycle ten times a second, and fast ones between commands as long as the
+//! last one ended for want of time. (Redis also means to run them where more than a tenth of the keys is expired, but compares
+//! a share with a percentage there, so that this never happens.)
 //!
-//! Redis walks along the buckets of its table. Ours are in order of arrival, in which keys of one lifetime stand side by
-//! side; so the walk jumps by the golden ratio of their number, which visits all of them about equally often.
+//! Like Redis along the buckets of its table, the cycles walk along the keys with a lifetime, which are in random order: what is
+//! ahead has gone unseen for longest, so that they find more there than anywhere else would be.
 
 use super::data::Data;
 use crate::emulated::clock::now_nanos;
@@ -15,19 +16,14 @@ const LOOK_EVERY: u64 = 16;
 const SLOW_NANOS: u64 = 25_000_000;
 /// `ACTIVE_EXPIRE_CYCLE_FAST_DURATION`; there is as much pause again between two.
 const FAST_NANOS: u64 = 1_000_000;
-/// 2^64 over the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
 /// Where the cycles are.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    place: u64,
+    place: usize,
     /// Whether the last cycle ended for want of time.
     unfinished: bool,
     /// When the last fast cycle began.
     fast_began: u64,
-    /// The share of expired keys among those looked at, smoothed (`stat_expired_stale_perc`).
-    stale: f64,
 }
 
 impl Data {
@@ -38,7 +34,7 @@ impl Data {
 
     /// The fast cycle, if one is needed and not too early.
     pub(crate) fn expire_briefly(&mut self) {
-        if !self.walk.unfinished && self.walk.stale < 0.1 {
+        if !self.walk.unfinished {
             return;
         }
         let now = now_nanos();
@@ -50,11 +46,11 @@ impl Data {
     }
 
     fn expire_for(&mut self, start: u64, limit_nanos: u64) {
-        let (mut looked_at, mut expired, mut rounds) = (0, 0, 0_u64);
+        let mut rounds = 0_u64;
         self.walk.unfinished = false;
         loop {
             let (round, gone) = self.expire_round();
-            (looked_at, expired, rounds) = (looked_at + round, expired + gone, rounds + 1);
+            rounds += 1;
             if gone * 10 <= round {
                 break;
             }
@@ -63,19 +59,21 @@ impl Data {
                 break;
             }
         }
-        let stale = if looked_at == 0 { 0.0 } else { expired as f64 / looked_at as f64 };
-        self.walk.stale = 0.05 * stale + 0.95 * self.walk.stale;
     }
 
     /// Looks at some keys; how many, and how many of them were expired.
     fn expire_round(&mut self) -> (u64, u64) {
         let (mut looked_at, mut expired) = (0, 0);
-        while looked_at < KEYS_PER_ROUND.min((self.volatile_len() + expired) as u64)
-            && self.volatile_len() > 0
-        {
-            self.walk.place = self.walk.place.wrapping_add(GOLDEN);
-            let place = (u128::from(self.walk.place) * self.volatile_len() as u128) >> 64;
-            expired += usize::from(self.expire_at(place as usize));
+        while looked_at < KEYS_PER_ROUND && looked_at < (self.volatile_len() + expired) as u64 {
+            if self.walk.place >= self.volatile_len() {
+                self.walk.place = 0;
+            }
+            // What takes the place of one that leaves has not been seen either.
+            if self.volatile_len() > 0 && self.expire_at(self.walk.place) {
+                expired += 1;
+            } else {
+                self.walk.place += 1;
+            }
             looked_at += 1;
         }
         (looked_at, expired as u64)

@@ -11,3 +11,6 @@ mod proxy;
 mod room;
 mod service;
 mod store;
+mod store_abuse;
+mod store_clients;
+mod store_conformance;

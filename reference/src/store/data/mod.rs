@@ -1,4 +1,10 @@
-//! All records: where they are, what of memory they take, when they expire, when they were used.
+//! All records: where they are, and when they were used.
+//!
+//! - [`accounting`]: what of memory they take; [`lifetimes`]: when they expire; [`scan`]: visiting all of them
+
+mod accounting;
+mod lifetimes;
+mod scan;
 
 use std::collections::HashMap;
 
@@ -16,12 +22,12 @@ use super::lfu;
 use super::record::{Content, Record, Value};
 use super::standing::Standing;
 
+use lifetimes::Volatile;
+
 /// Not among the keys with a TTL.
 const NOT_VOLATILE: u32 = u32::MAX;
 /// The end of the list of free slots.
 const NO_SLOT: u32 = u32::MAX;
-/// The longest lifetime: 2^48 ms are 8,900 years.
-const LONGEST_MS: u64 = 1 << 48;
 
 /// The store's limits.
 #[derive(Clone, Copy, Debug)]
@@ -70,23 +76,6 @@ struct Slot {
     touched: u32,
     /// The place among the keys with a TTL.
     volatile_at: u32,
-}
-
-/// A key with a TTL: its slot, and when it expires. In this form it takes twelve bytes.
-#[derive(Clone, Copy, Debug)]
-struct Volatile {
-    slot: u32,
-    deadline_ms: [u32; 2],
-}
-
-impl Volatile {
-    fn new(slot: u32, deadline_ms: u64) -> Self {
-        Self { slot, deadline_ms: [deadline_ms as u32, (deadline_ms >> 32) as u32] }
-    }
-
-    fn deadline_ms(self) -> u64 {
-        u64::from(self.deadline_ms[0]) | u64::from(self.deadline_ms[1]) << 32
-    }
 }
 
 /// All records.
@@ -183,22 +172,6 @@ impl Data {
         self.standing.iter().enumerate().find_map(|(i, standing)| Some((i, standing.find(key)?)))
     }
 
-    /// Records with a TTL.
-    pub(crate) fn volatile_len(&self) -> usize {
-        self.volatile.len()
-    }
-
-    /// Accounted memory in bytes.
-    #[inline]
-    pub(crate) fn memory(&self) -> u64 {
-        self.records_bytes + self.tables_bytes[0] + self.tables_bytes[1]
-    }
-
-    /// That of the dictionaries' tables.
-    pub(crate) fn tables_bytes(&self) -> u64 {
-        self.tables_bytes[0] + self.tables_bytes[1]
-    }
-
     fn slot(&self, slot: u32) -> &Slot {
         &self.slots[slot as usize]
     }
@@ -215,15 +188,6 @@ impl Data {
         self.slot(slot).touched
     }
 
-    /// When a key expires, by the store's clock.
-    #[inline]
-    pub(super) fn deadline(&self, slot: u32) -> Option<u64> {
-        match self.slot(slot).volatile_at {
-            NOT_VOLATILE => None,
-            place => Some(self.volatile[place as usize].deadline_ms()),
-        }
-    }
-
     /// Seconds since the last use, by Redis's clock.
     pub(super) fn idle_seconds(&self, slot: u32) -> u32 {
         self.clock.lru_seconds().wrapping_sub(self.slot(slot).touched) & 0xff_ffff
@@ -237,24 +201,6 @@ impl Data {
     /// Whether keys' uses are counted rather than timed.
     pub(super) fn counts_uses(&self) -> bool {
         matches!(self.limits.eviction, Eviction::AllkeysLfu | Eviction::VolatileLfu)
-    }
-
-    /// What a record takes of memory, as Redis would count it.
-    pub(super) fn bytes(&self, slot: u32) -> u64 {
-        let at = self.slot(slot);
-        let has_lifetime = at.volatile_at != NOT_VOLATILE;
-        let name = at.record.key().len() as u64;
-        match at.record.content() {
-            // Redis keeps whole numbers in the object itself.
-            Content::String(Value::Bytes(bytes)) if is_number(bytes) => {
-                memory::record_bytes(name, 0, has_lifetime) - 16
-            }
-            Content::String(value) => memory::record_bytes(name, value.len() as u64, has_lifetime),
-            Content::Hash => {
-                let fields = self.hashes.get(&slot).map_or(0, Fields::bytes);
-                memory::record_bytes(name, 0, has_lifetime) - 32 + fields
-            }
-        }
     }
 
     /// The slot of a key, without any consequence.
@@ -417,16 +363,6 @@ impl Data {
         }
     }
 
-    /// Redis's name of how it would keep what a slot holds.
-    pub(super) fn encoding(&self, slot: u32) -> &'static str {
-        match self.content(slot) {
-            Content::String(Value::Bytes(bytes)) if is_number(bytes) => "int",
-            Content::String(value) if value.len() <= 44 => "embstr",
-            Content::String(_) => "raw",
-            Content::Hash => self.hashes.get(&slot).map_or("listpack", Fields::encoding),
-        }
-    }
-
     /// Changes the fields of a hash, which is made where there is none and removed where none is left.
     ///
     /// # Errors
@@ -503,23 +439,6 @@ impl Data {
         self.remove_slot(slot);
     }
 
-    /// Removes the key at a place among those with a TTL, if it is expired; whether it was.
-    pub(super) fn expire_at(&mut self, place: usize) -> bool {
-        let volatile = self.volatile[place];
-        let expired = volatile.deadline_ms() <= self.clock.now_ms();
-        if expired {
-            self.remove_slot(volatile.slot);
-            self.counts.expired += 1;
-        }
-        expired
-    }
-
-    /// Any key with a TTL.
-    pub(super) fn any_volatile(&mut self) -> Option<u32> {
-        let among = self.volatile.len() as u64;
-        (among > 0).then(|| self.volatile[self.stream.below(among) as usize].slot)
-    }
-
     /// Any key that was written; the first found from a random place on after so many tries.
     pub(super) fn any_slot(&mut self, tries: usize) -> Option<u32> {
         let among = self.slots.len();
@@ -537,89 +456,6 @@ impl Data {
         all.find(|slot| !self.slots[*slot].record.is_none()).map(|slot| slot as u32)
     }
 
-    fn set_deadline(&mut self, slot: u32, in_ms: u64) {
-        let entry = Volatile::new(slot, self.clock.now_ms() + in_ms.min(LONGEST_MS));
-        match self.slot(slot).volatile_at {
-            NOT_VOLATILE => {
-                let place =
-                    u32::try_from(self.volatile.len()).expect("fewer than 2^32 records fit in memory");
-                self.volatile.push(entry);
-                self.change_lifetime(slot, place);
-                self.note_tables();
-            }
-            place => self.volatile[place as usize] = entry,
-        }
-    }
-
-    /// Notes where among the keys with a TTL a record is, and what of memory that changes.
-    fn change_lifetime(&mut self, slot: u32, volatile_at: u32) {
-        let old = self.bytes(slot);
-        self.slot_mut(slot).volatile_at = volatile_at;
-        self.records_bytes = self.records_bytes - old + self.bytes(slot);
-    }
-
-    /// Lets the tables of the dictionaries that Redis would have grow with what is in them, though past the limit of
-    /// memory only where they are crowded. They do not shrink: Redis's do so below a tenth.
-    fn note_tables(&mut self) {
-        for (table, keys) in [(0, self.len()), (1, self.volatile.len() as u64)] {
-            if keys <= self.tables_bytes[table] / 8 {
-                continue;
-            }
-            let grown = memory::table_bytes(keys);
-            let fits = self.limits.max_memory.is_none_or(|limit| self.memory() + grown <= limit);
-            let crowded = keys as f64 > memory::MOST_LOAD * (self.tables_bytes[table] / 8) as f64;
-            if fits || crowded {
-                self.tables_bytes[table] = grown;
-            }
-        }
-    }
-
-    fn leave_volatile(&mut self, slot: u32) {
-        let place = self.slot(slot).volatile_at;
-        if place == NOT_VOLATILE {
-            return;
-        }
-        self.change_lifetime(slot, NOT_VOLATILE);
-        self.volatile.swap_remove(place as usize);
-        if let Some(moved) = self.volatile.get(place as usize) {
-            let moved = moved.slot;
-            self.slot_mut(moved).volatile_at = place;
-        }
-    }
-
-    /// Gives a key that is there an expiry. One that is already past removes it.
-    pub(super) fn expire_slot(&mut self, slot: u32, in_ms: i64) {
-        self.changes += 1;
-        match u64::try_from(in_ms) {
-            Ok(ms) if ms > 0 => self.set_deadline(slot, ms),
-            _ => self.remove_slot(slot),
-        }
-    }
-
-    /// Takes a key's expiry away; whether it had one.
-    pub(crate) fn persist(&mut self, key: &[u8]) -> bool {
-        let Some(slot) = self.find(key) else { return false };
-        let had = self.deadline(slot).is_some();
-        self.changes += u64::from(had);
-        self.leave_volatile(slot);
-        had
-    }
-
-    /// How long a key has left in milliseconds: none where there is no key, `Some(None)` where it has no expiry.
-    pub(crate) fn remaining_ms(&mut self, key: &[u8]) -> Option<Option<u64>> {
-        let slot = self.find(key)?;
-        Some(self.deadline(slot).map(|deadline| deadline - self.clock.now_ms()))
-    }
-
-    /// How long the keys with a TTL have left on average, in milliseconds, by a few of them.
-    pub(crate) fn mean_remaining_ms(&self) -> u64 {
-        let step = (self.volatile.len() / 16).max(1);
-        let now = self.clock.now_ms();
-        let left = self.volatile.iter().step_by(step).map(|v| v.deadline_ms().saturating_sub(now));
-        let (sum, count) = left.fold((0, 0), |(sum, count), ms| (sum + ms, count + 1));
-        u64::checked_div(sum, count).unwrap_or(0)
-    }
-
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
         self.changes += 1;
@@ -633,43 +469,4 @@ impl Data {
         self.tables_bytes = [0; 2];
         self.pool = Pool::default();
     }
-
-    /// Visits keys that are there from a place on, at least `count` places if there are so many, and says where to go on;
-    /// zero at the end. Whatever is there all the time is visited: those that only stand come first, as they can become
-    /// written ones, and written ones never change their place.
-    pub(super) fn scan(&self, from: u64, count: u64, mut visit: impl FnMut(&[u8], Option<u32>)) -> u64 {
-        let (mut at, end) = (from, from.saturating_add(count));
-        let mut name = Vec::new();
-        let mut start = 0;
-        for standing in &self.standing {
-            while at < end && at < start + standing.all() {
-                if standing.name(at - start, &mut name) {
-                    visit(&name, None);
-                }
-                at += 1;
-            }
-            start += standing.all();
-        }
-        while at < end && at >= start {
-            let slot = at - start;
-            let Some(here) = self.slots.get(slot as usize) else { return 0 };
-            let slot = slot as u32;
-            if !here.record.is_none() && self.deadline(slot).is_none_or(|d| d > self.clock.now_ms()) {
-                visit(here.record.key(), Some(slot));
-            }
-            at += 1;
-        }
-        if at >= start + self.slots.len() as u64 { 0 } else { at }
-    }
-}
-
-/// Whether Redis would keep it as a number: decimal, canonical, within 64 bits.
-fn is_number(bytes: &[u8]) -> bool {
-    let Some(first) = bytes.first() else { return false };
-    (*first == b'-' || first.is_ascii_digit())
-        && bytes.len() <= 20
-        && std::str::from_utf8(bytes)
-            .ok()
-            .and_then(|text| Some(text.parse::<i64>().ok()?.to_string() == text))
-            .unwrap_or(false)
 }
