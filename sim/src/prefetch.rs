@@ -4,16 +4,23 @@
 //! be waited for in turn. The one place of the simulator that needs `unsafe`: the intrinsic takes a raw pointer.
 #![allow(unsafe_code)]
 
-/// Asks for the line of the `index`-th element, if there is one. It changes nothing but what the processor has at hand;
-/// where the architecture has no such instruction in stable Rust it does nothing.
+/// How many bytes come at once.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
+
+/// Asks for the `index`-th element, if there is one. It changes nothing but what the processor has at hand; where the
+/// architecture has no such instruction in stable Rust it does nothing.
 #[inline(always)]
 pub(crate) fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Some(place) = slice.get(index) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint that neither reads nor writes as far as the program can tell, and faults on no
-        // address; this one is of an element that is there. SSE, which has it, is part of every x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) };
+        let first: *const i8 = std::ptr::from_ref(place).cast();
+        for line in 0..size_of::<T>().div_ceil(LINE) {
+            // SAFETY: a prefetch is a hint that neither reads nor writes as far as the program can tell, and faults on no
+            // address; this one is of an element that is there. SSE, which has it, is part of every x86-64.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE)) };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (slice, index);
