@@ -37,7 +37,7 @@ def write(name, content):
 
 
 NGINX = """
-daemon off; worker_processes 1; pid {pid}; error_log /dev/null;
+daemon off; user root; worker_processes 1; pid {pid}; error_log /dev/null;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; client_body_temp_path {here}; proxy_temp_path {here}/p;
@@ -131,6 +131,43 @@ def ours():
             "--to", text(ORIGIN), "--to", text(ORIGIN)]
 
 
+CACHE = """
+title = "A cache, for a benchmark"
+[run]
+duration = "60s"
+[hosts.edge]
+[hosts.app]
+[components.cache]
+kind = "http-cache"
+host = "edge"
+to = "shop"
+memory = "256MiB"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 64
+[requests.item]
+path = "/item"
+[[requests.item.steps]]
+work = "1ms"
+[traffic.people]
+to = "cache"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { item = 1 }
+"""
+
+
+def our_cache():
+    return ["target/release/reference", "proxy", write("cache.toml", CACHE), "cache", "--listen", text(LISTEN),
+            "--to", text(ORIGIN)]
+
+
+def varnish():
+    return ["varnishd", "-F", "-j", "none", "-n", os.path.join(HERE, "varnish"), "-a", text(LISTEN), "-b", text(ORIGIN),
+            "-s", "malloc,256m", "-p", "thread_pools=1"]
+
+
 def spike(name):
     return [f"target/spikes/release/spike-{name}", text(LISTEN), text(ORIGIN)]
 
@@ -148,10 +185,14 @@ def tables(what):
         yield "A hit of 1 KB", "/cached", base, SPIKES[1:]
     else:
         yield "Passing on, 128 bytes", "/item", ("ours", ours()), [("HAProxy", haproxy()), ("nginx", nginx_proxy())]
+        caches = [("nginx", nginx_cache()), ("Varnish", varnish())]
+        yield "A hit of 1 KB", "/big1k", ("ours", our_cache()), caches
+        yield "A hit of 100 KB", "/big100k", ("ours", our_cache()), caches
 
 
 def start(command, core, port):
-    process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
     for _ in range(500):
         try:
             socket.create_connection(port, timeout=1).close()
@@ -192,6 +233,38 @@ def load(path, seconds):
     if "Non-2xx" in out or "Socket errors" in out:
         sys.exit(out)
     return int(re.search(r"(\d+) requests in", out)[1])
+
+
+def delay(address, path, seconds, rate=2000):
+    """Median and 99th percentile, in milliseconds, of the time from sending to the answer, one request after another."""
+    stream = socket.create_connection(address)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    times, began = [], time.perf_counter()
+    for i in range(rate * seconds):
+        time.sleep(max(0, began + i / rate - time.perf_counter()))
+        sent = time.perf_counter()
+        stream.sendall(request)
+        stream.recv(65536)
+        times.append((time.perf_counter() - sent) * 1000)
+    times.sort()
+    return statistics.median(times), times[len(times) * 99 // 100]
+
+
+def delays(servers, rounds, seconds):
+    """Rows of the latency that each adds to that of the origin itself."""
+    added = {name: [] for name, _ in servers}
+    for _ in range(rounds):
+        for name, command in servers:
+            process = start(command, SERVER_CORE, LISTEN)
+            delay(LISTEN, "/item", 1)
+            direct, through = delay(ORIGIN, "/item", seconds), delay(LISTEN, "/item", seconds)
+            stop(process)
+            added[name].append((through[0] - direct[0], through[1] - direct[1]))
+    for name, pairs in added.items():
+        medians, tails = [p[0] for p in pairs], [p[1] for p in pairs]
+        yield (f"| {name} | {statistics.median(medians):.3f} | {min(medians):.3f} to {max(medians):.3f} |"
+               f" {statistics.median(tails):.3f} |")
 
 
 def play(command, path, seconds):
@@ -238,6 +311,13 @@ def main():
                 cost = statistics.median(a[1] / b[1] for a, b in zip(mine, theirs))
                 print(f"| {name} | {statistics.median(rates):,.0f} | {min(rates):,.0f} to {max(rates):,.0f} |"
                       f" {statistics.median(costs):.1f} | {rate:.2f} | {cost:.2f} |", flush=True)
+        if what == "servers":
+            print("\n## Latency added at 2,000 requests/s, in ms\n")
+            print("One connection, one request at a time, against the origin itself in the same round.\n")
+            print("| server | p50 | from to | p99 |")
+            print("|---|--:|--:|--:|")
+            servers = [("ours", ours()), ("HAProxy", haproxy()), ("nginx", nginx_proxy())]
+            print(*delays(servers, pairs, seconds), sep="\n", flush=True)
         print(f"\n{pairs} rounds of {seconds} s; {platform.machine()}, {os.cpu_count()} cores,"
               f" load average at the end {os.getloadavg()[0]:.1f}.")
     finally:

@@ -13,7 +13,7 @@ use super::obtain::{Decision, How, Obtained};
 use super::pass::Unpassed;
 use super::{Begun, Cache, address};
 use crate::http::head::{Bad, NO_FIELDS, RequestHead, parse_request};
-use crate::http::{Connection, Framing, plain_answer};
+use crate::http::{Connection, Framing, Next, Requests, plain_answer, refuse};
 use crate::service::CLASS_HEADER;
 
 /// Up to this, a body is copied behind its head, so that one write sends both.
@@ -42,18 +42,14 @@ pub(super) async fn serve(cache: Rc<Cache>, stream: TcpStream) {
 
 async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) -> io::Result<()> {
     let mut out = Vec::with_capacity(1024);
+    // How long a client may be idle the file does not say.
+    let mut requests = Requests::new(None);
     loop {
-        let (begun, step) = loop {
-            match cache.begin(client.input(), address, &mut out) {
-                Ok(Some(begun)) => break begun,
-                Ok(None) if client.fill().await? == 0 => return Ok(()),
-                Ok(None) => {}
-                Err(bad) => {
-                    out.clear();
-                    plain_answer(bad.status(), true, false, &mut out);
-                    return client.write_all(&out).await;
-                }
-            }
+        let read = |input: &[u8]| cache.begin(input, address, &mut out);
+        let (begun, step) = match requests.next(&mut client, read).await? {
+            Next::Head(begun) => begun,
+            Next::End => return Ok(()),
+            Next::Refused(status) => return refuse(client, status, false, &mut out).await,
         };
         client.consume(begun.head_len);
         cache.counts.requests.add();

@@ -4,16 +4,19 @@
 //! - [`head`]: request and response heads, how long their bodies are
 //! - [`body`]: where a body ends, chunked ones included
 //! - [`connection`]: a socket with its input buffer; [`patience`]: limits on waiting for it
+//! - [`requests`]: the heads of a client's requests, one after the other
 
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod head;
 pub(crate) mod patience;
+pub(crate) mod requests;
 
 pub(crate) use body::Body;
 pub(crate) use connection::Connection;
 pub(crate) use head::{Bad, Framing};
 pub(crate) use patience::Patience;
+pub(crate) use requests::{Next, Requests, refuse};
 
 /// The reason phrase of the statuses that we answer ourselves.
 pub(crate) fn reason(status: u16) -> &'static str {

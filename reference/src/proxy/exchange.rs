@@ -12,6 +12,8 @@ use crate::http::{Body, Connection, Framing};
 
 /// Bytes of a request's body that are copied behind its head, to be written together.
 const TOGETHER_LIMIT: usize = 16 << 10;
+/// Bytes of an answer's body that are copied behind what is written before them: dearer from here on than a vector.
+const COPIED: usize = 4 << 10;
 /// Interim responses to one request, beyond which it is taken for an attack.
 const INTERIM_LIMIT: u32 = 16;
 
@@ -108,7 +110,7 @@ impl Proxy {
     ) -> Result<bool, Unanswered> {
         while !body.is_done() {
             if client.input().is_empty() {
-                match waits.client.limit(client.more()).await {
+                match waits.requests.body.limit(client.more()).await {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         return Err(Unanswered::Status(408));
@@ -182,13 +184,16 @@ impl Proxy {
                 } else {
                     drop(lease);
                 }
-                let piece = if answer.without_chunks { &[][..] } else { &rest[..taken] };
-                waits.client.limit(client.write_both(out, piece)).await.map_err(cut)?;
+                let mut piece = if answer.without_chunks { &[][..] } else { &rest[..taken] };
+                if piece.len() <= COPIED {
+                    out.extend_from_slice(std::mem::take(&mut piece));
+                }
+                waits.requests.body.limit(client.write_both(out, piece)).await.map_err(cut)?;
                 return Ok(answer.client_keep_alive);
             }
             let piece = if answer.without_chunks { &[][..] } else { &input[..taken] };
             if !piece.is_empty() || !out.is_empty() {
-                waits.client.limit(client.write_both(out, piece)).await.map_err(cut)?;
+                waits.requests.body.limit(client.write_both(out, piece)).await.map_err(cut)?;
                 out.clear();
             }
             lease.connection.consume(taken);

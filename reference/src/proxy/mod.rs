@@ -25,14 +25,12 @@ use scenarios::scenario::LoadBalancer;
 use tokio::sync::Semaphore;
 
 use crate::component::{Context, Metrics};
-use crate::http::Patience;
+use crate::http::{Patience, Requests};
 use crate::socket::Listener;
 use backend::Backend;
 
 /// Connections held at once, beyond which none is accepted.
 const CONNECTIONS_LIMIT: i64 = 16_384;
-/// How long a client in the middle of a body may stand still, where the file does not say how long one may be idle.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// The proxy's state.
 #[derive(Debug)]
@@ -55,12 +53,8 @@ pub(crate) struct Proxy {
 /// The limits on what one connection waits for.
 #[derive(Debug)]
 struct Waits {
-    /// The client's next request.
-    idle: Patience,
-    /// The rest of a request's head.
-    head: Patience,
-    /// More of a request's body, or room for more of an answer's.
-    client: Patience,
+    /// The client.
+    requests: Requests,
     /// Anything of the server's.
     server: Patience,
 }
@@ -68,9 +62,7 @@ struct Waits {
 impl Waits {
     fn new(proxy: &Proxy) -> Self {
         Self {
-            idle: Patience::new(proxy.client_timeout),
-            head: Patience::new(None),
-            client: Patience::new(Some(proxy.client_timeout.unwrap_or(CLIENT_TIMEOUT))),
+            requests: Requests::new(proxy.client_timeout),
             server: Patience::new(Some(proxy.backend.server_timeout)),
         }
     }

@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::component::{Context, Metrics};
-use crate::http::{Body, Connection, plain_answer};
+use crate::http::{Body, Connection, Next, Patience, Requests, plain_answer, refuse};
 use crate::socket::Listener;
 use backends::Backends;
 use caching::Caching;
@@ -132,34 +132,40 @@ async fn serve(service: Rc<Service>, stream: TcpStream, fresh: Fresh) {
 async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -> io::Result<()> {
     let mut fresh = Some(fresh);
     let mut out = Vec::new();
+    let mut requests = Requests::new(None);
     let holds_connection = service.holds == WorkerHolds::Connection;
     let _permit: Option<Permit<'_>> =
         if holds_connection { Some(service.workers.enter().await) } else { None };
     loop {
-        let incoming = loop {
-            match request::read(connection.input(), &service.context, &service.caching) {
-                Ok(Some(incoming)) => break incoming,
-                Ok(None) if fresh.is_some() => match timeout(FIRST_REQUEST, connection.fill()).await {
-                    Ok(Ok(0)) => return Ok(()),
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => return Err(error),
-                    Err(_) => fresh = None,
-                },
-                Ok(None) if connection.fill().await? == 0 => return Ok(()),
-                Ok(None) => {}
-                Err(bad) => {
-                    plain_answer(bad.status(), true, false, &mut out);
-                    return connection.write_all(&out).await;
-                }
+        let mut read = |input: &[u8]| request::read(input, &service.context, &service.caching);
+        let at_once = match fresh {
+            Some(_) => timeout(FIRST_REQUEST, requests.next(&mut connection, &mut read)).await.ok(),
+            None => None,
+        };
+        let next = match at_once {
+            Some(next) => next,
+            None => {
+                drop(fresh.take());
+                requests.next(&mut connection, &mut read).await
             }
         };
+        let incoming = match next? {
+            Next::Head(incoming) => incoming,
+            Next::End => return Ok(()),
+            Next::Refused(status) => return refuse(connection, status, false, &mut out).await,
+        };
         connection.consume(incoming.head_len);
-        if !skip_body(&mut connection, &incoming).await? {
-            plain_answer(400, true, false, &mut out);
-            return connection.write_all(&out).await;
+        let skipped = skip_body(&mut connection, &incoming, &mut requests.body).await;
+        match skipped {
+            Ok(true) => {}
+            Ok(false) => return refuse(connection, 400, incoming.is_head, &mut out).await,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return refuse(connection, 408, incoming.is_head, &mut out).await;
+            }
+            Err(error) => return Err(error),
         }
         let close = !incoming.keep_alive;
-        fresh = None;
+        drop(fresh.take());
         answer(service, &incoming, holds_connection, close, &mut out).await;
         connection.write_all(&out).await?;
         out.clear();
@@ -170,7 +176,11 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
 }
 
 /// Reads a request's body away; false where it is malformed.
-async fn skip_body(connection: &mut Connection, incoming: &Incoming) -> io::Result<bool> {
+async fn skip_body(
+    connection: &mut Connection,
+    incoming: &Incoming,
+    patience: &mut Patience,
+) -> io::Result<bool> {
     let mut body = Body::new(incoming.framing);
     loop {
         let Ok(taken) = body.take(connection.input()) else { return Ok(false) };
@@ -178,7 +188,7 @@ async fn skip_body(connection: &mut Connection, incoming: &Incoming) -> io::Resu
         if body.is_done() {
             return Ok(true);
         }
-        connection.more().await?;
+        patience.limit(connection.more()).await?;
     }
 }
 

@@ -154,6 +154,41 @@ fn a_check_of_the_connection_alone_sees_who_is_dead() {
 }
 
 #[test]
+fn a_server_that_is_killed_under_load_takes_no_more_than_what_it_had_in_hand() {
+    const CLIENTS: usize = 8;
+    let settings =
+        "retries = 3\nredispatch = true\nhealth_check = { http = \"/health\", interval = \"200ms\" }";
+    let stack =
+        start(&shop(settings, "workers = 64", &["wait = \"2ms\""], &["kill = \"component:shop[1]\""]));
+    let balancer = stack.entry("balancer")[0];
+    let end = Instant::now() + Duration::from_millis(1_500);
+    let client = || {
+        let mut stream = connect(balancer).expect("the proxy accepts");
+        let (mut good, mut failed) = (0, 0);
+        while Instant::now() < end {
+            send(&mut stream, "/item/1").expect("the connection stays open");
+            match receive(&mut stream).expect("answered").0 {
+                200 => good += 1,
+                _ => failed += 1,
+            }
+        }
+        (good, failed)
+    };
+    let (good, failed) = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        std::thread::sleep(Duration::from_millis(300));
+        stack.begin_fault(0).expect("killed");
+        std::thread::sleep(Duration::from_millis(500));
+        stack.end_fault(0).expect("restarted");
+        clients.into_iter().fold((0, 0), |(good, failed), client| {
+            let (g, f) = client.join().expect("the client did not panic");
+            (good + g, failed + f)
+        })
+    });
+    assert!(good > 200 && failed <= CLIENTS, "{good} good, {failed} failed of {CLIENTS} at once");
+}
+
+#[test]
 fn requests_beyond_the_limit_of_the_balancer_wait_unaccepted() {
     let stack = start(&shop("max_connections = 2", "workers = 8", LONG, &[]));
     let balancer = stack.entry("balancer")[0];

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::origin::{Act, Origin, Proxy, ok, status};
 use crate::room::{BOUND, connect, get, receive, send};
 
@@ -109,7 +111,13 @@ fn who_is_slow_or_silent_is_sent_away_in_time() {
 fn thousands_who_never_finish_their_heads_keep_nobody_else_waiting() {
     let origin = Origin::start(|_| ok("fine"));
     let proxy = Proxy::start("", &[origin.address]);
-    let slow: Vec<TcpStream> = (0..800)
+    assert_eq!(get(proxy.address, "/").expect("answered").0, 200);
+    let before = proxy.peak_memory_kib();
+    // A descriptor for each, and some to spare.
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(1_000);
+    let slow: Vec<TcpStream> = (0..allowed.min(5_000))
         .map(|_| {
             let mut stream = connect(proxy.address).expect("the proxy accepts");
             stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nX: ").expect("sent");
@@ -121,7 +129,8 @@ fn thousands_who_never_finish_their_heads_keep_nobody_else_waiting() {
         assert_eq!(get(proxy.address, "/").expect("answered").0, 200);
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    drop(slow);
+    let each = (proxy.peak_memory_kib() - before) / slow.len().max(1) as u64;
+    assert!(each < 32, "{each} KiB for each of {} connections", slow.len());
 }
 
 #[test]
@@ -155,9 +164,10 @@ fn requests_that_are_sent_together_or_byte_by_byte_are_answered_in_order() {
 }
 
 #[test]
-fn large_bodies_pass_in_both_directions() {
-    let large = "z".repeat(5_000_000);
-    let origin = Origin::start(|_| ok(&"y".repeat(5_000_000)));
+fn large_bodies_pass_in_both_directions_and_are_kept_nowhere() {
+    const LENGTH: usize = 50_000_000;
+    let large = "z".repeat(LENGTH);
+    let origin = Origin::start(|_| ok(&"y".repeat(LENGTH)));
     let proxy = Proxy::start("", &[origin.address]);
     let mut stream = connect(proxy.address).expect("the proxy accepts");
     stream
@@ -166,12 +176,14 @@ fn large_bodies_pass_in_both_directions() {
                 .as_bytes(),
         )
         .expect("sent");
-    let mut answer = vec![0; 5_000_000];
+    let mut answer = vec![0; LENGTH];
     stream.read_exact(&mut answer).expect("answered");
     assert!(origin.requests()[0].ends_with(&large));
     send(&mut stream, "/").expect("sent");
-    let mut rest = vec![0; 5_000_000];
+    let mut rest = vec![0; LENGTH];
     stream.read_exact(&mut rest).expect("answered");
+    let peak = proxy.peak_memory_kib();
+    assert!(peak < 30_000, "{peak} KiB");
 }
 
 #[test]

@@ -117,6 +117,13 @@ impl Proxy {
         Self { child, address: address.expect("an address at the end"), _file: file }
     }
 
+    /// The most memory that it has had, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
+        line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    }
+
     /// Sends bytes over a connection of its own and reads all that comes back, until the proxy closes it.
     pub(crate) fn tell(&self, bytes: &[u8]) -> String {
         let mut stream = connect(self.address).expect("the proxy accepts");
