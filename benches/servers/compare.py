@@ -211,6 +211,8 @@ def stop(process):
             time.sleep(0.01)
         except ConnectionRefusedError:
             return
+        except OSError:
+            pass  # It was about to end.
 
 
 def cpu_nanos(group):

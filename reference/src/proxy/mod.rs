@@ -12,6 +12,8 @@ mod cookie;
 mod exchange;
 mod forward;
 mod health;
+#[cfg(test)]
+mod laws;
 mod queue;
 mod rewrite;
 mod servers;
