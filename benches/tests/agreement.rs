@@ -1,8 +1,8 @@
 //! The two worlds agree: a window of the quickstart, with its node's death, simulated and played over sockets.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
 
+use benches::programs::{binaries, only_run, run};
 use serde_json::Value;
 
 /// A busy machine makes what is measured slower, so the best of a few attempts is judged. This forgives chance as well: the
@@ -11,27 +11,6 @@ const ATTEMPTS: usize = 3;
 /// How far the simulated throughput and median may lie from the measured ones where nothing is broken.
 const THROUGHPUT: f64 = 0.02;
 const MEDIAN: f64 = 0.15;
-
-/// The workspace's binaries, which `cargo test --workspace` builds beside this test.
-fn binary(name: &str) -> Option<PathBuf> {
-    let test = std::env::current_exe().expect("a test knows its own file");
-    let path = test.parent()?.parent()?.join(name);
-    path.exists().then_some(path)
-}
-
-fn run(program: &Path, arguments: &[&str]) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()))
-}
-
-/// The directory of the only run in `runs`.
-fn only_run(runs: &Path) -> PathBuf {
-    let mut entries = std::fs::read_dir(runs).expect("the run left a directory");
-    entries.next().expect("there is a run").expect("its entry can be read").path()
-}
 
 /// (phase, figure, relative prediction error)
 fn errors(comparison: &Value) -> Vec<(String, String, f64)> {
@@ -84,13 +63,8 @@ fn attempt(loadgen: &Path, sim: &Path, report: &Path) -> Option<Vec<String>> {
 
 #[test]
 fn simulated_quickstart_agrees_with_the_measured_one_outside_the_fault() {
-    let (Some(loadgen), Some(sim), Some(report)) = (binary("loadgen"), binary("sim"), binary("report"))
-    else {
-        let required =
-            std::env::var("REHEARSAL_REQUIRE").is_ok_and(|list| list.split(',').any(|r| r == "binaries"));
-        assert!(!required, "the binaries are not built, though REHEARSAL_REQUIRE names them");
-        println!("SKIPPED: the binaries are not built; cargo test --workspace builds them");
-        return;
+    let Some([loadgen, sim, report]) = binaries(["loadgen", "sim", "report"]) else {
+        return println!("SKIPPED: the binaries are not built; cargo test --workspace builds them");
     };
     let mut judged = None;
     for _ in 0..ATTEMPTS {
