@@ -115,6 +115,23 @@ pub fn breakdowns(arrivals: f64, service: f64, up: f64, down: f64) -> f64 {
     (service / available + down * (1.0 - available)) / (1.0 - load)
 }
 
+/// The share of requests that fail, and the mean time that those that came in are there, answered or not, in M/M/1 whose
+/// server dies at any time with all that is in it, and finds nothing when it is back; what comes in between fails. Times as in
+/// [`breakdowns`].
+///
+/// While the server is up, the number in it is geometric, as it is in M/M/1 with disasters (Yechiali, "Queues with system
+/// disasters and impatient customers when system is down", Queueing Systems 56, 2007): its ratio is the root below one of
+/// μx² − (λ + μ + ξ)x + λ, for deaths at the rate ξ. The time is Little's law's. Who finds n there is answered if n + 1
+/// services end before the next death.
+pub fn disasters(arrivals: f64, service: f64, up: f64, down: f64) -> (f64, f64) {
+    let (served, died) = (1.0 / service, 1.0 / up);
+    let all = arrivals + served + died;
+    let ratio = (all - (all * all - 4.0 * served * arrivals).sqrt()) / (2.0 * served);
+    let survives = served / (served + died);
+    let answered = (1.0 - ratio) * survives / (1.0 - ratio * survives);
+    (1.0 - answered * up / (up + down), ratio / (1.0 - ratio) / arrivals)
+}
+
 /// A station of a network: (visits per request, mean service, servers).
 pub type Station = (f64, f64, u32);
 
@@ -233,6 +250,16 @@ mod tests {
         same(breakdowns(0.8, 1.0, 1e9, 1e-9), 5.0);
         // Many short breakdowns only make the server slower: half as fast at half the load.
         same(breakdowns(0.4, 1.0, 1e-9, 1e-9), 10.0);
+    }
+
+    #[test]
+    fn disasters_lose_what_is_there_and_what_comes() {
+        let (failed, inside) = disasters(0.8, 1.0, 1e9, 1e-9);
+        assert!(failed.abs() < 1e-6, "{failed}");
+        assert!((inside - 5.0).abs() < 1e-6, "{inside}");
+        // Of what comes, that fails which comes while it is down, and that which is there when it dies.
+        let (failed, inside) = disasters(0.4, 1.0, 100.0, 25.0);
+        same(failed, 0.2 + 0.8 * 0.01 * inside);
     }
 
     #[test]

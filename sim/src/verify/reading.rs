@@ -2,7 +2,7 @@
 
 use results::buckets::Fine;
 use results::tally::Tally;
-use results::{Frame, Sample};
+use results::{Failure, Frame, Sample};
 use scenarios::Scenario;
 
 use crate::SimOutcome;
@@ -10,8 +10,10 @@ use crate::SimOutcome;
 /// How a quantity comes out of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reading {
-    /// The mean response time of good answers, of one class or of all.
+    /// The mean response time of good answers, of one class or of all, where what fails does so at once.
     MeanMillis(Option<&'static str>),
+    /// The mean response time of all that was not refused, failed or not.
+    MeanMillisInside,
     /// Good answers, by when their request was due.
     ThroughputPerMilli,
     /// A percentile of the response time, interpolated within its bucket.
@@ -35,6 +37,7 @@ pub(super) struct Control {
 enum Observed {
     Arrivals,
     Utilisation(&'static str),
+    Up(&'static str),
 }
 
 impl Control {
@@ -44,6 +47,10 @@ impl Control {
 
     pub(super) fn utilisation(component: &'static str, exact: f64) -> Self {
         Self { of: Observed::Utilisation(component), exact }
+    }
+
+    pub(super) fn up(component: &'static str, exact: f64) -> Self {
+        Self { of: Observed::Up(component), exact }
     }
 }
 
@@ -61,6 +68,11 @@ impl Finished<'_> {
             Reading::MeanMillis(class) => {
                 let tally = self.measured(class);
                 tally.response_sum_nanos as f64 / tally.ok as f64 / 1e6
+            }
+            Reading::MeanMillisInside => {
+                let tally = self.measured(None);
+                let inside = tally.due() - tally.failures[Failure::Refused.index()];
+                tally.response_sum_nanos as f64 / inside as f64 / 1e6
             }
             Reading::ThroughputPerMilli => self.measured(None).ok as f64 / self.seconds() / 1e3,
             Reading::PercentileMillis(percent) => percentile(&self.measured(None), percent) / 1e6,
@@ -82,6 +94,7 @@ impl Finished<'_> {
         let found = match control.of {
             Observed::Arrivals => self.measured(None).due() as f64 / self.seconds(),
             Observed::Utilisation(component) => self.average(component, results::sample::UTILISATION),
+            Observed::Up(component) => self.average(component, results::sample::UP),
         };
         found - control.exact
     }

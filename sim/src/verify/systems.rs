@@ -57,6 +57,7 @@ pub(super) fn all() -> Vec<System> {
         priorities(),
         preemption(),
         breakdowns(),
+        disasters(),
         tandem(),
         jackson(),
         closed(),
@@ -327,7 +328,7 @@ fn preemption() -> System {
     two_classes("M/M/1, two priorities, preemptive", "preemptive-priority", [sojourns[0], sojourns[1]])
 }
 
-/// A machine that stands still for 5 ms every 20 ms, both in the mean.
+/// A machine whose core is stolen for 5 ms every 20 ms, both in the mean, and goes on where it was.
 fn breakdowns() -> System {
     let steal =
         "steal = { share = \"100%\", gaps = \"exponential(mean=20ms)\", bursts = \"exponential(mean=5ms)\" }";
@@ -346,6 +347,27 @@ fn breakdowns() -> System {
             formulas::breakdowns(0.4, 1.0, 20.0, 5.0),
             Reading::MeanMillis(None),
         )],
+    }
+}
+
+/// A process that dies every 100 ms in the mean with all that it has in hand, and is back after 25 ms.
+fn disasters() -> System {
+    let laws = "breakdowns = { up = \"exponential(mean=100ms)\", down = \"exponential(mean=25ms)\" }";
+    let (failed, inside) = formulas::disasters(0.8, 1.0, 100.0, 25.0);
+    System {
+        name: "M/M/1 with disasters, ρ = .8",
+        text: station("shop", 1).replace("workers", &format!("{laws}\nworkers"))
+            + &class("page", &[("shop", EXPONENTIAL)])
+            + &arrivals("shop", 800.0, "page = 1"),
+        replications: REPLICATIONS,
+        seconds: 1_300,
+        quick_seconds: None,
+        warmup: 10,
+        controls: vec![Control::arrivals(800.0), Control::up("shop", 0.8)],
+        quantities: vec![
+            quantity("share that fails", failed, Reading::Failed),
+            quantity("mean time of those not refused, ms", inside, Reading::MeanMillisInside),
+        ],
     }
 }
 
