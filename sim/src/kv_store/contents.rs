@@ -4,9 +4,10 @@
 use scenarios::rng::Stream;
 use scenarios::scenario::Eviction;
 
+use super::deadlines::Deadlines;
 use super::dict::{Dict, Entry};
 use super::expiry::Cycle;
-use super::sampled::{Deadlines, Space};
+use super::sampled::Space;
 use super::table::Table;
 use crate::eviction::Policy;
 

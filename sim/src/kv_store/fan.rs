@@ -10,8 +10,8 @@ use crate::instance::{Answer, Back, Flow};
 use crate::program::Op;
 use crate::world::World;
 
+use super::binomial::binomial;
 use super::keyspace::{Lists, Missed};
-use super::sampled::binomial;
 use super::{ASKED, FILLING, MISSED, READ, READING, SETTING};
 use scenarios::rng::{Purpose, Stream};
 

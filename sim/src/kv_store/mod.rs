@@ -2,7 +2,9 @@
 //!
 //! Owns the thread, its queue and what commands cost; what is held, and by which rules, is [`Contents`]' matter.
 
+mod binomial;
 mod contents;
+mod deadlines;
 pub(crate) mod dict;
 mod drift;
 mod expiry;

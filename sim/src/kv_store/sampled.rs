@@ -13,8 +13,7 @@
 //! draws for it; a request for a single key asks for the very one.
 
 use std::cell::Cell;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use scenarios::plan::churn::Churn;
@@ -22,6 +21,8 @@ use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Keyspace, Popularity};
 use scenarios::units::Seed;
 
+use super::binomial::{Binomial, binomial};
+use super::dict::Entry;
 use super::drift::{Change, Drift, Record};
 use super::ring::Ring;
 use super::shares::Shares;
@@ -68,6 +69,8 @@ pub(crate) struct Space {
     /// When each key of the head expires; its memory, if it is there; its popularity; that of all, and of those which are not
     /// there, and how many those are.
     head_expires: Vec<u64>,
+    /// The keys of the head that are there and expire, by when they do.
+    expiring_heads: BTreeSet<(u64, u64)>,
     head_bytes: Vec<u32>,
     head_shares: Vec<u64>,
     heads: Shares,
@@ -110,6 +113,7 @@ impl Space {
             followed_law: Cell::new(Binomial::new(0, 0.0)),
             missed_law: Cell::new(((0, 0, 0), Binomial::new(0, 0.0))),
             head_expires: vec![ABSENT; head as usize],
+            expiring_heads: BTreeSet::new(),
             head_bytes: vec![0; head as usize],
             heads: Shares::new(&head_shares),
             absent: Shares::new(&head_shares),
@@ -285,22 +289,31 @@ impl Space {
             self.absent.take(key as usize, self.head_shares[key as usize]);
             self.absent_heads -= 1;
         }
-        self.head_expires[key as usize] = expires;
+        self.head_expires_at(key, expires);
         std::mem::replace(&mut self.head_bytes[key as usize], bytes)
     }
 
     /// A key of the head goes; what it took of memory.
     pub(crate) fn lose_head(&mut self, key: u64) -> u32 {
-        self.head_expires[key as usize] = ABSENT;
+        self.head_expires_at(key, ABSENT);
         self.absent.add(key as usize, self.head_shares[key as usize]);
         self.absent_heads += 1;
         std::mem::take(&mut self.head_bytes[key as usize])
     }
 
-    /// A key of the head that expires before this.
+    fn head_expires_at(&mut self, key: u64, expires: u64) {
+        let before = std::mem::replace(&mut self.head_expires[key as usize], expires);
+        if expires != before {
+            self.expiring_heads.remove(&(before, key));
+            if expires != ABSENT && expires != Entry::NEVER {
+                self.expiring_heads.insert((expires, key));
+            }
+        }
+    }
+
+    /// The key of the head that expires first, if that is before this.
     pub(crate) fn head_before(&self, expires: u64) -> Option<u64> {
-        let there = |at: &u64| *at != ABSENT && *at < expires;
-        self.head_expires.iter().position(there).map(|key| key as u64)
+        self.expiring_heads.first().filter(|(at, _)| *at < expires).map(|(_, key)| *key)
     }
 
     /// All keys go.
@@ -310,6 +323,7 @@ impl Space {
             drift.lose_all();
         }
         self.head_expires.fill(ABSENT);
+        self.expiring_heads.clear();
         self.head_bytes.fill(0);
         self.absent = Shares::new(&self.head_shares);
         self.absent_heads = self.own_heads;
@@ -410,117 +424,6 @@ pub(crate) struct Draw {
     stream: Stream,
     pub(crate) followed: u32,
     pub(crate) others: u32,
-}
-
-/// When followed keys expire: their block's popularity is there until then, not until somebody finds out.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Deadlines {
-    heap: BinaryHeap<Reverse<(u64, u64)>>,
-    /// All deadlines before this are dealt with.
-    pub(crate) until: u64,
-}
-
-impl Deadlines {
-    #[inline]
-    pub(crate) fn push(&mut self, expires: u64, key: u64) {
-        self.heap.push(Reverse((expires, key)));
-    }
-
-    /// The next deadline before `now`: when, and of which key. It may not be its deadline any more.
-    #[inline]
-    pub(crate) fn next(&mut self, now: u64) -> Option<(u64, u64)> {
-        match self.heap.peek() {
-            Some(&Reverse((expires, key))) if expires < now => {
-                self.heap.pop();
-                Some((expires, key))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether most of them are of keys that have gone, where so many are there.
-    pub(crate) fn is_stale(&self, keys: usize) -> bool {
-        self.heap.len() > 2 * keys + 1_024
-    }
-
-    pub(crate) fn replace(&mut self, deadlines: impl Iterator<Item = (u64, u64)>) {
-        self.heap = deadlines.map(Reverse).collect();
-    }
-}
-
-/// How many of so many trials succeed, each with the same chance: what of that is the same for every draw.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Binomial {
-    trials: u32,
-    chance: f64,
-    /// The chance that none succeeds, where that is likely enough to begin with.
-    none: f64,
-}
-
-/// Below so many expected successes they are counted from zero upward.
-const FEW_EXPECTED: f64 = 3.0;
-
-impl Binomial {
-    pub(crate) fn new(trials: u32, chance: f64) -> Self {
-        let few = f64::from(trials) * chance < FEW_EXPECTED;
-        Self { trials, chance, none: if few { (1.0 - chance).powi(trials as i32) } else { 0.0 } }
-    }
-
-    #[inline]
-    pub(crate) fn draw(&self, stream: &mut Stream) -> u32 {
-        let Self { trials, chance, none } = *self;
-        if chance <= 0.0 || trials == 0 {
-            return 0;
-        }
-        if chance >= 1.0 {
-            return trials;
-        }
-        if f64::from(trials) * chance >= FEW_EXPECTED {
-            return many(stream, trials, chance);
-        }
-        // By inversion (Devroye, "Non-Uniform Random Variate Generation", X.4.3).
-        let (mut left, mut mass, mut successes) = (stream.unit() - none, none, 0);
-        if left < 0.0 {
-            return 0;
-        }
-        let odds = chance / (1.0 - chance);
-        while left >= 0.0 && successes < trials {
-            mass *= odds * f64::from(trials - successes) / f64::from(successes + 1);
-            successes += 1;
-            left -= mass;
-        }
-        successes
-    }
-}
-
-/// How many of `trials` succeed, each with this chance.
-#[inline]
-pub(crate) fn binomial(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
-    Binomial::new(trials, chance).draw(stream)
-}
-
-/// The same, where many may.
-#[inline(never)]
-fn many(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
-    // Sixty-four trials at a time: a uniform number is below the chance if it is so at the first bit in which they differ.
-    let bits = (chance * (1_u64 << 53) as f64) as u64;
-    let (mut successes, mut trials) = (0, trials);
-    while trials > 0 {
-        let mut undecided = if trials >= 64 { u64::MAX } else { (1 << trials) - 1 };
-        trials = trials.saturating_sub(64);
-        let mut bit = 53;
-        while undecided != 0 && bit > 0 {
-            bit -= 1;
-            let drawn = stream.next_bits();
-            if bits >> bit & 1 == 1 {
-                successes += (undecided & !drawn).count_ones();
-                undecided &= drawn;
-            } else {
-                undecided &= !drawn;
-            }
-        }
-    }
-    successes
 }
 
 #[cfg(test)]

@@ -55,12 +55,15 @@ fn heads_that_come_and_go_leave_what_was_there_before() {
         if space.has_head(key) {
             space.lose_head(key);
         } else {
-            assert_eq!(space.write_head(key, 7, 100), 0, "{key} was not there");
+            assert_eq!(space.write_head(key, 1 + stream.below(500), 100), 0, "{key} was not there");
         }
         let held = (0..1_000).filter(|key| space.has_head(*key)).count() as u64;
         assert_eq!(space.heads(), held);
         let absent = (0..1_000).filter(|key| !space.has_head(*key));
         assert_eq!(space.absent.total(), absent.map(|key| space.head_shares[key as usize]).sum::<u64>());
+        let expires = space.head_expires.iter().copied().filter(|at| *at != ABSENT).min();
+        assert_eq!(space.head_before(u64::MAX).map(|key| space.head_expires(key)), expires);
+        assert_eq!(expires.and_then(|at| space.head_before(at)), None);
         let found = space.absent.find(stream.below(space.absent.total()));
         assert!(!space.has_head(found as u64), "{found} is there");
     }
@@ -166,6 +169,7 @@ fn following_one_key_in_sixteen_hits_as_following_all() {
         (100, 30_000_000_000, Eviction::VolatileLru),
         (1, 30_000_000_000, Eviction::AllkeysLfu),
         (20, day, Eviction::VolatileRandom),
+        (20, day, Eviction::VolatileTtl),
     ] {
         let [exact, sampled] = [1, 16].map(|one_in| hit_ratio(one_in, width, lifetime, eviction));
         assert!(
