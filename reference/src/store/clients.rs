@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
 
+use super::replication::original::Copy;
 use crate::resp::request::{Parser, Range};
 
 /// A command that has not come entirely.
@@ -39,6 +40,10 @@ pub(super) struct Client {
     /// To be closed once what it is owed is written.
     pub(super) over: bool,
     pub(super) transaction: Option<Box<Transaction>>,
+    /// Where it is a copy of this store, or says that it will be.
+    pub(super) copy: Option<Box<Copy>>,
+    /// Whether it stands for the store that this one is a copy of.
+    pub(super) is_original: bool,
     pub(super) channels: BTreeSet<Vec<u8>>,
     pub(super) patterns: BTreeSet<Vec<u8>>,
     pub(super) partial: Option<Box<Partial>>,
@@ -71,6 +76,8 @@ impl Client {
             stranger,
             over: false,
             transaction: None,
+            copy: None,
+            is_original: false,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             partial: None,
@@ -91,6 +98,10 @@ impl Client {
 
     /// Bytes that it makes the store keep.
     pub(super) fn buffers(&self) -> u64 {
+        if self.copy.is_some() {
+            // They have a limit of their own.
+            return 0;
+        }
         let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity());
         let queued = self.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
         (input + self.pending.capacity()) as u64 + queued

@@ -65,7 +65,7 @@ impl Data {
     #[inline]
     pub(crate) fn make_room(&mut self) -> Room {
         match self.limits.max_memory {
-            Some(limit) if self.memory() > limit => {
+            Some(limit) if self.memory() > limit && !self.is_copy => {
                 let room = self.evict_down_to(limit);
                 self.is_evicting = room == Room::Evicting;
                 room

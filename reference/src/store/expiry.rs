@@ -29,12 +29,15 @@ pub(super) struct Walk {
 impl Data {
     /// The slow cycle.
     pub(crate) fn expire_cycle(&mut self) {
+        if self.is_copy {
+            return;
+        }
         self.expire_for(now_nanos(), SLOW_NANOS);
     }
 
     /// The fast cycle, if one is needed and not too early.
     pub(crate) fn expire_briefly(&mut self) {
-        if !self.walk.unfinished {
+        if !self.walk.unfinished || self.is_copy {
             return;
         }
         let now = now_nanos();

@@ -5,6 +5,7 @@
 //! - [`eviction`], [`lfu`], [`expiry`]: which records go, by Redis's rules
 //! - [`server`]: records and [`clients`], with [`settings`]; [`poll`]: the clients' sockets
 //! - [`commands`]: what the commands do
+//! - [`replication`]: copies of the store; [`rdb`]: records on their way
 //! - [`prefill`]: what is there before the run starts; [`standing`]: the part of it that nobody has written since
 //!
 //! Eviction is written apart from the simulator's, so that their agreement says something.
@@ -21,7 +22,9 @@ mod index;
 mod lfu;
 mod poll;
 mod prefill;
+mod rdb;
 mod record;
+mod replication;
 mod server;
 mod settings;
 mod standing;
@@ -57,6 +60,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     let listener = context.listen(1024)?;
     let port = context.addresses[context.component.index()][context.instance as usize].port();
     let server = Rc::new(RefCell::new(Server::new(data, port)));
+    server.borrow_mut().me = Rc::downgrade(&server);
     let poll = Rc::new(Poll::new(Rc::clone(&server))?);
     tokio::task::spawn_local(Rc::clone(&poll).accept(listener));
     tokio::task::spawn_local(poll.serve());

@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::clients::{Client, Partial};
 use super::commands::execute;
+use super::replication::original::PENDING_LIMIT;
 use super::server::Server;
 use crate::resp::Writer;
 use crate::resp::request::Parser;
@@ -108,18 +109,24 @@ impl Poll {
             parser: Parser::default(),
             again: Vec::new(),
         };
+        let nudge = Rc::clone(&self.server.borrow().nudge);
         let mut rounds = 0;
         loop {
             events.clear();
             let found = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&Timespec::default()));
             // An interrupted look is repeated like one that found nothing.
             let found = found.unwrap_or(0);
-            let evicting = self.turn(&events, &mut buffers);
-            if found == 0 && buffers.again.is_empty() && !evicting {
+            let goes_on = self.turn(&events, &mut buffers);
+            if found == 0 && buffers.again.is_empty() && !goes_on {
                 rounds = 0;
-                let Ok(mut ready) = self.epoll.readable().await else { return };
-                // The next look takes all that has happened until then.
-                ready.clear_ready();
+                tokio::select! {
+                    ready = self.epoll.readable() => match ready {
+                        // The next look takes all that has happened until then.
+                        Ok(mut ready) => ready.clear_ready(),
+                        Err(_) => return,
+                    },
+                    () = nudge.notified() => {}
+                }
                 continue;
             }
             rounds += 1;
@@ -130,7 +137,7 @@ impl Poll {
         }
     }
 
-    /// Serves whoever has something; whether records remain to be evicted.
+    /// Serves whoever has something; whether there is more to do without an event.
     fn turn(&self, events: &[epoll::Event], buffers: &mut Buffers) -> bool {
         let mut server = self.server.borrow_mut();
         let server = &mut *server;
@@ -149,10 +156,13 @@ impl Poll {
                     server.read(index, flags.intersects(ends), buffers);
                 }
             }
-            server.write_addressed(buffers);
         }
         server.data.expire_briefly();
-        server.data.go_on_evicting()
+        let evicts = server.data.go_on_evicting();
+        server.replicate();
+        let sends = server.send_records();
+        server.write_addressed(buffers);
+        evicts || sends
     }
 }
 
@@ -332,6 +342,13 @@ impl Server {
             let (now, limit) = (self.data.clock.now_ms(), self.settings.pubsub_limit);
             let Some(client) = self.clients.get_mut(index) else { continue };
             let pending = (client.pending.len() - client.written) as u64;
+            if let Some(copy) = &client.copy {
+                if pending + copy.waiting() > PENDING_LIMIT {
+                    self.totals.closed_for_buffers += 1;
+                    self.close(index);
+                }
+                continue;
+            }
             let exceeds = |limit: u64| limit > 0 && pending > limit;
             let since = if exceeds(limit.soft_bytes) {
                 *client.over_soft_limit_since_ms.get_or_insert(now)

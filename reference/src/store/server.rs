@@ -1,11 +1,19 @@
 //! The store's state: records, clients, settings, and what is remembered of the past.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+
+use tokio::sync::Notify;
 
 use super::clients::{Client, Clients};
 use super::data::Data;
+use super::replication::Replication;
 use super::settings::Settings;
 use crate::emulated::clock::now_nanos;
+
+/// Ten seconds (`repl-ping-replica-period`).
+const PING_ROUNDS: u64 = 100;
 
 /// A command that took long.
 #[derive(Debug)]
@@ -44,7 +52,14 @@ pub(super) struct Server {
     pub(super) addressed: Vec<usize>,
     pub(super) slow: VecDeque<Slow>,
     pub(super) slow_count: u64,
+    pub(super) replication: Replication,
+    /// Wakes the loop that writes to clients.
+    pub(super) nudge: Rc<Notify>,
+    /// This, for tasks of its own; none in tests.
+    pub(super) me: Weak<RefCell<Server>>,
     pub(super) port: u16,
+    /// How often it looked after itself.
+    rounds: u64,
     started_nanos: u64,
 }
 
@@ -60,7 +75,11 @@ impl Server {
             addressed: Vec::new(),
             slow: VecDeque::new(),
             slow_count: 0,
+            replication: Replication::new(),
+            nudge: Rc::default(),
+            me: Weak::new(),
             port,
+            rounds: 0,
             started_nanos: now_nanos(),
         }
     }
@@ -80,6 +99,7 @@ impl Server {
     /// Closes a client's connection.
     pub(super) fn close(&mut self, index: usize) {
         let Some(client) = self.clients.remove(index) else { return };
+        self.replication.copies.remove(&index);
         for (mine, all) in [(client.channels, &mut self.channels), (client.patterns, &mut self.patterns)] {
             for name in mine {
                 leave(all, &name, index);
@@ -93,6 +113,15 @@ impl Server {
         self.data.expire_cycle();
         self.close_idle();
         self.bound_buffers();
+        self.replicate();
+        self.rounds += 1;
+        if self.rounds.is_multiple_of(PING_ROUNDS) && self.replication.following.is_none() {
+            // So that copies know that there is nothing new.
+            self.stream(b"*1\r\n$4\r\nPING\r\n");
+        }
+        if !self.addressed.is_empty() {
+            self.nudge.notify_one();
+        }
     }
 
     fn close_idle(&mut self) {
@@ -100,7 +129,12 @@ impl Server {
             return;
         };
         let now = self.data.clock.now_ms();
-        let is_idle = |client: &Client| !client.listens() && now.saturating_sub(client.last_ms) > limit;
+        let is_idle = |client: &Client| {
+            !client.listens()
+                && client.copy.is_none()
+                && !client.is_original
+                && now.saturating_sub(client.last_ms) > limit
+        };
         let idle: Vec<usize> = self.clients.iter().filter(|(_, c)| is_idle(c)).map(|(i, _)| i).collect();
         idle.into_iter().for_each(|index| self.close(index));
     }

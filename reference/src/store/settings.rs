@@ -14,6 +14,8 @@ pub(super) struct Settings {
     /// Clients that say nothing for so long are closed; zero: never.
     pub(super) timeout_s: u64,
     pub(super) password: String,
+    /// For the store that this one is a copy of.
+    pub(super) original_password: String,
     /// Commands that take at least so long are remembered; negative: none.
     pub(super) slow_micros: i64,
     pub(super) slow_most: usize,
@@ -36,6 +38,7 @@ impl Default for Settings {
             max_memory_clients: 512 << 20,
             timeout_s: 0,
             password: String::new(),
+            original_password: String::new(),
             slow_micros: 10_000,
             slow_most: 128,
             pubsub_limit: OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_s: 60 },
@@ -44,13 +47,14 @@ impl Default for Settings {
 }
 
 /// All names, in order.
-pub(super) const NAMES: [&str; 17] = [
+pub(super) const NAMES: [&str; 18] = [
     "appendonly",
     "client-output-buffer-limit",
     "databases",
     "hz",
     "lfu-decay-time",
     "lfu-log-factor",
+    "masterauth",
     "maxclients",
     "maxmemory",
     "maxmemory-clients",
@@ -80,6 +84,7 @@ impl Server {
             "maxclients" => settings.max_clients.to_string(),
             "maxmemory-clients" => settings.max_memory_clients.to_string(),
             "timeout" => settings.timeout_s.to_string(),
+            "masterauth" => settings.original_password.clone(),
             "requirepass" => settings.password.clone(),
             "slowlog-log-slower-than" => settings.slow_micros.to_string(),
             "slowlog-max-len" => settings.slow_most.to_string(),
@@ -127,6 +132,7 @@ fn change(limits: &mut Limits, settings: &mut Settings, name: &[u8], value: &[u8
         b"maxclients" => settings.max_clients = text.parse().ok().filter(|n| *n > 0)?,
         b"maxmemory-clients" => settings.max_memory_clients = memory(text).filter(|bytes| *bytes > 0)?,
         b"timeout" => settings.timeout_s = text.parse().ok()?,
+        b"masterauth" => settings.original_password = text.to_owned(),
         b"requirepass" => settings.password = text.to_owned(),
         b"slowlog-log-slower-than" => settings.slow_micros = text.parse().ok()?,
         b"slowlog-max-len" => settings.slow_most = text.parse().ok()?,

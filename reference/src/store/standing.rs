@@ -78,6 +78,20 @@ impl Standing {
         (self.sizes)(number)
     }
 
+    /// Visits the names of those that stand no longer.
+    pub(super) fn taken(&self, mut visit: impl FnMut(&[u8])) {
+        let mut name = Vec::new();
+        for number in &self.taken {
+            self.name(*number, &mut name);
+            visit(&name);
+        }
+    }
+
+    /// Lets all stand again.
+    pub(super) fn restore(&mut self) {
+        self.taken.clear();
+    }
+
     /// From now on the record does not stand any more.
     pub(super) fn take(&mut self, number: u64) {
         self.taken.insert(number);

@@ -14,3 +14,4 @@ mod store;
 mod store_abuse;
 mod store_clients;
 mod store_conformance;
+mod store_copies;

@@ -31,12 +31,16 @@ const NAME_BYTES: u64 = 9;
 /// Two comparisons at a time: with more, a small machine gives the servers too little of itself to keep their clocks' pace.
 static GATES: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
+/// Waits for the turn of a comparison. Another one that failed is no reason not to make this one.
+fn pass(gate: usize) -> MutexGuard<'static, ()> {
+    GATES[gate].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A redis-server of our own.
-struct Real {
-    _gate: MutexGuard<'static, ()>,
+pub(crate) struct Real {
     process: Child,
     _directory: tempfile::TempDir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for Real {
@@ -52,9 +56,7 @@ pub(crate) fn is_required(program: &str) -> bool {
 }
 
 #[allow(clippy::print_stdout, reason = "a skipped test says so")]
-fn real(gate: usize) -> Option<Real> {
-    // Another comparison that failed is no reason not to make this one.
-    let gate = GATES[gate].lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn real(options: &[&str]) -> Option<Real> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     // The port is free when we look; where somebody else takes it, the server says so by dying.
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -64,20 +66,21 @@ fn real(gate: usize) -> Option<Real> {
         .args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
         .arg(directory.path())
         .args(["--latency-tracking", "no"])
+        .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn();
     match process {
-        Ok(process) => Some(Real { _gate: gate, process, _directory: directory, address }),
+        Ok(process) => Some(Real { process, _directory: directory, address }),
         Err(error) => {
             assert!(!is_required("redis-server"), "redis-server: {error}");
-            println!("SKIPPED: there is no redis-server to compare with: {error}");
+            println!("SKIPPED: there is no redis-server: {error}");
             None
         }
     }
 }
 
-fn connect(address: SocketAddr) -> Connection {
+pub(crate) fn connect(address: SocketAddr) -> Connection {
     let client = redis::Client::open(format!("redis://{address}")).expect("an address");
     let start = Instant::now();
     loop {
@@ -90,7 +93,7 @@ fn connect(address: SocketAddr) -> Connection {
 }
 
 /// A figure of `INFO`.
-fn figure(connection: &mut Connection, name: &str) -> u64 {
+pub(crate) fn figure(connection: &mut Connection, name: &str) -> u64 {
     let text: String = redis::cmd("INFO").query(connection).expect("INFO");
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("INFO has no {name}"))
@@ -183,7 +186,8 @@ fn play(both: &mut [Connection; 2], written: u64, lifetime: Lifetime) {
 
 /// Plays a trace to both under a policy, and compares what they say of it.
 fn compare(policy: &str, lifetime: Lifetime) {
-    let Some(real) = real(usize::from(policy.starts_with("allkeys"))) else { return };
+    let _gate = pass(usize::from(policy.starts_with("allkeys")));
+    let Some(real) = real(&[]) else { return };
     let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
     let mut both = [connect(real.address), connect(stack.entry("objects")[0])];
     let limit = ROOM * record_bytes(NAME_BYTES, VALUE_BYTES, true) + 2 * table_bytes(ROOM);
@@ -263,7 +267,8 @@ fn allkeys_random_is_that_of_redis() {
 /// Without a limit of memory, lifetimes alone decide; how many keys are left says how well they are cleared away unasked.
 #[test]
 fn as_many_keys_expire_as_in_redis() {
-    let Some(real) = real(1) else { return };
+    let _gate = pass(1);
+    let Some(real) = real(&[]) else { return };
     let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
     let mut both = [connect(real.address), connect(stack.entry("objects")[0])];
     for server in &mut both {

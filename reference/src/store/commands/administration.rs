@@ -106,14 +106,6 @@ pub(super) fn time(call: &mut Call<'_>) -> Outcome {
     Ok(())
 }
 
-pub(super) fn role(call: &mut Call<'_>) -> Outcome {
-    call.reply.array(3);
-    call.reply.bulk(b"master");
-    call.reply.integer(0);
-    call.reply.array(0);
-    Ok(())
-}
-
 pub(super) fn lastsave(call: &mut Call<'_>) -> Outcome {
     let started = call.server.data.clock.unix_ms() / 1000 - call.server.uptime_seconds();
     call.reply.integer(started as i64);

@@ -45,7 +45,12 @@ fn describe(call: &Call<'_>, client: &Client, into: &mut String) {
     let now = call.server.data.clock.now_ms();
     let seconds = |since: u64| now.saturating_sub(since) / 1000;
     let address = client.address.map(|address| address.to_string()).unwrap_or_default();
-    let flags = if client.listens() { "P" } else { "N" };
+    let flags = match client {
+        Client { copy: Some(_), .. } => "S",
+        Client { is_original: true, .. } => "M",
+        _ if client.listens() => "P",
+        _ => "N",
+    };
     let queued = client.transaction.as_ref().map_or(-1, |transaction| transaction.queue.len() as i64);
     let (input, output) = (
         client.partial.as_ref().map_or(0, |partial| partial.input.len()),
@@ -72,9 +77,10 @@ fn describe(call: &Call<'_>, client: &Client, into: &mut String) {
 /// `TYPE` as `CLIENT LIST` and `CLIENT KILL` have it.
 fn is_of_type(client: &Client, kind: &[u8]) -> Result<bool, Failure> {
     match kind.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(!client.listens()),
+        b"normal" => Ok(!client.listens() && client.copy.is_none() && !client.is_original),
         b"pubsub" => Ok(client.listens()),
-        b"master" | b"replica" | b"slave" => Ok(false),
+        b"master" => Ok(client.is_original),
+        b"replica" | b"slave" => Ok(client.copy.is_some()),
         _ => Err("ERR Unknown client type"),
     }
 }

@@ -96,13 +96,44 @@ fn stats(server: &Server, text: &mut String) {
     line(text, format_args!("evicted_clients:{}", totals.closed_for_buffers));
     line(text, format_args!("keyspace_hits:{}", counts.hits));
     line(text, format_args!("keyspace_misses:{}", counts.misses));
+    line(text, format_args!("sync_full:{}", server.replication.full));
+    line(text, format_args!("sync_partial_ok:{}", server.replication.partial));
     line(text, format_args!("pubsub_channels:{}", server.channels.len()));
     line(text, format_args!("pubsub_patterns:{}", server.patterns.len()));
 }
 
-fn replication(_: &Server, text: &mut String) {
-    line(text, format_args!("role:master"));
-    line(text, format_args!("connected_slaves:0"));
+fn replication(server: &Server, text: &mut String) {
+    let replication = &server.replication;
+    match &replication.following {
+        Some(original) => {
+            line(text, format_args!("role:slave"));
+            line(text, format_args!("master_host:{}", original.address.ip()));
+            line(text, format_args!("master_port:{}", original.address.port()));
+            let status = if original.is_linked { "up" } else { "down" };
+            line(text, format_args!("master_link_status:{status}"));
+            line(text, format_args!("slave_repl_offset:{}", replication.offset));
+            line(text, format_args!("slave_read_only:1"));
+        }
+        None => line(text, format_args!("role:master")),
+    }
+    line(text, format_args!("connected_slaves:{}", replication.copies.len()));
+    for (number, index) in replication.copies.iter().enumerate() {
+        let Some(client) = server.clients.get(*index) else { continue };
+        let Some(copy) = &client.copy else { continue };
+        let ip = client.address.map(|address| address.ip().to_string()).unwrap_or_default();
+        let state = if copy.is_behind() { "send_bulk" } else { "online" };
+        let lag = server.data.clock.now_ms().saturating_sub(copy.said_ms) / 1000;
+        let (port, has) = (copy.port, copy.has);
+        line(text, format_args!("slave{number}:ip={ip},port={port},state={state},offset={has},lag={lag}"));
+    }
+    line(text, format_args!("master_replid:{}", replication.id));
+    let (former, end) = match &replication.former {
+        Some((id, end)) => (id.clone(), *end as i64 + 1),
+        None => ("0".repeat(40), -1),
+    };
+    line(text, format_args!("master_replid2:{former}"));
+    line(text, format_args!("master_repl_offset:{}", replication.offset));
+    line(text, format_args!("second_repl_offset:{end}"));
 }
 
 fn processor(_: &Server, text: &mut String) {

@@ -2,7 +2,7 @@
 //!
 //! - [`table`]: all of them, by name; [`strings`], [`hashes`], [`keys`], [`expiry`]: those about keys
 //! - [`connection`], [`clients`], [`transactions`], [`publishing`]: those about clients
-//! - [`administration`], [`information`]: those about the store
+//! - [`administration`], [`information`], [`replication`]: those about the store
 
 mod administration;
 mod clients;
@@ -12,6 +12,7 @@ mod hashes;
 mod information;
 mod keys;
 mod publishing;
+mod replication;
 mod strings;
 mod table;
 mod transactions;
@@ -107,6 +108,10 @@ pub(super) fn execute(server: &mut Server, client: usize, input: &[u8], ranges: 
         return reply.error(&format!(
             "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
         ));
+    }
+    if server.data.is_copy && command.has(Flag::Writes) && !server.data.is_applying {
+        transactions::spoil(server, client);
+        return reply.error("READONLY You can't write against a read only replica.");
     }
     // As Redis does: room is made before any command, and only those that may need more of it are refused.
     let room = server.data.make_room();

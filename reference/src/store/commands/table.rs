@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::{
     Arguments, Call, Outcome, administration, clients, connection, expiry, hashes, information, keys,
-    publishing, strings, transactions,
+    publishing, replication, strings, transactions,
 };
 
 /// What a command is like.
@@ -140,7 +140,11 @@ const ROWS: &[Row] = &[
     ("slowlog", 2, 3, READ, administration::slowlog),
     ("memory", 2, MANY, READ, administration::memory),
     ("time", 1, 1, READ, administration::time),
-    ("role", 1, 1, READ, administration::role),
+    ("role", 1, 1, READ, replication::role),
+    ("replicaof", 3, 3, AT_ONCE, replication::replicaof),
+    ("slaveof", 3, 3, AT_ONCE, replication::replicaof),
+    ("replconf", 1, MANY, AT_ONCE, replication::replconf),
+    ("psync", 3, 3, AT_ONCE, replication::psync),
     ("lastsave", 1, 1, READ, administration::lastsave),
 ];
 

@@ -81,6 +81,7 @@ impl Data {
     /// Gives a key that is there an expiry. One that is already past removes it.
     pub(in crate::store) fn expire_slot(&mut self, slot: u32, in_ms: i64) {
         self.changes += 1;
+        self.note(slot);
         match u64::try_from(in_ms) {
             Ok(ms) if ms > 0 => self.set_deadline(slot, ms),
             _ => self.remove_slot(slot),
@@ -92,6 +93,7 @@ impl Data {
         let Some(slot) = self.find(key) else { return false };
         let had = self.deadline(slot).is_some();
         self.changes += u64::from(had);
+        self.note(slot);
         self.leave_volatile(slot);
         had
     }

@@ -1,9 +1,11 @@
 //! All records: where they are, and when they were used.
 //!
-//! - [`accounting`]: what of memory they take; [`lifetimes`]: when they expire; [`scan`]: visiting all of them
+//! - [`accounting`]: what of memory they take; [`lifetimes`]: when they expire; [`scan`]: visiting all of them; [`log`]: what
+//!   copies must be told
 
 mod accounting;
 mod lifetimes;
+mod log;
 mod scan;
 
 use std::collections::HashMap;
@@ -23,6 +25,7 @@ use super::record::{Content, Record, Value};
 use super::standing::Standing;
 
 use lifetimes::Volatile;
+use log::Log;
 
 /// Not among the keys with a TTL.
 const NOT_VOLATILE: u32 = u32::MAX;
@@ -103,6 +106,12 @@ pub(crate) struct Data {
     counts: Counts,
     /// Writes so far.
     changes: u64,
+    /// What was changed since the copies were told; none where there are no copies.
+    log: Option<Log>,
+    /// Whether the records are another store's, which alone says what expires and what has to go …
+    pub(super) is_copy: bool,
+    /// … and does so just now.
+    pub(super) is_applying: bool,
     stream: Stream,
 }
 
@@ -126,6 +135,9 @@ impl Data {
             tables_bytes: [0; 2],
             counts: Counts::default(),
             changes: 0,
+            log: None,
+            is_copy: false,
+            is_applying: false,
             stream: Stream::new(seed, Purpose::named("store-sampling"), 0),
         }
     }
@@ -219,6 +231,9 @@ impl Data {
             return Some(self.insert(key, Content::String(Value::Padding(size))));
         };
         if self.deadline(slot).is_some_and(|deadline| deadline <= self.clock.now_ms()) {
+            if self.is_copy {
+                return self.is_applying.then_some(slot);
+            }
             self.remove_slot(slot);
             self.counts.expired += 1;
             return None;
@@ -310,6 +325,7 @@ impl Data {
         self.changes += 1;
         let slot = match self.find(key) {
             Some(slot) => {
+                self.note(slot);
                 let old = self.bytes(slot);
                 self.hashes.remove(&slot);
                 self.slot_mut(slot).record.replace(value);
@@ -379,6 +395,7 @@ impl Data {
             None => self.insert(key, Content::Hash),
         };
         self.touch(slot);
+        self.note(slot);
         let old = self.bytes(slot);
         let fields = self.hashes.entry(slot).or_default();
         let result = change(fields);
@@ -408,6 +425,7 @@ impl Data {
             self.hashes.insert(slot, Fields::default());
         }
         self.index.insert(self.hasher.tag(key), slot);
+        self.note(slot);
         self.records_bytes += self.bytes(slot);
         self.note_tables();
         slot
@@ -424,6 +442,7 @@ impl Data {
     }
 
     fn remove_slot(&mut self, slot: u32) {
+        self.note(slot);
         self.leave_volatile(slot);
         self.records_bytes -= self.bytes(slot);
         self.index.remove(self.hasher.tag(self.key(slot)), slot);
@@ -456,9 +475,27 @@ impl Data {
         all.find(|slot| !self.slots[*slot].record.is_none()).map(|slot| slot as u32)
     }
 
+    /// The size of a record that stands.
+    pub(super) fn standing_size(&self, key: &[u8]) -> Option<usize> {
+        self.find_standing(key).map(|(keyspace, number)| self.standing[keyspace].size(number))
+    }
+
+    /// Removes everything but what only stands, and lets all of that stand again.
+    pub(super) fn start_over(&mut self) {
+        let mut standing = std::mem::take(&mut self.standing);
+        self.clear();
+        for mut keyspace in standing.drain(..) {
+            keyspace.restore();
+            self.stand(keyspace);
+        }
+    }
+
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
         self.changes += 1;
+        if let Some(log) = self.log.as_mut() {
+            *log = Log { cleared: true, keys: Vec::new() };
+        }
         self.standing.clear();
         self.index = Index::new();
         self.slots = Vec::new();

@@ -1,0 +1,191 @@
+//! What a store sends to its copies: all records once, then the effects of what changes.
+
+use super::Replication;
+use crate::resp::Writer;
+use crate::store::data::Data;
+use crate::store::rdb;
+use crate::store::record::{Content, Value};
+use crate::store::server::Server;
+
+/// Records written between two looks at anything else.
+const RECORDS: u64 = 500;
+/// No more is written ahead of what a copy has taken.
+const AHEAD: usize = 1 << 20;
+/// What may be pending for a copy (`client-output-buffer-limit replica`, the hard limit).
+pub(in crate::store) const PENDING_LIMIT: u64 = 256 << 20;
+
+/// A client that is a copy.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Copy {
+    /// Where it listens, as it says.
+    pub(in crate::store) port: u16,
+    /// How much of the stream it has.
+    pub(in crate::store) has: u64,
+    pub(in crate::store) said_ms: u64,
+    /// Whether it was filled from the same scenario, and so has all records that only stand.
+    pub(in crate::store) knows_standing: bool,
+    sending: Option<Sending>,
+}
+
+impl Copy {
+    /// Whether it still gets records.
+    pub(in crate::store) fn is_behind(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// Bytes that wait for the end of the records.
+    pub(in crate::store) fn waiting(&self) -> u64 {
+        self.sending.as_ref().map_or(0, |sending| sending.after.len() as u64)
+    }
+}
+
+/// Records on their way to a copy.
+#[derive(Debug)]
+struct Sending {
+    cursor: u64,
+    /// What changed meanwhile.
+    after: Vec<u8>,
+    delimiter: String,
+}
+
+impl Server {
+    /// Makes a client a copy: with all records, or with what it missed. `offset` is that of the next byte it wants, which
+    /// Redis counts from one.
+    pub(in crate::store) fn begin_copy(
+        &mut self,
+        index: usize,
+        id: &str,
+        offset: i64,
+        reply: &mut Writer<'_>,
+    ) {
+        let has = u64::try_from(offset - 1).ok();
+        // Before the stream begins to be kept, so that the first thing in it happened afterwards.
+        self.replicate();
+        let missed = has.and_then(|has| self.replication.since(id, has));
+        self.replication.keep();
+        self.data.keep_log();
+        let Replication { id, offset, .. } = &self.replication;
+        let (id, offset) = (id.clone(), *offset);
+        let now = self.data.clock.now_ms();
+        let Some(client) = self.clients.get_mut(index) else { return };
+        let copy = client.copy.get_or_insert_default();
+        (copy.has, copy.said_ms) = (has.unwrap_or(0), now);
+        if let Some(missed) = missed {
+            self.replication.partial += 1;
+            reply.simple(&format!("CONTINUE {id}"));
+            reply.raw(&missed);
+        } else {
+            self.replication.full += 1;
+            reply.simple(&format!("FULLRESYNC {id} {offset}"));
+            // The history's name will not stand in the records by chance.
+            reply.raw(format!("$EOF:{id}\r\n").as_bytes());
+            reply.raw(rdb::START);
+            let knows_standing = copy.knows_standing;
+            copy.sending = Some(Sending { cursor: 0, after: Vec::new(), delimiter: id });
+            if knows_standing {
+                // What stood and does not any more is nowhere in the records.
+                self.data.log_taken();
+            }
+        }
+        self.replication.copies.insert(index);
+    }
+
+    /// Sends the effects of what has changed to all copies.
+    pub(in crate::store) fn replicate(&mut self) {
+        let Some(log) = self.data.take_log() else { return };
+        let mut bytes = Vec::new();
+        let mut effects = Writer::new(&mut bytes, false);
+        if log.cleared {
+            command(&mut effects, &[b"FLUSHALL"]);
+        }
+        for key in log.keys {
+            write_effect(&self.data, &key, &mut effects);
+        }
+        self.stream(&bytes);
+    }
+
+    /// Adds to the stream of all copies.
+    pub(in crate::store) fn stream(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || !self.replication.is_kept() {
+            return;
+        }
+        self.replication.push(bytes);
+        let copies: Vec<usize> = self.replication.copies.iter().copied().collect();
+        for index in copies {
+            let copy = self.clients.get_mut(index).and_then(|client| client.copy.as_mut());
+            match copy.and_then(|copy| copy.sending.as_mut()) {
+                Some(sending) => sending.after.extend_from_slice(bytes),
+                None => self.send(index, bytes),
+            }
+        }
+    }
+
+    /// Writes on at records for copies; whether there is more to write at once.
+    pub(in crate::store) fn send_records(&mut self) -> bool {
+        let mut goes_on = false;
+        let copies: Vec<usize> = self.replication.copies.iter().copied().collect();
+        for index in copies {
+            let Some(client) = self.clients.get_mut(index) else { continue };
+            if client.pending.len() - client.written > AHEAD {
+                continue;
+            }
+            let Some(copy) = client.copy.as_mut() else { continue };
+            let with_standing = !copy.knows_standing;
+            let Some(sending) = copy.sending.as_mut() else { continue };
+            sending.cursor =
+                self.data.write_records(sending.cursor, RECORDS, with_standing, &mut client.pending);
+            if sending.cursor == 0 {
+                client.pending.extend_from_slice(rdb::END);
+                client.pending.extend_from_slice(sending.delimiter.as_bytes());
+                client.pending.append(&mut sending.after);
+                copy.sending = None;
+            } else {
+                goes_on = true;
+            }
+            self.addressed.push(index);
+        }
+        goes_on
+    }
+}
+
+fn command(into: &mut Writer<'_>, words: &[&[u8]]) {
+    into.array(words.len());
+    words.iter().for_each(|word| into.bulk(word));
+}
+
+/// What a key is now, as commands that make it so.
+fn write_effect(data: &Data, key: &[u8], into: &mut Writer<'_>) {
+    let Some(slot) = data.peek(key) else { return command(into, &[b"DEL", key]) };
+    let expires = data
+        .deadline(slot)
+        .map(|deadline| (deadline + data.clock.unix_ms() - data.clock.now_ms()).to_string().into_bytes());
+    match data.content(slot) {
+        Content::String(value) => {
+            into.array(if expires.is_some() { 5 } else { 3 });
+            into.bulk(b"SET");
+            into.bulk(key);
+            match value {
+                Value::Bytes(bytes) => into.bulk(bytes),
+                Value::Padding(size) => into.bulk_run(crate::store::prefill::FILLER, size),
+            }
+            if let Some(expires) = expires {
+                into.bulk(b"PXAT");
+                into.bulk(&expires);
+            }
+        }
+        Content::Hash => {
+            command(into, &[b"DEL", key]);
+            let Some(fields) = data.fields(slot) else { return };
+            into.array(2 + 2 * fields.len());
+            into.bulk(b"HSET");
+            into.bulk(key);
+            for (name, value) in fields.iter() {
+                into.bulk(name);
+                into.bulk(value);
+            }
+            if let Some(expires) = expires {
+                command(into, &[b"PEXPIREAT", key, &expires]);
+            }
+        }
+    }
+}
