@@ -1,7 +1,7 @@
 //! A process that is one instance of a component: set up, run, ordered about by the supervisor.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -16,6 +16,7 @@ use scenarios::scenario::{ComponentId, ComponentKind};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::watch;
 
 use crate::emulated::clock::process_cpu_seconds;
 use crate::emulated::{Cores, Timer};
@@ -53,6 +54,10 @@ pub(crate) struct Context {
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// Whether every request is to fail with 500; of those that speak HTTP.
     pub(crate) failing: Rc<Cell<bool>>,
+    /// How many thousandths of its time work takes.
+    slower: Cell<u32>,
+    /// The servers that a balancer is to send nothing new.
+    pub(crate) held: watch::Sender<BTreeSet<usize>>,
     pub(crate) timer: Timer,
     /// The cores of the host.
     pub(crate) cores: Cores,
@@ -75,6 +80,8 @@ impl Context {
             first_start: setup.first_start,
             addresses: setup.addresses,
             failing: Rc::default(),
+            slower: Cell::new(1000),
+            held: watch::Sender::default(),
             cores: Cores::new(cores, timer.clone()),
             timer,
             listener: RefCell::default(),
@@ -85,6 +92,14 @@ impl Context {
     /// Its name as the file's faults write it: `shop[1]`.
     pub(crate) fn name(&self) -> String {
         format!("{}[{}]", self.scenario.component(self.component).name, self.instance + 1)
+    }
+
+    /// How long work takes at present that was drawn to take so long.
+    pub(crate) fn slowed(&self, nanos: u64) -> u64 {
+        match self.slower.get() {
+            1000 => nanos,
+            thousandths => (u128::from(nanos) * u128::from(thousandths) / 1000) as u64,
+        }
     }
 
     /// How many cores its host has.
@@ -196,6 +211,17 @@ async fn obey(context: &Context, metrics: &Metrics) {
             Some(Order::Figures) => say(&Word::Figures(figures(metrics))),
             Some(Order::Fail(failing)) => {
                 context.failing.set(failing);
+                say(&Word::Done);
+            }
+            Some(Order::Slower(thousandths)) => {
+                context.slower.set(thousandths);
+                say(&Word::Done);
+            }
+            Some(Order::Hold { server, held }) => {
+                let server = server as usize;
+                context.held.send_modify(|all| {
+                    let _was = if held { all.insert(server) } else { all.remove(&server) };
+                });
                 say(&Word::Done);
             }
             Some(Order::Unplug) => silence(context),

@@ -52,6 +52,13 @@ pub(crate) enum Order {
     Figures,
     /// From now on fail every request with 500, or stop doing so; for those that speak HTTP.
     Fail(bool),
+    /// Work takes so many thousandths of its time from now on; of services.
+    Slower(u32),
+    /// Send this server, counted from zero, nothing new from now on, or again; of balancers.
+    Hold {
+        server: u32,
+        held: bool,
+    },
     /// Fall silent until [`Order::Plug`].
     Unplug,
     Plug,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use scenarios::scenario::ComponentKind;
+use scenarios::scenario::{ComponentKind, FaultKind, FaultTarget};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
@@ -43,6 +43,7 @@ const SUPPORTS: &[&str] = &[
     "traffic.**",
     "curves.**",
     "faults[*].{at, for, kill, hang, unplug, serve_500}",
+    "faults[*].deploy.{component, drain, down, warm_up, slower}",
     // Costs that the real stack has by itself.
     "calibration.**",
 ];
@@ -54,6 +55,7 @@ const SUPPORTS: &[&str] = &[
 pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     let mut problems = scenario.refuse_unless_supported(WORLD, SUPPORTS);
     hosts(scenario, &mut problems);
+    deployments(scenario, &mut problems);
     caching(scenario, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
@@ -101,6 +103,19 @@ fn caching(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
             if *seen.entry(vary.header()).or_insert(values) != values {
                 refuse(place, "a header is made alike by one rule: give it as many values in every class");
             }
+        }
+    }
+}
+
+fn deployments(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        let is_service = |target: &FaultTarget| match *target {
+            FaultTarget::Component(id, _) => matches!(scenario.component(id).kind, ComponentKind::Service(_)),
+            _ => false,
+        };
+        if matches!(fault.kind, FaultKind::Deploy(_)) && !fault.targets.iter().all(is_service) {
+            let hint = "only services are deployed here";
+            problems.push(scenario.unsupported(&format!("faults[{index}].deploy.component"), WORLD, hint));
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn watch(proxy: Rc<Proxy>, server: usize, check: HealthCheck) {
         let before = verdict.up;
         verdict.take(good, check.fall, check.rise);
         if verdict.up != before {
-            proxy.backend.servers.set_up(server, verdict.up);
+            proxy.backend.servers.set_well(server, verdict.up);
         }
         next = following(next, now_nanos(), interval);
     }

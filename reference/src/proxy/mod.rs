@@ -93,6 +93,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Resul
             tokio::task::spawn_local(health::watch(Rc::clone(&proxy), server, check.clone()));
         }
     }
+    tokio::task::spawn_local(hold(Rc::clone(&proxy)));
     tokio::task::spawn_local(accept(Rc::clone(&proxy), listener));
     Ok(Box::new(move |figures| {
         let queue = &proxy.backend.servers.queue;
@@ -107,6 +108,17 @@ pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Resul
         figures.set("queue_seconds", queue.level.seconds());
         figures.set("queue_timeouts", proxy.backend.queue_timeouts.get() as f64);
     }))
+}
+
+/// Sends those servers nothing new that the supervisor names.
+async fn hold(proxy: Rc<Proxy>) {
+    let mut named = proxy.context.held.subscribe();
+    while named.changed().await.is_ok() {
+        let held = named.borrow_and_update().clone();
+        for server in 0..proxy.backend.servers.len() {
+            proxy.backend.servers.set_held(server, held.contains(&server));
+        }
+    }
 }
 
 async fn accept(proxy: Rc<Proxy>, listener: Rc<Listener>) {

@@ -26,7 +26,10 @@ pub(super) struct Servers {
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
-    up: Cell<bool>,
+    /// Whether its checks find it well.
+    well: Cell<bool>,
+    /// Whether it is to be sent nothing new.
+    held: Cell<bool>,
     /// When it came back; zero where it was there from the start.
     up_since_nanos: Cell<u64>,
     /// Requests that it was sent and has not answered, and those that have its next places.
@@ -71,7 +74,8 @@ impl Servers {
     pub(super) fn new(addresses: &[SocketAddr], settings: &LoadBalancer, choice: Choice) -> Self {
         let server = |address: &SocketAddr| Server {
             address: *address,
-            up: Cell::new(true),
+            well: Cell::new(true),
+            held: Cell::new(false),
             up_since_nanos: Cell::new(0),
             active: Cell::new(0),
             idle: RefCell::default(),
@@ -94,11 +98,12 @@ impl Servers {
     }
 
     pub(super) fn is_up(&self, server: usize) -> bool {
-        self.list[server].up.get()
+        let server = &self.list[server];
+        server.well.get() && !server.held.get()
     }
 
     pub(super) fn up_count(&self) -> usize {
-        self.list.iter().filter(|server| server.up.get()).count()
+        (0..self.list.len()).filter(|server| self.is_up(*server)).count()
     }
 
     fn has_room(&self, server: usize) -> bool {
@@ -136,19 +141,33 @@ impl Servers {
         }
     }
 
-    /// Takes a server in or out. One that goes out loses its idle connections (who knows in which state they are), and
-    /// those who wait for it look for another.
-    pub(super) fn set_up(self: &Rc<Self>, server: usize, up: bool) {
+    /// Takes a server in or out by what its checks found. One that comes in starts slowly.
+    pub(super) fn set_well(self: &Rc<Self>, server: usize, well: bool) {
         let place = &self.list[server];
-        if place.up.replace(up) == up {
-            return;
-        }
-        if up {
+        let before = self.is_up(server);
+        if !place.well.replace(well) && well {
             place.up_since_nanos.set(now_nanos());
-            self.offer(server);
-        } else {
-            place.idle.borrow_mut().clear();
-            self.queue.send_elsewhere(server, self.up_count() == 0);
+        }
+        self.changed(server, before);
+    }
+
+    /// Sends a server nothing new, or again. What it has in hand it answers.
+    pub(super) fn set_held(self: &Rc<Self>, server: usize, held: bool) {
+        let before = self.is_up(server);
+        self.list[server].held.set(held);
+        self.changed(server, before);
+    }
+
+    /// A server that went out loses its idle connections (who knows in which state they are), and those who wait for it
+    /// look for another; one that came in has room.
+    fn changed(self: &Rc<Self>, server: usize, before: bool) {
+        match (before, self.is_up(server)) {
+            (false, true) => self.offer(server),
+            (true, false) => {
+                self.list[server].idle.borrow_mut().clear();
+                self.queue.send_elsewhere(server, self.up_count() == 0);
+            }
+            _ => {}
         }
     }
 

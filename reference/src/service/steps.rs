@@ -49,7 +49,7 @@ impl Service {
         let (id, step) = (place.id, place.step);
         match &context.scenario.requests[place.class].steps[step].action {
             Action::Work(law) => {
-                context.cores.work(context.draws.step(id, step, law).as_nanos()).await;
+                context.cores.work(context.slowed(context.draws.step(id, step, law).as_nanos())).await;
                 Ok(())
             }
             Action::Wait(law) => {

@@ -41,7 +41,7 @@ pub(super) async fn listen(supervisor: Rc<Supervisor>, listener: TcpListener, to
     }
 }
 
-async fn serve(supervisor: &Supervisor, stream: TcpStream, token: &str) -> io::Result<()> {
+async fn serve(supervisor: &Rc<Supervisor>, stream: TcpStream, token: &str) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);

@@ -18,6 +18,8 @@ pub(super) struct State {
     hung: bool,
     unplugged: bool,
     failing: bool,
+    /// How many thousandths of its time work takes; none where it takes its time.
+    slower: Option<u32>,
 }
 
 impl State {
@@ -29,7 +31,11 @@ impl State {
 
 impl Supervisor {
     /// Begins a fault; returns when it is so.
-    pub(super) async fn begin_fault(&self, fault: usize) -> Result<(), String> {
+    pub(super) async fn begin_fault(self: &Rc<Self>, fault: usize) -> Result<(), String> {
+        if let Some(FaultKind::Deploy(deploy)) = self.scenario.faults.get(fault).map(|fault| fault.kind) {
+            self.begin_deployment(fault, deploy)?;
+            return Ok(());
+        }
         for instance in self.concerned(fault)? {
             if !instance.faults.borrow().contains(&fault) {
                 instance.faults.borrow_mut().push(fault);
@@ -41,6 +47,9 @@ impl Supervisor {
 
     /// Ends a fault; returns when everything answers again.
     pub(super) async fn end_fault(&self, fault: usize) -> Result<(), String> {
+        if self.end_deployment(fault).await? {
+            return Ok(());
+        }
         for instance in self.concerned(fault)? {
             instance.faults.borrow_mut().retain(|f| *f != fault);
             self.apply(&instance).await?;
@@ -48,7 +57,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn concerned(&self, fault: usize) -> Result<Vec<Rc<Instance>>, String> {
+    pub(super) fn concerned(&self, fault: usize) -> Result<Vec<Rc<Instance>>, String> {
         let faults = &self.scenario.faults;
         let fault = faults.get(fault).ok_or_else(|| format!("there are {} faults", faults.len()))?;
         Ok(self.those(|component, host, number| {
@@ -61,13 +70,16 @@ impl Supervisor {
     }
 
     /// Brings an instance into the state that its faults demand.
-    async fn apply(&self, instance: &Instance) -> Result<(), String> {
+    pub(super) async fn apply(&self, instance: &Instance) -> Result<(), String> {
+        // A deployment goes its own way beside the other faults.
+        let _one_at_a_time = self.applying.lock().await;
         let has = |kind| instance.faults.borrow().iter().any(|f| self.scenario.faults[*f].kind == kind);
         let wanted = State {
-            killed: has(FaultKind::Kill),
+            killed: has(FaultKind::Kill) || instance.phase.get().is_down(),
             hung: has(FaultKind::Hang),
             unplugged: has(FaultKind::Unplug),
             failing: has(FaultKind::Serve500) && self.speaks_http(instance),
+            slower: instance.phase.get().slower(),
         };
         let mut now = instance.state.replace(wanted);
         if wanted.killed {
@@ -78,17 +90,26 @@ impl Supervisor {
         if now.killed {
             instance.restart().await.map_err(|error| format!("{}: {error}", instance.name))?;
             now = State::default();
+            instance.holds.borrow_mut().clear();
         }
         // A process that is stopped can be told nothing, so it runs while it is told.
         if now.hung {
             instance.signal(Signal::CONT);
         }
-        if now.unplugged && (!wanted.unplugged || now.failing != wanted.failing) {
+        if now.unplugged
+            && (!wanted.unplugged || now.failing != wanted.failing || now.slower != wanted.slower)
+        {
             Self::tell(instance, Order::Plug).await?;
             now.unplugged = false;
         }
         if now.failing != wanted.failing {
             Self::tell(instance, Order::Fail(wanted.failing)).await?;
+        }
+        if now.slower != wanted.slower {
+            Self::tell(instance, Order::Slower(wanted.slower.unwrap_or(1000))).await?;
+        }
+        if !wanted.is_silent() {
+            self.tell_holds(instance).await?;
         }
         if wanted.unplugged && !now.unplugged {
             Self::tell(instance, Order::Unplug).await?;
@@ -104,7 +125,7 @@ impl Supervisor {
         matches!(kind, ComponentKind::LoadBalancer(_) | ComponentKind::Service(_))
     }
 
-    async fn tell(instance: &Instance, order: Order) -> Result<(), String> {
+    pub(super) async fn tell(instance: &Instance, order: Order) -> Result<(), String> {
         match instance.order(order).await {
             Some(Word::Done) => Ok(()),
             other => Err(format!("{}: {order:?} was answered by {other:?}", instance.name)),

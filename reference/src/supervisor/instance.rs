@@ -1,7 +1,7 @@
 //! One child process: started, told things, killed, started again on the same port.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -43,6 +43,10 @@ pub(super) struct Instance {
     expected_to_die: Rc<Cell<bool>>,
     pub(super) last_figures: RefCell<BTreeMap<String, f64>>,
     pub(super) faults: RefCell<Vec<usize>>,
+    /// Where it stands in a deployment.
+    pub(super) phase: Cell<super::deployment::Phase>,
+    /// The servers that it was told to send nothing new; of balancers.
+    pub(super) holds: RefCell<BTreeSet<u32>>,
     pub(super) state: Cell<super::faults::State>,
 }
 
@@ -77,6 +81,8 @@ impl Instance {
             expected_to_die: Rc::default(),
             last_figures: RefCell::default(),
             faults: RefCell::default(),
+            phase: Cell::default(),
+            holds: RefCell::default(),
             state: Cell::default(),
         })
     }

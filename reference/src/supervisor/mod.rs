@@ -4,14 +4,16 @@
 //! started them.
 //!
 //! - [`instance`]: one child process; [`words`]: what it says
-//! - [`faults`]: what breaks
+//! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other
 //! - [`control`]: the socket on which orders come
 
 mod control;
+mod deployment;
 mod faults;
 mod instance;
 mod words;
 
+use std::cell::RefCell;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
@@ -38,6 +40,9 @@ struct Supervisor {
     /// Component by component, instance by instance.
     instances: Vec<Rc<Instance>>,
     stop: Notify,
+    deployments: RefCell<Vec<deployment::Deployment>>,
+    /// Held by whoever brings an instance into another state.
+    applying: tokio::sync::Mutex<()>,
 }
 
 /// Runs this process as the supervisor until it is told to stop or its standard input ends.
@@ -120,7 +125,13 @@ impl Supervisor {
                 instances.push(Rc::new(reserved));
             }
         }
-        Ok(Self { scenario, instances, stop: Notify::new() })
+        Ok(Self {
+            scenario,
+            instances,
+            stop: Notify::new(),
+            deployments: RefCell::default(),
+            applying: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Starts all children and the control socket.

@@ -94,7 +94,9 @@ impl Alone {
     fn start(origins: &[SocketAddr]) -> Self {
         let mut command = Command::new(REFERENCE);
         command.arg("proxy").arg(conformance("cache.toml")).args(["cache", "--listen", "127.0.0.1:0"]);
-        origins.iter().for_each(|origin| drop(command.args(["--to", &origin.to_string()])));
+        for origin in origins {
+            command.args(["--to", &origin.to_string()]);
+        }
         let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         let stdout = process.stdout.take().expect("it is piped");

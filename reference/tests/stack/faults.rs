@@ -2,9 +2,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use crate::room::{BOUND, WAIT, connect, eventually, figure, get, receive, send, shop, start};
+use scenarios::Scenario;
+
+use crate::room::{BOUND, WAIT, connect, eventually, figure, get, node, receive, send, shop, start};
 
 #[test]
 fn a_killed_instance_refuses_and_comes_back_on_its_address() {
@@ -58,6 +61,40 @@ fn an_unplugged_instance_is_silent_to_old_and_new_connections() {
     old.set_read_timeout(Some(BOUND)).expect("a timeout");
     assert_eq!(receive(&mut old).expect("answered").0, 200);
     assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+}
+
+#[test]
+fn a_deployment_goes_through_the_instances_and_costs_no_request() {
+    let deployment = "deploy = { component = \"shop\", drain = \"300ms\", down = \"300ms\", warm_up = \"400ms\", slower = 20 }";
+    let stack = start(&shop_deployed(deployment));
+    let balancer = stack.entry("balancer")[0];
+    let began = Instant::now();
+    stack.begin_fault(0).expect("it begins");
+    let mut alone = [0, 0];
+    let mut slow = 0;
+    // Two turns of a second each.
+    while began.elapsed() < Duration::from_millis(2_300) {
+        let asked = Instant::now();
+        let (status, body) = get(balancer, "/item/1").expect("answered");
+        assert_eq!(status, 200, "after {:?}", began.elapsed());
+        slow += u32::from(asked.elapsed() > Duration::from_millis(60));
+        let turn = began.elapsed().as_millis();
+        for (which, during) in [(0, 1_100..1_550), (1, 100..550)] {
+            alone[which] += u32::from(during.contains(&turn) && node(&body) == ["shop[1]", "shop[2]"][which]);
+        }
+    }
+    stack.end_fault(0).expect("it is over");
+    assert!(alone.iter().all(|count| *count > 5), "the other one has all of the requests: {alone:?}");
+    assert!(slow >= 2, "cold ones take twenty times as long");
+    eventually("both are there", || figure(&stack, "balancer", 1, "servers_up") > 1.5);
+    assert!(get(stack.entry("shop")[0], "/item/1").is_ok() && get(stack.entry("shop")[1], "/item/1").is_ok());
+}
+
+/// A shop with a deployment, and without what needs data.
+fn shop_deployed(deployment: &str) -> Scenario {
+    let text = shop("retries = 0", "workers = 4", &["work = \"4ms\""], &[]).source.text.clone();
+    let text = format!("{text}[[faults]]\nat = \"1ms\"\n{deployment}\n");
+    Scenario::parse(Path::new("test.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]
