@@ -74,7 +74,7 @@ impl Tags {
     #[cold]
     fn sweep(&mut self, is_there: impl Fn(Content) -> bool) {
         self.pairs.retain(|pair| is_there(pair.content));
-        self.sweep_at = SMALL.max(2 * self.pairs.len());
+        self.sweep_at = SMALL.max(4 * self.pairs.len());
         if !self.chains.is_empty() {
             self.make_chains();
         }
