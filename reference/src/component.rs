@@ -28,6 +28,15 @@ use crate::{cache, proxy, service, sql, store};
 /// Writes an instance's figures down.
 pub(crate) type Metrics = Box<dyn Fn(&mut Figures)>;
 
+/// Throws away all that an instance holds.
+pub(crate) struct Flush(Box<dyn Fn()>);
+
+impl std::fmt::Debug for Flush {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Flush")
+    }
+}
+
 /// An instance's figures: counters since its start and levels of the moment.
 #[derive(Debug, Default)]
 pub(crate) struct Figures(BTreeMap<String, f64>);
@@ -62,6 +71,8 @@ pub(crate) struct Context {
     /// The cores of the host.
     pub(crate) cores: Cores,
     listener: RefCell<Option<Rc<Listener>>>,
+    /// Throws away all that this instance holds; of those that can.
+    flush: RefCell<Option<Flush>>,
 }
 
 impl Context {
@@ -85,6 +96,7 @@ impl Context {
             cores: Cores::new(cores, timer.clone()),
             timer,
             listener: RefCell::default(),
+            flush: RefCell::default(),
             scenario,
         })
     }
@@ -116,6 +128,11 @@ impl Context {
         let listener = Rc::new(Listener::bind(address, backlog)?);
         *self.listener.borrow_mut() = Some(Rc::clone(&listener));
         Ok(listener)
+    }
+
+    /// Says how all that this instance holds is thrown away.
+    pub(crate) fn on_flush(&self, flush: impl Fn() + 'static) {
+        *self.flush.borrow_mut() = Some(Flush(Box::new(flush)));
     }
 
     fn start(self: &Rc<Self>) -> io::Result<Metrics> {
@@ -222,6 +239,12 @@ async fn obey(context: &Context, metrics: &Metrics) {
                 context.held.send_modify(|all| {
                     let _was = if held { all.insert(server) } else { all.remove(&server) };
                 });
+                say(&Word::Done);
+            }
+            Some(Order::Flush) => {
+                if let Some(Flush(flush)) = &*context.flush.borrow() {
+                    flush();
+                }
                 say(&Word::Done);
             }
             Some(Order::Unplug) => silence(context),

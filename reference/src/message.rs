@@ -59,6 +59,8 @@ pub(crate) enum Order {
         server: u32,
         held: bool,
     },
+    /// Throw away all that is held; for caches.
+    Flush,
     /// Fall silent until [`Order::Plug`].
     Unplug,
     Plug,

@@ -42,7 +42,7 @@ const SUPPORTS: &[&str] = &[
     "requests.*.steps[*].update.{in, keyspace, rows}",
     "traffic.**",
     "curves.**",
-    "faults[*].{at, for, kill, hang, unplug, serve_500}",
+    "faults[*].{at, for, kill, hang, unplug, serve_500, flush}",
     "faults[*].deploy.{component, drain, down, warm_up, slower}",
     // Costs that the real stack has by itself.
     "calibration.**",
@@ -57,6 +57,7 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     hosts(scenario, &mut problems);
     deployments(scenario, &mut problems);
     caching(scenario, &mut problems);
+    flushes(scenario, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
 
@@ -78,6 +79,19 @@ fn hosts(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
                 format!("components.{}.host", other.name),
                 "two components that use the cores of one host are not implemented; give each a host of its own",
             );
+        }
+    }
+}
+
+fn flushes(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    let is_cache = |target: &FaultTarget| match *target {
+        FaultTarget::Component(id, _) => matches!(scenario.component(id).kind, ComponentKind::HttpCache(_)),
+        _ => false,
+    };
+    for (number, fault) in scenario.faults.iter().enumerate() {
+        if fault.kind == FaultKind::Flush && !fault.targets.iter().all(is_cache) {
+            let hint = "only an http-cache can be flushed here";
+            problems.push(scenario.unsupported(&format!("faults[{number}].flush"), WORLD, hint));
         }
     }
 }

@@ -43,7 +43,7 @@ impl Kind {
                     ["if-match", "if-unmodified-since"].iter().any(|name| has(head.headers, name));
                 if for_origin { Self::Pass } else { Self::LookUp }
             }
-            "PURGE" => Self::Purge,
+            "PURGE" | "BAN" => Self::Purge,
             _ => Self::Pass,
         }
     }

@@ -139,7 +139,8 @@ impl Cache {
                 }
             }
             Kind::Pass => Step::Pass(Asked::new(bytes, client)),
-            Kind::Purge if !client.is_loopback() => Step::Answer(405),
+            // Only for those on this machine, and not by way of a proxy on it.
+            Kind::Purge if !client.is_loopback() || has(head.headers, "x-forwarded-for") => Step::Answer(405),
             Kind::Purge => Step::Purge(Asked::new(bytes, client)),
         }
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::Cache;
 use super::fields::{first, write, write_number};
+use super::freshness::Now;
 use super::object::Object;
 use super::obtain::How;
 use super::range::{self, Asked};
@@ -55,7 +56,7 @@ impl Cache {
             if known {
                 out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\n");
                 copy_fields(object.head(), describes_content, out);
-                self.end(head, object, how, out);
+                self.end(head, object, how, now, out);
                 return None;
             }
             part = range.filter(|range| *range != Asked::All);
@@ -81,7 +82,7 @@ impl Cache {
         if object.status != 204 {
             write_number("content-length", bytes.len() as u64, out);
         }
-        self.end(head, object, how, out);
+        self.end(head, object, how, now, out);
         let sends = head.method != "HEAD" && !bytes.is_empty();
         sends.then(|| (Rc::clone(&object.body), bytes))
     }
@@ -96,17 +97,18 @@ impl Cache {
         out: &mut Vec<u8>,
     ) {
         out.clear();
+        let now = self.now();
         let line_end = object.head().iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
         out.extend_from_slice(&object.head()[..line_end]);
         copy_fields(object.head(), tells_of_page, out);
         if let Some(length) = length {
             write_number("content-length", length as u64, out);
         }
-        self.end(head, object, how, out);
+        self.end(head, object, how, now, out);
     }
 
-    fn end(&self, head: &RequestHead<'_, '_>, object: &Object, how: How, out: &mut Vec<u8>) {
-        write_number("age", object.age_seconds(self.now()), out);
+    fn end(&self, head: &RequestHead<'_, '_>, object: &Object, how: How, now: Now, out: &mut Vec<u8>) {
+        write_number("age", object.age_seconds(now), out);
         write("x-cache", how.name().as_bytes(), out);
         if !head.keep_alive {
             out.extend_from_slice(b"connection: close\r\n");

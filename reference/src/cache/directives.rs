@@ -137,7 +137,7 @@ impl Directives {
 }
 
 /// The parts between separators that stand outside of quoted strings, trimmed; empty ones are left out.
-fn split(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+pub(super) fn split(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = line;
     std::iter::from_fn(move || {
         while !rest.is_empty() {

@@ -184,6 +184,10 @@ fn checked(scenario: &Scenario) -> Vec<String> {
 pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<Metrics> {
     let cache = Rc::new(Cache::new(context, settings));
     let listener = context.listen(4096)?;
+    context.on_flush({
+        let cache = Rc::clone(&cache);
+        move || cache.store.borrow_mut().flush()
+    });
     if let Some(rules) = &settings.probe {
         for number in 0..cache.back_ends.len() {
             tokio::task::spawn_local(probe::watch(Rc::clone(&cache), number, rules.clone()));

@@ -1,5 +1,5 @@
 //! `PURGE`: what is thrown out of the store from outside. By address, or by tags as Varnish's xkey is mostly set up:
-//! `xkey-purge` throws out, `xkey-softpurge` makes stale.
+//! `xkey-purge` throws out, `xkey-softpurge` makes stale. `BAN` throws out all whose address begins with the one named.
 
 use super::Cache;
 use super::asked::Asked;
@@ -11,6 +11,9 @@ impl Cache {
         let now = self.now();
         let mut store = self.store.borrow_mut();
         asked.with(|head| {
+            if head.method == "BAN" {
+                return store.purge_beginning(&asked.address);
+            }
             let (mut count, mut by_tag) = (0, false);
             for (name, soft) in [("xkey-purge", false), ("xkey-softpurge", true)] {
                 for tag in members(head.headers, name).flat_map(|list| list.split(u8::is_ascii_whitespace)) {

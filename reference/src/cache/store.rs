@@ -216,6 +216,13 @@ impl Store {
         count
     }
 
+    /// Throws out all addresses that begin so; a walk through all that there are.
+    pub(super) fn purge_beginning(&mut self, start: &[u8]) -> usize {
+        let found: Vec<Rc<[u8]>> =
+            self.index.keys().filter(|address| address.starts_with(start)).map(Rc::clone).collect();
+        found.iter().map(|address| self.purge_address(address)).sum()
+    }
+
     /// Throws out what has this tag, or makes it stale (`soft`); how much there was.
     pub(super) fn purge_tag(&mut self, tag: &[u8], soft: bool, now: Now) -> usize {
         let ids = self.tags.of(tag);
@@ -258,7 +265,6 @@ impl Store {
     }
 
     /// Throws everything out.
-    #[cfg(test)]
     pub(super) fn flush(&mut self) {
         while let Some(id) = self.order.first() {
             self.remove(id);

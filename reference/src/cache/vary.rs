@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use httparse::Header;
 
+use super::directives::split;
 use super::fields::{members, values};
 use super::normalise::Normaliser;
 
@@ -35,8 +36,11 @@ impl Vary {
     }
 }
 
-/// Appends what tells a request's variant from others: of each field its name, whether it is there, and its values made alike in
-/// whitespace. Lines and list members are told apart as they are: which fields are lists is not known here.
+/// Request fields whose members have no order and no case (RFC 9110, section 12.5): only their weights tell them apart.
+const PREFERENCES: [&str; 3] = ["accept-language", "accept-encoding", "accept-charset"];
+
+/// Appends what tells a request's variant from others: of each field its name, whether it is there, and its value made
+/// alike as RFC 9111, section 4.1 allows: lines put together, white space around commas taken away, preferences in order.
 pub(super) fn variant(
     names: &[Box<str>],
     headers: &[Header<'_>],
@@ -45,16 +49,41 @@ pub(super) fn variant(
 ) {
     for name in names {
         out.extend_from_slice(name.as_bytes());
-        for value in values(headers, name) {
-            out.push(b'=');
-            match normaliser.normal(name, value) {
-                Some(normal) => out.extend_from_slice(normal.as_bytes()),
-                None => out.extend(value.trim_ascii()),
+        if PREFERENCES.contains(&&**name) {
+            preferences(name, headers, out);
+        } else {
+            for (number, value) in values(headers, name).enumerate() {
+                out.push(if number == 0 { b'=' } else { b',' });
+                match normaliser.normal(name, value) {
+                    Some(normal) => out.extend_from_slice(normal.as_bytes()),
+                    None => members_alike(value, out),
+                }
             }
         }
         // No field value holds a line feed, so names and values cannot run into each other.
         out.push(b'\n');
     }
+}
+
+fn members_alike(value: &[u8], out: &mut Vec<u8>) {
+    for (number, member) in split(value, b',').enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(member);
+    }
+}
+
+fn preferences(name: &str, headers: &[Header<'_>], out: &mut Vec<u8>) {
+    let bare = |member: &[u8]| -> Vec<u8> {
+        member.iter().filter(|b| !b.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect()
+    };
+    let mut all: Vec<Vec<u8>> = members(headers, name).map(bare).collect();
+    all.sort_unstable();
+    if values(headers, name).next().is_some() {
+        out.push(b'=');
+    }
+    out.extend_from_slice(&all.join(&b','));
 }
 
 #[cfg(test)]
@@ -89,10 +118,23 @@ mod tests {
         assert_ne!(one, variant_of(&["foo", "bar"], &[("Foo", "1")]));
         assert_ne!(one, variant_of(&["foo", "bar"], &[("Foo", "1"), ("Bar", "ab")]));
         assert_ne!(variant_of(&["foo"], &[("foo", "")]), variant_of(&["foo"], &[]));
+        assert_ne!(variant_of(&["foo"], &[("foo", "\"a, b\"")]), variant_of(&["foo"], &[("foo", "\"a,b\"")]));
         assert_ne!(variant_of(&["a"], &[("a", "1")]), variant_of(&["b"], &[("b", "1")]));
         assert_ne!(
             variant_of(&["a", "b"], &[("a", "x"), ("b", "")]),
             variant_of(&["a", "b"], &[("a", ""), ("b", "x")])
         );
+    }
+
+    #[test]
+    fn lines_white_space_and_the_order_of_preferences_make_no_difference() {
+        assert_eq!(
+            variant_of(&["foo"], &[("Foo", "1,  2")]),
+            variant_of(&["foo"], &[("Foo", "1"), ("Foo", "2")])
+        );
+        let languages = |value| variant_of(&["accept-language"], &[("Accept-Language", value)]);
+        assert_eq!(languages("en, de;q=0.5"), languages("DE; q=0.5,EN"));
+        assert_ne!(languages("en, de;q=0.5"), languages("en, de"));
+        assert_ne!(languages(""), variant_of(&["accept-language"], &[]));
     }
 }

@@ -37,6 +37,14 @@ impl Supervisor {
             return Ok(());
         }
         for instance in self.concerned(fault)? {
+            if self.scenario.faults[fault].kind == FaultKind::Flush {
+                // It is over at once. What is dead holds nothing, and what is silent keeps what it has.
+                let state = instance.state.get();
+                if !(state.killed || state.is_silent()) {
+                    Self::tell(&instance, Order::Flush).await?;
+                }
+                continue;
+            }
             if !instance.faults.borrow().contains(&fault) {
                 instance.faults.borrow_mut().push(fault);
             }
@@ -122,7 +130,10 @@ impl Supervisor {
 
     fn speaks_http(&self, instance: &Instance) -> bool {
         let kind = &self.scenario.component(instance.component).kind;
-        matches!(kind, ComponentKind::LoadBalancer(_) | ComponentKind::Service(_))
+        matches!(
+            kind,
+            ComponentKind::LoadBalancer(_) | ComponentKind::HttpCache(_) | ComponentKind::Service(_)
+        )
     }
 
     pub(super) async fn tell(instance: &Instance, order: Order) -> Result<(), String> {

@@ -172,6 +172,10 @@ fn a_purge_by_tag_throws_out_every_variant() {
     assert_eq!(ask(entry, "PURGE", "/item/8", "").expect("answered").status, 200);
     assert_eq!(get(entry, "/item/8", "x-groups: 1\r\n").from(), "MISS");
     assert_eq!(ask(entry, "PURGE", "/item/5", "").expect("answered").status, 404, "there was nothing");
+    assert_eq!(ask(entry, "BAN", "/item/", "").expect("answered").status, 200);
+    assert!((figure(&stack, "cache", 1, "keys")).abs() < 0.5, "all were items");
+    let through = ask(stack.entry("balancer")[0], "PURGE", "/", "xkey-purge: item:8\r\n").expect("answered");
+    assert_eq!(through.status, 405, "not for those who come by way of the balancer");
 }
 
 #[test]
@@ -266,4 +270,21 @@ fn a_change_throws_out_what_it_changed() {
     assert_eq!(get(entry, "/item/5", "").from(), "HIT");
     assert_eq!(ask(entry, "POST", "/item/5", "Content-Length: 0\r\n").expect("answered").status, 200);
     assert_eq!(get(entry, "/item/5", "").from(), "MISS");
+}
+
+#[test]
+fn a_flushed_cache_is_empty_and_a_failing_one_fails_alone() {
+    let faults = "[[faults]]\nat = \"1ms\"\nflush = \"component:cache[1]\"\n\
+                  [[faults]]\nat = \"2ms\"\nfor = \"50s\"\nserve_500 = \"component:cache[1]\"";
+    let stack = room("", ITEM, faults);
+    let entry = stack.entry("cache")[0];
+    get(entry, "/item/7", "");
+    assert_eq!(get(entry, "/item/7", "").from(), "HIT");
+    stack.begin_fault(0).expect("flushed");
+    assert!((figure(&stack, "cache", 1, "keys")).abs() < 0.5);
+    assert_eq!(get(entry, "/item/7", "").from(), "MISS");
+    stack.begin_fault(1).expect("failing");
+    assert_eq!(get(entry, "/item/7", "").status, 500);
+    stack.end_fault(1).expect("mended");
+    assert_eq!(get(entry, "/item/7", "").from(), "HIT");
 }
