@@ -133,6 +133,7 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
         component: component.index(),
         instance: 0,
         first_start: true,
+        leads: true,
         addresses: addresses.collect(),
     };
     let end = async {

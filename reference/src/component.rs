@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -48,6 +49,15 @@ impl Figures {
     }
 }
 
+/// How a copy becomes what it is a copy of.
+pub(crate) struct Takeover(pub(crate) Box<dyn Fn() -> io::Result<()>>);
+
+impl fmt::Debug for Takeover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Takeover")
+    }
+}
+
 /// What every component needs to know.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -59,6 +69,10 @@ pub(crate) struct Context {
     pub(crate) instance: u32,
     /// Whether it starts for the first time.
     pub(crate) first_start: bool,
+    /// Whether it is the one that clients talk to, rather than a copy of it; of stores.
+    pub(crate) leads: bool,
+    /// What a copy does to become that.
+    pub(crate) lead: RefCell<Option<Takeover>>,
     /// Where everybody listens, by component and instance.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// Whether every request is to fail with 500; of those that speak HTTP.
@@ -89,6 +103,8 @@ impl Context {
             component,
             instance: setup.instance,
             first_start: setup.first_start,
+            leads: setup.leads,
+            lead: RefCell::default(),
             addresses: setup.addresses,
             failing: Rc::default(),
             slower: Cell::new(1000),
@@ -119,13 +135,17 @@ impl Context {
         self.scenario.host(self.scenario.component(self.component).host).cores
     }
 
+    /// Where this instance belongs.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[self.component.index()][self.instance as usize]
+    }
+
     /// Listens where this instance belongs.
     ///
     /// # Errors
     /// The kernel's.
     pub(crate) fn listen(&self, backlog: u32) -> io::Result<Rc<Listener>> {
-        let address = self.addresses[self.component.index()][self.instance as usize];
-        let listener = Rc::new(Listener::bind(address, backlog)?);
+        let listener = Rc::new(Listener::bind(self.address(), backlog)?);
         *self.listener.borrow_mut() = Some(Rc::clone(&listener));
         Ok(listener)
     }
@@ -249,6 +269,11 @@ async fn obey(context: &Context, metrics: &Metrics) {
             }
             Some(Order::Unplug) => silence(context),
             Some(Order::Plug) => say(&Word::Done),
+            Some(Order::Lead) => say(&match context.lead.borrow().as_ref().map(|Takeover(lead)| lead()) {
+                Some(Ok(())) => Word::Done,
+                Some(Err(error)) => Word::Failed(error.to_string()),
+                None => Word::Failed("this is no copy".to_owned()),
+            }),
             None => complain("an order was not understood"),
         }
     }

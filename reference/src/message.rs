@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) instance: u32,
     /// Whether this instance starts for the first time in this run.
     pub(crate) first_start: bool,
+    /// Whether it is the one that clients talk to, rather than a copy of it.
+    pub(crate) leads: bool,
     /// Where the instances of each component listen.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
 }
@@ -64,6 +66,8 @@ pub(crate) enum Order {
     /// Fall silent until [`Order::Plug`].
     Unplug,
     Plug,
+    /// From now on be the one that clients talk to; for copies of stores.
+    Lead,
 }
 
 /// What a component says.

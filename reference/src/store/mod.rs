@@ -36,15 +36,18 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use scenarios::scenario::KvStore;
+use scenarios::scenario::{KvStore, Snapshot};
 
-use crate::component::{Context, Metrics};
+use crate::component::{Context, Metrics, Takeover};
 use crate::emulated::clock::process_cpu_seconds;
 use data::{Data, Limits};
 use poll::Poll;
 pub(crate) use prefill::{FILLER, key_name};
+use replication::copy::{Original, follow};
 use server::Server;
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// Redis's `hz`: ten times a second it looks after itself.
 const CRON_PERIOD: Duration = Duration::from_millis(100);
 
@@ -57,12 +60,24 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     let limits = Limits::new(max_memory, settings.eviction, settings.samples);
     let mut data = Data::new(limits, context.scenario.run.seed);
     prefill::fill(&mut data, context);
-    let listener = context.listen(1024)?;
-    let port = context.addresses[context.component.index()][context.instance as usize].port();
-    let server = Rc::new(RefCell::new(Server::new(data, port)));
+    let server = Rc::new(RefCell::new(Server::new(data, context.address().port())));
     server.borrow_mut().me = Rc::downgrade(&server);
     let poll = Rc::new(Poll::new(Rc::clone(&server))?);
-    tokio::task::spawn_local(Rc::clone(&poll).accept(listener));
+    if context.leads {
+        tokio::task::spawn_local(Rc::clone(&poll).accept(context.listen(BACKLOG)?));
+    } else {
+        let lag = settings.replication_lag.as_duration();
+        let original = Original { address: context.address(), shares_standing: true, lag };
+        follow(&mut server.borrow_mut(), Rc::clone(&server), original);
+        *context.lead.borrow_mut() = Some(takeover(context, &server, &poll));
+    }
+    if settings.replicas > 0 {
+        // From the start on, so that a copy that comes first needs no other moment.
+        server.borrow_mut().replication.keep();
+    }
+    if let Some(snapshot) = settings.snapshot {
+        tokio::task::spawn_local(take_snapshots(Rc::clone(&server), snapshot));
+    }
     tokio::task::spawn_local(poll.serve());
     tokio::task::spawn_local(look_after(Rc::clone(&server)));
     Ok(Box::new(move |figures| {
@@ -82,6 +97,29 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
         figures.set("connections", server.clients.len() as f64);
         figures.set("commands", server.totals.commands as f64);
     }))
+}
+
+/// What a copy does to become the store.
+fn takeover(context: &Rc<Context>, server: &Rc<RefCell<Server>>, poll: &Rc<Poll>) -> Takeover {
+    // The context holds what is returned, so it is not to be held in turn.
+    let (context, server, poll) = (Rc::downgrade(context), Rc::clone(server), Rc::clone(poll));
+    Takeover(Box::new(move || {
+        let context = context.upgrade().ok_or_else(|| io::Error::other("the process ends"))?;
+        let listener = context.listen(BACKLOG)?;
+        server.borrow_mut().lead();
+        tokio::task::spawn_local(Rc::clone(&poll).accept(listener));
+        Ok(())
+    }))
+}
+
+/// Stands still for each fork, as long as one takes for so much memory. What the child would write is not written.
+#[allow(clippy::disallowed_methods, reason = "the one thread answers nothing while its process forks")]
+async fn take_snapshots(server: Rc<RefCell<Server>>, snapshot: Snapshot) {
+    loop {
+        tokio::time::sleep(snapshot.every.as_duration()).await;
+        let gigabytes = server.borrow().data.memory() as f64 / 1e9;
+        std::thread::sleep(snapshot.fork_per_gb.as_duration().mul_f64(gigabytes));
+    }
 }
 
 async fn look_after(server: Rc<RefCell<Server>>) {

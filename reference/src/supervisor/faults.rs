@@ -23,6 +23,16 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Whether nobody gets an answer from it.
+    pub(super) fn is_down(self) -> bool {
+        self.killed || self.is_silent()
+    }
+
+    /// It was killed to be sure that it is down.
+    pub(super) fn fenced(self) -> Self {
+        Self { killed: true, hung: false, unplugged: false, ..self }
+    }
+
     /// Whether it cannot be talked to.
     pub(super) fn is_silent(self) -> bool {
         self.hung || self.unplugged
@@ -49,6 +59,7 @@ impl Supervisor {
                 instance.faults.borrow_mut().push(fault);
             }
             self.apply(&instance).await?;
+            self.await_failover(&instance);
         }
         Ok(())
     }
@@ -96,6 +107,7 @@ impl Supervisor {
             return Ok(());
         }
         if now.killed {
+            instance.set_leads(!self.copies.has_taken_over(instance));
             instance.restart().await.map_err(|error| format!("{}: {error}", instance.name))?;
             now = State::default();
             instance.holds.borrow_mut().clear();
@@ -147,7 +159,7 @@ impl Supervisor {
     pub(super) async fn figures(&self) -> Vec<InstanceFigures> {
         let mut all = Vec::with_capacity(self.instances.len());
         for instance in &self.instances {
-            let figures = match instance.figures().await {
+            let figures = match self.copies.leader(instance).figures().await {
                 Some(figures) => {
                     instance.last_figures.borrow_mut().clone_from(&figures);
                     figures

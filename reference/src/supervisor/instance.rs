@@ -32,8 +32,9 @@ pub(super) struct Instance {
     pub(super) number: u32,
     pub(super) host: usize,
     pub(super) address: SocketAddr,
-    /// Bound and never listening: the port stays ours while the child is dead, and connections to it are refused.
-    _reservation: Socket,
+    /// Bound and never listening: the port stays ours while the child is dead, and connections to it are refused. A copy
+    /// of a store has none, as it does not listen.
+    reservation: Option<Socket>,
     setup: RefCell<Option<Setup>>,
     running: RefCell<Option<Running>>,
     /// Held by whoever talks to the child.
@@ -67,13 +68,30 @@ impl Instance {
         socket: Socket,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no address"))?;
-        Ok(Self {
+        Ok(Self::at(name, component, number, host, address, Some(socket)))
+    }
+
+    /// A copy of a store, which may have to take its place.
+    pub(super) fn copy_of(original: &Self, number: u32) -> Self {
+        let name = format!("{} (copy {number})", original.name);
+        Self::at(name, original.component, original.number, original.host, original.address, None)
+    }
+
+    fn at(
+        name: String,
+        component: ComponentId,
+        number: u32,
+        host: usize,
+        address: SocketAddr,
+        reservation: Option<Socket>,
+    ) -> Self {
+        Self {
             name,
             component,
             number,
             host,
             address,
-            _reservation: socket,
+            reservation,
             setup: RefCell::default(),
             running: RefCell::default(),
             talk: tokio::sync::Mutex::default(),
@@ -84,7 +102,14 @@ impl Instance {
             phase: Cell::default(),
             holds: RefCell::default(),
             state: Cell::default(),
-        })
+        }
+    }
+
+    /// Says whether the next child of this instance is the one that clients talk to.
+    pub(super) fn set_leads(&self, leads: bool) {
+        if let Some(setup) = self.setup.borrow_mut().as_mut() {
+            setup.leads = leads;
+        }
     }
 
     /// Writes down what the child will be told.
@@ -95,6 +120,7 @@ impl Instance {
             component: self.component.index(),
             instance: self.number,
             first_start: true,
+            leads: self.reservation.is_some(),
             addresses: addresses.to_vec(),
         });
     }

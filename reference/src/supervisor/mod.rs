@@ -4,11 +4,12 @@
 //! started them.
 //!
 //! - [`instance`]: one child process; [`words`]: what it says
-//! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other
+//! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other; [`failover`]: copies that take over
 //! - [`control`]: the socket on which orders come
 
 mod control;
 mod deployment;
+mod failover;
 mod faults;
 mod instance;
 mod words;
@@ -31,6 +32,7 @@ use tokio::sync::Notify;
 use crate::message::{self, Opening, Place, Stage};
 use crate::process::complain;
 use crate::{addresses, socket, support};
+use failover::Copies;
 use instance::Instance;
 
 /// Everything that the supervisor holds.
@@ -39,6 +41,8 @@ struct Supervisor {
     scenario: Scenario,
     /// Component by component, instance by instance.
     instances: Vec<Rc<Instance>>,
+    /// Copies of stores, by the instance that they are copies of.
+    copies: Copies,
     stop: Notify,
     deployments: RefCell<Vec<deployment::Deployment>>,
     /// Held by whoever brings an instance into another state.
@@ -91,10 +95,10 @@ async fn supervise(stage: Stage) -> ExitCode {
         }
         Err(message) => fail(message),
     };
-    for instance in &supervisor.instances {
+    for instance in supervisor.instances.iter().chain(supervisor.copies.all()) {
         instance.kill();
     }
-    for instance in &supervisor.instances {
+    for instance in supervisor.instances.iter().chain(supervisor.copies.all()) {
         instance.gone().await;
     }
     code
@@ -125,9 +129,11 @@ impl Supervisor {
                 instances.push(Rc::new(reserved));
             }
         }
+        let copies = Copies::new(&scenario, &instances);
         Ok(Self {
             scenario,
             instances,
+            copies,
             stop: Notify::new(),
             deployments: RefCell::default(),
             applying: tokio::sync::Mutex::default(),
@@ -140,11 +146,11 @@ impl Supervisor {
         for instance in &self.instances {
             addresses[instance.component.index()].push(instance.address);
         }
-        for instance in &self.instances {
+        for instance in self.instances.iter().chain(self.copies.all()) {
             instance.prepare(stage, &addresses);
             instance.spawn().map_err(|error| format!("{}: {error}", instance.name))?;
         }
-        for instance in &self.instances {
+        for instance in self.instances.iter().chain(self.copies.all()) {
             instance.ready().await.map_err(|error| format!("{}: {error}", instance.name))?;
         }
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;

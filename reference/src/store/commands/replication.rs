@@ -1,10 +1,11 @@
 //! Commands about copies of the store.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::{Call, Outcome, SYNTAX};
 use crate::resp::integer;
-use crate::store::replication::copy::follow;
+use crate::store::replication::copy::{Original, follow};
 
 pub(super) fn replicaof(call: &mut Call<'_>) -> Outcome {
     let arguments = call.arguments;
@@ -20,7 +21,8 @@ pub(super) fn replicaof(call: &mut Call<'_>) -> Outcome {
         .ok_or("ERR Invalid master address: give its number")?;
     let port = text(2).and_then(|port| port.parse().ok()).ok_or("ERR Invalid master port")?;
     let Some(server) = call.server.me.upgrade() else { return Err("ERR there is nobody who could follow") };
-    follow(call.server, server, SocketAddr::new(host, port), false);
+    let address = SocketAddr::new(host, port);
+    follow(call.server, server, Original { address, shares_standing: false, lag: Duration::ZERO });
     call.reply.simple("OK");
     Ok(())
 }

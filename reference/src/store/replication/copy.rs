@@ -1,12 +1,14 @@
 //! What a copy does: asks the original for all records or for what it missed, and applies what comes then.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::pending;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::Following;
 use crate::http::Connection;
@@ -27,14 +29,19 @@ const STEPS: usize = 1000;
 /// The longest line of a greeting.
 const LINE_LIMIT: usize = 1024;
 
-/// Makes a store the copy of another, from now on and until it is told otherwise. Of one that was filled from the same
-/// keyspaces of the scenario it has all records that only stand already.
-pub(in crate::store) fn follow(
-    server: &mut Server,
-    shared: Rc<RefCell<Server>>,
-    address: SocketAddr,
-    shares_standing: bool,
-) {
+/// What a store is a copy of.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Original {
+    pub(in crate::store) address: SocketAddr,
+    /// Whether it was filled from the same keyspaces of the scenario, so that the copy has all records that only stand.
+    pub(in crate::store) shares_standing: bool,
+    /// What the copy knows it applies only so much later.
+    pub(in crate::store) lag: Duration,
+}
+
+/// Makes a store the copy of another, from now on and until it is told otherwise.
+pub(in crate::store) fn follow(server: &mut Server, shared: Rc<RefCell<Server>>, original: Original) {
+    let address = original.address;
     if server.replication.following.as_ref().is_some_and(|original| original.address == address) {
         return;
     }
@@ -46,7 +53,7 @@ pub(in crate::store) fn follow(
     server.data.drop_log();
     let task = tokio::task::spawn_local(async move {
         loop {
-            let _ = copy(&shared, address, shares_standing).await;
+            let _ = copy(&shared, original).await;
             shared.borrow_mut().set_linked(false);
             sleep(RETRY).await;
         }
@@ -92,7 +99,8 @@ impl Server {
 }
 
 /// One connection to the original, from its beginning to its end.
-async fn copy(server: &RefCell<Server>, address: SocketAddr, shares_standing: bool) -> io::Result<()> {
+async fn copy(server: &RefCell<Server>, original: Original) -> io::Result<()> {
+    let Original { address, shares_standing, lag } = original;
     let mut connection = Connection::connect(address, Some(PATIENCE)).await?;
     greet(server, &mut connection, shares_standing).await?;
     let answer = line(&mut connection).await?;
@@ -110,7 +118,7 @@ async fn copy(server: &RefCell<Server>, address: SocketAddr, shares_standing: bo
         }
         _ => return Err(io::Error::other(answer)),
     }
-    changes(server, &mut connection).await
+    changes(server, &mut connection, lag).await
 }
 
 /// Says who asks, and for what.
@@ -226,7 +234,7 @@ impl Server {
 }
 
 /// Applies what changes, as long as the connection lasts.
-async fn changes(server: &RefCell<Server>, connection: &mut Connection) -> io::Result<()> {
+async fn changes(server: &RefCell<Server>, connection: &mut Connection, lag: Duration) -> io::Result<()> {
     let original = {
         let mut server = server.borrow_mut();
         server.set_linked(true);
@@ -237,12 +245,14 @@ async fn changes(server: &RefCell<Server>, connection: &mut Connection) -> io::R
     let (mut parser, mut out) = (Parser::default(), Vec::new());
     let mut reports = interval(REPORT);
     reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut held = Held::new(lag, connection.input().len());
     loop {
         let mut is_asked = false;
+        let ripe = held.ripe();
         let used = {
             let mut server = server.borrow_mut();
             server.data.tick();
-            let (input, mut used) = (connection.input(), 0);
+            let (input, mut used) = (&connection.input()[..ripe], 0);
             for _ in 0..STEPS {
                 let length = parser.read(&input[used..], false).map_err(io::Error::other)?;
                 let Some(length) = length else { break };
@@ -260,6 +270,7 @@ async fn changes(server: &RefCell<Server>, connection: &mut Connection) -> io::R
             used
         };
         connection.consume(used);
+        held.consume(used);
         if is_asked {
             report(server, connection).await?;
         }
@@ -268,8 +279,53 @@ async fn changes(server: &RefCell<Server>, connection: &mut Connection) -> io::R
             continue;
         }
         tokio::select! {
-            more = connection.more() => more?,
+            more = connection.fill() => match more? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => held.add(count),
+            },
+            () = held.next() => {}
             _ = reports.tick() => report(server, connection).await?,
+        }
+    }
+}
+
+/// Bytes that have come and are not to be seen yet.
+struct Held {
+    lag: Duration,
+    /// How many may be seen, and are not used.
+    ripe: usize,
+    /// From when on how many more may be.
+    unripe: VecDeque<(Instant, usize)>,
+}
+
+impl Held {
+    fn new(lag: Duration, here: usize) -> Self {
+        Self { lag, ripe: here, unripe: VecDeque::new() }
+    }
+
+    fn add(&mut self, count: usize) {
+        self.unripe.push_back((Instant::now() + self.lag, count));
+    }
+
+    fn ripe(&mut self) -> usize {
+        while let Some((at, count)) = self.unripe.front().copied()
+            && (self.lag.is_zero() || at <= Instant::now())
+        {
+            self.ripe += count;
+            self.unripe.pop_front();
+        }
+        self.ripe
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.ripe -= count;
+    }
+
+    /// Returns when there is more to see.
+    async fn next(&self) {
+        match self.unripe.front() {
+            Some((at, _)) => sleep_until(*at).await,
+            None => pending().await,
         }
     }
 }
