@@ -33,6 +33,8 @@ use backend::Backend;
 
 /// Connections held at once, beyond which none is accepted.
 const CONNECTIONS_LIMIT: i64 = 16_384;
+/// How often connections to servers are closed that nobody needs (as long as HAProxy's `pool-purge-delay`).
+const CLEARING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The proxy's state.
 #[derive(Debug)]
@@ -94,6 +96,15 @@ pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Resul
         }
     }
     tokio::task::spawn_local(hold(Rc::clone(&proxy)));
+    tokio::task::spawn_local({
+        let servers = Rc::clone(&proxy.backend.servers);
+        async move {
+            loop {
+                tokio::time::sleep(CLEARING_INTERVAL).await;
+                servers.clear_idle();
+            }
+        }
+    });
     tokio::task::spawn_local(accept(Rc::clone(&proxy), listener));
     Ok(Box::new(move |figures| {
         let queue = &proxy.backend.servers.queue;

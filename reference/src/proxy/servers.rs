@@ -34,7 +34,10 @@ struct Server {
     up_since_nanos: Cell<u64>,
     /// Requests that it was sent and has not answered, and those that have its next places.
     active: Cell<u32>,
+    /// The one used last is the last one.
     idle: RefCell<Vec<Connection>>,
+    /// The fewest that were idle since the last clearing: so many were not needed.
+    unneeded: Cell<usize>,
 }
 
 /// Where a request goes.
@@ -79,6 +82,7 @@ impl Servers {
             up_since_nanos: Cell::new(0),
             active: Cell::new(0),
             idle: RefCell::default(),
+            unneeded: Cell::new(0),
         };
         Self {
             list: addresses.iter().map(server).collect(),
@@ -174,12 +178,28 @@ impl Servers {
     /// An idle connection that is still open; closed ones are thrown away on the way.
     pub(super) fn take_idle(&self, server: usize) -> Option<Connection> {
         let mut idle = self.list[server].idle.borrow_mut();
-        while let Some(connection) = idle.pop() {
-            if connection.is_reusable() {
-                return Some(connection);
+        let found = loop {
+            match idle.pop() {
+                Some(connection) if connection.is_reusable() => break Some(connection),
+                Some(_closed) => {}
+                None => break None,
             }
+        };
+        let unneeded = &self.list[server].unneeded;
+        unneeded.set(unneeded.get().min(idle.len()));
+        found
+    }
+
+    /// Closes idle connections that the servers have closed, and half of those that nobody needed since the last time
+    /// (as HAProxy's `pool-purge-delay` has it), those first that were idle the longest.
+    pub(super) fn clear_idle(&self) {
+        for server in &self.list {
+            let mut idle = server.idle.borrow_mut();
+            let half = server.unneeded.get().div_ceil(2).min(idle.len());
+            idle.drain(..half);
+            idle.retain(Connection::is_reusable);
+            server.unneeded.set(idle.len());
         }
-        None
     }
 
     /// Keeps a connection for the next request.

@@ -110,9 +110,12 @@ pub(crate) fn receive(stream: &mut TcpStream) -> io::Result<(u16, String)> {
                 return Ok((status.expect("a status in the first line"), body.to_owned()));
             }
         }
-        match stream.read(&mut piece)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => bytes.extend_from_slice(&piece[..n]),
+        match stream.read(&mut piece) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => bytes.extend_from_slice(&piece[..n]),
+            // A read with a limit is interrupted where this process is stopped for a while (signal(7)).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
