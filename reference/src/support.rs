@@ -139,6 +139,59 @@ fn deployments(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
 
 #[cfg(test)]
 mod tests {
+    use scenarios::Scenario;
+
+    /// What is refused of a scenario with two classes whose caching is this.
+    fn refused(first: &str, second: &str) -> String {
+        let class = |name: &str, cache: &str| {
+            format!(
+                "[requests.{name}]\npath = \"/{name}\"\ncache = {cache}\n[[requests.{name}.steps]]\nwork = \"1ms\"\n"
+            )
+        };
+        let text = format!(
+            r#"
+title = "A cache"
+[run]
+duration = "10s"
+[hosts.edge]
+[hosts.app]
+[components.cache]
+kind = "http-cache"
+host = "edge"
+to = "shop"
+memory = "8MiB"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+{}{}[traffic.people]
+to = "cache"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = {{ a = 1, b = 1 }}
+"#,
+            class("a", first),
+            class("b", second)
+        );
+        let scenario = Scenario::parse("cache.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        super::check(&scenario).err().map_or_else(String::new, |problems| problems.to_string())
+    }
+
+    #[test]
+    fn what_http_has_no_way_to_say_is_refused_with_its_place() {
+        let vary = |values| format!("{{ ttl = \"5s\", vary = {{ groups = {values} }} }}");
+        assert_eq!(refused(&vary("3"), &vary("3")), "");
+        let other = refused(&vary("3"), &vary("4"));
+        assert!(other.contains("requests.b.cache.vary.groups") && !other.contains("requests.a"), "{other}");
+        let short = refused("{ ttl = \"1500ms\" }", "{ ttl = \"5s\", grace = \"5ms\" }");
+        assert!(
+            short.contains("requests.a.cache.ttl") && short.contains("requests.b.cache.grace"),
+            "{short}"
+        );
+        let name = refused("{ ttl = \"5s\", vary = { \"a b\" = 3 } }", "{ ttl = \"5s\" }");
+        assert!(name.contains("name of a header"), "{name}");
+    }
+
     #[test]
     fn every_pattern_names_something_in_the_format() {
         assert_eq!(scenarios::supports::patterns_of_nothing(super::SUPPORTS), [""; 0]);

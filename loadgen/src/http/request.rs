@@ -111,6 +111,42 @@ mod tests {
     }
 
     #[test]
+    fn a_request_says_which_value_it_has_of_what_caches_tell_objects_apart_by() {
+        let text = r#"
+title = "Groups"
+[run]
+duration = "10s"
+[hosts.app]
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[requests.page]
+path = "/page"
+cache = { ttl = "5s", vary = { Groups = { values = 2, raw = 7 } } }
+[[requests.page.steps]]
+work = "1ms"
+[traffic.people]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { page = 1 }
+"#;
+        let scenario = Scenario::parse("groups.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let composer = Composer::new(&scenario, "");
+        let mut seen = [0; 7];
+        let plan = scenarios::plan::Plan::new(&scenario);
+        for planned in plan.requests() {
+            let mut out = Vec::new();
+            composer.compose(&planned, "shop", &mut out);
+            let request = String::from_utf8(out).expect("text");
+            let value = request.lines().find_map(|line| line.strip_prefix("x-groups: ")).expect("it is said");
+            seen[value.parse::<usize>().expect("a number")] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 0), "a hundred requests have all seven: {seen:?}");
+    }
+
+    #[test]
     fn an_address_of_version_six_stands_in_brackets() {
         assert_eq!(host_field("::1", 8080), "[::1]:8080");
         assert_eq!(host_field("example.org", 80), "example.org");

@@ -52,11 +52,15 @@ impl Kind {
 impl Asked {
     /// From the bytes of a whole head, which were parsed before.
     pub(super) fn new(head: &[u8], client: IpAddr) -> Self {
+        Self::read(head, client).expect("the head was parsed before")
+    }
+
+    /// From the bytes of a whole head; none where that is not a request's.
+    fn read(head: &[u8], client: IpAddr) -> Option<Self> {
         let mut address = Vec::new();
         let mut fields = NO_FIELDS;
-        let parsed = parse_request(head, &mut fields).ok().flatten().expect("the head was parsed before");
-        address::write(&parsed, &mut address);
-        Self { head: head.to_vec(), address: address.into(), client }
+        address::write(&parse_request(head, &mut fields).ok().flatten()?, &mut address);
+        Some(Self { head: head.to_vec(), address: address.into(), client })
     }
 
     /// The head.
@@ -87,9 +91,8 @@ impl Asked {
             out.extend_from_slice(b"\r\n");
             Some(())
         })?;
-        // A page may name a host that is none.
-        parse_request(&out, &mut NO_FIELDS.clone()).ok().flatten()?;
-        Some(Self::new(&out, self.client))
+        // A page may name a host that is none, and the host may be one field too many.
+        Self::read(&out, self.client)
     }
 
     /// Appends the request that fetches all of what this one asks for, under the conditions of what is stored.
@@ -232,6 +235,9 @@ mod tests {
             String::from_utf8_lossy(&part.head),
             "GET /a/c?d=1 HTTP/1.1\r\nhost: h\r\nX-Group: 7\r\n\r\n"
         );
+        let many: String = (0..64).map(|n| format!("X-{n}: 1\r\n")).collect();
+        let full = self::asked(&format!("GET / HTTP/1.0\r\n{many}\r\n"));
+        assert!(full.part("/c").is_none(), "with the host it has a field too many");
         assert!(page.part("/a\r\nX: 1").is_none() && page.part("mailto:x").is_none());
         assert!(page.part("http://user@other/x").is_none() && page.part("http://other?x").is_none());
         assert_eq!(&*page.part("http://other/x").expect("it can").address, b"other/x");
