@@ -1,6 +1,6 @@
 """Runs ours and each peer in turn (A B A B ...) behind the same load and prints a table in Markdown.
 
-Arguments: `servers` or `spikes`, how many pairs, seconds a run. The server under test has core 1 to itself; core 0 has the
+Arguments: `servers` or `spikes`, how many pairs, seconds a run, and a part of the titles of the tables wanted, or none. The server under test has core 1 to itself; core 0 has the
 load generator (wrk, one thread, 50 connections) and, where requests are passed on, the origin (nginx, 128-byte answers). A
 server's processor time is that of its processes by the scheduler's own accounting. It is to be started in a network namespace
 of its own (`run` does), where Reno is the congestion control of all of them: BBR spaces packets by a timer, which has no
@@ -66,9 +66,11 @@ def nginx_proxy():
       proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}""")
 
 
-def nginx_cache():
-    return nginx("cache", f"""upstream o {{ server {text(ORIGIN)}; keepalive 128; }}
-      proxy_cache_path {HERE}/cache keys_zone=z:10m; sendfile on;
+def nginx_cache(sendfile):
+    """With the settings that are its fastest for the size: the open files kept, and `sendfile` for what is large."""
+    return nginx(f"cache-{sendfile}", f"""upstream o {{ server {text(ORIGIN)}; keepalive 128; }}
+      proxy_cache_path {HERE}/cache keys_zone=z:10m; sendfile {sendfile};
+      open_file_cache max=1000 inactive=1h; open_file_cache_valid 1h;
       server {{ listen {text(LISTEN)}; location / {{ proxy_pass http://o; proxy_http_version 1.1; proxy_cache z;
       proxy_cache_valid 200 1h; proxy_set_header Connection ""; }} }}""")
 
@@ -185,9 +187,9 @@ def tables(what):
         yield "A hit of 1 KB", "/cached", base, SPIKES[1:]
     else:
         yield "Passing on, 128 bytes", "/item", ("ours", ours()), [("HAProxy", haproxy()), ("nginx", nginx_proxy())]
-        caches = [("nginx", nginx_cache()), ("Varnish", varnish())]
-        yield "A hit of 1 KB", "/big1k", ("ours", our_cache()), caches
-        yield "A hit of 100 KB", "/big100k", ("ours", our_cache()), caches
+        for size, sendfile in [("1 KB", "off"), ("100 KB", "on")]:
+            caches = [("nginx", nginx_cache(sendfile)), ("Varnish", varnish())]
+            yield f"A hit of {size}", "/big" + size.replace(" KB", "k"), ("ours", our_cache()), caches
 
 
 def start(command, core, port):
@@ -299,6 +301,8 @@ def main():
     source = start(origin(), LOAD_CORE, ORIGIN)
     try:
         for title, path, base, peers in tables(what):
+            if len(sys.argv) > 4 and sys.argv[4] not in title:
+                continue
             runs = {name: [] for name, _ in [base, *peers]}
             for _ in range(pairs):
                 for name, command in [base, *peers]:
@@ -313,7 +317,7 @@ def main():
                 cost = statistics.median(a[1] / b[1] for a, b in zip(mine, theirs))
                 print(f"| {name} | {statistics.median(rates):,.0f} | {min(rates):,.0f} to {max(rates):,.0f} |"
                       f" {statistics.median(costs):.1f} | {rate:.2f} | {cost:.2f} |", flush=True)
-        if what == "servers":
+        if what == "servers" and len(sys.argv) == 4:
             print("\n## Latency added at 2,000 requests/s, in ms\n")
             print("One connection, one request at a time, against the origin itself in the same round.\n")
             print("| server | p50 | from to | p99 |")
