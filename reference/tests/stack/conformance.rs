@@ -2,13 +2,14 @@
 //! `varnishtest`. What is not there is skipped, unless `REHEARSAL_REQUIRE` names it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
+
+use crate::origin::Proxy;
 
 const REFERENCE: &str = env!("CARGO_BIN_EXE_reference");
 /// The tests wait for answers to age by whole seconds, which a machine that stalls turns into other ages; so what has failed
@@ -84,40 +85,10 @@ fn reserve() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// The cache before these origins.
-struct Alone {
-    process: Child,
-    address: String,
-}
-
-impl Alone {
-    fn start(origins: &[SocketAddr]) -> Self {
-        let mut command = Command::new(REFERENCE);
-        command.arg("proxy").arg(conformance("cache.toml")).args(["cache", "--listen", "127.0.0.1:0"]);
-        for origin in origins {
-            command.args(["--to", &origin.to_string()]);
-        }
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
-        let mut line = String::new();
-        let stdout = process.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("it says where it listens");
-        let address = line.trim().rsplit(' ').next().expect("a word").to_owned();
-        Self { process, address }
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn varnishtest(script: &str, origins: usize) {
     let reserved: Vec<(Socket, SocketAddr)> = (0..origins).map(|_| reserve()).collect();
     let origins: Vec<SocketAddr> = reserved.iter().map(|(_, address)| *address).collect();
-    let cache = Alone::start(&origins);
+    let cache = Proxy::of(&conformance("cache.toml"), "cache", &origins);
     let mut command = Command::new("varnishtest");
     command.arg(format!("-Dcache={}", cache.address));
     for (number, origin) in origins.iter().enumerate() {

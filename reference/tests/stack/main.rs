@@ -2,6 +2,7 @@
 
 mod balance;
 mod cache;
+mod cache_origin;
 mod conformance;
 mod faults;
 mod framing;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -91,11 +92,10 @@ fn serve(stream: &TcpStream, act: &dyn Fn(&str) -> Act, seen: &Mutex<Vec<String>
     }
 }
 
-/// A proxy that runs alone.
+/// A proxy or a cache that runs alone.
 pub(crate) struct Proxy {
     child: Child,
     pub(crate) address: SocketAddr,
-    _file: tempfile::NamedTempFile,
 }
 
 impl Proxy {
@@ -104,8 +104,13 @@ impl Proxy {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         let scenario = shop(settings, "workers = 4", WAIT, &[]);
         file.write_all(scenario.source.text.as_bytes()).expect("written");
+        Self::of(file.path(), "balancer", servers)
+    }
+
+    /// A component of a scenario before these servers. It has read the file when this returns.
+    pub(crate) fn of(scenario: &Path, component: &str, servers: &[SocketAddr]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reference"));
-        command.arg("proxy").arg(file.path()).args(["balancer", "--listen", "127.0.0.1:0"]);
+        command.arg("proxy").arg(scenario).args([component, "--listen", "127.0.0.1:0"]);
         for server in servers {
             command.args(["--to", &server.to_string()]);
         }
@@ -114,7 +119,7 @@ impl Proxy {
         let stdout = child.stdout.as_mut().expect("it is piped");
         BufReader::new(stdout).read_line(&mut line).expect("it says where it listens");
         let address = line.trim().rsplit(' ').next().and_then(|address| address.parse().ok());
-        Self { child, address: address.expect("an address at the end"), _file: file }
+        Self { child, address: address.expect("an address at the end") }
     }
 
     /// The most memory that it has had, in KiB.

@@ -1,0 +1,162 @@
+//! The HTTP cache before servers that are slow, broken, or more than it can hold.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::origin::{Act, Origin, Proxy, ok, status};
+use crate::room::{connect, get, receive, send};
+
+fn cache(origin: &Origin) -> Proxy {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/cache.toml");
+    Proxy::of(&scenario, "cache", &[origin.address])
+}
+
+/// An answer that may be kept, with these further lines.
+fn kept(lines: &str, body: &str) -> Act {
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n{lines}Content-Length: {length}\r\n\r\n");
+    Act::Answer((head + body).into_bytes())
+}
+
+#[test]
+fn half_an_answer_is_none_and_is_not_kept() {
+    let origin = Origin::start(|head| {
+        if head.contains("/half") {
+            let text = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 99\r\n\r\nhalf";
+            return Act::AnswerAndClose(text.as_bytes().to_vec());
+        }
+        kept("", "whole")
+    });
+    let cache = cache(&origin);
+    for _ in 0..2 {
+        assert_eq!(get(cache.address, "/half").expect("answered").0, 502);
+    }
+    assert_eq!(origin.requests().len(), 2);
+    assert_eq!(get(cache.address, "/a").expect("answered"), (200, "whole".to_owned()));
+}
+
+#[test]
+fn a_connection_that_the_back_end_closed_meanwhile_costs_nobody_an_answer() {
+    // It does not say that it closes, so that the next fetch finds out, or does not.
+    let origin =
+        Origin::start(|_| Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec()));
+    let cache = cache(&origin);
+    let mut stream = connect(cache.address).expect("accepted");
+    for _ in 0..50 {
+        send(&mut stream, "/a").expect("sent");
+        assert_eq!(receive(&mut stream).expect("answered"), (200, "ok".to_owned()));
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_long_to_keep_is_passed_on_in_little_memory() {
+    const BYTES: usize = 200 << 20;
+    let origin = Origin::start(|_| {
+        let head = format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: {BYTES}\r\n\r\n");
+        let mut answer = head.into_bytes();
+        answer.resize(answer.len() + BYTES, b'x');
+        Act::Answer(answer)
+    });
+    let cache = cache(&origin);
+    let before = cache.peak_memory_kib();
+    let mut stream = connect(cache.address).expect("accepted");
+    stream.write_all(b"GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").expect("sent");
+    let (mut sum, mut piece) = (0, vec![0; 1 << 16]);
+    loop {
+        match stream.read(&mut piece).expect("it goes on") {
+            0 => break,
+            n => sum += n,
+        }
+    }
+    assert!(sum > BYTES, "{sum} bytes came");
+    let more = cache.peak_memory_kib() - before;
+    assert!(more < 16 << 10, "{more} KiB more for an answer of {} KiB", BYTES >> 10);
+}
+
+#[test]
+fn what_comes_slowly_goes_on_at_once() {
+    let origin = Origin::start(|_| {
+        let text = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 99\r\n\r\nbegin";
+        Act::Answer(text.as_bytes().to_vec())
+    });
+    let cache = cache(&origin);
+    let mut stream = connect(cache.address).expect("accepted");
+    send(&mut stream, "/a").expect("sent");
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    while !text.ends_with(b"begin") {
+        let n = stream.read(&mut piece).expect("the beginning is here, though the end is not");
+        assert!(n > 0, "closed");
+        text.extend_from_slice(&piece[..n]);
+    }
+}
+
+#[test]
+fn requests_that_two_readers_could_see_differently_are_refused() {
+    let origin = Origin::start(|_| kept("", "fine"));
+    let cache = cache(&origin);
+    for nasty in [
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+        "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nX: y\r\n folded\r\n\r\n",
+        "GET /\r\n\r\n",
+    ] {
+        let answer = cache.tell(nasty.as_bytes());
+        assert!(["400", "501"].contains(&status(&answer)), "{nasty:?}: {answer:?}");
+    }
+    assert_eq!(origin.requests(), [""; 0]);
+}
+
+#[test]
+fn answers_of_nonsense_reach_nobody() {
+    let nonsense: [&[u8]; 4] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"\x00\x01\x02\x03\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\nfffffffffffffffff\r\n",
+    ];
+    let origin = Origin::start(move |head| {
+        let number = head.split(' ').nth(1).and_then(|path| path[1..].parse::<usize>().ok()).unwrap_or(0);
+        Act::AnswerAndClose(nonsense[number].to_vec())
+    });
+    let cache = cache(&origin);
+    for number in 0..nonsense.len() {
+        let answer =
+            cache.tell(format!("GET /{number} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes());
+        assert!(!answer.contains("abcde") && !answer.ends_with("0\r\n\r\n"), "{number}: {answer:?}");
+    }
+    assert_eq!(status(&cache.tell(b"PURGE / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")), "404");
+}
+
+#[test]
+fn a_page_that_includes_itself_ends() {
+    let origin = Origin::start(|_| {
+        kept(
+            "Surrogate-Control: content=\"ESI/1.0\"\r\n",
+            "<<esi:include src=\"/self\"/>|<esi:include src=\"/self\"/>>",
+        )
+    });
+    let cache = cache(&origin);
+    let start = Instant::now();
+    let (code, body) = get(cache.address, "/self").expect("answered");
+    assert!(code == 200 && body.starts_with("<<<") && body.len() < 1000, "{body}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(origin.requests().len(), 1, "it was kept");
+}
+
+#[test]
+fn parts_fall_back_and_leave_gaps() {
+    let origin = Origin::start(|head| match head.split(' ').nth(1).unwrap_or("") {
+        "/page" => kept(
+            "Surrogate-Control: content=\"ESI/1.0\"\r\n",
+            "a<esi:include src=\"/bad\" alt=\"/good\"/>b<esi:include src=\"/bad\" onerror=\"continue\"/>c<esi:remove>x</esi:remove>",
+        ),
+        "/bad" => Act::Answer(b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\noops".to_vec()),
+        _ => ok("GOOD"),
+    });
+    let cache = cache(&origin);
+    assert_eq!(get(cache.address, "/page").expect("answered"), (200, "aGOODbc".to_owned()));
+}
