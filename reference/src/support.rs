@@ -88,12 +88,14 @@ fn hosts(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
 
 fn flushes(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
     let is_cache = |target: &FaultTarget| match *target {
-        FaultTarget::Component(id, _) => matches!(scenario.component(id).kind, ComponentKind::HttpCache(_)),
+        FaultTarget::Component(id, _) => {
+            matches!(scenario.component(id).kind, ComponentKind::HttpCache(_) | ComponentKind::KvStore(_))
+        }
         _ => false,
     };
     for (number, fault) in scenario.faults.iter().enumerate() {
         if fault.kind == FaultKind::Flush && !fault.targets.iter().all(is_cache) {
-            let hint = "only an http-cache can be flushed here";
+            let hint = "only an http-cache and a kv-store can be flushed here";
             problems.push(scenario.unsupported(&format!("faults[{number}].flush"), WORLD, hint));
         }
     }

@@ -78,6 +78,10 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     if let Some(snapshot) = settings.snapshot {
         tokio::task::spawn_local(take_snapshots(Rc::clone(&server), snapshot));
     }
+    context.on_flush({
+        let server = Rc::clone(&server);
+        move || server.borrow_mut().data.flush_caches()
+    });
     tokio::task::spawn_local(poll.serve());
     tokio::task::spawn_local(look_after(Rc::clone(&server)));
     Ok(Box::new(move |figures| {

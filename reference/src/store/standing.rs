@@ -78,6 +78,11 @@ impl Standing {
         (self.sizes)(number)
     }
 
+    /// Whether a name is that of a record of this keyspace, whether it stands or was written since.
+    pub(super) fn owns(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.prefix)
+    }
+
     /// Visits the names of those that stand no longer.
     pub(super) fn taken(&self, mut visit: impl FnMut(&[u8])) {
         let mut name = Vec::new();

@@ -49,9 +49,9 @@ impl Supervisor {
         for instance in self.concerned(fault)? {
             if self.scenario.faults[fault].kind == FaultKind::Flush {
                 // It is over at once. What is dead holds nothing, and what is silent keeps what it has.
-                let state = instance.state.get();
-                if !(state.killed || state.is_silent()) {
-                    Self::tell(&instance, Order::Flush).await?;
+                let leader = self.copies.leader(&instance);
+                if !leader.state.get().is_down() {
+                    Self::tell(leader, Order::Flush).await?;
                 }
                 continue;
             }

@@ -86,6 +86,22 @@ fn nonsense_is_answered_with_an_error_and_the_store_lives_on() {
 }
 
 #[test]
+fn a_flush_leaves_persistent_keys_only() {
+    let text = shop("", "workers = 4", &["wait = \"1ms\""], &[]).source.text;
+    let text = format!("{text}\n[[faults]]\nat = \"1ms\"\nflush = \"component:objects[1]\"\n");
+    let scenario =
+        scenarios::Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let stack = start(&scenario);
+    let client = redis::Client::open(format!("redis://{}", stack.entry("objects")[0])).expect("an address");
+    let mut connection = client.get_connection().expect("a connection");
+    connection.set("carts:7", "changed").expect("SET");
+    stack.begin_fault(0).expect("flushed");
+    assert_eq!(connection.get("items:99").expect("GET"), None);
+    assert_eq!(connection.get("carts:7").expect("GET").as_deref(), Some("changed"));
+    assert!((figure(&stack, "objects", 1, "keys") - 50.0).abs() < 0.5, "all of them, and nothing else");
+}
+
+#[test]
 fn prefilled_keys_live_from_the_first_command_on() {
     let text = shop("", "workers = 4", &["wait = \"1ms\""], &[]).source.text;
     let text = text.replace("base = \"10m\"", "base = \"100ms\"");

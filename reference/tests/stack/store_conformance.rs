@@ -222,11 +222,16 @@ fn compare(policy: &str, lifetime: Lifetime) {
     });
     let difference = (ours[0] - theirs[0]) / REQUESTS as f64;
     assert!(difference.abs() < 0.005, "{policy}: the hit ratio is off by {difference:+.4}");
-    for (what, theirs, ours) in [("evicted", theirs[1], ours[1]), ("expired", theirs[2], ours[2])] {
-        // Two percent, and what chance adds where there are few.
-        let tolerance = 0.02 * theirs + 3.0 * (theirs + ours).sqrt();
-        assert!((ours - theirs).abs() <= tolerance, "{policy}: {what}: {ours} instead of {theirs}");
-    }
+    assert!(
+        (ours[1] - theirs[1]).abs() <= 0.02 * theirs[1],
+        "{policy}: evicted: {} and {}",
+        theirs[1],
+        ours[1]
+    );
+    // Which of the keys that expire are evicted before depends on the moments at which the cycles come, ten times a second on
+    // either side; how many expire where nothing is evicted is compared below, to two percent.
+    let tolerance = 0.2 * theirs[2] + 10.0;
+    assert!((ours[2] - theirs[2]).abs() <= tolerance, "{policy}: expired: {} and {}", theirs[2], ours[2]);
 }
 
 #[test]

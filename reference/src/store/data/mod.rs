@@ -490,6 +490,17 @@ impl Data {
         }
     }
 
+    /// Removes whatever is not of a persistent keyspace.
+    pub(crate) fn flush_caches(&mut self) {
+        for slot in 0..self.slots.len() as u32 {
+            let record = &self.slot(slot).record;
+            if !record.is_none() && !self.standing.iter().any(|standing| standing.owns(record.key())) {
+                self.changes += 1;
+                self.remove_slot(slot);
+            }
+        }
+    }
+
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
         self.changes += 1;
