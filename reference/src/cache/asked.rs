@@ -8,7 +8,7 @@ use httparse::Header;
 use super::directives::SURROGATE;
 use super::fields::{has, write};
 use super::normalise::Normaliser;
-use super::{address, validators};
+use super::{address, user_context, validators};
 use crate::http::Framing;
 use crate::http::head::{NO_FIELDS, RequestHead, connection_options, is_hop_by_hop, parse_request};
 use crate::service::{CLASS_HEADER, REQUEST_HEADER, STEP_HEADER};
@@ -93,6 +93,48 @@ impl Asked {
         })?;
         // A page may name a host that is none, and the host may be one field too many.
         Self::read(&out, self.client)
+    }
+
+    /// The question which group of users the asker belongs to; see `user_context`.
+    pub(super) fn context(&self) -> Option<Self> {
+        let mut out = Vec::with_capacity(self.head.len());
+        self.with(|head| {
+            let (host, _) = address::parts(head);
+            out.extend_from_slice(format!("GET {} HTTP/1.1\r\n", user_context::PATH).as_bytes());
+            write("host", host, &mut out);
+            write("accept", user_context::ACCEPTED.as_bytes(), &mut out);
+            let told = head
+                .headers
+                .iter()
+                .filter(|h| is_any(h.name, &["cookie", "authorization", "x-forwarded-for"]));
+            told.for_each(|header| write(header.name, header.value, &mut out));
+        });
+        out.extend_from_slice(b"\r\n");
+        Self::read(&out, self.client)
+    }
+
+    /// The same request with a field more; none where that cannot be.
+    pub(super) fn with_field(&self, name: &str, value: &[u8]) -> Option<Self> {
+        let mut out = self.head[..self.head.len() - 2].to_vec();
+        write(name, value, &mut out);
+        out.extend_from_slice(b"\r\n");
+        Self::read(&out, self.client)
+    }
+
+    /// The same request without the fields of a name.
+    pub(super) fn without(self, name: &str) -> Self {
+        if !self.with(|head| has(head.headers, name)) {
+            return self;
+        }
+        let mut out = Vec::with_capacity(self.head.len());
+        let line_end = self.head.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
+        out.extend_from_slice(&self.head[..line_end]);
+        self.with(|head| {
+            let others = head.headers.iter().filter(|h| !h.name.eq_ignore_ascii_case(name));
+            others.for_each(|header| write(header.name, header.value, &mut out));
+        });
+        out.extend_from_slice(b"\r\n");
+        Self { head: out, ..self }
     }
 
     /// Appends the request that fetches all of what this one asks for, under the conditions of what is stored.

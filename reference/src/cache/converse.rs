@@ -11,6 +11,7 @@ use super::deliver::Content;
 use super::fields::has;
 use super::obtain::{Decision, How, Obtained};
 use super::pass::Unpassed;
+use super::user_context::HASH;
 use super::{Begun, Cache, address};
 use crate::http::head::{Bad, NO_FIELDS, RequestHead, parse_request};
 use crate::http::{Connection, Framing, Next, Requests, plain_answer, refuse};
@@ -26,6 +27,8 @@ enum Step {
     Composed(Option<Content>),
     /// It takes longer.
     LookUp(Asked, Decision),
+    /// So does this, for whom what is to be done is not known yet.
+    Context(Asked),
     Pass(Asked),
     Purge(Asked),
     Answer(u16),
@@ -61,6 +64,12 @@ async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) ->
             Step::LookUp(asked, decision) => {
                 cache.look_up(&mut client, &asked, &begun, decision, &mut out).await?
             }
+            Step::Context(asked) => match cache.in_context(asked).await {
+                Ok((asked, decision)) => {
+                    cache.look_up(&mut client, &asked, &begun, decision, &mut out).await?
+                }
+                Err(status) => cache.fail(&mut client, &begun, status, &mut out).await?,
+            },
             Step::Pass(asked) => match cache.pass(&mut client, &asked, &begun).await {
                 Ok(answer) => {
                     cache.stream(&mut client, answer, How::Pass, begun.is_head, begun.keep_alive).await?
@@ -131,6 +140,9 @@ impl Cache {
                 let mut scratch = self.scratch.borrow_mut();
                 scratch.clear();
                 address::write(head, &mut scratch);
+                if has(head.headers, HASH) || self.needs_context(&scratch, head.headers) {
+                    return Step::Context(Asked::new(bytes, client).without(HASH));
+                }
                 match self.decide(&scratch, head.headers) {
                     Decision::Serve(object, how) if object.page.is_none() => {
                         Step::Composed(self.compose(head, &object, how, out))
@@ -138,7 +150,7 @@ impl Cache {
                     decision => Step::LookUp(Asked::new(bytes, client), decision),
                 }
             }
-            Kind::Pass => Step::Pass(Asked::new(bytes, client)),
+            Kind::Pass => Step::Pass(Asked::new(bytes, client).without(HASH)),
             // Only for those on this machine, and not by way of a proxy on it.
             Kind::Purge if !client.is_loopback() || has(head.headers, "x-forwarded-for") => Step::Answer(405),
             Kind::Purge => Step::Purge(Asked::new(bytes, client)),

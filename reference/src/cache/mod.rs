@@ -11,6 +11,7 @@
 //!
 //! - [`converse`]: a client's connection, request by request; [`asked`]: a request that takes longer
 //! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out; [`page`]: how it is put together
+//! - [`user_context`]: what differs by what a user may see
 //! - [`pass`]: what is not stored; [`purge`]: what is thrown out
 //! - [`backends`], [`probe`], [`upstream`]: those who are asked
 
@@ -37,6 +38,7 @@ mod range;
 mod store;
 mod tags;
 mod upstream;
+mod user_context;
 mod validators;
 mod vary;
 

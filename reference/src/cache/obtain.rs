@@ -13,6 +13,7 @@ use super::freshness::{self, Phase};
 use super::object::Object;
 use super::store::Kept;
 use super::upstream::{self, Answer, Collected};
+use super::user_context;
 use super::vary::{Names, Vary};
 
 /// For how long a failure is kept for those who come after ones who waited for it (Varnish's `vbf_stp_error`).
@@ -151,8 +152,9 @@ impl Cache {
 
     /// Carries a decision out.
     pub(super) async fn obtain(self: &Rc<Self>, asked: &Asked, decision: Decision) -> Obtained {
-        let mut decision = decision;
+        let (mut decision, mut in_context) = (decision, None::<Asked>);
         loop {
+            let asked = in_context.as_ref().unwrap_or(asked);
             match decision {
                 Decision::Serve(object, how) => return Obtained::Object(object, how),
                 Decision::Refresh(object, flight) => {
@@ -167,7 +169,11 @@ impl Cache {
                 }
                 Decision::Fail(status) => return Obtained::Failed(status),
             }
-            decision = asked.with(|head| self.decide(&asked.address, head.headers));
+            // What was fetched may vary by what is not known of this request yet.
+            match Box::pin(self.in_context(asked.clone())).await {
+                Ok((asked, next)) => (in_context, decision) = (Some(asked), next),
+                Err(status) => return Obtained::Failed(status),
+            }
         }
     }
 
@@ -210,7 +216,10 @@ impl Cache {
         let authorised = asked.with(|head| has(head.headers, "authorization"));
         let life =
             answer.with_fields(|_, h| freshness::judge(answer.status, h, authorised, self.defaults, now));
-        let Some(life) = life else {
+        let is_personal = asked.with(|head| {
+            answer.with_fields(|_, h| matches!(Vary::read(h), Vary::By(names) if user_context::is_personal(&names, head.headers)))
+        });
+        let Some(life) = life.filter(|_| !is_personal) else {
             if answer.status >= 500 {
                 // A failure is no news of the resource: what was there stays, and nothing is remembered for long.
                 return match self.failed(asked, fetch, answer.status) {

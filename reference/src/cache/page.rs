@@ -50,7 +50,7 @@ impl Cache {
     /// The body of a part; none where it fails.
     async fn part(self: &Rc<Self>, page: &Asked, reference: &str, depth: u32) -> Option<Vec<u8>> {
         let asked = page.part(reference)?;
-        let decision = asked.with(|head| self.decide(&asked.address, head.headers));
+        let (asked, decision) = self.in_context(asked).await.ok()?;
         match self.obtain(&asked, decision).await {
             Obtained::Object(object, _) if !is_good(object.status) => None,
             Obtained::Object(object, _) if object.page.is_some() => {

@@ -160,3 +160,43 @@ fn parts_fall_back_and_leave_gaps() {
     let cache = cache(&origin);
     assert_eq!(get(cache.address, "/page").expect("answered"), (200, "aGOODbc".to_owned()));
 }
+
+/// An application whose users are of two groups, by the last digit of their cookie.
+fn groups(head: &str) -> Act {
+    let field = |name: &str| {
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+    };
+    let group = field("cookie").map(|cookie| if cookie.ends_with(['0', '2', '4']) { "even" } else { "odd" });
+    if head.starts_with("GET /_fos_user_context_hash ") {
+        let hash = group.expect("only those with a cookie are asked for");
+        return kept(&format!("Vary: Cookie\r\nX-User-Context-Hash: {hash}\r\n"), "");
+    }
+    let seen_as = field("x-user-context-hash").or(group.map(|group| format!("{group}, by cookie")));
+    kept("Vary: X-User-Context-Hash\r\n", seen_as.as_deref().unwrap_or("anybody"))
+}
+
+#[test]
+fn users_of_one_group_share_answers_and_nobody_chooses_his_group() {
+    let origin = Origin::start(groups);
+    let cache = cache(&origin);
+    let ask = |lines: &str| {
+        let answer =
+            cache.tell(format!("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{lines}\r\n").as_bytes());
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.contains("x-cache: HIT"), body.to_owned())
+    };
+    // The first one shows that there are groups; his own answer is for nobody else.
+    assert_eq!(ask("Cookie: user=1\r\n"), (false, "odd, by cookie".to_owned()));
+    assert_eq!(ask("Cookie: user=1\r\n"), (false, "odd".to_owned()));
+    assert_eq!(ask("Cookie: user=3\r\n"), (true, "odd".to_owned()));
+    assert_eq!(ask("Cookie: user=2\r\n"), (false, "even".to_owned()));
+    assert_eq!(ask("Cookie: user=4\r\n"), (true, "even".to_owned()));
+    assert_eq!(ask(""), (false, "anybody".to_owned()));
+    assert_eq!(ask(""), (true, "anybody".to_owned()));
+    assert_eq!(ask("X-User-Context-Hash: even\r\n"), (true, "anybody".to_owned()), "it is not his to say");
+    let hashes = origin.requests().iter().filter(|r| r.contains("/_fos_user_context_hash")).count();
+    assert_eq!(hashes, 4, "each user's is found out once");
+    ask("Cookie: user=3\r\n");
+    assert_eq!(origin.requests().iter().filter(|r| r.contains("/_fos")).count(), hashes, "and kept");
+}
