@@ -10,6 +10,7 @@ place on a loopback interface.
 import os
 import platform
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -261,9 +262,11 @@ def delays(servers, rounds, seconds):
     for _ in range(rounds):
         for name, command in servers:
             process = start(command, SERVER_CORE, LISTEN)
-            delay(LISTEN, "/item", 1)
-            direct, through = delay(ORIGIN, "/item", seconds), delay(LISTEN, "/item", seconds)
-            stop(process)
+            try:
+                delay(LISTEN, "/item", 1)
+                direct, through = delay(ORIGIN, "/item", seconds), delay(LISTEN, "/item", seconds)
+            finally:
+                stop(process)
             added[name].append((through[0] - direct[0], through[1] - direct[1]))
     for name, pairs in added.items():
         medians, tails = [p[0] for p in pairs], [p[1] for p in pairs]
@@ -274,11 +277,13 @@ def delays(servers, rounds, seconds):
 def play(command, path, seconds):
     """(requests a second, microseconds of processor time a request)."""
     process = start(command, SERVER_CORE, LISTEN)
-    load(path, 1)
-    before, began = cpu_nanos(process.pid), time.monotonic()
-    count = load(path, seconds)
-    took, cpu = time.monotonic() - began, cpu_nanos(process.pid) - before
-    stop(process)
+    try:
+        load(path, 1)
+        before, began = cpu_nanos(process.pid), time.monotonic()
+        count = load(path, seconds)
+        took, cpu = time.monotonic() - began, cpu_nanos(process.pid) - before
+    finally:
+        stop(process)
     return count / took, cpu / count / 1000
 
 
@@ -328,6 +333,7 @@ def main():
               f" load average at the end {os.getloadavg()[0]:.1f}.")
     finally:
         os.killpg(source.pid, signal.SIGKILL)
+        shutil.rmtree(HERE, ignore_errors=True)
 
 
 main()
