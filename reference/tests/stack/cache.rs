@@ -4,11 +4,12 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use reference::client::Stack;
 use scenarios::Scenario;
 
-use crate::room::{connect, eventually, figure, start};
+use crate::room::{connect, eventually, figure, node, receive, send, start};
 
 /// A balancer, a cache and a service. `cache` are further lines of the cache, `classes` come before `[traffic]`.
 fn room(cache: &str, classes: &str, faults: &str) -> Stack {
@@ -287,4 +288,92 @@ fn a_flushed_cache_is_empty_and_a_failing_one_fails_alone() {
     assert_eq!(get(entry, "/item/7", "").status, 500);
     stack.end_fault(1).expect("mended");
     assert_eq!(get(entry, "/item/7", "").from(), "HIT");
+}
+
+/// Two nodes, each with a cache before the service on it.
+const NODES: &str = r#"
+title = "Two nodes with a cache each"
+[run]
+duration = "60s"
+[hosts.edge]
+[hosts.app]
+count = 2
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "cache"
+retries = 3
+redispatch = true
+health_check = { http = "/health", interval = "200ms" }
+[components.cache]
+kind = "http-cache"
+host = "app"
+to = "shop@same-host"
+memory = "8MiB"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 64
+[requests.page]
+path = "/page"
+response = "500B"
+cache = { ttl = "60s" }
+[[requests.page.steps]]
+wait = "5ms"
+[requests.basket]
+path = "/basket"
+response = "500B"
+[[requests.basket.steps]]
+wait = "5ms"
+[traffic.shoppers]
+to = "balancer"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { page = 1 }
+[[faults]]
+at = "1ms"
+for = "50s"
+kill = "component:cache[1]"
+"#;
+
+#[test]
+fn each_node_has_a_cache_and_one_that_is_killed_costs_what_it_had_in_hand() {
+    const CLIENTS: usize = 8;
+    let scenario =
+        Scenario::parse(Path::new("nodes.toml"), NODES).unwrap_or_else(|problems| panic!("{problems}"));
+    let stack = start(&scenario);
+    for (number, cache) in stack.entry("cache").into_iter().enumerate() {
+        assert_eq!(node(&get(cache, "/page", "").body), format!("shop[{}]", number + 1));
+        assert_eq!(node(&get(cache, "/basket", "").body), format!("shop[{}]", number + 1));
+    }
+    let balancer = stack.entry("balancer")[0];
+    let end = Instant::now() + Duration::from_millis(1_500);
+    let client = |path: &'static str| {
+        move || {
+            let mut stream = connect(balancer).expect("the proxy accepts");
+            let (mut good, mut failed) = (0, 0);
+            while Instant::now() < end {
+                send(&mut stream, path).expect("the connection stays open");
+                match receive(&mut stream).expect("answered").0 {
+                    200 => good += 1,
+                    _ => failed += 1,
+                }
+            }
+            (good, failed)
+        }
+    };
+    let (good, failed) = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| scope.spawn(client(if number % 2 == 0 { "/page" } else { "/basket" })))
+            .collect();
+        thread::sleep(Duration::from_millis(300));
+        stack.begin_fault(0).expect("killed");
+        thread::sleep(Duration::from_millis(500));
+        stack.end_fault(0).expect("restarted");
+        clients.into_iter().fold((0, 0), |(good, failed), client| {
+            let (g, f) = client.join().expect("the client did not panic");
+            (good + g, failed + f)
+        })
+    });
+    assert!(good > 200 && failed <= CLIENTS, "{good} good, {failed} failed of {CLIENTS} at once");
 }
