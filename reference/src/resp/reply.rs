@@ -94,6 +94,11 @@ impl<'a> Writer<'a> {
         self.version3 = version3;
     }
 
+    /// No array at all, where one was asked for.
+    pub(crate) fn null_array(&mut self) {
+        self.out.extend_from_slice(if self.version3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
     #[inline]
     fn bulk_start(&mut self, len: usize) {
         self.length(b'$', len as u64);

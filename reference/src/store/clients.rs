@@ -40,6 +40,8 @@ pub(super) struct Client {
     /// To be closed once what it is owed is written.
     pub(super) over: bool,
     pub(super) transaction: Option<Box<Transaction>>,
+    /// Keys that must not change before the transaction, and how often they had when it said so.
+    pub(super) watches: Vec<(Box<[u8]>, u64)>,
     /// Where it is a copy of this store, or says that it will be.
     pub(super) copy: Option<Box<Copy>>,
     /// Whether it stands for the store that this one is a copy of.
@@ -76,6 +78,7 @@ impl Client {
             stranger,
             over: false,
             transaction: None,
+            watches: Vec::new(),
             copy: None,
             is_original: false,
             channels: BTreeSet::new(),
@@ -98,13 +101,12 @@ impl Client {
 
     /// Bytes that it makes the store keep.
     pub(super) fn buffers(&self) -> u64 {
-        if self.copy.is_some() {
-            // They have a limit of their own.
-            return 0;
-        }
         let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity());
         let queued = self.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
-        (input + self.pending.capacity()) as u64 + queued
+        // What is pending for copies has a limit of its own.
+        let is_copy = self.copy.as_ref().is_some_and(|copy| copy.is_served);
+        let output = if is_copy { 0 } else { self.pending.capacity() };
+        (input + output) as u64 + queued
     }
 }
 

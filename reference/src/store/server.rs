@@ -100,6 +100,7 @@ impl Server {
     pub(super) fn close(&mut self, index: usize) {
         let Some(client) = self.clients.remove(index) else { return };
         self.replication.copies.remove(&index);
+        client.watches.iter().for_each(|(key, _)| self.data.watched.unwatch(key));
         for (mine, all) in [(client.channels, &mut self.channels), (client.patterns, &mut self.patterns)] {
             for name in mine {
                 leave(all, &name, index);

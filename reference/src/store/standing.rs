@@ -2,6 +2,7 @@
 //! key, so they are derived when they are read, not kept: a keyspace of a hundred million costs nothing here, and is
 //! counted as if it were there.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -18,6 +19,8 @@ pub(super) struct Standing {
     sizes: Sizes,
     /// Those that were written or removed since, and so stand no longer.
     taken: HashSet<u64>,
+    /// What all of them take where none is taken, once somebody has reckoned it.
+    all_bytes: Cell<Option<u64>>,
 }
 
 impl fmt::Debug for Standing {
@@ -32,7 +35,13 @@ impl fmt::Debug for Standing {
 impl Standing {
     /// The records `keyspace:0` to `keyspace:(keys - 1)`.
     pub(super) fn new(keyspace: &str, keys: u64, sizes: Sizes) -> Self {
-        Self { prefix: format!("{keyspace}:").into_bytes(), keys, sizes, taken: HashSet::new() }
+        Self {
+            prefix: format!("{keyspace}:").into_bytes(),
+            keys,
+            sizes,
+            taken: HashSet::new(),
+            all_bytes: Cell::new(None),
+        }
     }
 
     /// How many there are.
@@ -42,9 +51,18 @@ impl Standing {
 
     /// What all of them take of memory.
     pub(super) fn bytes(&self) -> u64 {
+        if let Some(bytes) = self.all_bytes.get().filter(|_| self.taken.is_empty()) {
+            return bytes;
+        }
         let standing = (0..self.keys).filter(|number| !self.taken.contains(number));
         let name = |number| (self.prefix.len() + digits(number)) as u64;
-        standing.map(|number| memory::record_bytes(name(number), (self.sizes)(number) as u64, false)).sum()
+        let bytes =
+            standing.map(|number| memory::record_bytes(name(number), (self.sizes)(number) as u64, false));
+        let bytes = bytes.sum();
+        if self.taken.is_empty() {
+            self.all_bytes.set(Some(bytes));
+        }
+        bytes
     }
 
     /// How many there were.

@@ -112,6 +112,16 @@ fn transactions_are_carried_out_at_once_or_not_at_all() {
         .query(&mut connection)
         .expect("EXEC");
     assert_eq!((first.as_str(), second), ("OK", 42));
+    // What it rests on changed meanwhile.
+    let mut other = open(&stack, "");
+    for (key, is_carried_out) in [("n", false), ("m", true)] {
+        let _: String = ask(&mut connection, "WATCH n").expect("WATCH");
+        let _: String = ask(&mut other, &format!("SET {key} 1")).expect("SET");
+        let _: String = ask(&mut connection, "MULTI").expect("MULTI");
+        let _: String = ask(&mut connection, "SET n 7").expect("queued");
+        let done: Option<Vec<String>> = ask(&mut connection, "EXEC").expect("EXEC");
+        assert_eq!(done.is_some(), is_carried_out, "{key}");
+    }
     let _: String = ask(&mut connection, "MULTI").expect("MULTI");
     assert!(ask::<String>(&mut connection, "NOSUCH").is_err());
     let refused = ask::<String>(&mut connection, "EXEC").expect_err("one was not understood");

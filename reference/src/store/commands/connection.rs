@@ -141,6 +141,7 @@ pub(super) fn client_name(bytes: &[u8]) -> Result<String, Failure> {
 pub(super) fn reset(call: &mut Call<'_>) -> Outcome {
     let stranger = !call.server.settings.password.is_empty();
     call.server.leave_all(call.client);
+    super::transactions::forget_watches(call);
     if let Some(client) = call.server.clients.get_mut(call.client) {
         client.transaction = None;
         client.name.clear();

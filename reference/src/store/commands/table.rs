@@ -127,6 +127,8 @@ const ROWS: &[Row] = &[
     ("client", 2, MANY, READ, clients::client),
     ("multi", 1, 1, AT_ONCE, transactions::multi),
     ("exec", 1, 1, AT_ONCE | SLOW, transactions::exec),
+    ("watch", 2, MANY, AT_ONCE, transactions::watch),
+    ("unwatch", 1, 1, READ, transactions::unwatch),
     ("discard", 1, 1, AT_ONCE, transactions::discard),
     ("subscribe", 2, MANY, LISTENER, publishing::subscribe),
     ("unsubscribe", 1, MANY, LISTENER, publishing::unsubscribe),

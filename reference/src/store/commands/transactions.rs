@@ -1,7 +1,9 @@
-//! Commands that are carried out at once: `MULTI` and `EXEC`. There is no `WATCH`.
+//! Commands that are carried out at once: `MULTI` and `EXEC`, where nothing changed that they rest on: `WATCH`.
 
+use super::table::Flag;
 use super::{Arguments, Call, Outcome, carry_out, table};
 use crate::resp::{COMMAND_LIMIT, Writer};
+use crate::store::clients::Queued;
 use crate::store::server::Server;
 
 pub(super) fn multi(call: &mut Call<'_>) -> Outcome {
@@ -48,8 +50,21 @@ pub(super) fn exec(call: &mut Call<'_>) -> Outcome {
     let Some(transaction) = client.and_then(|client| client.transaction.take()) else {
         return Err("ERR EXEC without MULTI");
     };
+    let watched = &call.server.data.watched;
+    let watches = call.server.clients.get(call.client).map_or(&[][..], |client| &client.watches);
+    let has_changed = watches.iter().any(|(key, changes)| watched.changes(key) != *changes);
+    forget_watches(call);
     if transaction.broken {
         return Err("EXECABORT Transaction discarded because of previous errors.");
+    }
+    if has_changed {
+        call.reply.null_array();
+        return Ok(());
+    }
+    let writes = |name: &[u8]| table::named(name).is_some_and(|command| command.has(Flag::Writes));
+    let is_write = |(input, ranges): &Queued| writes(Arguments { input, ranges }.get(0));
+    if call.server.data.is_copy && transaction.queue.iter().any(is_write) {
+        return Err("READONLY You can't write against a read only replica.");
     }
     let mut out = Vec::new();
     for (input, ranges) in &transaction.queue {
@@ -68,6 +83,34 @@ pub(super) fn discard(call: &mut Call<'_>) -> Outcome {
     if client.and_then(|client| client.transaction.take()).is_none() {
         return Err("ERR DISCARD without MULTI");
     }
+    forget_watches(call);
     call.reply.simple("OK");
     Ok(())
+}
+
+pub(super) fn watch(call: &mut Call<'_>) -> Outcome {
+    let Some(client) = call.server.clients.get_mut(call.client) else { return Ok(()) };
+    if client.transaction.is_some() {
+        return Err("ERR WATCH inside MULTI is not allowed");
+    }
+    for key in call.arguments.from(1) {
+        if client.watches.iter().all(|(watched, _)| **watched != *key) {
+            client.watches.push((key.into(), call.server.data.watched.watch(key)));
+        }
+    }
+    call.reply.simple("OK");
+    Ok(())
+}
+
+pub(super) fn unwatch(call: &mut Call<'_>) -> Outcome {
+    forget_watches(call);
+    call.reply.simple("OK");
+    Ok(())
+}
+
+pub(super) fn forget_watches(call: &mut Call<'_>) {
+    let client = call.server.clients.get_mut(call.client);
+    for (key, _) in client.map(|client| std::mem::take(&mut client.watches)).unwrap_or_default() {
+        call.server.data.watched.unwatch(&key);
+    }
 }

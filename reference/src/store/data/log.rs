@@ -1,6 +1,59 @@
 //! What was changed since the copies of the store were told.
 
+use std::collections::HashMap;
+
 use super::Data;
+
+/// Keys of which clients want to know whether they change (`WATCH`).
+#[derive(Debug, Default)]
+pub(in crate::store) struct Watched(HashMap<Box<[u8]>, Watch>);
+
+#[derive(Debug, Default)]
+struct Watch {
+    /// How often the key was changed since somebody watched.
+    changes: u64,
+    watchers: usize,
+}
+
+impl Watched {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[cold]
+    fn note(&mut self, key: &[u8]) {
+        if let Some(watch) = self.0.get_mut(key) {
+            watch.changes += 1;
+        }
+    }
+
+    /// Everything was changed.
+    pub(super) fn note_all(&mut self) {
+        self.0.values_mut().for_each(|watch| watch.changes += 1);
+    }
+
+    /// Begins to watch a key; how often it was changed.
+    pub(in crate::store) fn watch(&mut self, key: &[u8]) -> u64 {
+        let watch = self.0.entry(key.into()).or_default();
+        watch.watchers += 1;
+        watch.changes
+    }
+
+    /// How often a watched key was changed.
+    pub(in crate::store) fn changes(&self, key: &[u8]) -> u64 {
+        self.0.get(key).map_or(0, |watch| watch.changes)
+    }
+
+    /// One watcher less.
+    pub(in crate::store) fn unwatch(&mut self, key: &[u8]) {
+        if let Some(watch) = self.0.get_mut(key) {
+            watch.watchers -= 1;
+            if watch.watchers == 0 {
+                self.0.remove(key);
+            }
+        }
+    }
+}
 
 /// What was changed.
 #[derive(Debug, Default)]
@@ -14,6 +67,9 @@ impl Data {
     /// Notes that copies must be told of a key.
     #[inline]
     pub(super) fn note(&mut self, slot: u32) {
+        if !self.watched.is_empty() {
+            self.watched.note(self.slots[slot as usize].record.key());
+        }
         if let Some(log) = self.log.as_mut() {
             log.keys.push(self.slots[slot as usize].record.key().into());
         }

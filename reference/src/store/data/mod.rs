@@ -1,9 +1,10 @@
 //! All records: where they are, and when they were used.
 //!
-//! - [`accounting`]: what of memory they take; [`lifetimes`]: when they expire; [`scan`]: visiting all of them; [`log`]: what
-//!   copies must be told
+//! - [`hashes`]: records that have fields; [`lifetimes`]: when records expire; [`accounting`]: what of memory they take
+//! - [`scan`]: visiting all of them; [`log`]: what copies and watchers must be told
 
 mod accounting;
+mod hashes;
 mod lifetimes;
 mod log;
 mod scan;
@@ -25,7 +26,7 @@ use super::record::{Content, Record, Value};
 use super::standing::Standing;
 
 use lifetimes::Volatile;
-use log::Log;
+use log::{Log, Watched};
 
 /// Not among the keys with a TTL.
 const NOT_VOLATILE: u32 = u32::MAX;
@@ -108,6 +109,7 @@ pub(crate) struct Data {
     changes: u64,
     /// What was changed since the copies were told; none where there are no copies.
     log: Option<Log>,
+    pub(super) watched: Watched,
     /// Whether the records are another store's, which alone says what expires and what has to go …
     pub(super) is_copy: bool,
     /// … and does so just now.
@@ -136,6 +138,7 @@ impl Data {
             counts: Counts::default(),
             changes: 0,
             log: None,
+            watched: Watched::default(),
             is_copy: false,
             is_applying: false,
             stream: Stream::new(seed, Purpose::named("store-sampling"), 0),
@@ -315,11 +318,6 @@ impl Data {
         self.slot(slot).record.content()
     }
 
-    /// The fields of a slot that holds a hash.
-    pub(super) fn fields(&self, slot: u32) -> Option<&Fields> {
-        self.hashes.get(&slot)
-    }
-
     /// Writes a string.
     pub(crate) fn set(&mut self, key: &[u8], value: Value<'_>, expiry: Expiry) {
         self.changes += 1;
@@ -377,35 +375,6 @@ impl Data {
         if let Expiry::In(ms) = expiry {
             self.set_deadline(new, ms);
         }
-    }
-
-    /// Changes the fields of a hash, which is made where there is none and removed where none is left.
-    ///
-    /// # Errors
-    /// Where the key holds something else.
-    pub(super) fn change_fields<T>(
-        &mut self,
-        key: &[u8],
-        change: impl FnOnce(&mut Fields) -> T,
-    ) -> Result<T, WrongType> {
-        self.changes += 1;
-        let slot = match self.find(key) {
-            Some(slot) if self.hashes.contains_key(&slot) => slot,
-            Some(_) => return Err(WrongType),
-            None => self.insert(key, Content::Hash),
-        };
-        self.touch(slot);
-        self.note(slot);
-        let old = self.bytes(slot);
-        let fields = self.hashes.entry(slot).or_default();
-        let result = change(fields);
-        let is_empty = fields.len() == 0;
-        let new = self.bytes(slot);
-        self.records_bytes = self.records_bytes - old + new;
-        if is_empty {
-            self.remove_slot(slot);
-        }
-        Ok(result)
     }
 
     fn insert(&mut self, key: &[u8], content: Content<'_>) -> u32 {
@@ -504,6 +473,7 @@ impl Data {
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
         self.changes += 1;
+        self.watched.note_all();
         if let Some(log) = self.log.as_mut() {
             *log = Log { cleared: true, keys: Vec::new() };
         }

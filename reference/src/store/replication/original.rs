@@ -24,6 +24,8 @@ pub(in crate::store) struct Copy {
     pub(in crate::store) said_ms: u64,
     /// Whether it was filled from the same scenario, and so has all records that only stand.
     pub(in crate::store) knows_standing: bool,
+    /// Whether it gets the stream, and not only said that it will want it.
+    pub(in crate::store) is_served: bool,
     sending: Option<Sending>,
 }
 
@@ -69,7 +71,7 @@ impl Server {
         let now = self.data.clock.now_ms();
         let Some(client) = self.clients.get_mut(index) else { return };
         let copy = client.copy.get_or_insert_default();
-        (copy.has, copy.said_ms) = (has.unwrap_or(0), now);
+        (copy.has, copy.said_ms, copy.is_served) = (has.unwrap_or(0), now, true);
         if let Some(missed) = missed {
             self.replication.partial += 1;
             reply.simple(&format!("CONTINUE {id}"));
