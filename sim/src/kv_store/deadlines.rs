@@ -17,16 +17,15 @@ impl Deadlines {
         self.heap.push(Reverse((expires, key)));
     }
 
-    /// The next deadline before `now`: when, and of which key. It may not be its deadline any more.
+    /// The next deadline before `now`: when, and of which key. It may not be its deadline any more. A key that was written
+    /// twice with one deadline, as by a request that draws it twice, has it once.
     #[inline]
     pub(crate) fn next(&mut self, now: u64) -> Option<(u64, u64)> {
-        match self.heap.peek() {
-            Some(&Reverse((expires, key))) if expires < now => {
-                self.heap.pop();
-                Some((expires, key))
-            }
-            _ => None,
+        let next = self.heap.peek().copied().filter(|Reverse((expires, _))| *expires < now)?;
+        while self.heap.peek() == Some(&next) {
+            self.heap.pop();
         }
+        Some(next.0)
     }
 
     /// Whether most of them are of keys that have gone, where so many are there.
@@ -36,5 +35,21 @@ impl Deadlines {
 
     pub(crate) fn replace(&mut self, deadlines: impl Iterator<Item = (u64, u64)>) {
         self.heap = deadlines.map(Reverse).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_that_was_written_twice_with_one_deadline_expires_once() {
+        let mut deadlines = Deadlines::default();
+        for (expires, key) in [(5, 1), (5, 2), (5, 1), (9, 1)] {
+            deadlines.push(expires, key);
+        }
+        let all: Vec<_> = std::iter::from_fn(|| deadlines.next(9)).collect();
+        assert_eq!(all, [(5, 1), (5, 2)]);
+        assert_eq!(deadlines.next(10), Some((9, 1)));
     }
 }
