@@ -188,17 +188,8 @@ impl Answer {
 /// The data of a chunked body that was checked while it came.
 fn unchunked(raw: &[u8]) -> Vec<u8> {
     let mut data = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(end) = rest.windows(2).position(|w| w == b"\r\n") {
-        let digits = rest[..end].iter().take_while(|b| b.is_ascii_hexdigit());
-        let size = digits.fold(0, |size, b| size << 4 | (*b as char).to_digit(16).unwrap_or(0) as usize);
-        let start = end + 2;
-        if size == 0 || start + size > rest.len() {
-            break;
-        }
-        data.extend_from_slice(&rest[start..start + size]);
-        rest = rest.get(start + size + 2..).unwrap_or_default();
-    }
+    let taken = Body::new(Framing::Chunked).take_data(raw, &mut data);
+    debug_assert!(taken.is_ok(), "it was checked while it came");
     data
 }
 
