@@ -32,7 +32,7 @@ fn holder(scenario: &Scenario, options: &[&str], until: &str) -> (Child, Vec<Str
 }
 
 /// The processes that started by this one.
-fn descendants(parent: u32) -> Vec<u32> {
+pub(crate) fn descendants(parent: u32) -> Vec<u32> {
     let children = std::fs::read_dir("/proc").expect("a /proc").filter_map(|entry| {
         let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
         (parent_of(pid)? == parent).then_some(pid)
@@ -40,13 +40,15 @@ fn descendants(parent: u32) -> Vec<u32> {
     children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
 }
 
-fn parent_of(pid: u32) -> Option<u32> {
+/// The process that started this one.
+pub(crate) fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // pid (name) state parent …
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
-fn is_gone(pid: u32) -> bool {
+/// Whether a process is dead.
+pub(crate) fn is_gone(pid: u32) -> bool {
     // A zombie that nobody reaps yet is dead too.
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))

@@ -1,5 +1,6 @@
 //! The stack as it really runs: processes on loopback addresses.
 
+mod abuse;
 mod balance;
 mod cache;
 mod cache_origin;
@@ -10,6 +11,7 @@ mod lifetime;
 mod origin;
 mod proxy;
 mod room;
+mod schedules;
 mod service;
 mod store;
 mod store_abuse;

@@ -1,0 +1,128 @@
+//! What a whole stack takes from clients that mean it no good: endless bodies, endless heads, and noise on every port.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+
+use reference::client::Stack;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::units::Seed;
+
+use crate::lifetime::{descendants, parent_of};
+use crate::origin::status;
+use crate::room::{BOUND, connect, eventually, receive, start};
+use crate::schedules;
+
+/// The most memory that a process has had, in KiB.
+fn peak_memory_kib(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
+    line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+}
+
+/// All processes of a stack, the supervisor among them.
+fn family(stack: &Stack) -> BTreeSet<u32> {
+    let supervisor = parent_of(stack.listeners()[0].pid).expect("it lives");
+    descendants(supervisor).into_iter().chain([supervisor]).collect()
+}
+
+/// The addresses on which a process listens: its sockets of `/proc/net/tcp` in the state 0A (proc(5)).
+fn ports(pid: u32) -> Vec<SocketAddr> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
+    let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let own: BTreeSet<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel has a table");
+    let listening = table.lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (address, port) = columns.get(1)?.split_once(':')?;
+        let ours = *columns.get(3)? == "0A" && own.contains(&format!("socket:[{}]", columns.get(9)?));
+        let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
+        ours.then_some(SocketAddr::new(address.into(), u16::from_str_radix(port, 16).ok()?))
+    });
+    listening.collect()
+}
+
+/// Sends what the other side takes, says that this is all, and reads what comes back.
+fn tell(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect(address).expect("the kernel accepts");
+    stream.set_write_timeout(Some(BOUND)).expect("a timeout can be set");
+    // One that refuses early may have closed its side already.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn a_gigabyte_in_chunks_passes_and_is_kept_nowhere() {
+    const CHUNK: usize = 1 << 20;
+    for cached in [false, true] {
+        let stack = start(&schedules::stack(cached, ""));
+        let mut stream: TcpStream = connect(stack.entry("balancer")[0]).expect("the proxy accepts");
+        let chunk = [format!("{CHUNK:x}\r\n").as_bytes(), &vec![b'z'; CHUNK], b"\r\n"].concat();
+        stream
+            .write_all(b"GET /cart/1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .expect("sent");
+        // A gigabyte by way of the balancer; a quarter where a cache passes it on as well, for the sake of time.
+        for _ in 0..if cached { 256 } else { 1024 } {
+            stream.write_all(&chunk).expect("it is taken");
+        }
+        stream.write_all(b"0\r\n\r\n").expect("sent");
+        assert_eq!(receive(&mut stream).expect("answered").0, 200);
+        for listener in stack.listeners().iter().filter(|listener| listener.component != "objects") {
+            let peak = peak_memory_kib(listener.pid);
+            assert!(peak < 40_000, "{}: {peak} KiB", listener.component);
+        }
+    }
+}
+
+#[test]
+fn a_head_of_100_000_bytes_is_refused_by_all_who_speak_http() {
+    let stack = start(&schedules::stack(true, ""));
+    let one = format!("GET /cart/1 HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "y".repeat(100_000));
+    let many = format!("GET /cart/1 HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: yyyyy\r\n".repeat(10_000));
+    for component in ["balancer", "cache", "shop"] {
+        let address = stack.entry(component)[0];
+        for head in [&one, &many] {
+            assert_eq!(status(&tell(address, head.as_bytes())), "431", "{component}");
+        }
+        assert_eq!(schedules::status(address, "/cart/1"), Some(200), "{component}");
+    }
+}
+
+#[test]
+fn noise_on_every_port_kills_nobody() {
+    let stack = start(&schedules::stack(true, ""));
+    let processes = family(&stack);
+    let all: BTreeSet<SocketAddr> = processes.iter().flat_map(|pid| ports(*pid)).collect();
+    assert!(stack.listeners().iter().all(|listener| all.contains(&listener.address)), "{all:?}");
+    assert!(all.len() > stack.listeners().len(), "the supervisor has a port of its own: {all:?}");
+    let mut noises: Vec<Vec<u8>> = vec![
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".to_vec(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        b"\0".repeat(10_000),
+        b"\xff".repeat(200_000),
+        b"\r\n".repeat(10_000),
+        b"*1\r\n".repeat(50_000),
+        b"{\"a\":".repeat(50_000),
+        b"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n".to_vec(),
+    ];
+    for seed in 0..24 {
+        let mut random = Stream::new(Seed(seed), Purpose::named("noise"), 0);
+        noises.push((0..1 + random.below(2_000)).map(|_| random.next_bits() as u8).collect());
+    }
+    for address in &all {
+        for noise in &noises {
+            tell(*address, noise);
+        }
+    }
+    assert_eq!(family(&stack), processes, "the same processes live");
+    for component in ["balancer", "cache", "shop"] {
+        for address in stack.entry(component) {
+            eventually(component, || schedules::status(address, "/cart/1") == Some(200));
+        }
+    }
+    assert!(tell(stack.entry("objects")[0], b"PING\r\n").starts_with("+PONG"));
+    assert!(stack.stats().is_ok_and(|all| all.iter().all(|one| one.metrics["up"] > 0.5)));
+}

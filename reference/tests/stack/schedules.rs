@@ -1,0 +1,281 @@
+//! Random schedules of faults: whatever breaks, overlapping and at a fast pace, the stack serves again when all is mended,
+//! and leaves no process behind.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use reference::client::Stack;
+use scenarios::Scenario;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::scenario::FaultKind;
+use scenarios::units::Seed;
+
+use crate::lifetime::{descendants, is_gone, parent_of};
+use crate::room::{receive, send, start};
+
+const SCHEDULES: u64 = 24;
+/// How many are played at a time.
+const AT_A_TIME: usize = 4;
+/// Everything must serve so long after the last mend. Health checks and reconnections take about a second of it.
+const RECOVERY: Duration = Duration::from_secs(15);
+/// How long a client of the schedules waits for an answer.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// A balancer before two caches and two services, or before three services; and a store with a copy.
+pub(crate) fn stack(cached: bool, faults: &str) -> Scenario {
+    let (to, services) = if cached { ("cache", 2) } else { ("shop", 3) };
+    let cache = if cached {
+        "[hosts.front]\ncount = 2\n[components.cache]\nkind = \"http-cache\"\nhost = \"front\"\nto = \"shop\"\n\
+         memory = \"8MiB\"\nconnect_timeout = \"200ms\"\nfirst_byte_timeout = \"300ms\"\n"
+    } else {
+        ""
+    };
+    let text = format!(
+        r#"
+title = "A schedule of faults"
+[run]
+duration = "60s"
+[hosts.edge]
+[hosts.app]
+count = {services}
+[hosts.data]
+{cache}
+[components.balancer]
+kind = "load-balancer"
+host = "edge"
+to = "{to}"
+retries = 2
+redispatch = true
+connect_timeout = "200ms"
+server_timeout = "300ms"
+health_check = {{ http = "/health", interval = "100ms", timeout = "100ms" }}
+[components.shop]
+kind = "service"
+host = "app"
+workers = 8
+[components.objects]
+kind = "kv-store"
+host = "data"
+max_memory = "1MiB"
+eviction = "volatile-lru"
+replicas = 1
+replication_lag = "20ms"
+failover = {{ detect = "100ms", switch = "50ms" }}
+[keyspaces.carts]
+in = "objects"
+keys = 50
+persistent = true
+value = "100B"
+[requests.page]
+path = "/page/{{carts}}"
+response = "500B"
+cache = {{ ttl = "1s" }}
+[[requests.page.steps]]
+get = {{ keyspace = "carts" }}
+[requests.cart]
+path = "/cart/{{carts}}"
+response = "500B"
+[[requests.cart.steps]]
+get = {{ keyspace = "carts" }}
+[[requests.cart.steps]]
+set = {{ keyspace = "carts" }}
+[traffic.shoppers]
+to = "balancer"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = {{ page = 1, cart = 1 }}
+{faults}
+"#
+    );
+    Scenario::parse(Path::new("schedule.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Three to seven faults that begin within a second and last up to half of one; a deployment among them at times.
+fn schedule(seed: u64) -> Scenario {
+    let mut random = Stream::new(Seed(seed), Purpose::named("fault-schedule"), 0);
+    let cached = seed.is_multiple_of(2);
+    let (servers, services) = if cached { ("cache", 2) } else { ("shop", 3) };
+    let mut faults = String::new();
+    for _ in 0..3 + random.below(5) {
+        let number = 1 + random.below(services);
+        let http = match random.below(4) {
+            0 => "component:balancer[1]".to_owned(),
+            1 => format!("component:{servers}[{number}]"),
+            2 => format!("component:shop[{number}]"),
+            _ => format!("host:app[{number}]"),
+        };
+        let any = if random.below(3) == 0 { "component:objects[1]".to_owned() } else { http.clone() };
+        let held =
+            if cached { format!("component:cache[{number}]") } else { "component:objects[1]".to_owned() };
+        let what = match random.below(9) {
+            0..=2 => format!("kill = \"{any}\""),
+            3..=4 => format!("hang = \"{any}\""),
+            5..=6 => format!("unplug = \"{any}\""),
+            7 => format!("serve_500 = \"{http}\""),
+            _ => format!("flush = \"{held}\""),
+        };
+        let length =
+            if what.starts_with("flush") { String::new() } else { span("for", 50 + random.below(450)) };
+        write!(faults, "[[faults]]\n{}{length}{what}\n", span("at", 100 + random.below(900)))
+            .expect("writing to a string cannot fail");
+    }
+    if random.below(3) == 0 {
+        faults += "[[faults]]\nat = \"300ms\"\ndeploy = { component = \"shop\", drain = \"100ms\", down = \"100ms\", \
+                   warm_up = \"100ms\", slower = 5 }\n";
+    }
+    stack(cached, &faults)
+}
+
+fn span(key: &str, milliseconds: u64) -> String {
+    format!("{key} = \"{milliseconds}ms\"\n")
+}
+
+/// Starts it, breaks what the schedule breaks and mends it again, except for the fault `unmended`, under a light load. What is
+/// wrong at the end, if anything.
+fn play(scenario: &Scenario, unmended: Option<usize>, recovery: Duration) -> Result<(), String> {
+    let running = start(scenario);
+    let supervisor = parent_of(running.listeners()[0].pid).ok_or("there is no supervisor")?;
+    let mut family: BTreeSet<u32> = descendants(supervisor).into_iter().chain([supervisor]).collect();
+    let over = AtomicBool::new(false);
+    let good = AtomicU32::new(0);
+    let played = thread::scope(|scope| {
+        let clients: Vec<_> = ["/page/1", "/cart/2"]
+            .into_iter()
+            .map(|path| scope.spawn(|| load(running.entry("balancer")[0], path, &over, &good)))
+            .collect();
+        let orders = give_orders(&running, scenario, unmended);
+        let recovered = orders.and_then(|()| recover(&running, recovery));
+        over.store(true, Ordering::Relaxed);
+        let answers =
+            clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"));
+        recovered.and(answers)
+    });
+    // Some of them were started again meanwhile.
+    family.extend(descendants(supervisor));
+    drop(running);
+    played?;
+    match family.into_iter().find(|pid| !is_gone(*pid)) {
+        Some(pid) => Err(format!("process {pid} is left")),
+        None if good.load(Ordering::Relaxed) == 0 => {
+            Err("no request was answered well at any time".to_owned())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Carries out the schedule at its times.
+fn give_orders(running: &Stack, scenario: &Scenario, unmended: Option<usize>) -> Result<(), String> {
+    let faults = scenario.faults.iter().enumerate();
+    let mut orders: Vec<_> = faults
+        .flat_map(|(index, fault)| [(fault.from, false, index), (fault.until, true, index)])
+        .filter(|(_, ends, index)| !ends || Some(*index) != unmended)
+        .collect();
+    orders.sort_unstable();
+    let began = Instant::now();
+    for (at, ends, index) in orders {
+        thread::sleep(Duration::from_nanos(at.as_nanos()).saturating_sub(began.elapsed()));
+        let order = if ends { running.end_fault(index) } else { running.begin_fault(index) };
+        let verb = if ends { "end" } else { "begin" };
+        order.map_err(|error| format!("{} does not {verb}: {error}", scenario.faults[index].name))?;
+    }
+    Ok(())
+}
+
+/// One request at a time. Whatever is broken, an answer is one that such a stack gives.
+fn load(front: SocketAddr, path: &str, over: &AtomicBool, good: &AtomicU32) -> Result<(), String> {
+    while !over.load(Ordering::Relaxed) {
+        match status(front, path) {
+            Some(200) => _ = good.fetch_add(1, Ordering::Relaxed),
+            Some(500 | 502 | 503 | 504) | None => {}
+            Some(other) => return Err(format!("{path} was answered by {other}")),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// The status of an answer that comes in time.
+pub(crate) fn status(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    send(&mut stream, path).ok()?;
+    receive(&mut stream).ok().map(|(status, _)| status)
+}
+
+/// Waits until every server answers well, the front among them, and all instances are up.
+fn recover(running: &Stack, bound: Duration) -> Result<(), String> {
+    let began = Instant::now();
+    let mut missing = Vec::new();
+    while began.elapsed() < bound {
+        missing = broken(running)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!("{bound:?} after the last mend these do not serve: {missing:?}"))
+}
+
+/// What does not serve.
+fn broken(running: &Stack) -> Result<Vec<String>, String> {
+    let mut missing = Vec::new();
+    for listener in running.listeners().iter().filter(|listener| listener.component != "objects") {
+        for path in ["/page/7", "/cart/8"] {
+            let status = status(listener.address, path);
+            if status != Some(200) {
+                missing.push(format!("{}[{}] {path}: {status:?}", listener.component, listener.instance));
+            }
+        }
+    }
+    let stats = running.stats().map_err(|error| error.to_string())?;
+    let down = stats.iter().filter(|one| one.metrics["up"] < 0.5);
+    missing.extend(down.map(|one| format!("{}[{}] is not up", one.component, one.instance)));
+    Ok(missing)
+}
+
+#[test]
+fn after_any_schedule_of_faults_the_stack_serves_and_leaves_no_process() {
+    let next = AtomicU64::new(0);
+    let problems = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SCHEDULES {
+                        return;
+                    }
+                    let scenario = schedule(seed);
+                    if let Err(problem) = play(&scenario, None, RECOVERY) {
+                        let faults =
+                            scenario.source.text.split_once("[[faults]]").map_or("", |(_, faults)| faults);
+                        let report = format!("seed {seed}: {problem}\n[[faults]]{faults}");
+                        problems.lock().expect("no holder panics").push(report);
+                    }
+                }
+            });
+        }
+    });
+    let problems = problems.into_inner().expect("no holder panics");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn a_schedule_whose_mend_is_left_out_is_noticed() {
+    for seed in 0..2 {
+        let scenario = schedule(seed);
+        // A store is replaced by its copy, so nothing is missing where it stays broken.
+        let lasting = scenario.faults.iter().position(|fault| {
+            !matches!(fault.kind, FaultKind::Flush | FaultKind::Deploy(_)) && !fault.name.contains("objects")
+        });
+        let lasting = lasting.expect("something else breaks in these schedules");
+        let problem = play(&scenario, Some(lasting), Duration::from_secs(2)).err();
+        assert!(problem.is_some_and(|p| p.contains("do not serve")), "seed {seed}: it was not noticed");
+    }
+}
