@@ -184,7 +184,7 @@ proptest! {
             assert!(words.len() == 3 && words[2] == "HTTP/1.1" && words[1].starts_with(['/', '*']), "{plain:?}");
             assert_eq!(plain.framing().unwrap_or(Framing::Length(0)), frame.framing);
             assert_eq!(plain.all("x-forwarded-for").len(), 1);
-            assert!(plain.all("host").len() == 1 || frame.is_old && plain.all("host").is_empty(), "{plain:?}");
+            assert_eq!(plain.all("host").len(), 1, "{plain:?}");
             plain.is_without(&["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "expect"]);
             assert!(!cookie || plain.all("cookie").iter().all(|c| !c.split("; ").any(|c| c.starts_with("SRV="))));
         }

@@ -84,6 +84,9 @@ pub(super) fn request(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(authority) = head.authority {
         field("host", authority.as_bytes(), out);
+    } else if head.is_old && crate::http::head::field(head.headers, "host").is_none() {
+        // What goes on as HTTP/1.1 must have one, and an empty one where no host is named (RFC 9112, section 3.2).
+        field("host", b"", out);
     }
     let mut forwarded = Vec::new();
     let mut expects_continue = false;
@@ -245,6 +248,14 @@ mod tests {
     fn the_host_of_an_absolute_target_replaces_the_field() {
         let (_, out) = rewritten("GET http://a/b HTTP/1.1\r\nHost: c\r\n\r\n", &PLAIN);
         assert_eq!(out, "GET /b HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 127.0.0.9\r\n\r\n");
+    }
+
+    #[test]
+    fn a_request_of_http_1_0_goes_on_with_a_host() {
+        let (_, out) = rewritten("GET / HTTP/1.0\r\n\r\n", &PLAIN);
+        assert_eq!(out, "GET / HTTP/1.1\r\nhost: \r\nx-forwarded-for: 127.0.0.9\r\n\r\n");
+        let (_, out) = rewritten("GET / HTTP/1.0\r\nHost: h\r\n\r\n", &PLAIN);
+        assert_eq!(out, "GET / HTTP/1.1\r\nHost: h\r\nx-forwarded-for: 127.0.0.9\r\n\r\n");
     }
 
     #[test]
