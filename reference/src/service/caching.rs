@@ -9,6 +9,9 @@ use scenarios::scenario::{CacheRule, ComponentKind, KeyspaceId, Path, PathPart, 
 use crate::component::Context;
 use crate::http::head::{RequestHead, field};
 
+/// What caches are told of what they are not to keep.
+const NOT_KEPT: &str = "cache-control: no-store\r\n";
+
 /// What caches are told of each class.
 #[derive(Debug)]
 pub(super) struct Caching(Vec<Option<Told>>);
@@ -41,12 +44,9 @@ impl Caching {
         let has_cache = scenario.components.iter().any(|c| matches!(c.kind, ComponentKind::HttpCache(_)));
         let told = scenario.requests.iter().map(|class| match &class.cache {
             _ if !has_cache => None,
-            None => Some(Told {
-                fields: "cache-control: no-store\r\n".to_owned(),
-                vary: Vec::new(),
-                tags: Vec::new(),
-                keeps: false,
-            }),
+            None => {
+                Some(Told { fields: NOT_KEPT.to_owned(), vary: Vec::new(), tags: Vec::new(), keeps: false })
+            }
             Some(rule) => Some(Told::new(rule, class.esi.is_some())),
         });
         Self(told.collect())
@@ -75,8 +75,13 @@ impl Caching {
     /// The fields for an answer; whether the asker has the object already, so that a 304 says all.
     pub(super) fn write(&self, class: usize, wanted: Option<&Wanted>, out: &mut Vec<u8>) -> bool {
         let Some(told) = &self.0[class] else { return false };
+        let Some(wanted) = wanted else {
+            // Where a class was named with a path that is not of its form, there is nothing to tag the answer by: kept, it
+            // could not be purged.
+            out.extend_from_slice(NOT_KEPT.as_bytes());
+            return false;
+        };
         out.extend_from_slice(told.fields.as_bytes());
-        let Some(wanted) = wanted else { return false };
         write!(out, "etag: {}\r\n", etag(wanted.name)).expect("writing to a vector cannot fail");
         if !told.tags.is_empty() {
             out.extend_from_slice(b"xkey:");
@@ -180,4 +185,65 @@ fn etag(name: u64) -> String {
 /// FNV-1a, continued.
 fn hash(from: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(from, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head::{NO_FIELDS, parse_request};
+
+    #[test]
+    fn what_no_tag_would_name_is_not_to_be_kept() {
+        let text = r#"
+title = "A cache that is purged by tags"
+[run]
+duration = "10s"
+[hosts.front]
+[hosts.app]
+[components.cache]
+kind = "http-cache"
+host = "front"
+to = "shop"
+memory = "8MiB"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[components.objects]
+kind = "kv-store"
+host = "app"
+max_memory = "1MiB"
+eviction = "volatile-lru"
+[keyspaces.items]
+in = "objects"
+keys = 1000
+persistent = true
+value = "200B"
+[requests.item]
+path = "/item/{items}"
+cache = { ttl = "60s", tags = ["item:{items}"] }
+[[requests.item.steps]]
+work = "1ms"
+[traffic.people]
+to = "cache"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { item = 1 }
+"#;
+        let scenario = Scenario::parse("cache.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let caching = Caching::new(&scenario);
+        let told = |path: &str| {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-rehearsal-class: item\r\n\r\n");
+            let mut fields = NO_FIELDS;
+            let head = parse_request(request.as_bytes(), &mut fields).expect("well-formed").expect("whole");
+            let wanted = caching.wanted(0, &scenario.requests[0].path, &head, &scenario);
+            let mut out = Vec::new();
+            assert!(!caching.write(0, wanted.as_ref(), &mut out), "nobody has it yet");
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        let of_its_form = told("/item/7");
+        assert!(of_its_form.contains("max-age=60\r\n"), "{of_its_form}");
+        assert!(of_its_form.contains("xkey: item:7\r\n"), "{of_its_form}");
+        assert_eq!(told("/elsewhere/7"), NOT_KEPT);
+    }
 }
