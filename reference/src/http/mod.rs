@@ -16,7 +16,7 @@ pub(crate) use body::Body;
 pub(crate) use connection::Connection;
 pub(crate) use head::{Bad, Framing};
 pub(crate) use patience::Patience;
-pub(crate) use requests::{Next, Requests, refuse};
+pub(crate) use requests::{Next, Requests, refuse, take_leave};
 
 /// The reason phrase of the statuses that we answer ourselves.
 pub(crate) fn reason(status: u16) -> &'static str {

@@ -8,10 +8,11 @@ use tokio::time::{Instant, timeout};
 use super::head::{Bad, HEAD_LIMIT};
 use super::{Connection, Patience, plain_answer};
 
-/// From the first byte of a head to its last (HAProxy's `timeout http-request`): senders that are slower only hold places.
+/// From the first byte of a head to its last, and from the beginning of a connection to the end of its first head, as
+/// HAProxy's `timeout http-request`: who is slower, or sends nothing, only holds a place.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client in the middle of a body may stand still, where nothing says how long one may be idle.
-const BODY_TIMEOUT: Duration = Duration::from_secs(50);
+/// How long a client may be idle between requests, or stand still in the middle of a body, where nothing says how long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// How long, and for how many bytes, a client that was refused is listened to, so that the refusal reaches it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_LIMIT: usize = 256 << 10;
@@ -22,6 +23,10 @@ pub(crate) struct Requests {
     idle: Patience,
     head: Patience,
     head_timeout: Duration,
+    /// Until when the first head may come, once it is waited for; a wait that is given up and taken up again is one.
+    first: Option<Instant>,
+    /// Whether the first head came.
+    has_begun: bool,
     /// More of a body, or room for more of an answer.
     pub(crate) body: Patience,
 }
@@ -38,13 +43,16 @@ pub(crate) enum Next<T> {
 }
 
 impl Requests {
-    /// Of a client that may be idle for so long; for ever, where nothing is given.
+    /// Of a client that may be idle for so long; for [`IDLE_TIMEOUT`], where nothing is given.
     pub(crate) fn new(idle: Option<Duration>) -> Self {
+        let idle = idle.unwrap_or(IDLE_TIMEOUT);
         Self {
-            idle: Patience::new(idle),
+            idle: Patience::new(Some(idle)),
             head: Patience::new(None),
-            head_timeout: idle.map_or(HEAD_TIMEOUT, |span| span.min(HEAD_TIMEOUT)),
-            body: Patience::new(Some(idle.unwrap_or(BODY_TIMEOUT))),
+            head_timeout: idle.min(HEAD_TIMEOUT),
+            first: None,
+            has_begun: false,
+            body: Patience::new(Some(idle)),
         }
     }
 
@@ -65,13 +73,19 @@ impl Requests {
             let news = &input[parsed.min(input.len()).saturating_sub(2)..];
             if parsed == 0 || has_empty_line(news) || input.len() >= HEAD_LIMIT {
                 match parse(input) {
-                    Ok(Some(head)) => return Ok(Next::Head(head)),
+                    Ok(Some(head)) => {
+                        self.has_begun = true;
+                        return Ok(Next::Head(head));
+                    }
                     Ok(None) => {}
                     Err(bad) => return Ok(Next::Refused(bad.status())),
                 }
             }
             parsed = input.len();
-            let filled = if parsed == 0 {
+            let filled = if !self.has_begun {
+                let limit = *self.first.get_or_insert_with(|| Instant::now() + self.head_timeout);
+                self.head.until(|| limit, client.fill()).await
+            } else if parsed == 0 {
                 self.idle.limit(client.fill()).await
             } else {
                 let limit = *began.get_or_insert_with(Instant::now) + self.head_timeout;
@@ -113,9 +127,44 @@ pub(crate) async fn refuse(
     timeout(LINGER, farewell).await.unwrap_or(Ok(()))
 }
 
+/// Closes a connection after its last answer, so that the answer reaches a client that has not been read to its end.
+pub(crate) async fn take_leave(client: Connection) {
+    // Who does not close within this time has had it to read the answer.
+    let _ = timeout(LINGER, client.finish(LINGER_LIMIT)).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_sends_nothing_is_sent_away_also_where_no_timeout_is_given() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_addr().expect("it is bound");
+            let mut silent = tokio::net::TcpStream::connect(address).await.expect("it listens");
+            let mut client = Connection::new(listener.accept().await.expect("one connects").0);
+            let mut requests = Requests::new(None);
+            assert_eq!(requests.head_timeout, HEAD_TIMEOUT);
+            requests.head_timeout = Duration::from_millis(20);
+            let never = |_: &[u8]| Ok(None::<()>);
+            // Given up by the caller and taken up again: the time runs on.
+            let given_up = timeout(Duration::from_millis(5), requests.next(&mut client, never)).await;
+            let until = requests.first.expect("the time runs");
+            assert!(given_up.is_err());
+            let next = requests.next(&mut client, never).await.expect("no error");
+            assert!(matches!(next, Next::End) && Instant::now() >= until && requests.first == Some(until));
+            // After its first request a client may be idle for longer, but not for ever either.
+            let mut requests = Requests::new(None);
+            requests.idle = Patience::new(Some(Duration::from_millis(20)));
+            tokio::io::AsyncWriteExt::write_all(&mut silent, b"x").await.expect("sent");
+            let one = |input: &[u8]| Ok((!input.is_empty()).then_some(()));
+            assert!(matches!(requests.next(&mut client, one).await, Ok(Next::Head(()))));
+            client.consume(1);
+            assert!(matches!(requests.next(&mut client, one).await, Ok(Next::End)));
+        });
+    }
 
     #[test]
     fn the_end_of_a_head_is_found_however_it_is_cut() {

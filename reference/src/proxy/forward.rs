@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::exchange::Unanswered;
 use super::rewrite::{self, From};
 use super::{Proxy, Waits};
-use crate::http::{Connection, Framing, Next, plain_answer, refuse};
+use crate::http::{Connection, Framing, Next, plain_answer, refuse, take_leave};
 
 /// Serves a connection until its end.
 pub(super) async fn serve(proxy: Rc<Proxy>, stream: TcpStream) {
@@ -45,7 +45,11 @@ async fn converse(proxy: &Proxy, mut client: Connection, from: &From) -> io::Res
         drop(room);
         match result {
             Ok(true) => {}
-            Ok(false) | Err(Unanswered::Cut) => return Ok(()),
+            Ok(false) => {
+                take_leave(client).await;
+                return Ok(());
+            }
+            Err(Unanswered::Cut) => return Ok(()),
             Err(Unanswered::Status(status)) => {
                 proxy.failures.set(proxy.failures.get() + 1);
                 // With a body still to come the connection cannot be used on.

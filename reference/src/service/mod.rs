@@ -167,7 +167,8 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
         let close = !incoming.keep_alive;
         drop(fresh.take());
         answer(service, &incoming, holds_connection, close, &mut out).await;
-        connection.write_all(&out).await?;
+        // Who does not read his answer holds no worker for it for ever.
+        requests.body.limit(connection.write_all(&out)).await?;
         out.clear();
         if close {
             return Ok(());
