@@ -74,10 +74,26 @@ impl Backend {
     /// # Errors
     /// Where no server is up, none had room in time, or none could be connected to.
     pub(super) async fn lease(&self, bound: Option<usize>, key: Key) -> Result<Lease, Unavailable> {
-        let mut slot = self.admit(bound, None, key).await?;
+        let slot = self.admit(bound, None, key).await?;
+        self.reach(slot, true, key).await
+    }
+
+    /// A new connection in the stead of one that turned out to be closed. The place stays: whoever gave it back would wait
+    /// for it behind all others.
+    ///
+    /// # Errors
+    /// As of [`Backend::lease`].
+    pub(super) async fn renew(&self, closed: Lease, key: Key) -> Result<Lease, Unavailable> {
+        let Lease { connection, slot, .. } = closed;
+        drop(connection);
+        self.reach(slot, false, key).await
+    }
+
+    /// A connection under a place, or under another where the place's server is not reached.
+    async fn reach(&self, mut slot: Slot, idle_will_do: bool, key: Key) -> Result<Lease, Unavailable> {
         for retries_left in (0..=self.retries).rev() {
             let server = slot.server();
-            if let Some(connection) = self.servers.take_idle(server) {
+            if let Some(connection) = idle_will_do.then(|| self.servers.take_idle(server)).flatten() {
                 return Ok(Lease { connection, slot, reused: true });
             }
             let address = self.servers.address(server);

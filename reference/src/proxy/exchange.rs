@@ -46,21 +46,24 @@ impl Proxy {
             return Err(Unanswered::Status(500));
         }
         let bound = request.bound.filter(|server| *server < self.backend.servers.len());
-        let mut lease = self.backend.lease(bound, request.key).await?;
+        let lease = self.backend.lease(bound, request.key).await?;
         if request.expects_continue && client.input().is_empty() {
-            client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Unanswered::Cut)?;
+            let go_ahead = client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+            waits.requests.body.limit(go_ahead).await.map_err(|_| Unanswered::Cut)?;
         }
         let mut body = Body::new(request.framing);
         self.take_body(client, &mut body, out)?;
-        let sent = self.send_first(&mut lease, request, waits, out).await?;
+        let (mut lease, sent) = self.send_first(lease, request, waits, out).await?;
         let whole = match waits.server.limit(lease.connection.write_all(&out[sent..])).await {
             Ok(()) => self.send_rest(client, &mut lease, &mut body, waits, out).await?,
             Err(_) => false,
         };
-        // A server that takes no more of the request may have said why.
-        let answer = self.read_head(&mut lease, request, waits, out).await?;
-        let client_stays = self.pass_back(client, lease, &answer, waits, out).await?;
-        Ok(client_stays && whole)
+        // A server that takes no more of the request may have said why. Neither connection is of use after that: on each, the
+        // next request would be taken for the rest of this one's body.
+        let request = RequestFrame { keep_alive: request.keep_alive && whole, ..*request };
+        let mut answer = self.read_head(&mut lease, &request, waits, out).await?;
+        answer.keep_alive &= whole;
+        self.pass_back(client, lease, &answer, waits, out).await
     }
 
     /// Puts what is there of a request's body behind its head.
@@ -78,21 +81,21 @@ impl Proxy {
         Ok(())
     }
 
-    /// Writes the beginning of a request. Where a connection that was idle turns out to be closed before anything was
-    /// sent, another is taken.
+    /// Writes the beginning of a request; how much of it, and to whom. Where a connection that was idle turns out to be
+    /// closed before anything was sent, a new one is opened.
     async fn send_first(
         &self,
-        lease: &mut Lease,
+        mut lease: Lease,
         request: &RequestFrame,
         waits: &mut Waits,
         out: &[u8],
-    ) -> Result<usize, Unanswered> {
+    ) -> Result<(Lease, usize), Unanswered> {
         loop {
             match waits.server.limit(lease.connection.write_some(out)).await {
-                Ok(sent) => return Ok(sent),
+                Ok(sent) => return Ok((lease, sent)),
                 Err(error) if lease.reused && error.kind() != io::ErrorKind::TimedOut => {
                     self.backend.retried.set(self.backend.retried.get() + 1);
-                    *lease = self.backend.lease(Some(lease.server()), request.key).await?;
+                    lease = self.backend.renew(lease, request.key).await?;
                 }
                 Err(_) => return Err(Unanswered::Status(502)),
             }
