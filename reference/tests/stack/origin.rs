@@ -20,8 +20,11 @@ pub(crate) enum Act {
     Answer(Vec<u8>),
     /// Answers so, and closes the connection without having said that it would.
     AnswerAndClose(Vec<u8>),
-    /// Answers so before the body came, and reads no more.
+    /// Answers so before the body came, ends its side, and reads the rest away: if it closed at once, the reset could
+    /// overtake the answer.
     AnswerEarly(Vec<u8>),
+    /// Answers so before the body came, and reads no more, but leaves the connection open.
+    AnswerAndStop(Vec<u8>),
 }
 
 /// An answer of this body.
@@ -67,8 +70,15 @@ fn serve(stream: &TcpStream, act: &dyn Fn(&str) -> Act, seen: &Mutex<Vec<String>
         let what = act(&head);
         if let Act::AnswerEarly(bytes) = &what {
             writer.write_all(bytes).ok()?;
-            stream.shutdown(Shutdown::Both).ok()?;
+            stream.shutdown(Shutdown::Write).ok()?;
+            std::io::copy(&mut reader, &mut std::io::sink()).ok()?;
             return None;
+        }
+        if let Act::AnswerAndStop(bytes) = &what {
+            writer.write_all(bytes).ok()?;
+            loop {
+                std::thread::park();
+            }
         }
         let lower = head.to_lowercase();
         let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
@@ -84,7 +94,7 @@ fn serve(stream: &TcpStream, act: &dyn Fn(&str) -> Act, seen: &Mutex<Vec<String>
         seen.lock().expect("no holder panics").push(head + &String::from_utf8_lossy(&body));
         match what {
             Act::Answer(bytes) => writer.write_all(&bytes).ok()?,
-            Act::AnswerAndClose(bytes) | Act::AnswerEarly(bytes) => {
+            Act::AnswerAndClose(bytes) | Act::AnswerEarly(bytes) | Act::AnswerAndStop(bytes) => {
                 writer.write_all(&bytes).ok()?;
                 return stream.shutdown(Shutdown::Both).ok();
             }
