@@ -8,6 +8,7 @@ use httparse::Header;
 use super::directives::SURROGATE;
 use super::fields::{has, write};
 use super::normalise::Normaliser;
+use super::vary::Names;
 use super::{address, user_context, validators};
 use crate::http::Framing;
 use crate::http::head::{NO_FIELDS, RequestHead, connection_options, is_hop_by_hop, parse_request};
@@ -50,9 +51,16 @@ impl Kind {
 }
 
 impl Asked {
-    /// From the bytes of a whole head, which were parsed before.
+    /// From the bytes of a whole head, which were parsed before. What is for this hop alone is left out, but for what says
+    /// how long the body is and whether the connection stays: a request is looked up, kept under and fetched by the same
+    /// fields.
     pub(super) fn new(head: &[u8], client: IpAddr) -> Self {
-        Self::read(head, client).expect("the head was parsed before")
+        let asked = Self::read(head, client).expect("the head was parsed before");
+        let dropped: Vec<String> = asked.with(|head| {
+            let for_this_hop = head.headers.iter().filter(|h| is_for_this_hop(h.name, head.headers));
+            for_this_hop.map(|h| h.name.to_owned()).collect()
+        });
+        if dropped.is_empty() { asked } else { asked.without_any(&dropped) }
     }
 
     /// From the bytes of a whole head; none where that is not a request's.
@@ -61,6 +69,11 @@ impl Asked {
         let mut fields = NO_FIELDS;
         address::write(&parse_request(head, &mut fields).ok().flatten()?, &mut address);
         Some(Self { head: head.to_vec(), address: address.into(), client })
+    }
+
+    /// Its bytes.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// The head.
@@ -123,18 +136,24 @@ impl Asked {
 
     /// The same request without the fields of a name.
     pub(super) fn without(self, name: &str) -> Self {
-        if !self.with(|head| has(head.headers, name)) {
-            return self;
-        }
-        let mut out = Vec::with_capacity(self.head.len());
-        let line_end = self.head.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
-        out.extend_from_slice(&self.head[..line_end]);
-        self.with(|head| {
-            let others = head.headers.iter().filter(|h| !h.name.eq_ignore_ascii_case(name));
-            others.for_each(|header| write(header.name, header.value, &mut out));
-        });
-        out.extend_from_slice(b"\r\n");
-        Self { head: out, ..self }
+        if self.with(|head| has(head.headers, name)) { self.without_any(&[name]) } else { self }
+    }
+
+    /// The same without the fields of these names. The other lines stay as they came, so that what was short enough to be
+    /// read still is.
+    fn without_any(self, names: &[impl AsRef<str>]) -> Self {
+        let is_named = |line: &[u8]| {
+            let name = line.split(|b| *b == b':').next().unwrap_or_default();
+            names.iter().any(|n| name.eq_ignore_ascii_case(n.as_ref().as_bytes()))
+        };
+        // The request line has a space before any colon, so no field has its name.
+        let lines = self.head.split_inclusive(|b| *b == b'\n').filter(|line| !is_named(line));
+        Self { head: lines.flatten().copied().collect(), ..self }
+    }
+
+    /// Whether an answer that varies by these is this user's own; see `user_context`.
+    pub(super) fn is_personal(&self, names: &Names) -> bool {
+        self.with(|head| user_context::is_personal(names, head.headers))
     }
 
     /// Appends the request that fetches all of what this one asks for, under the conditions of what is stored.
@@ -178,15 +197,32 @@ fn is_any(name: &str, names: &[&str]) -> bool {
     names.iter().any(|n| n.eq_ignore_ascii_case(name))
 }
 
+fn is_any_of(token: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|n| n.as_bytes().eq_ignore_ascii_case(token))
+}
+
 /// Whether a field is about how much of an answer is wanted, where all of it is fetched.
 fn is_of_whole(name: &str) -> bool {
     is_any(name, &validators::CONDITIONS) || is_any(name, &["range", "content-length"])
 }
 
-/// The fields that are not for this hop alone.
+/// Whether one of these fields is for this hop alone, and needed neither to read the request nor to answer it.
+fn is_for_this_hop(name: &str, headers: &[Header<'_>]) -> bool {
+    const NEEDED: [&str; 5] =
+        ["connection", "content-length", "host", "transfer-encoding", "x-forwarded-for"];
+    let listed = || connection_options(headers).any(|o| o.eq_ignore_ascii_case(name.as_bytes()));
+    (is_hop_by_hop(name) || listed()) && !is_any(name, &NEEDED)
+}
+
+/// Whether a request brings nothing that is for this hop alone, so that it can be looked up as it is.
+pub(super) fn is_end_to_end(headers: &[Header<'_>]) -> bool {
+    let lists_nothing = connection_options(headers).all(|o| is_any_of(o, &["close", "keep-alive"]));
+    lists_nothing && !headers.iter().any(|h| is_for_this_hop(h.name, &[]))
+}
+
+/// The fields that are passed on. What the client's connection lists was left out when the request was read.
 fn end_to_end<'h, 'b>(headers: &'h [Header<'b>]) -> impl Iterator<Item = &'h Header<'b>> {
-    let listed = |name: &str| connection_options(headers).any(|o| o.eq_ignore_ascii_case(name.as_bytes()));
-    headers.iter().filter(move |h| !(is_hop_by_hop(h.name) || listed(h.name)))
+    headers.iter().filter(|h| !is_hop_by_hop(h.name))
 }
 
 fn start(method: &str, head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
@@ -283,6 +319,18 @@ mod tests {
         assert!(page.part("/a\r\nX: 1").is_none() && page.part("mailto:x").is_none());
         assert!(page.part("http://user@other/x").is_none() && page.part("http://other?x").is_none());
         assert_eq!(&*page.part("http://other/x").expect("it can").address, b"other/x");
+    }
+
+    #[test]
+    fn a_head_as_long_as_may_be_can_lose_a_field() {
+        let start = "GET / HTTP/1.1\r\nHost:h\r\nX-Hop:1\r\nConnection:x-hop\r\n";
+        let mut text = start.to_owned() + &"a:b\r\n".repeat(50);
+        text += &format!("c:{}\r\n\r\n", "x".repeat(crate::http::head::HEAD_LIMIT - text.len() - 6));
+        assert_eq!(text.len(), crate::http::head::HEAD_LIMIT);
+        let asked = asked(&text);
+        assert!(!asked.with(|head| has(head.headers, "x-hop")), "what the connection lists is gone");
+        let asked = asked.without("a");
+        assert_eq!(asked.with(|head| head.headers.len()), 3);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
-use super::asked::{Asked, Kind};
+use super::asked::{Asked, Kind, is_end_to_end};
 use super::deliver::Content;
 use super::fields::has;
 use super::obtain::{Decision, How, Obtained};
@@ -37,10 +37,9 @@ enum Step {
 /// Serves a connection until its end.
 pub(super) async fn serve(cache: Rc<Cache>, stream: TcpStream) {
     let client = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
-    cache.connections.set(cache.connections.get() + 1);
+    let _connected = cache.connections.hold();
     // A broken connection concerns its client alone.
     let _ = converse(&cache, Connection::new(stream), client).await;
-    cache.connections.set(cache.connections.get() - 1);
 }
 
 async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) -> io::Result<()> {
@@ -126,7 +125,14 @@ impl Cache {
             is_head: head.method == "HEAD",
             expects_continue: has(head.headers, "expect"),
         };
-        Ok(Some((begun, self.step(&head, &input[..head.len], client, out))))
+        let bytes = &input[..head.len];
+        let step = if is_end_to_end(head.headers) {
+            self.step(&head, bytes, client, out)
+        } else {
+            let asked = Asked::new(bytes, client);
+            asked.with(|head| self.step(head, asked.head(), client, out))
+        };
+        Ok(Some((begun, step)))
     }
 
     fn step(&self, head: &RequestHead<'_, '_>, bytes: &[u8], client: IpAddr, out: &mut Vec<u8>) -> Step {

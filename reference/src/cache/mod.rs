@@ -107,7 +107,7 @@ struct Cache {
     /// The paths that balancers check, which are answered here.
     checked: Vec<String>,
     counts: Counts,
-    connections: Cell<i64>,
+    connections: Level,
     inside: Level,
     scratch: RefCell<Vec<u8>>,
 }
@@ -147,7 +147,7 @@ impl Cache {
             normaliser,
             checked: checked(&context.scenario),
             counts: Counts::default(),
-            connections: Cell::new(0),
+            connections: Level::default(),
             inside: Level::default(),
             scratch: RefCell::default(),
         }

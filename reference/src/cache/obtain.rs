@@ -13,7 +13,6 @@ use super::freshness::{self, Phase};
 use super::object::Object;
 use super::store::Kept;
 use super::upstream::{self, Answer, Collected};
-use super::user_context;
 use super::vary::{Names, Vary};
 
 /// For how long a failure is kept for those who come after ones who waited for it (Varnish's `vbf_stp_error`).
@@ -216,9 +215,8 @@ impl Cache {
         let authorised = asked.with(|head| has(head.headers, "authorization"));
         let life =
             answer.with_fields(|_, h| freshness::judge(answer.status, h, authorised, self.defaults, now));
-        let is_personal = asked.with(|head| {
-            answer.with_fields(|_, h| matches!(Vary::read(h), Vary::By(names) if user_context::is_personal(&names, head.headers)))
-        });
+        let varies = answer.with_fields(|_, headers| Vary::read(headers));
+        let is_personal = matches!(&varies, Vary::By(names) if asked.is_personal(names));
         let Some(life) = life.filter(|_| !is_personal) else {
             if answer.status >= 500 {
                 // A failure is no news of the resource: what was there stays, and nothing is remembered for long.
@@ -274,7 +272,7 @@ impl Cache {
     }
 
     /// Updates what is stored by a 304.
-    fn confirm(&self, asked: &Asked, stale: &Object, answer: &Answer) -> Rc<Object> {
+    fn confirm(&self, asked: &Asked, stale: &Rc<Object>, answer: &Answer) -> Rc<Object> {
         let now = self.now();
         let authorised = asked.with(|head| has(head.headers, "authorization"));
         let (confirmed, may_stay) = answer.with_fields(|_, headers| {
@@ -283,9 +281,17 @@ impl Cache {
             })
         });
         let confirmed = Rc::new(confirmed);
-        if may_stay {
-            let names = self.store.borrow().names(&asked.address);
-            self.put(asked, &names, Kept::Object(Rc::clone(&confirmed)), confirmed.life.stays());
+        // What was thrown out or replaced while the question was on its way stays so.
+        let is_there = asked.with(|head| self.store.borrow().holds(&asked.address, head.headers, stale));
+        if !is_there {
+            return confirmed;
+        }
+        match confirmed.with_fields(|_, headers| Vary::read(headers)) {
+            Vary::By(names) if may_stay && !asked.is_personal(&names) => {
+                self.put(asked, &names, Kept::Object(Rc::clone(&confirmed)), confirmed.life.stays());
+            }
+            // In the old one's place, or everybody would ask in a row whether that is still good.
+            _ => self.mark(asked, answer),
         }
         confirmed
     }

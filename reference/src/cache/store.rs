@@ -126,6 +126,20 @@ impl Store {
         Some(slot.kept.clone())
     }
 
+    /// Whether this very object is what is kept for a request.
+    pub(super) fn holds(&self, address: &[u8], headers: &[Header<'_>], object: &Rc<Object>) -> bool {
+        let Some(variants) = self.index.get(address) else { return false };
+        let mut variant = Vec::new();
+        if let Some(names) = &variants.names {
+            vary::variant(names, headers, &self.normaliser, &mut variant);
+        }
+        let slot = variants.position(&variant).ok().and_then(|at| {
+            let id = variants.slots[at].1;
+            self.slots[id as usize].as_ref()
+        });
+        slot.is_some_and(|slot| matches!(&slot.kept, Kept::Object(kept) if Rc::ptr_eq(kept, object)))
+    }
+
     /// What the latest answer of this address varied by; nothing where there is none.
     pub(super) fn names(&self, address: &[u8]) -> Names {
         self.index.get(address).and_then(|variants| variants.names.clone()).unwrap_or_else(|| Names::from([]))

@@ -1,7 +1,9 @@
 //! The HTTP cache before servers that are slow, broken, or more than it can hold.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::origin::{Act, Origin, Proxy, ok, status};
@@ -199,4 +201,59 @@ fn users_of_one_group_share_answers_and_nobody_chooses_his_group() {
     assert_eq!(hashes, 4, "each user's is found out once");
     ask("Cookie: user=3\r\n");
     assert_eq!(origin.requests().iter().filter(|r| r.contains("/_fos")).count(), hashes, "and kept");
+}
+
+#[test]
+fn a_confirmation_neither_undoes_a_purge_nor_forgets_for_whom_the_answer_is() {
+    static CACHE: OnceLock<SocketAddr> = OnceLock::new();
+    let origin = Origin::start(|head| {
+        if head.to_ascii_lowercase().contains("if-none-match") {
+            let mut stream = connect(*CACHE.get().expect("it runs")).expect("accepted");
+            stream.write_all(b"PURGE /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("answered");
+            assert_eq!(status(&answer), "200");
+            return Act::Answer(b"HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\n\r\n".to_vec());
+        }
+        let body = if head.contains("X-G: a") { "for a" } else { "for others" };
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: \"1\"\r\nVary: X-G\r\n";
+        Act::Answer(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+    });
+    let cache = cache(&origin);
+    CACHE.set(cache.address).expect("set once");
+    let ask = |lines: &str| {
+        let request = format!("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{lines}\r\n");
+        let answer = cache.tell(request.as_bytes());
+        answer.rsplit("\r\n").next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(ask("X-G: a\r\n"), "for a");
+    assert_eq!(ask("X-G: a\r\n"), "for a", "confirmed, and thrown out meanwhile");
+    assert_eq!(ask("X-G: b\r\n"), "for others");
+    assert_eq!(ask("X-G: a\r\n"), "for a");
+    assert_eq!(origin.requests().len(), 4, "nothing was there after the purge");
+}
+
+#[test]
+fn nobody_takes_a_field_out_of_the_fetch_that_the_answer_is_found_by() {
+    let origin = Origin::start(|head| {
+        let group = if head.contains("X-Group: 1") { "one" } else { "none" };
+        kept("Vary: X-Group\r\n", group)
+    });
+    let cache = cache(&origin);
+    let ask = |lines: &str| {
+        let answer = cache.tell(format!("GET /a HTTP/1.1\r\nHost: h\r\n{lines}\r\n").as_bytes());
+        answer.rsplit("\r\n").next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(ask("X-Group: 1\r\nConnection: close, x-group\r\n"), "none");
+    assert_eq!(ask("X-Group: 1\r\nConnection: close\r\n"), "one");
+    assert_eq!(ask("Connection: close\r\n"), "none");
+    assert_eq!(origin.requests().len(), 2);
+    let origin = Origin::start(groups);
+    let cache = self::cache(&origin);
+    let ask = |lines: &str| {
+        let answer = cache.tell(format!("GET /a HTTP/1.1\r\nHost: h\r\n{lines}\r\n").as_bytes());
+        answer.rsplit("\r\n").next().unwrap_or_default().to_owned()
+    };
+    ask("Cookie: user=1\r\nConnection: close\r\n");
+    assert_eq!(ask("Cookie: user=2\r\nConnection: close, x-user-context-hash\r\n"), "even");
 }
