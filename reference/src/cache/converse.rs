@@ -7,9 +7,11 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 
 use super::asked::{Asked, Kind, is_end_to_end};
+use super::client::Client;
 use super::deliver::Content;
-use super::fields::has;
+use super::fields::{first, has};
 use super::obtain::{Decision, How, Obtained};
+use super::page::Budget;
 use super::pass::Unpassed;
 use super::user_context::HASH;
 use super::{Begun, Cache, address};
@@ -42,18 +44,19 @@ pub(super) async fn serve(cache: Rc<Cache>, stream: TcpStream) {
     let _ = converse(&cache, Connection::new(stream), client).await;
 }
 
-async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) -> io::Result<()> {
+async fn converse(cache: &Rc<Cache>, mut connection: Connection, address: IpAddr) -> io::Result<()> {
     let mut out = Vec::with_capacity(1024);
     // How long a client may be idle the file does not say.
     let mut requests = Requests::new(None);
     loop {
         let read = |input: &[u8]| cache.begin(input, address, &mut out);
-        let (begun, step) = match requests.next(&mut client, read).await? {
+        let (begun, step) = match requests.next(&mut connection, read).await? {
             Next::Head(begun) => begun,
             Next::End => return Ok(()),
-            Next::Refused(status) => return refuse(client, status, false, &mut out).await,
+            Next::Refused(status) => return refuse(connection, status, false, &mut out).await,
         };
-        client.consume(begun.head_len);
+        connection.consume(begun.head_len);
+        let mut client = Client { connection: &mut connection, patience: &mut requests.body };
         cache.counts.requests.add();
         let _inside = cache.inside.hold();
         let open = match step {
@@ -70,9 +73,7 @@ async fn converse(cache: &Rc<Cache>, mut client: Connection, address: IpAddr) ->
                 Err(status) => cache.fail(&mut client, &begun, status, &mut out).await?,
             },
             Step::Pass(asked) => match cache.pass(&mut client, &asked, &begun).await {
-                Ok(answer) => {
-                    cache.stream(&mut client, answer, How::Pass, begun.is_head, begun.keep_alive).await?
-                }
+                Ok(answer) => cache.stream(&mut client, answer, How::Pass, &begun).await?,
                 Err(Unpassed::Cut) => return Ok(()),
                 Err(Unpassed::Status(status)) => cache.fail(&mut client, &begun, status, &mut out).await?,
             },
@@ -101,7 +102,7 @@ fn is_by_tag(head: &RequestHead<'_, '_>) -> bool {
 }
 
 /// Writes a head and a part of a body.
-async fn send(client: &mut Connection, out: &mut Vec<u8>, content: Option<Content>) -> io::Result<()> {
+async fn send(client: &mut Client<'_>, out: &mut Vec<u8>, content: Option<Content>) -> io::Result<()> {
     let Some((body, bytes)) = content else { return client.write_all(out).await };
     if bytes.len() <= COPIED {
         out.extend_from_slice(&body[bytes]);
@@ -123,7 +124,9 @@ impl Cache {
             framing: head.framing,
             keep_alive: head.keep_alive,
             is_head: head.method == "HEAD",
-            expects_continue: has(head.headers, "expect"),
+            is_old: head.is_old,
+            expects_continue: !head.is_old
+                && first(head.headers, "expect").is_some_and(|e| e.eq_ignore_ascii_case(b"100-continue")),
         };
         let bytes = &input[..head.len];
         let step = if is_end_to_end(head.headers) {
@@ -169,7 +172,7 @@ impl Cache {
 
     async fn look_up(
         self: &Rc<Self>,
-        client: &mut Connection,
+        client: &mut Client<'_>,
         asked: &Asked,
         begun: &Begun,
         decision: Decision,
@@ -184,7 +187,11 @@ impl Cache {
         }
         match self.obtain(asked, decision).await {
             Obtained::Object(object, how) if object.page.is_some() => {
-                let body = if begun.is_head { None } else { Some(self.assemble(asked, &object, 0).await) };
+                let body = if begun.is_head {
+                    None
+                } else {
+                    Some(self.assemble(asked, &object, 0, &Budget::new(self.object_limit)).await)
+                };
                 let length = body.as_ref().map(Vec::len);
                 asked.with(|head| self.compose_page(head, &object, how, length, out));
                 client.write_both(out, body.as_deref().unwrap_or_default()).await?;
@@ -195,9 +202,7 @@ impl Cache {
                 send(client, out, content).await?;
                 Ok(begun.keep_alive)
             }
-            Obtained::Answer(answer, how) => {
-                self.stream(client, *answer, how, begun.is_head, begun.keep_alive).await
-            }
+            Obtained::Answer(answer, how) => self.stream(client, *answer, how, begun).await,
             Obtained::Failed(status) => self.fail(client, begun, status, out).await,
         }
     }
@@ -205,7 +210,7 @@ impl Cache {
     /// Answers in a back end's place; whether the connection stays open.
     async fn fail(
         &self,
-        client: &mut Connection,
+        client: &mut Client<'_>,
         begun: &Begun,
         status: u16,
         out: &mut Vec<u8>,
@@ -216,7 +221,7 @@ impl Cache {
 
     async fn answer_plainly(
         &self,
-        client: &mut Connection,
+        client: &mut Client<'_>,
         begun: &Begun,
         status: u16,
         out: &mut Vec<u8>,

@@ -11,7 +11,7 @@ use super::fields::values;
 pub(super) const SURROGATE: &str = "rehearsal";
 
 /// A lifetime that is longer than any that can be told: RFC 9111, section 1.2.2.
-const LONGEST_SECONDS: u64 = 1 << 31;
+pub(super) const LONGEST_SECONDS: u64 = 1 << 31;
 
 /// What an answer says about its keeping. Of a directive that stands there twice, the first counts (section 4.2.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

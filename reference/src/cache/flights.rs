@@ -6,15 +6,28 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::object::Object;
+
 /// The most that wait for one fetch; a list without an end is a way to run out of memory.
 const WAITING_LIMIT: u32 = 10_000;
+
+/// What those who wait are told where the store will not tell them.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// It failed with this status.
+    Failed(u16),
+    /// It failed, and this is still good enough.
+    Stale(Rc<Object>),
+    /// What came is for nobody else, and nothing is remembered of that.
+    ForOneAlone,
+}
 
 /// A fetch under way.
 #[derive(Debug, Default)]
 struct Fetch {
     ended: Notify,
     waiting: Cell<u32>,
-    failed: Cell<Option<u16>>,
+    outcome: RefCell<Option<Outcome>>,
 }
 
 /// All fetches under way that others may wait for.
@@ -71,9 +84,9 @@ impl Flights {
 }
 
 impl Flight {
-    /// The fetch failed: those who wait get this status. Whether anybody waits.
-    pub(super) fn fail(&self, status: u16) -> bool {
-        self.fetch.failed.set(Some(status));
+    /// Those who wait are told this. Whether anybody waits.
+    pub(super) fn tell(&self, outcome: Outcome) -> bool {
+        *self.fetch.outcome.borrow_mut() = Some(outcome);
         self.fetch.waiting.get() > 0
     }
 }
@@ -86,13 +99,11 @@ impl Drop for Flight {
 }
 
 impl Waiter {
-    /// Waits for the end of the fetch. To be called at once: nothing is to be awaited in between.
-    ///
-    /// # Errors
-    /// The status of its failure.
-    pub(super) async fn wait(self) -> Result<(), u16> {
+    /// Waits for the end of the fetch, and returns what is told of it; nothing where the store is to be looked into again.
+    /// To be called at once: nothing is to be awaited in between.
+    pub(super) async fn wait(self) -> Option<Outcome> {
         self.0.ended.notified().await;
-        self.0.failed.get().map_or(Ok(()), Err)
+        self.0.outcome.borrow().clone()
     }
 }
 
@@ -119,7 +130,7 @@ mod tests {
         assert!(flights.begin_alone(b"a").is_none());
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let ended = runtime.block_on(async { tokio::join!(waiter.wait(), async move { drop(flight) }).0 });
-        assert_eq!(ended, Ok(()));
+        assert!(ended.is_none(), "{ended:?}");
         assert!(flights.begin_alone(b"a").is_some());
     }
 
@@ -127,12 +138,12 @@ mod tests {
     fn a_failure_is_told_to_those_who_wait() {
         let flights = flights();
         let Boarding::Fetches(flight) = flights.board(b"a") else { panic!("nobody fetches yet") };
-        assert!(!flight.fail(503), "nobody waits");
+        assert!(!flight.tell(Outcome::Failed(503)), "nobody waits");
         let Boarding::Waits(waiter) = flights.board(b"a") else { panic!("somebody fetches") };
-        assert!(flight.fail(503));
+        assert!(flight.tell(Outcome::Failed(503)));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let ended = runtime.block_on(async { tokio::join!(waiter.wait(), async move { drop(flight) }).0 });
-        assert_eq!(ended, Err(503));
+        assert!(matches!(ended, Some(Outcome::Failed(503))), "{ended:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use httparse::Header;
 
 use super::date;
-use super::directives::Directives;
+use super::directives::{Directives, LONGEST_SECONDS};
 use super::fields::{first, has, values};
 use super::vary::Vary;
 
@@ -120,7 +120,9 @@ pub(super) fn judge(
     let understood = HEURISTICALLY_CACHEABLE.contains(&status) || UNDERSTOOD.contains(&status);
     // Who understands `must-understand` passes over the `no-store` that stands beside it for the others (5.2.2.3).
     let refused = if d.must_understand { !understood } else { d.no_store };
-    if refused || authorised && !(d.public || d.must_revalidate || d.s_maxage.is_some()) {
+    let for_many = d.public || d.s_maxage.is_some();
+    // An answer that gives its asker a cookie is his, unless it says otherwise; Varnish's built-in rules pass it as well.
+    if refused || authorised && !(for_many || d.must_revalidate) || has(headers, "set-cookie") && !for_many {
         return None;
     }
     let initial_age = initial_age(headers, now);
@@ -179,7 +181,9 @@ fn initial_age(headers: &[Header<'_>], now: Now) -> Duration {
     let apparent = u64::try_from(now.unix_seconds - date_of(headers, now)).unwrap_or(0);
     let told = values(headers, "age").next().and_then(|value| {
         let number = value.split(|b| *b == b',').next()?.trim_ascii();
-        std::str::from_utf8(number).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+        let digits = std::str::from_utf8(number).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+        // What is longer than any number that can be told counts as the longest (section 1.2.2).
+        (!digits.is_empty()).then(|| digits.parse().unwrap_or(LONGEST_SECONDS).min(LONGEST_SECONDS))
     });
     Duration::from_secs(apparent.max(told.unwrap_or(0)))
 }
@@ -219,6 +223,21 @@ mod tests {
         assert_eq!(ttl(&[("expires", &at(300)), ("date", &at(400))]), None);
         assert_eq!(ttl(&[("expires", "0")]), None);
         assert_eq!(ttl(&[]), None);
+    }
+
+    #[test]
+    fn an_answer_with_a_cookie_is_kept_only_where_it_says_that_it_is_for_many() {
+        let with_cookie = |value| ttl(&[("cache-control", value), ("set-cookie", "session=1")]);
+        assert_eq!(with_cookie("max-age=60"), None);
+        assert_eq!(with_cookie("max-age=60, public"), Some(60));
+        assert_eq!(with_cookie("s-maxage=60"), Some(60));
+    }
+
+    #[test]
+    fn an_age_beyond_all_numbers_is_the_longest() {
+        let age = |text: &str| initial_age(&[Header { name: "age", value: text.as_bytes() }], NOW).as_secs();
+        assert_eq!(age("99999999999999999999999"), 1 << 31);
+        assert_eq!((age("7"), age("x"), age("")), (7, 0, 0));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!
 //! The rest is at work on connections:
 //!
-//! - [`converse`]: a client's connection, request by request; [`asked`]: a request that takes longer
+//! - [`converse`] with [`client`]: a client's connection, request by request; [`asked`]: a request that takes longer
 //! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out; [`page`]: how it is put together
 //! - [`user_context`]: what differs by what a user may see
 //! - [`pass`]: what is not stored; [`purge`]: what is thrown out
@@ -18,6 +18,7 @@
 mod address;
 mod asked;
 mod backends;
+mod client;
 mod converse;
 mod date;
 mod deliver;
@@ -61,6 +62,8 @@ use store::Store;
 
 /// The greatest share of the memory that one answer may take.
 const OBJECT_SHARE: usize = 4;
+/// Connections held at once, beyond which none is accepted.
+const CONNECTIONS_LIMIT: i64 = 16_384;
 /// How often what has come to its end is thrown out.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -119,6 +122,8 @@ struct Begun {
     framing: Framing,
     keep_alive: bool,
     is_head: bool,
+    /// Of HTTP/1.0, which knows neither chunks nor interim answers.
+    is_old: bool,
     expects_continue: bool,
 }
 
@@ -199,6 +204,11 @@ pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<M
         let cache = Rc::clone(&cache);
         async move {
             loop {
+                // Who is not accepted waits in the kernel's backlog.
+                if cache.connections.get() >= CONNECTIONS_LIMIT {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
                 let stream = listener.accept().await;
                 tokio::task::spawn_local(converse::serve(Rc::clone(&cache), stream));
             }

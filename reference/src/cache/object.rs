@@ -17,6 +17,11 @@ use crate::http::head::{HEADERS_LIMIT, NO_FIELDS, connection_options, is_hop_by_
 /// What Varnish keeps of an object beside what the back end sent (`struct object` on a 64-bit machine).
 const OBJECT_BYTES: usize = 120;
 
+/// What a tag takes beside its name, in the object and in the index of tags.
+const TAG_BYTES: usize = 48;
+/// The most tags of an answer; those beyond are passed over.
+const TAGS_LIMIT: usize = 4096;
+
 /// A stored answer. It never changes: what confirms it or makes it stale puts another in its place.
 #[derive(Debug)]
 pub(super) struct Object {
@@ -70,6 +75,7 @@ impl Object {
             tags: members(headers, "xkey")
                 .flat_map(|list| list.split(u8::is_ascii_whitespace))
                 .filter(|tag| !tag.is_empty())
+                .take(TAGS_LIMIT)
                 .map(Box::from)
                 .collect(),
         }
@@ -149,7 +155,9 @@ impl Object {
 
     /// What it takes of the memory, where heads are taken to have so many bytes at least.
     pub(super) fn size(&self, least_head_bytes: usize) -> usize {
-        OBJECT_BYTES + self.head.len().max(least_head_bytes) + self.body.len()
+        let tags: usize = self.tags.iter().map(|tag| TAG_BYTES + tag.len()).sum();
+        let pieces = self.page.as_ref().map_or(0, |pieces| size_of_val::<[Piece]>(pieces));
+        OBJECT_BYTES + self.head.len().max(least_head_bytes) + self.body.len() + tags + pieces
     }
 }
 

@@ -7,9 +7,10 @@ use httparse::Header;
 
 use super::Cache;
 use super::asked::Asked;
+use super::directives::Directives;
 use super::fields::has;
-use super::flights::{Boarding, Flight, Waiter};
-use super::freshness::{self, Phase};
+use super::flights::{Boarding, Flight, Outcome, Waiter};
+use super::freshness::{self, Life, Phase};
 use super::object::Object;
 use super::store::Kept;
 use super::upstream::{self, Answer, Collected};
@@ -161,11 +162,15 @@ impl Cache {
                     return Obtained::Object(object, How::Stale);
                 }
                 Decision::Fetch(fetch) => return self.fetch(asked, fetch).await,
-                Decision::Wait(waiter) => {
-                    if let Err(status) = waiter.wait().await {
-                        return Obtained::Failed(status);
+                Decision::Wait(waiter) => match waiter.wait().await {
+                    None => {}
+                    Some(Outcome::Failed(status)) => return Obtained::Failed(status),
+                    Some(Outcome::Stale(object)) => return Obtained::Object(object, How::Stale),
+                    Some(Outcome::ForOneAlone) => {
+                        let fetch = Fetch { stale: None, flight: None, keeps: true, how: How::Miss };
+                        return self.fetch(asked, fetch).await;
                     }
-                }
+                },
                 Decision::Fail(status) => return Obtained::Failed(status),
             }
             // What was fetched may vary by what is not known of this request yet.
@@ -199,12 +204,12 @@ impl Cache {
         if answer.status == 304
             && let Some(stale) = &fetch.stale
         {
-            let confirmed = self.confirm(asked, stale, &answer);
+            let confirmed = self.confirm(asked, stale, fetch.flight.as_ref(), &answer);
             answer.give_back(&self.back_ends);
             return Obtained::Object(confirmed, How::Confirmed);
         }
         if !fetch.keeps {
-            return Obtained::Answer(Box::new(answer), fetch.how);
+            return self.unkept(answer, fetch).await;
         }
         self.keep(asked, fetch, answer).await
     }
@@ -225,13 +230,13 @@ impl Cache {
                     stale => stale,
                 };
             }
-            self.mark(asked, &answer);
-            return Obtained::Answer(Box::new(answer), fetch.how);
+            self.mark(asked, &varies, fetch.flight.as_ref());
+            return self.unkept(answer, fetch).await;
         };
         let body = match answer.collect(self.object_limit).await {
             Ok(Collected::Whole(body)) => body,
             Ok(Collected::TooLong) => {
-                self.mark(asked, &answer);
+                self.mark(asked, &varies, fetch.flight.as_ref());
                 return Obtained::Answer(Box::new(answer), fetch.how);
             }
             Err(()) => return self.failed(asked, fetch, 502),
@@ -247,6 +252,28 @@ impl Cache {
         Obtained::Object(object, fetch.how)
     }
 
+    /// An answer that is not kept. A page is put together all the same, if it is not too long.
+    async fn unkept(&self, mut answer: Answer, fetch: Fetch) -> Obtained {
+        let how = fetch.how;
+        // Nobody is to wait for what is not for him.
+        drop(fetch);
+        if !answer.with_fields(|_, headers| Directives::of_answer(headers).esi) {
+            return Obtained::Answer(Box::new(answer), how);
+        }
+        match answer.collect(self.object_limit).await {
+            Ok(Collected::Whole(body)) => {
+                let (life, now) = (Life::default(), self.now());
+                let object = answer.with_fields(|reason, headers| {
+                    Object::new(answer.status, reason, headers, body.into(), life, now)
+                });
+                answer.give_back(&self.back_ends);
+                Obtained::Object(Rc::new(object), how)
+            }
+            Ok(Collected::TooLong) => Obtained::Answer(Box::new(answer), how),
+            Err(()) => Obtained::Failed(502),
+        }
+    }
+
     fn put(&self, asked: &Asked, names: &Names, kept: Kept, stays: Duration) {
         let now = self.now();
         let end = now.running.saturating_add(stays);
@@ -256,23 +283,32 @@ impl Cache {
     }
 
     /// Remembers that an answer could not be kept.
-    fn mark(&self, asked: &Asked, answer: &Answer) {
+    fn mark(&self, asked: &Asked, varies: &Vary, flight: Option<&Flight>) {
         let (kept, stays) = match self.hit_for_pass {
             Some(stays) => (Kept::PassMark, stays),
             None => (Kept::MissMark, self.hit_for_miss),
         };
-        if stays == Duration::ZERO {
-            return;
+        if stays == Duration::ZERO
+            && let Some(flight) = flight
+        {
+            // Else they would wait for one another in a row.
+            flight.tell(Outcome::ForOneAlone);
         }
-        let names = answer.with_fields(|_, headers| match Vary::read(headers) {
-            Vary::By(names) => names,
+        let names = match varies {
+            Vary::By(names) => Rc::clone(names),
             Vary::Everything => Names::from([]),
-        });
+        };
         self.put(asked, &names, kept, stays);
     }
 
     /// Updates what is stored by a 304.
-    fn confirm(&self, asked: &Asked, stale: &Rc<Object>, answer: &Answer) -> Rc<Object> {
+    fn confirm(
+        &self,
+        asked: &Asked,
+        stale: &Rc<Object>,
+        flight: Option<&Flight>,
+        answer: &Answer,
+    ) -> Rc<Object> {
         let now = self.now();
         let authorised = asked.with(|head| has(head.headers, "authorization"));
         let (confirmed, may_stay) = answer.with_fields(|_, headers| {
@@ -286,12 +322,13 @@ impl Cache {
         if !is_there {
             return confirmed;
         }
-        match confirmed.with_fields(|_, headers| Vary::read(headers)) {
-            Vary::By(names) if may_stay && !asked.is_personal(&names) => {
-                self.put(asked, &names, Kept::Object(Rc::clone(&confirmed)), confirmed.life.stays());
+        let varies = confirmed.with_fields(|_, headers| Vary::read(headers));
+        match &varies {
+            Vary::By(names) if may_stay && !asked.is_personal(names) => {
+                self.put(asked, names, Kept::Object(Rc::clone(&confirmed)), confirmed.life.stays());
             }
             // In the old one's place, or everybody would ask in a row whether that is still good.
-            _ => self.mark(asked, answer),
+            _ => self.mark(asked, &varies, flight),
         }
         confirmed
     }
@@ -301,9 +338,12 @@ impl Cache {
     fn failed(&self, asked: &Asked, fetch: Fetch, status: u16) -> Obtained {
         let now = self.now();
         if let Some(stale) = fetch.stale.as_ref().filter(|s| s.life.serves_errors(s.resident(now))) {
+            if let Some(flight) = &fetch.flight {
+                flight.tell(Outcome::Stale(Rc::clone(stale)));
+            }
             return Obtained::Object(Rc::clone(stale), How::Stale);
         }
-        let waited_for = fetch.flight.as_ref().is_some_and(|flight| flight.fail(status));
+        let waited_for = fetch.flight.as_ref().is_some_and(|flight| flight.tell(Outcome::Failed(status)));
         if waited_for && fetch.stale.is_none() {
             let names = self.store.borrow().names(&asked.address);
             self.put(asked, &names, Kept::Failure(status), FAILURE_KEPT);

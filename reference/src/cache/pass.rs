@@ -4,13 +4,14 @@ use std::io;
 
 use super::Cache;
 use super::asked::Asked;
+use super::client::Client;
 use super::fields::{first, write};
 use super::object::passed_on;
 use super::obtain::How;
 use super::upstream::{self, Answer};
 use super::{Begun, address};
 use crate::http::head::RequestHead;
-use crate::http::{Body, Connection, Framing};
+use crate::http::{Body, Framing};
 
 /// Passed on at once at most.
 const COPY_SIZE: usize = 64 << 10;
@@ -36,13 +37,13 @@ impl Cache {
     /// Why there is none.
     pub(super) async fn pass(
         &self,
-        client: &mut Connection,
+        client: &mut Client<'_>,
         asked: &Asked,
         begun: &Begun,
     ) -> Result<Answer, Unpassed> {
         let number = self.back_ends.next().ok_or(Unpassed::Status(503))?;
         let (mut connection, _) = self.back_ends.connection(number).await.ok_or(Unpassed::Status(503))?;
-        if begun.expects_continue {
+        if begun.expects_continue && client.input().is_empty() {
             client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Unpassed::Cut)?;
         }
         let mut out = Vec::with_capacity(512);
@@ -53,13 +54,16 @@ impl Cache {
             out.extend_from_slice(&client.input()[..taken]);
             client.consume(taken);
             if body.is_done() || out.len() >= COPY_SIZE {
-                connection.write_all(&out).await.map_err(|_| Unpassed::Status(502))?;
+                upstream::send(&mut connection, &out).await.map_err(|_| Unpassed::Status(502))?;
                 out.clear();
             }
             if body.is_done() {
                 break;
             }
-            client.more().await.map_err(|_| Unpassed::Cut)?;
+            client.more().await.map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => Unpassed::Status(408),
+                _ => Unpassed::Cut,
+            })?;
         }
         let answer = upstream::head(connection, number, begun.is_head, self.first_byte_timeout)
             .await
@@ -94,15 +98,15 @@ impl Cache {
     /// Where either connection breaks.
     pub(super) async fn stream(
         &self,
-        client: &mut Connection,
+        client: &mut Client<'_>,
         mut answer: Answer,
         how: How,
-        is_head: bool,
-        keep_alive: bool,
+        begun: &Begun,
     ) -> io::Result<bool> {
         let mut out = Vec::with_capacity(1024);
         let until_close = answer.framing == Framing::UntilClose;
-        let close = !keep_alive || until_close;
+        let without_chunks = begun.is_old && answer.framing == Framing::Chunked;
+        let close = !begun.keep_alive || until_close || without_chunks;
         let length = answer.field("content-length");
         answer.with_fields(|reason, headers| {
             out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", answer.status).as_bytes());
@@ -116,7 +120,7 @@ impl Cache {
         });
         match length {
             Some(length) if answer.framing != Framing::Chunked => write("content-length", &length, &mut out),
-            _ if answer.framing == Framing::Chunked && !is_head => {
+            _ if answer.framing == Framing::Chunked && !begun.is_head && !begun.is_old => {
                 out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
             _ => {}
@@ -126,14 +130,14 @@ impl Cache {
             out.extend_from_slice(b"connection: close\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        if is_head {
+        if begun.is_head {
             client.write_all(&out).await?;
             answer.give_back(&self.back_ends);
             return Ok(!close);
         }
         let broken = |()| io::Error::from(io::ErrorKind::UnexpectedEof);
         loop {
-            let done = answer.take().map_err(broken)?;
+            let done = answer.take(without_chunks).map_err(broken)?;
             // What is here goes on at once: the back end may be slow on purpose.
             if !(out.is_empty() && answer.taken.is_empty()) {
                 if out.is_empty() {

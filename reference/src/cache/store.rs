@@ -19,6 +19,9 @@ const MARK_BYTES: usize = 512;
 /// An entry stays where it is in the order for so long after it was moved, as Varnish's `lru_interval`.
 const MOVED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// The most variants of an address: whoever asks chooses the fields that tell them apart.
+const VARIANTS_LIMIT: usize = 16_384;
+
 /// What is kept for an address and a variant.
 #[derive(Clone, Debug)]
 pub(super) enum Kept {
@@ -44,6 +47,7 @@ pub(super) struct Counts {
 struct Slot {
     kept: Kept,
     address: Rc<[u8]>,
+    variant: Rc<[u8]>,
     size: usize,
     /// When it goes by itself, since the start of the process.
     end: Duration,
@@ -55,7 +59,7 @@ struct Slot {
 struct Variants {
     names: Option<Names>,
     /// By variant, in order.
-    slots: Vec<(Box<[u8]>, u32)>,
+    slots: Vec<(Rc<[u8]>, u32)>,
 }
 
 /// The store.
@@ -174,7 +178,7 @@ impl Store {
                 Kept::Object(object) => object.size(self.least_head_bytes),
                 _ => MARK_BYTES,
             };
-        let variant: Box<[u8]> = self.scratch.as_slice().into();
+        let variant: Rc<[u8]> = self.scratch.as_slice().into();
         // What there was is out of date in any case.
         if let Some(id) =
             self.index.get(address).and_then(|v| v.position(&variant).ok().map(|at| v.slots[at].1))
@@ -183,6 +187,13 @@ impl Store {
         }
         if size > self.limit {
             return;
+        }
+        let crowded = self.index.get(address).filter(|variants| variants.slots.len() >= VARIANTS_LIMIT);
+        if let Some(variants) = crowded {
+            // Whichever stands next to the new one: there is no order of use among them.
+            let at = variants.position(&variant).unwrap_or_else(|at| at).min(variants.slots.len() - 1);
+            self.remove(variants.slots[at].1);
+            self.counts.evictions += 1;
         }
         while self.bytes + size > self.limit {
             let oldest = self.order.first().expect("bytes are in use, so there is an entry");
@@ -204,7 +215,7 @@ impl Store {
         }
         match variants.position(&variant) {
             Ok(at) => variants.slots[at].1 = id,
-            Err(at) => variants.slots.insert(at, (variant, id)),
+            Err(at) => variants.slots.insert(at, (Rc::clone(&variant), id)),
         }
         if let Kept::Object(object) = &kept {
             object.tags.iter().for_each(|tag| self.tags.add(tag, id));
@@ -212,15 +223,14 @@ impl Store {
         self.bytes += size;
         self.by_end.insert((end, id));
         self.order.push(id);
-        self.slots[id as usize] = Some(Slot { kept, address, size, end, moved_at: now.running });
+        self.slots[id as usize] = Some(Slot { kept, address, variant, size, end, moved_at: now.running });
     }
 
     /// Throws all variants of an address out; how many there were.
     pub(super) fn remove_address(&mut self, address: &[u8]) -> usize {
-        let ids: Vec<u32> =
-            self.index.get(address).map_or_else(Vec::new, |v| v.slots.iter().map(|(_, id)| *id).collect());
-        ids.iter().for_each(|id| self.remove(*id));
-        ids.len()
+        let Some(variants) = self.index.remove(address) else { return 0 };
+        variants.slots.iter().for_each(|(_, id)| drop(self.take(*id)));
+        variants.slots.len()
     }
 
     /// Throws all variants of an address out because somebody says so.
@@ -286,6 +296,19 @@ impl Store {
     }
 
     fn remove(&mut self, id: u32) {
+        let slot = self.take(id);
+        if let Some(variants) = self.index.get_mut(&slot.address) {
+            if let Ok(at) = variants.position(&slot.variant) {
+                variants.slots.remove(at);
+            }
+            if variants.slots.is_empty() {
+                self.index.remove(&slot.address);
+            }
+        }
+    }
+
+    /// Takes an entry out of everything but the index.
+    fn take(&mut self, id: u32) -> Slot {
         let slot = self.slots[id as usize].take().expect("only slots in use are removed");
         self.free.push(id);
         self.bytes -= slot.size;
@@ -294,12 +317,7 @@ impl Store {
         if let Kept::Object(object) = &slot.kept {
             object.tags.iter().for_each(|tag| self.tags.remove(tag, id));
         }
-        if let Some(variants) = self.index.get_mut(&slot.address) {
-            variants.slots.retain(|(_, other)| *other != id);
-            if variants.slots.is_empty() {
-                self.index.remove(&slot.address);
-            }
-        }
+        slot
     }
 }
 

@@ -112,3 +112,19 @@ proptest! {
         prop_assert_eq!(tagged, [0, 0, 0]);
     }
 }
+
+#[test]
+fn an_address_with_many_variants_is_thrown_out_at_once_and_has_no_more_than_a_number() {
+    let mut store = store(1 << 30);
+    let names = Names::from([Box::from("x")]);
+    let put = |store: &mut Store, number: usize| {
+        let value = number.to_string();
+        let headers = [Header { name: "x", value: value.as_bytes() }];
+        let kept = Kept::Object(object(1, "", 60, now(0)));
+        store.put(b"a", &names, &headers, kept, Duration::from_secs(60), now(0));
+    };
+    (0..VARIANTS_LIMIT + 5).for_each(|number| put(&mut store, number));
+    assert_eq!((store.len(), store.counts.evictions), (VARIANTS_LIMIT, 5));
+    assert_eq!(store.purge_address(b"a"), VARIANTS_LIMIT);
+    assert_eq!((store.len(), store.bytes()), (0, 0));
+}

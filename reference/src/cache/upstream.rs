@@ -1,5 +1,6 @@
 //! A request to a back end, and its answer as far as it has come.
 
+use std::io;
 use std::time::Duration;
 
 use httparse::Header;
@@ -12,6 +13,9 @@ use crate::http::{Body, Connection, Framing};
 
 /// How long a back end may pause within a body, as Varnish's `between_bytes_timeout`.
 const BETWEEN_BYTES: Duration = Duration::from_secs(60);
+
+/// Interim answers to one request, beyond which it is taken for an attack.
+const INTERIM_LIMIT: u32 = 16;
 
 /// An answer whose head is here.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ pub(super) async fn ask(back_ends: &BackEnds, request: &[u8], first_byte: Durati
     loop {
         let number = back_ends.next().ok_or(503_u16)?;
         let (mut connection, was_used) = back_ends.connection(number).await.ok_or(503_u16)?;
-        if connection.write_all(request).await.is_err() {
+        if send(&mut connection, request).await.is_err() {
             if was_used {
                 continue;
             }
@@ -57,6 +61,14 @@ pub(super) async fn ask(back_ends: &BackEnds, request: &[u8], first_byte: Durati
             Err(unanswered) => return Err(unanswered.status()),
         }
     }
+}
+
+/// Writes to a back end, which may not stand still for longer than within a body.
+///
+/// # Errors
+/// The connection's, or `TimedOut`.
+pub(super) async fn send(connection: &mut Connection, bytes: &[u8]) -> io::Result<()> {
+    timeout(BETWEEN_BYTES, connection.write_all(bytes)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Why there is no answer.
@@ -87,10 +99,15 @@ pub(super) async fn head(
     to_head_request: bool,
     first_byte: Duration,
 ) -> Result<Answer, Unanswered> {
+    let mut interim = 0;
     loop {
         let mut fields = NO_FIELDS;
         match parse_response(connection.input(), &mut fields, to_head_request) {
             Ok(Some(parsed)) if parsed.status < 200 => {
+                interim += 1;
+                if interim > INTERIM_LIMIT {
+                    return Err(Unanswered::Broken);
+                }
                 let len = parsed.len;
                 connection.consume(len);
                 continue;
@@ -129,14 +146,19 @@ impl Answer {
         self.with_fields(|_, headers| fields::first(headers, name).map(<[u8]>::to_vec))
     }
 
-    /// Moves what has come of the body to `taken`; whether that is all of it.
+    /// Moves what has come of the body to `taken`, with the framing of its chunks or without; whether that is all of it.
     ///
     /// # Errors
     /// Where its framing is malformed.
-    pub(super) fn take(&mut self) -> Result<bool, ()> {
+    pub(super) fn take(&mut self, without_chunks: bool) -> Result<bool, ()> {
         let input = self.connection.input();
-        let count = self.body.take(input).map_err(drop)?;
-        self.taken.extend_from_slice(&input[..count]);
+        let count = if without_chunks {
+            self.body.take_data(input, &mut self.taken).map_err(drop)?
+        } else {
+            let count = self.body.take(input).map_err(drop)?;
+            self.taken.extend_from_slice(&input[..count]);
+            count
+        };
         self.connection.consume(count);
         Ok(self.body.is_done())
     }
@@ -162,7 +184,7 @@ impl Answer {
             return Ok(Collected::TooLong);
         }
         loop {
-            let done = self.take()?;
+            let done = self.take(false)?;
             if self.taken.len() > limit {
                 return Ok(Collected::TooLong);
             }

@@ -4,7 +4,8 @@
 use httparse::Header;
 
 use super::date;
-use super::fields::{first, has, members, write};
+use super::directives::split;
+use super::fields::{first, has, values, write};
 
 /// Fields of requests that ask under a condition.
 pub(super) const CONDITIONS: [&str; 5] =
@@ -26,7 +27,8 @@ const NOT_UPDATED: [&str; 7] = [
 pub(super) fn is_known(request: &[Header<'_>], stored: &[Header<'_>], now_seconds: i64) -> bool {
     if has(request, "if-none-match") {
         let etag = first(stored, "etag").map(<[u8]>::trim_ascii);
-        return members(request, "if-none-match")
+        return values(request, "if-none-match")
+            .flat_map(|line| split(line, b','))
             .any(|tag| tag == b"*" || etag.is_some_and(|etag| opaque(etag) == opaque(tag)));
     }
     let since = first(request, "if-modified-since").and_then(|d| date::read(d, now_seconds));
@@ -93,6 +95,9 @@ mod tests {
     fn tags_are_compared_weakly_and_stand_above_dates() {
         assert!(known(&[("If-None-Match", "\"x\", W/\"abc\"")]));
         assert!(known(&[("If-None-Match", "*")]));
+        assert!(
+            !known(&[("If-None-Match", "\"x,\"abc\",y\"")]) && known(&[("If-None-Match", "\"x,y\",\"abc\"")])
+        );
         assert!(!known(&[("If-None-Match", "\"x\"")]));
         assert!(!known(&[("If-None-Match", "\"x\""), ("If-Modified-Since", LATER)]));
         assert!(known(&[("If-None-Match", "\"abc\""), ("If-Modified-Since", EARLIER)]));
