@@ -3,6 +3,7 @@
 //!
 //! It knows numbers of slots and a part of each key's hash, never the keys.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
@@ -14,35 +15,45 @@ const MOST: u16 = (SIZE - SIZE / 8) as u16;
 /// The hash gives 32 bits. This many segments would hold more records than slots have numbers.
 const DEEPEST: u32 = 26;
 
+/// A directory grows to this many times (as a power of two) as many entries as there are segments. Among a billion random
+/// tags it never comes near that.
+const SPARSEST: u32 = 8;
+
 /// 32 bits of a key's hash. Upper bits choose the segment, lower bits the place in it, all of them tell keys apart.
 pub(super) type Tag = u32;
 
-/// Hashes keys by folded multiplication, as wyhash does, under a seed that nobody outside can know.
+/// Hashes keys by folded multiplication, as wyhash does. Every factor is joined with a number that nobody outside can know:
+/// a factor that a client can make zero would wipe out all that came before it, and all such keys would be one.
 #[derive(Debug)]
-pub(super) struct Hasher(u64);
+pub(super) struct Hasher {
+    seed: u64,
+    secrets: [u64; 2],
+}
 
 impl Hasher {
     pub(super) fn new() -> Self {
-        Self(RandomState::new().hash_one(0))
+        let random = RandomState::new();
+        // Odd, so that none of them is zero.
+        Self { seed: random.hash_one(0), secrets: [random.hash_one(1) | 1, random.hash_one(2) | 1] }
     }
 
     /// The tag of a key.
     #[inline]
     pub(super) fn tag(&self, key: &[u8]) -> Tag {
-        const K1: u64 = 0xa076_1d64_78bd_642f;
-        const K2: u64 = 0xe703_7ed1_a0b4_28db;
+        const LENGTHS: u64 = 0xe703_7ed1_a0b4_28db;
         let fold = |a: u64, b: u64| {
             let product = u128::from(a) * u128::from(b);
             (product as u64) ^ (product >> 64) as u64
         };
         let wide = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
         let narrow = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        let [first, last] = self.secrets;
         // Spread, as a length that only changes low bits can be undone by a character.
-        let mut hash = self.0 ^ (key.len() as u64).wrapping_mul(K2);
+        let mut hash = self.seed ^ (key.len() as u64).wrapping_mul(LENGTHS);
         let mut rest = key;
         while let Some((a, tail)) = rest.split_first_chunk::<8>() {
             if let Some((b, tail)) = tail.split_first_chunk::<8>() {
-                hash = fold(wide(a) ^ K1, wide(b) ^ hash);
+                hash = fold(wide(a) ^ first, wide(b) ^ hash);
                 rest = tail;
             } else {
                 break;
@@ -53,7 +64,7 @@ impl Hasher {
             (_, _, Some(a), Some(b)) => (narrow(a), narrow(b)),
             _ => (rest.iter().fold(0, |a, b| a << 8 | u64::from(*b)), 0),
         };
-        (fold(fold(a ^ K1, b ^ hash) ^ K2, K1) >> 32) as Tag
+        (fold(fold(a ^ first, b ^ hash) ^ last, first) >> 32) as Tag
     }
 }
 
@@ -63,6 +74,8 @@ pub(super) struct Index {
     directory: Vec<u32>,
     depth: u32,
     segments: Vec<Segment>,
+    /// Entries whose segment was full and no deeper split was worth its directory: more tags are alike than chance allows.
+    overflow: BTreeSet<u64>,
     len: usize,
 }
 
@@ -129,7 +142,7 @@ impl Segment {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { directory: vec![0], depth: 0, segments: vec![Segment::new(0)], len: 0 }
+        Self { directory: vec![0], depth: 0, segments: vec![Segment::new(0)], overflow: BTreeSet::new(), len: 0 }
     }
 
     /// How many slots are in it.
@@ -150,13 +163,20 @@ impl Index {
         loop {
             let entry = entries[at];
             if entry == 0 {
-                return None;
+                return if self.overflow.is_empty() { None } else { self.find_overflow(tag, is_it) };
             }
             if tag_of(entry) == tag && is_it(entry as u32 - 1) {
                 return Some(entry as u32 - 1);
             }
             at = (at + 1) & MASK;
         }
+    }
+
+    #[cold]
+    fn find_overflow(&self, tag: Tag, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let first = u64::from(tag) << 32;
+        let alike = self.overflow.range(first..=first | u64::from(u32::MAX));
+        alike.map(|entry| *entry as u32 - 1).find(|slot| is_it(*slot))
     }
 
     /// Adds a slot, which must not be in it yet.
@@ -169,14 +189,23 @@ impl Index {
                 self.len += 1;
                 return;
             }
+            let deepest = (self.segments.len().ilog2() + SPARSEST).min(DEEPEST);
+            if u32::from(self.segments[segment].depth) >= deepest {
+                self.overflow.insert(entry);
+                self.len += 1;
+                return;
+            }
             self.split(segment, tag);
         }
     }
 
     /// Takes a slot out, which must be in it with this tag.
     pub(super) fn remove(&mut self, tag: Tag, slot: u32) {
-        let segment = self.segment(tag);
-        self.segments[segment].remove(u64::from(tag) << 32 | u64::from(slot + 1));
+        let entry = u64::from(tag) << 32 | u64::from(slot + 1);
+        if self.overflow.is_empty() || !self.overflow.remove(&entry) {
+            let segment = self.segment(tag);
+            self.segments[segment].remove(entry);
+        }
         self.len -= 1;
     }
 
@@ -184,7 +213,6 @@ impl Index {
     fn split(&mut self, segment: usize, tag: Tag) {
         let shared = u32::from(self.segments[segment].depth);
         if shared == self.depth {
-            assert!(self.depth < DEEPEST, "hashes of keys differ in more bits than these");
             self.directory = self.directory.iter().flat_map(|s| [*s, *s]).collect();
             self.depth += 1;
         }
@@ -240,13 +268,39 @@ mod tests {
     }
 
     #[test]
+    fn any_number_of_equal_tags_can_be_inserted_and_removed() {
+        let mut index = Index::new();
+        (0..5000).for_each(|slot| index.insert(7, slot));
+        assert_eq!(index.len(), 5000);
+        assert!(index.directory.len() < 100_000, "{}", index.directory.len());
+        assert!((0..5000).all(|wanted| index.find(7, |slot| slot == wanted) == Some(wanted)));
+        assert_eq!(index.find(7, |_| false), None);
+        (0..5000).for_each(|slot| index.remove(7, slot));
+        assert_eq!((index.len(), index.find(7, |_| true)), (0, None));
+    }
+
+    #[test]
+    fn no_part_of_a_key_wipes_out_the_others() {
+        let hasher = Hasher::new();
+        let wyhash: [u64; 2] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db];
+        for (chunk, first) in wyhash.into_iter().flat_map(|chunk| [(chunk, true), (chunk, false)]) {
+            let key = |n: u64| {
+                let parts = if first { [chunk, n] } else { [n, chunk] };
+                parts.map(u64::to_le_bytes).concat()
+            };
+            let tags: BTreeSet<_> = (0..1000).map(|n| hasher.tag(&key(n))).collect();
+            assert!(tags.len() > 990, "{chunk:x}: {}", tags.len());
+        }
+    }
+
+    #[test]
     fn tags_of_similar_keys_differ() {
         let hasher = Hasher::new();
-        let tags: std::collections::BTreeSet<_> =
+        let tags: BTreeSet<_> =
             (0..100_000).map(|n| hasher.tag(format!("k:{n}").as_bytes())).collect();
         // The birthday of 100,000 in 2^32: about one pair.
         assert!(tags.len() > 99_980, "{}", tags.len());
-        let lengths: std::collections::BTreeSet<_> = (0..100).map(|n| hasher.tag(&vec![0; n])).collect();
+        let lengths: BTreeSet<_> = (0..100).map(|n| hasher.tag(&vec![0; n])).collect();
         assert_eq!(lengths.len(), 100);
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     server.borrow_mut().me = Rc::downgrade(&server);
     let poll = Rc::new(Poll::new(Rc::clone(&server))?);
     if context.leads {
-        tokio::task::spawn_local(Rc::clone(&poll).accept(context.listen(BACKLOG)?));
+        tokio::task::spawn_local(vital(Rc::clone(&poll).accept(context.listen(BACKLOG)?)));
     } else {
         let lag = settings.replication_lag.as_duration();
         let original = Original { address: context.address(), shares_standing: true, lag };
@@ -82,8 +82,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
         let server = Rc::clone(&server);
         move || server.borrow_mut().data.flush_caches()
     });
-    tokio::task::spawn_local(poll.serve());
-    tokio::task::spawn_local(look_after(Rc::clone(&server)));
+    tokio::task::spawn_local(vital(poll.serve()));
+    tokio::task::spawn_local(vital(look_after(Rc::clone(&server))));
     Ok(Box::new(move |figures| {
         let mut server = server.borrow_mut();
         server.data.tick();
@@ -111,7 +111,7 @@ fn takeover(context: &Rc<Context>, server: &Rc<RefCell<Server>>, poll: &Rc<Poll>
         let context = context.upgrade().ok_or_else(|| io::Error::other("the process ends"))?;
         let listener = context.listen(BACKLOG)?;
         server.borrow_mut().lead();
-        tokio::task::spawn_local(Rc::clone(&poll).accept(listener));
+        tokio::task::spawn_local(vital(Rc::clone(&poll).accept(listener)));
         Ok(())
     }))
 }
@@ -124,6 +124,23 @@ async fn take_snapshots(server: Rc<RefCell<Server>>, snapshot: Snapshot) {
         let gigabytes = server.borrow().data.memory() as f64 / 1e9;
         std::thread::sleep(snapshot.fork_per_gb.as_duration().mul_f64(gigabytes));
     }
+}
+
+/// Ends the process where the store's own task panics: one that lives and answers nobody would look well to the supervisor.
+#[derive(Debug)]
+struct Vital;
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+async fn vital(task: impl Future<Output = ()>) {
+    let _vital = Vital;
+    task.await;
 }
 
 async fn look_after(server: Rc<RefCell<Server>>) {
