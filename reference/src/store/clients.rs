@@ -25,6 +25,11 @@ pub(super) struct Transaction {
     pub(super) broken: bool,
 }
 
+/// What a name takes that is kept for a client: it stands in the client and in the table of all, each with its node.
+pub(super) fn name_bytes(name: &[u8]) -> u64 {
+    2 * (name.len() as u64 + 64)
+}
+
 /// A client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -48,6 +53,8 @@ pub(super) struct Client {
     pub(super) is_original: bool,
     pub(super) channels: BTreeSet<Vec<u8>>,
     pub(super) patterns: BTreeSet<Vec<u8>>,
+    /// What the names that it watches and listens to take.
+    pub(super) kept_names_bytes: u64,
     pub(super) partial: Option<Box<Partial>>,
     /// What could not be written yet.
     pub(super) pending: Vec<u8>,
@@ -83,6 +90,7 @@ impl Client {
             is_original: false,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            kept_names_bytes: 0,
             partial: None,
             pending: Vec::new(),
             written: 0,
@@ -106,7 +114,7 @@ impl Client {
         // What is pending for copies has a limit of its own.
         let is_copy = self.copy.as_ref().is_some_and(|copy| copy.is_served);
         let output = if is_copy { 0 } else { self.pending.capacity() };
-        (input + output) as u64 + queued
+        (input + output + self.name.capacity()) as u64 + queued + self.kept_names_bytes
     }
 }
 

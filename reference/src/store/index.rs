@@ -142,7 +142,13 @@ impl Segment {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { directory: vec![0], depth: 0, segments: vec![Segment::new(0)], overflow: BTreeSet::new(), len: 0 }
+        Self {
+            directory: vec![0],
+            depth: 0,
+            segments: vec![Segment::new(0)],
+            overflow: BTreeSet::new(),
+            len: 0,
+        }
     }
 
     /// How many slots are in it.
@@ -296,8 +302,7 @@ mod tests {
     #[test]
     fn tags_of_similar_keys_differ() {
         let hasher = Hasher::new();
-        let tags: BTreeSet<_> =
-            (0..100_000).map(|n| hasher.tag(format!("k:{n}").as_bytes())).collect();
+        let tags: BTreeSet<_> = (0..100_000).map(|n| hasher.tag(format!("k:{n}").as_bytes())).collect();
         // The birthday of 100,000 in 2^32: about one pair.
         assert!(tags.len() > 99_980, "{}", tags.len());
         let lengths: BTreeSet<_> = (0..100).map(|n| hasher.tag(&vec![0; n])).collect();

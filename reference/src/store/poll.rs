@@ -17,7 +17,6 @@ use tokio::io::unix::AsyncFd;
 
 use super::clients::{Client, Partial};
 use super::commands::execute;
-use super::replication::original::PENDING_LIMIT;
 use super::server::Server;
 use crate::resp::Writer;
 use crate::resp::request::Parser;
@@ -305,9 +304,13 @@ impl Server {
         }
         self.totals.bytes_out += written as u64;
         client.pending.extend_from_slice(&out[written..]);
+        let is_large = written < out.len() && client.pending.len() > OUTPUT_SIZE;
         out.clear();
         // One wide answer must not keep its memory for ever.
         out.shrink_to(OUTPUT_SIZE);
+        if is_large {
+            self.bound_buffers();
+        }
     }
 
     /// Writes what is pending, and goes on with the client if it had to wait for that.
@@ -342,8 +345,8 @@ impl Server {
             let (now, limit) = (self.data.clock.now_ms(), self.settings.pubsub_limit);
             let Some(client) = self.clients.get_mut(index) else { continue };
             let pending = (client.pending.len() - client.written) as u64;
-            if let Some(copy) = &client.copy {
-                if pending + copy.waiting() > PENDING_LIMIT {
+            if let Some(copy) = client.copy.as_ref().filter(|copy| copy.is_served) {
+                if copy.is_beyond_limit(pending) {
                     self.totals.closed_for_buffers += 1;
                     self.close(index);
                 }

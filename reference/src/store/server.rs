@@ -115,6 +115,7 @@ impl Server {
         self.close_idle();
         self.bound_buffers();
         self.replicate();
+        self.close_stuck_copies();
         self.rounds += 1;
         if self.rounds.is_multiple_of(PING_ROUNDS) && self.replication.following.is_none() {
             // So that copies know that there is nothing new.
@@ -132,7 +133,7 @@ impl Server {
         let now = self.data.clock.now_ms();
         let is_idle = |client: &Client| {
             !client.listens()
-                && client.copy.is_none()
+                && client.copy.as_ref().is_none_or(|copy| !copy.is_served)
                 && !client.is_original
                 && now.saturating_sub(client.last_ms) > limit
         };

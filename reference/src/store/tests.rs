@@ -37,11 +37,107 @@ fn run_as(server: &mut Server, client: usize, command: &str) -> String {
     parser.read(&input, false).expect("an inline command").expect("a whole line");
     let mut out = Vec::new();
     execute(server, client, &input, parser.arguments(), &mut out);
-    String::from_utf8(out).expect("a reply in ASCII")
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn run(server: &mut Server, command: &str) -> String {
     run_as(server, 0, command)
+}
+
+/// A store with a copy that wants everything and takes nothing.
+fn store_with_copy() -> (Server, usize) {
+    let mut server = store(None, Eviction::NoEviction);
+    let copy = join(&mut server);
+    run_as(&mut server, copy, "PSYNC ? -1");
+    (server, copy)
+}
+
+#[test]
+fn a_copy_that_takes_nothing_is_closed_at_the_limit() {
+    let (mut server, copy) = store_with_copy();
+    let value = vec![b'x'; 1 << 20];
+    for round in 0..256 {
+        assert!(server.clients.get(copy).is_some(), "{round}");
+        server.data.set(b"large", Value::Bytes(&value), Expiry::Never);
+        server.cron();
+    }
+    assert!(server.clients.get(copy).is_none());
+}
+
+#[test]
+fn a_copy_that_says_nothing_is_closed() {
+    let (mut server, copy) = store_with_copy();
+    server.send_records();
+    server.data.clock.stop();
+    for _ in 0..3 {
+        server.data.clock.advance_ms(50_000);
+        run_as(&mut server, copy, "REPLCONF ACK 0");
+        server.cron();
+    }
+    assert!(server.clients.get(copy).is_some());
+    server.data.clock.advance_ms(60_001);
+    server.cron();
+    assert!(server.clients.get(copy).is_none());
+}
+
+#[test]
+fn copies_are_told_once_of_a_key_that_was_changed_often_and_not_of_one_that_was_not() {
+    let (mut server, _) = store_with_copy();
+    run(&mut server, "SET a 1");
+    server.replicate();
+    let before = server.replication.offset;
+    (0..400).for_each(|_| assert_eq!(run(&mut server, "PERSIST a"), ":0\r\n"));
+    (0..400).for_each(|_| assert_eq!(run(&mut server, "HDEL nothing field"), ":0\r\n"));
+    server.replicate();
+    assert_eq!(server.replication.offset, before);
+    (0..400).for_each(|_| assert_eq!(run(&mut server, "SET a 2"), "+OK\r\n"));
+    server.replicate();
+    let told = server.replication.offset - before;
+    assert!(told > 0 && told < 40, "{told}");
+}
+
+#[test]
+fn a_transaction_answers_no_more_than_the_limit() {
+    let mut server = store(None, Eviction::NoEviction);
+    server.data.set(b"large", Value::Padding(100 << 20), Expiry::Never);
+    run(&mut server, "MULTI");
+    (0..5).for_each(|_| assert_eq!(run(&mut server, "GET large"), "+QUEUED\r\n"));
+    run(&mut server, "SET small 1");
+    let reply = run(&mut server, "EXEC");
+    assert!(reply.len() < 201 << 20, "{}", reply.len());
+    let end = "-ERR the reply would be longer than 256 MiB\r\n".repeat(3) + "+OK\r\n";
+    assert!(reply.ends_with(&end), "{}", &reply[reply.len() - 200..]);
+}
+
+#[test]
+fn names_that_are_kept_for_a_client_count_as_its_buffers() {
+    let mut server = store(None, Eviction::NoEviction);
+    let empty = server.clients.get(0).expect("it is there").buffers();
+    for (begin, end) in [
+        ("SUBSCRIBE channel channel other", "UNSUBSCRIBE"),
+        ("PSUBSCRIBE channel* other*", "PUNSUBSCRIBE other* channel* third*"),
+        ("WATCH key", "UNWATCH"),
+    ] {
+        run(&mut server, begin);
+        assert!(server.clients.get(0).expect("it is there").buffers() > empty + 100, "{begin}");
+        run(&mut server, end);
+        assert_eq!(server.clients.get(0).expect("it is there").buffers(), empty, "{end}");
+    }
+    run(&mut server, "SUBSCRIBE channel");
+    run(&mut server, "RESET");
+    assert_eq!(server.clients.get(0).expect("it is there").buffers(), empty);
+}
+
+#[test]
+fn who_only_says_that_it_will_be_a_copy_is_closed_when_idle() {
+    let mut server = store(None, Eviction::NoEviction);
+    let client = join(&mut server);
+    run_as(&mut server, client, "REPLCONF capa eof");
+    server.settings.timeout_s = 1;
+    server.data.clock.stop();
+    server.data.clock.advance_ms(1_000_000);
+    server.cron();
+    assert!(server.clients.get(client).is_none());
 }
 
 #[test]

@@ -103,6 +103,15 @@ pub(super) fn hvals(call: &mut Call<'_>) -> Outcome {
 
 pub(super) fn hdel(call: &mut Call<'_>) -> Outcome {
     let arguments = call.arguments;
+    let data = &mut call.server.data;
+    let slot = data.find(arguments.get(1));
+    let is_without = |fields: &Fields| arguments.from(2).all(|name| fields.get(name).is_none());
+    // What has no fields at all is no hash, which is an error below.
+    if slot.is_none_or(|slot| data.fields(slot).is_some_and(is_without)) {
+        // Copies and watchers need not hear of what does not change.
+        call.reply.integer(0);
+        return Ok(());
+    }
     let remove = |fields: &mut Fields| arguments.from(2).filter(|name| fields.remove(name)).count();
     let gone = call.server.data.change_fields(arguments.get(1), remove)?;
     call.reply.integer(gone as i64);

@@ -2,6 +2,7 @@
 
 use super::{Call, Outcome, SYNTAX};
 use crate::resp::Writer;
+use crate::store::clients::name_bytes;
 use crate::store::glob;
 use crate::store::server::{Server, leave};
 
@@ -9,6 +10,8 @@ impl Server {
     /// Takes a client off everything that it listens to.
     pub(super) fn leave_all(&mut self, client: usize) {
         let Some(listener) = self.clients.get_mut(client) else { return };
+        let names = listener.channels.iter().chain(&listener.patterns);
+        listener.kept_names_bytes -= names.map(|name| name_bytes(name)).sum::<u64>();
         for name in std::mem::take(&mut listener.channels) {
             leave(&mut self.channels, &name, client);
         }
@@ -34,7 +37,8 @@ fn confirm(call: &mut Call<'_>, verb: &str, name: Option<&[u8]>) {
 pub(super) fn subscribe(call: &mut Call<'_>) -> Outcome {
     for name in call.arguments.from(1) {
         if let Some(client) = call.server.clients.get_mut(call.client) {
-            client.channels.insert(name.to_vec());
+            let is_new = client.channels.insert(name.to_vec());
+            client.kept_names_bytes += if is_new { name_bytes(name) } else { 0 };
         }
         call.server.channels.entry(name.to_vec()).or_default().insert(call.client);
         confirm(call, "subscribe", Some(name));
@@ -45,7 +49,8 @@ pub(super) fn subscribe(call: &mut Call<'_>) -> Outcome {
 pub(super) fn psubscribe(call: &mut Call<'_>) -> Outcome {
     for name in call.arguments.from(1) {
         if let Some(client) = call.server.clients.get_mut(call.client) {
-            client.patterns.insert(name.to_vec());
+            let is_new = client.patterns.insert(name.to_vec());
+            client.kept_names_bytes += if is_new { name_bytes(name) } else { 0 };
         }
         call.server.patterns.entry(name.to_vec()).or_default().insert(call.client);
         confirm(call, "psubscribe", Some(name));
@@ -61,7 +66,8 @@ pub(super) fn unsubscribe(call: &mut Call<'_>) -> Outcome {
     }
     for name in &names {
         if let Some(client) = call.server.clients.get_mut(call.client) {
-            client.channels.remove(name);
+            let was_there = client.channels.remove(name);
+            client.kept_names_bytes -= if was_there { name_bytes(name) } else { 0 };
         }
         leave(&mut call.server.channels, name, call.client);
         confirm(call, "unsubscribe", Some(name));
@@ -80,7 +86,8 @@ pub(super) fn punsubscribe(call: &mut Call<'_>) -> Outcome {
     }
     for name in &names {
         if let Some(client) = call.server.clients.get_mut(call.client) {
-            client.patterns.remove(name);
+            let was_there = client.patterns.remove(name);
+            client.kept_names_bytes -= if was_there { name_bytes(name) } else { 0 };
         }
         leave(&mut call.server.patterns, name, call.client);
         confirm(call, "punsubscribe", Some(name));

@@ -1,9 +1,9 @@
 //! Commands that are carried out at once: `MULTI` and `EXEC`, where nothing changed that they rest on: `WATCH`.
 
 use super::table::Flag;
-use super::{Arguments, Call, Outcome, carry_out, table};
-use crate::resp::{COMMAND_LIMIT, Writer};
-use crate::store::clients::Queued;
+use super::{Arguments, Call, Outcome, TOO_LONG, carry_out, table};
+use crate::resp::{COMMAND_LIMIT, REPLY_LIMIT, Writer};
+use crate::store::clients::{Client, Queued, name_bytes};
 use crate::store::server::Server;
 
 pub(super) fn multi(call: &mut Call<'_>) -> Outcome {
@@ -71,7 +71,13 @@ pub(super) fn exec(call: &mut Call<'_>) -> Outcome {
         let arguments = Arguments { input, ranges };
         let Some(command) = table::named(arguments.get(0)) else { continue };
         let version3 = call.server.clients.get(call.client).is_some_and(|client| client.version3);
+        let before = out.len();
         carry_out(call.server, call.client, command, arguments, Writer::new(&mut out, version3));
+        if out.len() > REPLY_LIMIT {
+            // All is carried out or nothing: only the answers end here.
+            out.truncate(before);
+            Writer::new(&mut out, version3).error(TOO_LONG);
+        }
     }
     call.reply.array(transaction.queue.len());
     call.reply.raw(&out);
@@ -95,6 +101,7 @@ pub(super) fn watch(call: &mut Call<'_>) -> Outcome {
     }
     for key in call.arguments.from(1) {
         if client.watches.iter().all(|(watched, _)| **watched != *key) {
+            client.kept_names_bytes += name_bytes(key);
             client.watches.push((key.into(), call.server.data.watched.watch(key)));
         }
     }
@@ -110,7 +117,12 @@ pub(super) fn unwatch(call: &mut Call<'_>) -> Outcome {
 
 pub(super) fn forget_watches(call: &mut Call<'_>) {
     let client = call.server.clients.get_mut(call.client);
-    for (key, _) in client.map(|client| std::mem::take(&mut client.watches)).unwrap_or_default() {
+    let take = |client: &mut Client| {
+        let watches = std::mem::take(&mut client.watches);
+        client.kept_names_bytes -= watches.iter().map(|(key, _)| name_bytes(key)).sum::<u64>();
+        watches
+    };
+    for (key, _) in client.map(take).unwrap_or_default() {
         call.server.data.watched.unwatch(&key);
     }
 }

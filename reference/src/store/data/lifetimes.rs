@@ -92,9 +92,11 @@ impl Data {
     pub(crate) fn persist(&mut self, key: &[u8]) -> bool {
         let Some(slot) = self.find(key) else { return false };
         let had = self.deadline(slot).is_some();
-        self.changes += u64::from(had);
-        self.note(slot);
-        self.leave_volatile(slot);
+        if had {
+            self.changes += 1;
+            self.note(slot);
+            self.leave_volatile(slot);
+        }
         had
     }
 

@@ -12,7 +12,9 @@ const RECORDS: u64 = 500;
 /// No more is written ahead of what a copy has taken.
 const AHEAD: usize = 1 << 20;
 /// What may be pending for a copy (`client-output-buffer-limit replica`, the hard limit).
-pub(in crate::store) const PENDING_LIMIT: u64 = 256 << 20;
+const PENDING_LIMIT: u64 = 256 << 20;
+/// A copy that neither says how much it has nor takes records for so long is gone (`repl-timeout`).
+const SILENCE_LIMIT_MS: u64 = 60_000;
 
 /// A client that is a copy.
 #[derive(Debug, Default)]
@@ -35,9 +37,10 @@ impl Copy {
         self.sending.is_some()
     }
 
-    /// Bytes that wait for the end of the records.
-    pub(in crate::store) fn waiting(&self) -> u64 {
-        self.sending.as_ref().map_or(0, |sending| sending.after.len() as u64)
+    /// Whether so much is too much to be pending for it.
+    pub(in crate::store) fn is_beyond_limit(&self, pending: u64) -> bool {
+        let waiting = self.sending.as_ref().map_or(0, |sending| sending.after.len() as u64);
+        pending + waiting > PENDING_LIMIT
     }
 }
 
@@ -100,7 +103,11 @@ impl Server {
         if log.cleared {
             command(&mut effects, &[b"FLUSHALL"]);
         }
-        for key in log.keys {
+        // A key's effect is what it is now, so once is enough however often it was changed.
+        let mut keys = log.keys;
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
             write_effect(&self.data, &key, &mut effects);
         }
         self.stream(&bytes);
@@ -116,15 +123,38 @@ impl Server {
         for index in copies {
             let copy = self.clients.get_mut(index).and_then(|client| client.copy.as_mut());
             match copy.and_then(|copy| copy.sending.as_mut()) {
-                Some(sending) => sending.after.extend_from_slice(bytes),
+                Some(sending) => {
+                    sending.after.extend_from_slice(bytes);
+                    // What waits for the end of the records counts towards the limit too.
+                    self.addressed.push(index);
+                }
                 None => self.send(index, bytes),
             }
+        }
+    }
+
+    /// Closes copies that take nothing, or say nothing for too long.
+    pub(in crate::store) fn close_stuck_copies(&mut self) {
+        let now = self.data.clock.now_ms();
+        let is_stuck = |index: &usize| {
+            let client = self.clients.get(*index);
+            let Some((client, copy)) = client.and_then(|client| Some((client, client.copy.as_ref()?))) else {
+                return false;
+            };
+            let pending = (client.pending.len() - client.written) as u64;
+            copy.is_beyond_limit(pending) || now.saturating_sub(copy.said_ms) > SILENCE_LIMIT_MS
+        };
+        let stuck: Vec<usize> = self.replication.copies.iter().copied().filter(is_stuck).collect();
+        for index in stuck {
+            self.totals.closed_for_buffers += 1;
+            self.close(index);
         }
     }
 
     /// Writes on at records for copies; whether there is more to write at once.
     pub(in crate::store) fn send_records(&mut self) -> bool {
         let mut goes_on = false;
+        let now = self.data.clock.now_ms();
         let copies: Vec<usize> = self.replication.copies.iter().copied().collect();
         for index in copies {
             let Some(client) = self.clients.get_mut(index) else { continue };
@@ -132,6 +162,7 @@ impl Server {
                 continue;
             }
             let Some(copy) = client.copy.as_mut() else { continue };
+            copy.said_ms = now;
             let with_standing = !copy.knows_standing;
             let Some(sending) = copy.sending.as_mut() else { continue };
             sending.cursor =
