@@ -38,7 +38,10 @@ fn line(bytes: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
     Ok(Some((text, at + end + 1)))
 }
 
-/// A decimal number with an optional sign.
+/// A decimal number as Redis takes it: as one would be written, without a plus and leading zeros (util.c: `string2ll`).
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+    if !matches!(text, b"0" | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..]) {
+        return None;
+    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -143,7 +143,8 @@ impl Poll {
         server.data.tick();
         if !(events.is_empty() && buffers.again.is_empty()) {
             for index in std::mem::take(&mut buffers.again) {
-                server.read(index, false, buffers);
+                // Its end may have been announced already.
+                server.read(index, true, buffers);
             }
             for event in events {
                 let (index, flags) = (event.data.u64() as usize, event.flags);
@@ -153,6 +154,12 @@ impl Poll {
                 }
                 if flags.intersects(epoll::EventFlags::IN | ends) {
                     server.read(index, flags.intersects(ends), buffers);
+                }
+                let broken = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+                if flags.intersects(broken) && server.clients.get(index).is_some_and(|client| client.stalled)
+                {
+                    // It waits for somebody who will read nothing any more.
+                    server.close(index);
                 }
             }
         }
@@ -300,7 +307,13 @@ impl Server {
         if client.pending.is_empty()
             && let Some(stream) = client.stream.as_mut()
         {
-            written = write(stream, out);
+            match write(stream, out) {
+                Ok(count) => written = count,
+                Err(_) => {
+                    out.clear();
+                    return self.close(index);
+                }
+            }
         }
         self.totals.bytes_out += written as u64;
         client.pending.extend_from_slice(&out[written..]);
@@ -320,7 +333,9 @@ impl Server {
             return;
         }
         if let Some(stream) = client.stream.as_mut() {
-            let written = write(stream, &client.pending[client.written..]);
+            let Ok(written) = write(stream, &client.pending[client.written..]) else {
+                return self.close(index);
+            };
             self.totals.bytes_out += written as u64;
             client.written += written;
         }
@@ -367,15 +382,20 @@ impl Server {
     }
 }
 
-/// How much the kernel took. A broken connection takes nothing: reading will tell.
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> usize {
+/// How much the kernel took.
+///
+/// # Errors
+/// Where the connection is broken.
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
         match stream.write(&bytes[written..]) {
-            Ok(count) if count > 0 => written += count,
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            _ => break,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
         }
     }
-    written
+    Ok(written)
 }

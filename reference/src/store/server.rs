@@ -112,6 +112,7 @@ impl Server {
     pub(super) fn cron(&mut self) {
         self.data.tick();
         self.data.expire_cycle();
+        self.data.shrink_tables();
         self.close_idle();
         self.bound_buffers();
         self.replicate();

@@ -141,6 +141,65 @@ fn who_only_says_that_it_will_be_a_copy_is_closed_when_idle() {
 }
 
 #[test]
+fn a_transaction_is_refused_where_room_has_gone_since_it_was_queued() {
+    let mut server = store(Some(1 << 20), Eviction::NoEviction);
+    run(&mut server, "MULTI");
+    run(&mut server, "SET a 1");
+    server.data.set(b"large", Value::Padding(2 << 20), Expiry::Never);
+    let reply = run(&mut server, "EXEC");
+    assert!(reply.starts_with("-EXECABORT Transaction discarded because of: OOM"), "{reply}");
+    assert_eq!(run(&mut server, "EXISTS a"), ":0\r\n");
+}
+
+#[test]
+fn asking_whether_a_key_is_there_does_not_use_it() {
+    let mut server = store(None, Eviction::AllkeysLru);
+    run(&mut server, "SET a 1");
+    server.data.clock.stop();
+    server.data.clock.advance_ms(100_000);
+    ["EXISTS a", "TTL a", "TYPE a"].iter().for_each(|ask| drop(run(&mut server, ask)));
+    assert_eq!(run(&mut server, "OBJECT IDLETIME a"), ":100\r\n");
+    run(&mut server, "TOUCH a");
+    assert_eq!(run(&mut server, "OBJECT IDLETIME a"), ":0\r\n");
+}
+
+#[test]
+fn tables_shrink_when_nearly_all_keys_are_gone() {
+    let mut server = store(None, Eviction::NoEviction);
+    (0..10_000).for_each(|n| server.data.set(format!("{n}").as_bytes(), Value::new(b"1"), Expiry::Never));
+    let full = server.data.tables_bytes();
+    (0..9_990).for_each(|n| assert!(server.data.remove(format!("{n}").as_bytes())));
+    assert_eq!(server.data.tables_bytes(), full);
+    server.cron();
+    assert_eq!(server.data.tables_bytes(), memory::table_bytes(10));
+}
+
+#[test]
+fn large_hashes_go_to_copies_in_several_commands() {
+    let (mut server, copy) = store_with_copy();
+    assert!(!server.send_records());
+    let fields: String = (0..2500).map(|n| format!(" field:{n} 1")).collect();
+    run(&mut server, &format!("HSET hash{fields}"));
+    server.replicate();
+    let sent = String::from_utf8_lossy(&server.clients.get(copy).expect("it is there").pending).into_owned();
+    assert_eq!(sent.matches("HSET").count(), 3);
+    assert_eq!(sent.matches("field:").count(), 2500);
+}
+
+#[test]
+fn records_for_a_copy_are_made_as_it_takes_them() {
+    let mut server = store(None, Eviction::NoEviction);
+    let value = vec![b'x'; 1 << 20];
+    for n in 0..20 {
+        server.data.set(format!("{n}").as_bytes(), Value::Bytes(&value), Expiry::Never);
+    }
+    let copy = join(&mut server);
+    run_as(&mut server, copy, "PSYNC ? -1");
+    assert!(server.send_records());
+    assert!(server.clients.get(copy).expect("it is there").pending.len() < 3 << 20);
+}
+
+#[test]
 fn replies_are_those_of_redis() {
     let mut data = store(None, Eviction::NoEviction);
     for (command, reply) in [
@@ -163,6 +222,10 @@ fn replies_are_those_of_redis() {
         ("INCR n", ":1\r\n"),
         ("INCR n", ":2\r\n"),
         ("SET text abc", "+OK\r\n"),
+        ("INCRBY n +5", "-ERR value is not an integer or out of range\r\n"),
+        ("INCRBY n 007", "-ERR value is not an integer or out of range\r\n"),
+        ("INCRBY n -0", "-ERR value is not an integer or out of range\r\n"),
+        ("INCRBY n 0", ":2\r\n"),
         ("INCR text", "-ERR value is not an integer or out of range\r\n"),
         ("MSET x 1 y 2", "+OK\r\n"),
         ("MSET x 1 y", "-ERR wrong number of arguments for 'mset' command\r\n"),

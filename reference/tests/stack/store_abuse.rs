@@ -132,6 +132,22 @@ fn commands_that_never_end_and_answers_that_nobody_reads_are_bounded() {
 }
 
 #[test]
+fn who_dies_without_reading_its_answers_is_closed() {
+    let (_stack, store) = room();
+    let mut witness = connect(store).expect("accepted");
+    let set = [format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${}\r\n", 1 << 20).into_bytes(), vec![b'y'; 1 << 20]]
+        .concat();
+    drop(throw(store, &[&set[..], b"\r\n"].concat()));
+    eventually("the value is there", || ask(&mut witness, "EXISTS big") == ":1\r\n");
+    let deaf: Vec<TcpStream> = (0..4).map(|_| throw(store, &b"GET big\r\n".repeat(100_000))).collect();
+    eventually("all have answers waiting", || {
+        ask(&mut witness, "CLIENT LIST").matches(" omem=0 ").count() <= 1
+    });
+    drop(deaf);
+    eventually("only the witness is left", || figure(&mut witness, "connected_clients") == 1);
+}
+
+#[test]
 fn five_thousand_idle_connections_disturb_nobody() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })

@@ -168,6 +168,8 @@ fn lose_the_last_moment_only(fault: &str) {
     let mut client = connect(address);
     let _: () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).query(&mut client).expect("CONFIG SET");
     eventually("the copy is linked", || info(&mut client, "connected_slaves") == "1");
+    let _: () = redis::cmd("SET").arg(&["timed", "1", "PX", "1000000"]).query(&mut client).expect("SET");
+    let timed = Instant::now();
     client.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout can be set");
     let (broken, acknowledged) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write_until_it_fails(&mut client));
@@ -189,6 +191,9 @@ fn lose_the_last_moment_only(fault: &str) {
     assert_eq!(lost.is_empty(), fault.starts_with("hang"), "the copy was 20 ms behind");
     assert!(oldest < Some(Duration::from_millis(120)), "a write of {oldest:?} before the end was lost");
     assert_eq!(client.get("carts:1").expect("GET").map(|v| v.len()), Some(100), "persistent keys are there");
+    let left: i64 = redis::cmd("PTTL").arg("timed").query(&mut client).expect("PTTL");
+    let late = left + timed.elapsed().as_millis() as i64 - 1_000_000;
+    assert!((-50..=50).contains(&late), "a key expires {late} ms too late");
     client.set("after", 1).expect("it takes writes");
     stack.end_fault(0).expect("the fault ends");
     eventually("the old store is a copy", || info(&mut client, "connected_slaves") == "1");

@@ -111,6 +111,7 @@ pub(super) fn hello(call: &mut Call<'_>) -> Outcome {
         client.name = name;
     }
     let id = client.id;
+    let role = if call.server.replication.following.is_some() { "replica" } else { "master" };
     let reply = &mut call.reply;
     reply.set_version3(version3);
     reply.map(7);
@@ -125,7 +126,7 @@ pub(super) fn hello(call: &mut Call<'_>) -> Outcome {
     reply.bulk(b"mode");
     reply.bulk(b"standalone");
     reply.bulk(b"role");
-    reply.bulk(b"master");
+    reply.bulk(role.as_bytes());
     reply.bulk(b"modules");
     reply.array(0);
     Ok(())

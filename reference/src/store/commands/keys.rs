@@ -18,13 +18,16 @@ pub(super) fn del(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(super) fn exists(call: &mut Call<'_>) -> Outcome {
-    let count = call.arguments.from(1).filter(|key| call.server.data.look_up(key).is_some()).count();
+    let data = &mut call.server.data;
+    let count = call.arguments.from(1).filter(|key| data.look_up_quietly(key).is_some()).count();
     call.reply.integer(count as i64);
     Ok(())
 }
 
 pub(super) fn touch(call: &mut Call<'_>) -> Outcome {
-    exists(call)
+    let count = call.arguments.from(1).filter(|key| call.server.data.look_up(key).is_some()).count();
+    call.reply.integer(count as i64);
+    Ok(())
 }
 
 pub(super) fn kind(call: &mut Call<'_>) -> Outcome {

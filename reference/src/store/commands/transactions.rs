@@ -4,6 +4,7 @@ use super::table::Flag;
 use super::{Arguments, Call, Outcome, TOO_LONG, carry_out, table};
 use crate::resp::{COMMAND_LIMIT, REPLY_LIMIT, Writer};
 use crate::store::clients::{Client, Queued, name_bytes};
+use crate::store::eviction::Room;
 use crate::store::server::Server;
 
 pub(super) fn multi(call: &mut Call<'_>) -> Outcome {
@@ -61,10 +62,19 @@ pub(super) fn exec(call: &mut Call<'_>) -> Outcome {
         call.reply.null_array();
         return Ok(());
     }
-    let writes = |name: &[u8]| table::named(name).is_some_and(|command| command.has(Flag::Writes));
-    let is_write = |(input, ranges): &Queued| writes(Arguments { input, ranges }.get(0));
+    let flag = |name: &[u8], flag| table::named(name).is_some_and(|command| command.has(flag));
+    let is_write = |(input, ranges): &Queued| flag(Arguments { input, ranges }.get(0), Flag::Writes);
     if call.server.data.is_copy && transaction.queue.iter().any(is_write) {
-        return Err("READONLY You can't write against a read only replica.");
+        return Err(
+            "EXECABORT Transaction discarded because of: READONLY You can't write against a read only replica.",
+        );
+    }
+    // There may be less room than when the commands were queued.
+    let needs_room = |(input, ranges): &Queued| flag(Arguments { input, ranges }.get(0), Flag::NeedsRoom);
+    if transaction.queue.iter().any(needs_room) && call.server.data.make_room() == Room::None {
+        return Err(
+            "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+        );
     }
     let mut out = Vec::new();
     for (input, ranges) in &transaction.queue {

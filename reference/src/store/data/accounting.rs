@@ -37,7 +37,7 @@ impl Data {
     }
 
     /// Lets the tables of the dictionaries that Redis would have grow with what is in them, though past the limit of
-    /// memory only where they are crowded. They do not shrink: Redis's do so below a tenth.
+    /// memory only where they are crowded.
     pub(super) fn note_tables(&mut self) {
         for (table, keys) in [(0, self.len()), (1, self.volatile.len() as u64)] {
             if keys <= self.tables_bytes[table] / 8 {
@@ -48,6 +48,15 @@ impl Data {
             let crowded = keys as f64 > memory::MOST_LOAD * (self.tables_bytes[table] / 8) as f64;
             if fits || crowded {
                 self.tables_bytes[table] = grown;
+            }
+        }
+    }
+
+    /// Lets tables shrink of which less than a tenth is used (server.c: `tryResizeHashTables`).
+    pub(in crate::store) fn shrink_tables(&mut self) {
+        for (table, keys) in [(0, self.len()), (1, self.volatile.len() as u64)] {
+            if keys < self.tables_bytes[table] / 8 / 10 {
+                self.tables_bytes[table] = memory::table_bytes(keys.max(1)).min(self.tables_bytes[table]);
             }
         }
     }

@@ -21,11 +21,13 @@ impl Data {
     ) -> Result<T, WrongType> {
         self.changes += 1;
         let slot = match self.find(key) {
-            Some(slot) if self.hashes.contains_key(&slot) => slot,
+            Some(slot) if self.hashes.contains_key(&slot) => {
+                self.touch(slot);
+                slot
+            }
             Some(_) => return Err(WrongType),
             None => self.insert(key, Content::Hash),
         };
-        self.touch(slot);
         self.note(slot);
         let old = self.bytes(slot);
         let fields = self.hashes.entry(slot).or_default();

@@ -297,12 +297,18 @@ impl Data {
 
     /// Counts a hit or a miss of a command that reads, and marks the record as used now.
     pub(super) fn look_up(&mut self, key: &[u8]) -> Option<u32> {
+        let slot = self.look_up_quietly(key);
+        if let Some(slot) = slot {
+            self.touch(slot);
+        }
+        slot
+    }
+
+    /// Counts a hit or a miss of a command that only asks about a record, which does not use it (`LOOKUP_NOTOUCH`).
+    pub(super) fn look_up_quietly(&mut self, key: &[u8]) -> Option<u32> {
         let slot = self.find(key);
         match slot {
-            Some(slot) => {
-                self.counts.hits += 1;
-                self.touch(slot);
-            }
+            Some(_) => self.counts.hits += 1,
             None => self.counts.misses += 1,
         }
         slot

@@ -104,6 +104,8 @@ async fn copy(server: &RefCell<Server>, original: Original) -> io::Result<()> {
     let mut connection = Connection::connect(address, Some(PATIENCE)).await?;
     greet(server, &mut connection, shares_standing).await?;
     let answer = line(&mut connection).await?;
+    // What comes says when it expires by everybody's clock, from which one that stands still would depart.
+    server.borrow_mut().data.clock.start();
     let mut words = answer.split(' ');
     match (words.next(), words.next(), words.next().and_then(|offset| offset.parse().ok())) {
         (Some("+FULLRESYNC"), Some(id), Some(offset)) => {
@@ -235,12 +237,13 @@ impl Server {
 
 /// Applies what changes, as long as the connection lasts.
 async fn changes(server: &RefCell<Server>, connection: &mut Connection, lag: Duration) -> io::Result<()> {
-    let original = {
+    let (original, id) = {
         let mut server = server.borrow_mut();
         server.set_linked(true);
         let mut original = Client::new(None, None, false, server.data.clock.now_ms());
         original.is_original = true;
-        server.clients.insert(original)
+        let index = server.clients.insert(original);
+        (index, server.clients.get(index).map(|client| client.id))
     };
     let (mut parser, mut out) = (Parser::default(), Vec::new());
     let mut reports = interval(REPORT);
@@ -251,6 +254,10 @@ async fn changes(server: &RefCell<Server>, connection: &mut Connection, lag: Dur
         let ripe = held.ripe();
         let used = {
             let mut server = server.borrow_mut();
+            if server.clients.get(original).map(|client| client.id) != id {
+                // Somebody closed it. Nothing is lost: the next connection goes on here.
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             server.data.tick();
             let (input, mut used) = (&connection.input()[..ripe], 0);
             for _ in 0..STEPS {

@@ -8,7 +8,9 @@ use crate::store::record::{Content, Value};
 use crate::store::server::Server;
 
 /// Records written between two looks at anything else.
-const RECORDS: u64 = 500;
+const RECORDS: usize = 500;
+/// Fields of a hash in one command.
+const MOST_FIELDS: usize = 1000;
 /// No more is written ahead of what a copy has taken.
 const AHEAD: usize = 1 << 20;
 /// What may be pending for a copy (`client-output-buffer-limit replica`, the hard limit).
@@ -63,7 +65,7 @@ impl Server {
         offset: i64,
         reply: &mut Writer<'_>,
     ) {
-        let has = u64::try_from(offset - 1).ok();
+        let has = offset.checked_sub(1).and_then(|has| u64::try_from(has).ok());
         // Before the stream begins to be kept, so that the first thing in it happened afterwards.
         self.replicate();
         let missed = has.and_then(|has| self.replication.since(id, has));
@@ -165,8 +167,13 @@ impl Server {
             copy.said_ms = now;
             let with_standing = !copy.knows_standing;
             let Some(sending) = copy.sending.as_mut() else { continue };
-            sending.cursor =
-                self.data.write_records(sending.cursor, RECORDS, with_standing, &mut client.pending);
+            for _ in 0..RECORDS {
+                sending.cursor =
+                    self.data.write_records(sending.cursor, 1, with_standing, &mut client.pending);
+                if sending.cursor == 0 || client.pending.len() - client.written > AHEAD {
+                    break;
+                }
+            }
             if sending.cursor == 0 {
                 client.pending.extend_from_slice(rdb::END);
                 client.pending.extend_from_slice(sending.delimiter.as_bytes());
@@ -184,6 +191,16 @@ impl Server {
 fn command(into: &mut Writer<'_>, words: &[&[u8]]) {
     into.array(words.len());
     words.iter().for_each(|word| into.bulk(word));
+}
+
+fn set_fields(key: &[u8], fields: &[(&[u8], &[u8])], into: &mut Writer<'_>) {
+    into.array(2 + 2 * fields.len());
+    into.bulk(b"HSET");
+    into.bulk(key);
+    for (name, value) in fields {
+        into.bulk(name);
+        into.bulk(value);
+    }
 }
 
 /// What a key is now, as commands that make it so.
@@ -209,12 +226,19 @@ fn write_effect(data: &Data, key: &[u8], into: &mut Writer<'_>) {
         Content::Hash => {
             command(into, &[b"DEL", key]);
             let Some(fields) = data.fields(slot) else { return };
-            into.array(2 + 2 * fields.len());
-            into.bulk(b"HSET");
-            into.bulk(key);
+            // In commands of moderate length, as no store takes any length.
+            let (mut part, mut bytes) = (Vec::new(), 0);
             for (name, value) in fields.iter() {
-                into.bulk(name);
-                into.bulk(value);
+                part.push((name, value));
+                bytes += name.len() + value.len();
+                if part.len() == MOST_FIELDS || bytes > AHEAD {
+                    set_fields(key, &part, into);
+                    part.clear();
+                    bytes = 0;
+                }
+            }
+            if !part.is_empty() {
+                set_fields(key, &part, into);
             }
             if let Some(expires) = expires {
                 command(into, &[b"PEXPIREAT", key, &expires]);
