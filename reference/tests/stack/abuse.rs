@@ -72,7 +72,7 @@ fn a_gigabyte_in_chunks_passes_and_is_kept_nowhere() {
         assert_eq!(receive(&mut stream).expect("answered").0, 200);
         for listener in stack.listeners().iter().filter(|listener| listener.component != "objects") {
             let peak = peak_memory_kib(listener.pid);
-            assert!(peak < 40_000, "{}: {peak} KiB", listener.component);
+            assert!(peak < 20_000, "{}: {peak} KiB", listener.component);
         }
     }
 }
