@@ -106,6 +106,9 @@ impl Cache {
         let mut out = Vec::with_capacity(1024);
         let until_close = answer.framing == Framing::UntilClose;
         let without_chunks = begun.is_old && answer.framing == Framing::Chunked;
+        if without_chunks {
+            answer.drop_chunks();
+        }
         let close = !begun.keep_alive || until_close || without_chunks;
         let length = answer.field("content-length");
         answer.with_fields(|reason, headers| {

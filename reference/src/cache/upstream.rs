@@ -163,6 +163,11 @@ impl Answer {
         Ok(self.body.is_done())
     }
 
+    /// Takes the chunks' framing out of what was taken with it, where the rest is to come without.
+    pub(super) fn drop_chunks(&mut self) {
+        self.taken = unchunked(&self.taken);
+    }
+
     /// Waits for more of the body; false where the connection ended, which is the end of some bodies.
     ///
     /// # Errors

@@ -311,6 +311,14 @@ fn a_client_of_the_old_version_gets_neither_chunks_nor_interim_answers() {
     let cache = cache(&origin);
     let (head, body) = ask(&cache, "GET /a HTTP/1.0\r\nHost: h\r\n\r\n");
     assert!(body == "abcde" && !head.to_lowercase().contains("chunked"), "{head}: {body}");
+    // One that was collected at first, and is too long to be kept.
+    let long = Origin::start(|_| {
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunk = format!("100000\r\n{}\r\n", "x".repeat(1 << 20));
+        Act::Answer(format!("{head}{}0\r\n\r\n", chunk.repeat(20)).into_bytes())
+    });
+    let (_, body) = ask(&self::cache(&long), "GET /a HTTP/1.0\r\nHost: h\r\n\r\n");
+    assert!(body.len() == 20 << 20 && body.bytes().all(|b| b == b'x'), "{} bytes", body.len());
     let request = "POST /a HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx";
     let (head, body) = ask(&cache, request);
     assert!(head.starts_with("HTTP/1.1 200") && body == "abcde", "{head}: {body}");
@@ -323,4 +331,27 @@ fn interim_answers_without_end_are_not_read_to_their_end() {
         Act::Answer((interim + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").into_bytes())
     });
     assert_eq!(get(cache(&origin).address, "/a").expect("answered").0, 502);
+}
+
+#[test]
+fn those_who_wait_for_a_fetch_that_fails_share_what_is_good_enough_for_that() {
+    let origin = Origin::start(|head| {
+        if head.to_ascii_lowercase().contains("if-none-match") {
+            // Long enough for all to come meanwhile.
+            std::thread::sleep(Duration::from_millis(500));
+            return Act::Answer(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_vec());
+        }
+        let head =
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=60, stale-if-error=60\r\nETag: \"1\"\r\nxkey: t\r\n";
+        Act::Answer(format!("{head}Content-Length: 4\r\n\r\nkept").into_bytes())
+    });
+    let cache = cache(&origin);
+    assert_eq!(get(cache.address, "/a").expect("answered"), (200, "kept".to_owned()));
+    ask(&cache, "PURGE /a HTTP/1.1\r\nHost: h\r\nxkey-softpurge: t\r\n\r\n");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(get(cache.address, "/a").expect("answered"), (200, "kept".to_owned())));
+        }
+    });
+    assert!(origin.requests().len() < 5, "one after the other: {:?}", origin.requests());
 }
