@@ -8,10 +8,10 @@ use tokio::time::{Instant, timeout};
 use super::head::{Bad, HEAD_LIMIT};
 use super::{Connection, Patience, plain_answer};
 
-/// From the first byte of a head to its last, and from the beginning of a connection to the end of its first head, as
-/// HAProxy's `timeout http-request`: who is slower, or sends nothing, only holds a place.
+/// From the first byte of a head to its last: who is slower only holds a place.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may be idle between requests, or stand still in the middle of a body, where nothing says how long.
+/// How long a client may be idle before a request, or stand still in the middle of a body, where nothing says how long. It
+/// holds before the first request too, and is no shorter there: clients may open connections before they need them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// How long, and for how many bytes, a client that was refused is listened to, so that the refusal reaches it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -23,7 +23,8 @@ pub(crate) struct Requests {
     idle: Patience,
     head: Patience,
     head_timeout: Duration,
-    /// Until when the first head may come, once it is waited for; a wait that is given up and taken up again is one.
+    first_timeout: Duration,
+    /// Until when the first byte may come, once it is waited for; a wait that is given up and taken up again is one.
     first: Option<Instant>,
     /// Whether the first head came.
     has_begun: bool,
@@ -50,6 +51,7 @@ impl Requests {
             idle: Patience::new(Some(idle)),
             head: Patience::new(None),
             head_timeout: idle.min(HEAD_TIMEOUT),
+            first_timeout: idle,
             first: None,
             has_begun: false,
             body: Patience::new(Some(idle)),
@@ -82,8 +84,8 @@ impl Requests {
                 }
             }
             parsed = input.len();
-            let filled = if !self.has_begun {
-                let limit = *self.first.get_or_insert_with(|| Instant::now() + self.head_timeout);
+            let filled = if parsed == 0 && !self.has_begun {
+                let limit = *self.first.get_or_insert_with(|| Instant::now() + self.first_timeout);
                 self.head.until(|| limit, client.fill()).await
             } else if parsed == 0 {
                 self.idle.limit(client.fill()).await
@@ -146,8 +148,8 @@ mod tests {
             let mut silent = tokio::net::TcpStream::connect(address).await.expect("it listens");
             let mut client = Connection::new(listener.accept().await.expect("one connects").0);
             let mut requests = Requests::new(None);
-            assert_eq!(requests.head_timeout, HEAD_TIMEOUT);
-            requests.head_timeout = Duration::from_millis(20);
+            assert_eq!(requests.first_timeout, IDLE_TIMEOUT);
+            requests.first_timeout = Duration::from_millis(20);
             let never = |_: &[u8]| Ok(None::<()>);
             // Given up by the caller and taken up again: the time runs on.
             let given_up = timeout(Duration::from_millis(5), requests.next(&mut client, never)).await;
@@ -155,7 +157,7 @@ mod tests {
             assert!(given_up.is_err());
             let next = requests.next(&mut client, never).await.expect("no error");
             assert!(matches!(next, Next::End) && Instant::now() >= until && requests.first == Some(until));
-            // After its first request a client may be idle for longer, but not for ever either.
+            // Nor may it be idle for ever after its first request.
             let mut requests = Requests::new(None);
             requests.idle = Patience::new(Some(Duration::from_millis(20)));
             tokio::io::AsyncWriteExt::write_all(&mut silent, b"x").await.expect("sent");
