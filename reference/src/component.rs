@@ -50,7 +50,11 @@ impl Figures {
 }
 
 /// How a copy becomes what it is a copy of.
-pub(crate) struct Takeover(pub(crate) Box<dyn Fn() -> io::Result<()>>);
+pub(crate) struct Takeover {
+    pub(crate) lead: Box<dyn Fn() -> io::Result<()>>,
+    /// How much it knows of what it is a copy of; none where it does not know all until then.
+    pub(crate) position: Box<dyn Fn() -> Option<u64>>,
+}
 
 impl fmt::Debug for Takeover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,11 +273,17 @@ async fn obey(context: &Context, metrics: &Metrics) {
             }
             Some(Order::Unplug) => silence(context),
             Some(Order::Plug) => say(&Word::Done),
-            Some(Order::Lead) => say(&match context.lead.borrow().as_ref().map(|Takeover(lead)| lead()) {
-                Some(Ok(())) => Word::Done,
-                Some(Err(error)) => Word::Failed(error.to_string()),
-                None => Word::Failed("this is no copy".to_owned()),
-            }),
+            Some(Order::Position) => {
+                let takeover = context.lead.borrow();
+                say(&Word::Position(takeover.as_ref().and_then(|takeover| (takeover.position)())));
+            }
+            Some(Order::Lead) => {
+                say(&match context.lead.borrow().as_ref().map(|takeover| (takeover.lead)()) {
+                    Some(Ok(())) => Word::Done,
+                    Some(Err(error)) => Word::Failed(error.to_string()),
+                    None => Word::Failed("this is no copy".to_owned()),
+                })
+            }
             None => complain("an order was not understood"),
         }
     }

@@ -68,6 +68,8 @@ pub(crate) enum Order {
     Plug,
     /// From now on be the one that clients talk to; for copies of stores.
     Lead,
+    /// Answer with how much of the store's history is known; of copies of stores.
+    Position,
 }
 
 /// What a component says.
@@ -79,6 +81,8 @@ pub(crate) enum Word {
     Failed(String),
     /// The order was carried out.
     Done,
+    /// How long the history is that is known entirely; none where it is not.
+    Position(Option<u64>),
     Figures(BTreeMap<String, f64>),
 }
 

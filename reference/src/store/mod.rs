@@ -68,6 +68,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     } else {
         let lag = settings.replication_lag.as_duration();
         let original = Original { address: context.address(), shares_standing: true, lag };
+        server.borrow_mut().replication.is_whole = false;
         follow(&mut server.borrow_mut(), Rc::clone(&server), original);
         *context.lead.borrow_mut() = Some(takeover(context, &server, &poll));
     }
@@ -105,15 +106,20 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
 
 /// What a copy does to become the store.
 fn takeover(context: &Rc<Context>, server: &Rc<RefCell<Server>>, poll: &Rc<Poll>) -> Takeover {
+    let position = {
+        let server = Rc::clone(server);
+        Box::new(move || server.borrow().replication.position())
+    };
     // The context holds what is returned, so it is not to be held in turn.
     let (context, server, poll) = (Rc::downgrade(context), Rc::clone(server), Rc::clone(poll));
-    Takeover(Box::new(move || {
+    let lead = Box::new(move || {
         let context = context.upgrade().ok_or_else(|| io::Error::other("the process ends"))?;
         let listener = context.listen(BACKLOG)?;
         server.borrow_mut().lead();
         tokio::task::spawn_local(vital(Rc::clone(&poll).accept(listener)));
         Ok(())
-    }))
+    });
+    Takeover { lead, position }
 }
 
 /// Stands still for each fork, as long as one takes for so much memory. What the child would write is not written.

@@ -3,6 +3,7 @@
 //! and is a copy when it comes back.
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -14,12 +15,12 @@ use super::instance::Instance;
 use crate::message::{Order, Word};
 use crate::process::complain;
 
-/// The copies of one store.
+/// One store: the instance that began as it, then those that began as its copies.
 #[derive(Debug)]
 struct Group {
-    copies: Vec<Rc<Instance>>,
-    /// Which copy has taken over.
-    leader: Cell<Option<usize>>,
+    members: Vec<Rc<Instance>>,
+    /// Which of them clients talk to.
+    leader: Cell<usize>,
 }
 
 /// The copies of all stores, by component and instance.
@@ -35,47 +36,56 @@ impl Copies {
                 continue;
             };
             let copies = (1..=store.replicas).map(|number| Rc::new(Instance::copy_of(original, number)));
-            let group = Group { copies: copies.collect(), leader: Cell::new(None) };
+            let members = std::iter::once(Rc::clone(original)).chain(copies).collect();
+            let group = Group { members, leader: Cell::new(0) };
             groups.insert((original.component.index(), original.number), group);
         }
         Self(groups)
     }
 
-    /// All of them.
+    /// All that began as copies.
     pub(super) fn all(&self) -> impl Iterator<Item = &Rc<Instance>> {
-        self.0.values().flat_map(|group| &group.copies)
+        self.0.values().flat_map(|group| &group.members[1..])
     }
 
-    fn group(&self, original: &Instance) -> Option<&Group> {
-        self.0.get(&(original.component.index(), original.number))
+    fn group(&self, member: &Instance) -> Option<&Group> {
+        self.0.get(&(member.component.index(), member.number))
     }
 
-    /// Whether a copy has taken the place of this instance.
-    pub(super) fn has_taken_over(&self, original: &Instance) -> bool {
-        self.group(original).is_some_and(|group| group.leader.get().is_some())
+    /// Whether clients find this instance at its address, rather than another that took its place.
+    pub(super) fn leads(&self, member: &Instance) -> bool {
+        self.group(member)
+            .is_none_or(|group| std::ptr::eq(&raw const *group.members[group.leader.get()], member))
     }
 
     /// Whom clients find at the address of this instance.
-    pub(super) fn leader<'a>(&'a self, original: &'a Instance) -> &'a Instance {
-        let leader = self.group(original).and_then(|group| group.copies.get(group.leader.get()?));
-        leader.map_or(original, |leader| leader)
+    pub(super) fn leader(&self, member: &Rc<Instance>) -> Rc<Instance> {
+        Rc::clone(self.group(member).map_or(member, |group| &group.members[group.leader.get()]))
+    }
+
+    /// All that are the same store, or the instance alone.
+    pub(super) fn members(&self, member: &Rc<Instance>) -> Vec<Rc<Instance>> {
+        self.group(member).map_or_else(|| vec![Rc::clone(member)], |group| group.members.clone())
     }
 }
 
 impl Supervisor {
-    /// Lets a copy take over from an instance in due time, if it is still down then.
+    /// Lets a copy take over from an instance in due time, if it has been down until then.
     pub(super) fn await_failover(self: &Rc<Self>, instance: &Rc<Instance>) {
         let ComponentKind::KvStore(store) = &self.scenario.component(instance.component).kind else { return };
         let Some(wait) = store.failover else { return };
-        if !instance.state.get().is_down() || self.copies.has_taken_over(instance) {
+        if !instance.state.get().is_down() || !self.copies.leads(instance) {
             return;
         }
+        let outage = instance.outages.get();
         let (supervisor, instance) = (Rc::clone(self), Rc::clone(instance));
         tokio::task::spawn_local(async move {
             tokio::time::sleep(wait.as_duration()).await;
             // Whoever mends it just now has the right of way.
             let _one_at_a_time = supervisor.applying.lock().await;
-            if instance.state.get().is_down() && !supervisor.copies.has_taken_over(&instance) {
+            // One that was mended meanwhile and is down again has another timer.
+            let is_the_same = instance.state.get().is_down() && instance.outages.get() == outage;
+            if is_the_same && supervisor.copies.leads(&instance) {
                 supervisor.fail_over(&instance).await;
             }
         });
@@ -87,9 +97,24 @@ impl Supervisor {
         instance.kill();
         instance.gone().await;
         let Some(group) = self.copies.group(instance) else { return };
-        for (number, copy) in group.copies.iter().enumerate() {
+        // Whoever knows most comes first; whoever is being filled has lost what it had, and is no store yet.
+        let mut candidates = Vec::new();
+        for (number, copy) in group.members.iter().enumerate() {
+            if std::ptr::eq(&raw const **copy, instance) || copy.state.get().is_down() {
+                continue;
+            }
+            if let Some(Word::Position(Some(position))) = copy.order(Order::Position).await {
+                candidates.push((Reverse(position), number));
+            }
+        }
+        candidates.sort_unstable();
+        if candidates.is_empty() {
+            complain(&format!("{} has no copy that could take over", instance.name));
+        }
+        for (_, number) in candidates {
+            let copy = &group.members[number];
             match copy.order(Order::Lead).await {
-                Some(Word::Done) => return group.leader.set(Some(number)),
+                Some(Word::Done) => return group.leader.set(number),
                 Some(Word::Failed(error)) => complain(&format!("{} cannot take over: {error}", copy.name)),
                 _ => complain(&format!("{} cannot take over: it does not answer", copy.name)),
             }

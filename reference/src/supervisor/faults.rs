@@ -47,11 +47,12 @@ impl Supervisor {
             return Ok(());
         }
         for instance in self.concerned(fault)? {
+            // A store is where its clients find it.
+            let instance = self.copies.leader(&instance);
             if self.scenario.faults[fault].kind == FaultKind::Flush {
                 // It is over at once. What is dead holds nothing, and what is silent keeps what it has.
-                let leader = self.copies.leader(&instance);
-                if !leader.state.get().is_down() {
-                    Self::tell(leader, Order::Flush).await?;
+                if !instance.state.get().is_down() {
+                    Self::tell(&instance, Order::Flush).await?;
                 }
                 continue;
             }
@@ -70,8 +71,13 @@ impl Supervisor {
             return Ok(());
         }
         for instance in self.concerned(fault)? {
-            instance.faults.borrow_mut().retain(|f| *f != fault);
-            self.apply(&instance).await?;
+            // Whoever was hit may not lead any more.
+            for member in self.copies.members(&instance) {
+                if member.faults.borrow().contains(&fault) {
+                    member.faults.borrow_mut().retain(|f| *f != fault);
+                    self.apply(&member).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -101,13 +107,16 @@ impl Supervisor {
             slower: instance.phase.get().slower(),
         };
         let mut now = instance.state.replace(wanted);
+        if wanted.is_down() && !now.is_down() {
+            instance.outages.set(instance.outages.get() + 1);
+        }
         if wanted.killed {
             instance.kill();
             instance.gone().await;
             return Ok(());
         }
         if now.killed {
-            instance.set_leads(!self.copies.has_taken_over(instance));
+            instance.set_leads(self.copies.leads(instance));
             instance.restart().await.map_err(|error| format!("{}: {error}", instance.name))?;
             now = State::default();
             instance.holds.borrow_mut().clear();

@@ -49,6 +49,8 @@ pub(super) struct Instance {
     /// The servers that it was told to send nothing new; of balancers.
     pub(super) holds: RefCell<BTreeSet<u32>>,
     pub(super) state: Cell<super::faults::State>,
+    /// How often it went down by a fault.
+    pub(super) outages: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Instance {
             phase: Cell::default(),
             holds: RefCell::default(),
             state: Cell::default(),
+            outages: Cell::default(),
         }
     }
 

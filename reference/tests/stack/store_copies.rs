@@ -209,3 +209,24 @@ fn a_killed_store_loses_the_writes_of_the_last_moment_at_most() {
 fn a_hung_store_is_replaced_for_good() {
     lose_the_last_moment_only("hang = \"component:objects[1]\"");
 }
+
+#[test]
+fn the_second_kill_hits_whoever_leads_and_the_first_store_takes_over_again() {
+    let stack = with_copy("kill = \"component:objects[1]\"");
+    let address = stack.entry("objects")[0];
+    let mut client = connect(address);
+    for round in 0..3 {
+        let name = format!("round:{round}");
+        client.set(&name, 1).expect("SET");
+        eventually("the copy has it", || {
+            let end = format!("offset={},", info(&mut client, "master_repl_offset"));
+            info(&mut client, "slave0").contains(&end)
+        });
+        stack.begin_fault(0).expect("the fault begins");
+        assert!(client.get(&name).is_err(), "it is dead");
+        client = connect(address);
+        assert_eq!(client.get(&name).expect("GET").as_deref(), Some("1"), "another took over");
+        stack.end_fault(0).expect("the fault ends");
+        eventually("the dead one is a copy", || info(&mut client, "connected_slaves") == "1");
+    }
+}

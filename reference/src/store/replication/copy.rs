@@ -132,7 +132,8 @@ async fn greet(
     let (port, password, id, offset) = {
         let server = server.borrow();
         let next = |kept| if kept { server.replication.offset as i64 + 1 } else { -1 };
-        let kept = server.replication.is_kept();
+        // Records of which only a part came are no beginning to go on from.
+        let kept = server.replication.is_kept() && server.replication.is_whole;
         let id = if kept { server.replication.id.clone() } else { "?".to_owned() };
         (server.port, server.settings.original_password.clone(), id, next(kept))
     };
@@ -193,6 +194,7 @@ async fn records(
         None => return Err(io::Error::other(head)),
     };
     let mut reader = Reader::default();
+    server.borrow_mut().replication.is_whole = false;
     if shares_standing {
         server.borrow_mut().data.start_over();
     } else {

@@ -40,6 +40,8 @@ pub(super) struct Replication {
     /// Clients that are copies.
     pub(super) copies: BTreeSet<usize>,
     pub(super) following: Option<Following>,
+    /// Whether the records are those of the history, rather than some of those that another store is sending.
+    pub(super) is_whole: bool,
     /// How often copies got everything, and how often only what they missed.
     pub(super) full: u64,
     pub(super) partial: u64,
@@ -59,6 +61,7 @@ impl Replication {
             backlog: None,
             copies: BTreeSet::new(),
             following: None,
+            is_whole: true,
             full: 0,
             partial: 0,
         }
@@ -93,10 +96,18 @@ impl Replication {
         Some(backlog.iter().skip(skipped).copied().collect())
     }
 
+    /// How much a copy knows of the history, if it knows all until then.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.is_whole.then_some(self.offset)
+    }
+
     /// Ends being a copy: a history of its own begins, in which others find theirs.
     pub(super) fn promote(&mut self) {
         if self.following.take().is_some() {
-            self.former = Some((std::mem::replace(&mut self.id, new_id()), self.offset));
+            let former = (std::mem::replace(&mut self.id, new_id()), self.offset);
+            // Nobody can go on with a history of which parts are missing here.
+            self.former = Some(former).filter(|_| self.is_whole);
+            self.is_whole = true;
         }
     }
 
@@ -106,6 +117,7 @@ impl Replication {
             self.backlog = None;
         }
         (self.id, self.former, self.offset) = (id.to_owned(), None, offset);
+        self.is_whole = true;
         self.keep();
     }
 }
