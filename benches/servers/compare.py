@@ -102,17 +102,16 @@ backend b
 
 
 SCENARIO = """
-title = "A balancer, for a benchmark"
+title = "One server, for a benchmark"
 [run]
 duration = "60s"
 [hosts.edge]
 [hosts.app]
 count = 2
-[components.balancer]
-kind = "load-balancer"
+[components.front]
 host = "edge"
 to = "shop"
-health_check = { http = "/", interval = "2s" }
+%s
 [components.shop]
 kind = "service"
 host = "app"
@@ -122,48 +121,24 @@ path = "/item"
 [[requests.item.steps]]
 work = "1ms"
 [traffic.people]
-to = "balancer"
+to = "front"
 executor = "constant-arrival-rate"
 rate = "10/s"
 mix = { item = 1 }
 """
+
+
+def front(kind, origins):
+    return ["target/release/reference", "proxy", write("front.toml", SCENARIO % kind), "front", "--listen", text(LISTEN),
+            *[word for _ in range(origins) for word in ("--to", text(ORIGIN))]]
 
 
 def ours():
-    return ["target/release/reference", "proxy", write("balancer.toml", SCENARIO), "balancer", "--listen", text(LISTEN),
-            "--to", text(ORIGIN), "--to", text(ORIGIN)]
-
-
-CACHE = """
-title = "A cache, for a benchmark"
-[run]
-duration = "60s"
-[hosts.edge]
-[hosts.app]
-[components.cache]
-kind = "http-cache"
-host = "edge"
-to = "shop"
-memory = "256MiB"
-[components.shop]
-kind = "service"
-host = "app"
-workers = 64
-[requests.item]
-path = "/item"
-[[requests.item.steps]]
-work = "1ms"
-[traffic.people]
-to = "cache"
-executor = "constant-arrival-rate"
-rate = "10/s"
-mix = { item = 1 }
-"""
+    return front('kind = "load-balancer"\nhealth_check = { http = "/", interval = "2s" }', 2)
 
 
 def our_cache():
-    return ["target/release/reference", "proxy", write("cache.toml", CACHE), "cache", "--listen", text(LISTEN),
-            "--to", text(ORIGIN)]
+    return front('kind = "http-cache"\nmemory = "256MiB"', 1)
 
 
 def varnish():

@@ -192,13 +192,7 @@ impl World {
         match self.calls.insert(call) {
             Some(slot) => {
                 self.follow_child(slot, parent);
-                // Mostly an idle connection is at hand, and nothing more to be known.
-                let plain = !self.network.active && !self.any_holding;
-                if plain && self.instances[usize::from(at)].killed == 0 && self.pools.take(call.pool) {
-                    self.go_to(slot, from, at);
-                } else {
-                    self.connect(slot);
-                }
+                self.connect(slot);
             }
             None => {
                 let mut back = Back::new(&call, NONE, Answer::Refused);
@@ -272,22 +266,12 @@ impl World {
             return self.answer(slot, Answer::Good);
         }
         if call.parent < NOBODY {
-            return self.go_to(slot, from, at);
-        }
-        let latency = self.instances[usize::from(at)].latency;
-        if !self.delay(slot, latency, Phase::InTransit) {
-            self.arrive(slot);
-        }
-    }
-
-    /// The call that one instance made to another goes on its way, and its time begins.
-    #[inline(always)]
-    fn go_to(&mut self, slot: u32, from: u16, at: u16) {
-        let caller = &self.instances[usize::from(from)];
-        match caller.kind {
-            Kind::Balancer => self.start_server_timeout(caller.index, slot),
-            Kind::Cache => self.start_fetch_timeout(caller.index, slot),
-            _ => {}
+            let caller = &self.instances[usize::from(from)];
+            match caller.kind {
+                Kind::Balancer => self.start_server_timeout(caller.index, slot),
+                Kind::Cache => self.start_fetch_timeout(caller.index, slot),
+                _ => {}
+            }
         }
         let latency = self.instances[usize::from(at)].latency;
         if !self.delay(slot, latency, Phase::InTransit) {

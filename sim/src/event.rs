@@ -2,8 +2,8 @@
 //!
 //! Owns time order and its tie-break, insertion order; refuses to know what an event means. An entry is one 128-bit
 //! number, (time, sequence, slot), so order is one comparison and two events at the same nanosecond leave as they came.
-//! Entries live in a 4-ary heap whose siblings share a cache line; delays that are always the same go into FIFO rings beside it ([`EventQueue::add_lane`]),
-//! of which only the front stands in the heap.
+//! Entries live in a 4-ary heap whose siblings share a cache line; delays that are always the same go into FIFO rings
+//! beside it ([`EventQueue::add_lane`]), of which only the front stands in the heap.
 
 use std::collections::VecDeque;
 

@@ -91,6 +91,13 @@ impl World {
         let (begin, end) = cores.line.join(self.now, slot, work);
         instance.share.queue.up_until(self.now, begin);
         instance.share.busy.up(begin);
+        self.run_on_core(slot, begin, end);
+    }
+
+    /// A call has a core from a moment on that is known, until another.
+    #[inline(always)]
+    fn run_on_core(&mut self, slot: u32, begin: u64, end: u64) {
+        let call = &mut self.calls[slot];
         call.run_until(end, self.events.schedule(end, slot));
         if call.is(TRACED) {
             self.note_begin(slot, begin);
@@ -146,11 +153,7 @@ impl World {
             let share = &mut self.instances[usize::from(at)].share;
             share.queue.down(begin);
             share.busy.up(begin);
-            let token = self.events.schedule(end, next);
-            self.calls[next].run_until(end, token);
-            if self.calls[next].is(TRACED) {
-                self.note_begin(next, begin);
-            }
+            self.run_on_core(next, begin, end);
         }
     }
 

@@ -3,8 +3,8 @@
 //! Varnish's vmod `xkey` (varnish-modules, `vmod_xkey.c`) has a tree of tags, each with the list of its objects, each of
 //! which knows its tags; a purge walks the list. Here tags are chains behind a table of hashes, made at the first purge, and
 //! an object that goes does not take its pairs along: they name the content that carried the tag, and an object's next
-//! content is another. Pairs of what is gone are swept out when they are more than the others, so that what is kept and never
-//! purged, which is nearly everything, costs little. A pair of object and tag takes 24 bytes.
+//! content is another. Pairs of what is gone are swept out when they are three times as many as the others, so that what is
+//! kept and never purged, which is nearly everything, costs little. A pair of object and tag takes 24 bytes.
 
 const NONE: u32 = u32::MAX;
 /// Below this many pairs, those of what is gone are not worth looking for.

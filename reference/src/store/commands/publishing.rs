@@ -1,8 +1,10 @@
 //! Channels: messages to all who listen, kept for nobody.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::{Call, Outcome, SYNTAX};
 use crate::resp::Writer;
-use crate::store::clients::name_bytes;
+use crate::store::clients::{Client, name_bytes};
 use crate::store::glob;
 use crate::store::server::{Server, leave};
 
@@ -34,68 +36,76 @@ fn confirm(call: &mut Call<'_>, verb: &str, name: Option<&[u8]>) {
     call.reply.integer(count as i64);
 }
 
-pub(super) fn subscribe(call: &mut Call<'_>) -> Outcome {
+/// What can be listened to.
+#[derive(Clone, Copy)]
+enum To {
+    Channels,
+    Patterns,
+}
+
+impl To {
+    fn of(self, client: &mut Client) -> &mut BTreeSet<Vec<u8>> {
+        match self {
+            Self::Channels => &mut client.channels,
+            Self::Patterns => &mut client.patterns,
+        }
+    }
+
+    fn of_all(self, server: &mut Server) -> &mut HashMap<Vec<u8>, BTreeSet<usize>> {
+        match self {
+            Self::Channels => &mut server.channels,
+            Self::Patterns => &mut server.patterns,
+        }
+    }
+}
+
+fn listen(call: &mut Call<'_>, to: To, verb: &str) -> Outcome {
     for name in call.arguments.from(1) {
         if let Some(client) = call.server.clients.get_mut(call.client) {
-            let is_new = client.channels.insert(name.to_vec());
+            let is_new = to.of(client).insert(name.to_vec());
             client.kept_names_bytes += if is_new { name_bytes(name) } else { 0 };
         }
-        call.server.channels.entry(name.to_vec()).or_default().insert(call.client);
-        confirm(call, "subscribe", Some(name));
+        to.of_all(call.server).entry(name.to_vec()).or_default().insert(call.client);
+        confirm(call, verb, Some(name));
     }
     Ok(())
+}
+
+/// Without names, to nothing of the kind any more.
+fn cease(call: &mut Call<'_>, to: To, verb: &str) -> Outcome {
+    let mut names: Vec<Vec<u8>> = call.arguments.from(1).map(<[u8]>::to_vec).collect();
+    if names.is_empty() {
+        let client = call.server.clients.get_mut(call.client);
+        names = client.map(|client| to.of(client).iter().cloned().collect()).unwrap_or_default();
+    }
+    for name in &names {
+        if let Some(client) = call.server.clients.get_mut(call.client) {
+            let was_there = to.of(client).remove(name);
+            client.kept_names_bytes -= if was_there { name_bytes(name) } else { 0 };
+        }
+        leave(to.of_all(call.server), name, call.client);
+        confirm(call, verb, Some(name));
+    }
+    if names.is_empty() {
+        confirm(call, verb, None);
+    }
+    Ok(())
+}
+
+pub(super) fn subscribe(call: &mut Call<'_>) -> Outcome {
+    listen(call, To::Channels, "subscribe")
 }
 
 pub(super) fn psubscribe(call: &mut Call<'_>) -> Outcome {
-    for name in call.arguments.from(1) {
-        if let Some(client) = call.server.clients.get_mut(call.client) {
-            let is_new = client.patterns.insert(name.to_vec());
-            client.kept_names_bytes += if is_new { name_bytes(name) } else { 0 };
-        }
-        call.server.patterns.entry(name.to_vec()).or_default().insert(call.client);
-        confirm(call, "psubscribe", Some(name));
-    }
-    Ok(())
+    listen(call, To::Patterns, "psubscribe")
 }
 
 pub(super) fn unsubscribe(call: &mut Call<'_>) -> Outcome {
-    let mut names: Vec<Vec<u8>> = call.arguments.from(1).map(<[u8]>::to_vec).collect();
-    if names.is_empty() {
-        let client = call.server.clients.get(call.client);
-        names = client.map(|client| client.channels.iter().cloned().collect()).unwrap_or_default();
-    }
-    for name in &names {
-        if let Some(client) = call.server.clients.get_mut(call.client) {
-            let was_there = client.channels.remove(name);
-            client.kept_names_bytes -= if was_there { name_bytes(name) } else { 0 };
-        }
-        leave(&mut call.server.channels, name, call.client);
-        confirm(call, "unsubscribe", Some(name));
-    }
-    if names.is_empty() {
-        confirm(call, "unsubscribe", None);
-    }
-    Ok(())
+    cease(call, To::Channels, "unsubscribe")
 }
 
 pub(super) fn punsubscribe(call: &mut Call<'_>) -> Outcome {
-    let mut names: Vec<Vec<u8>> = call.arguments.from(1).map(<[u8]>::to_vec).collect();
-    if names.is_empty() {
-        let client = call.server.clients.get(call.client);
-        names = client.map(|client| client.patterns.iter().cloned().collect()).unwrap_or_default();
-    }
-    for name in &names {
-        if let Some(client) = call.server.clients.get_mut(call.client) {
-            let was_there = client.patterns.remove(name);
-            client.kept_names_bytes -= if was_there { name_bytes(name) } else { 0 };
-        }
-        leave(&mut call.server.patterns, name, call.client);
-        confirm(call, "punsubscribe", Some(name));
-    }
-    if names.is_empty() {
-        confirm(call, "punsubscribe", None);
-    }
-    Ok(())
+    cease(call, To::Patterns, "punsubscribe")
 }
 
 /// Gives one listener a message: to itself in its reply, so that the order is that of the commands.
