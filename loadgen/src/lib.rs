@@ -21,7 +21,6 @@ pub mod run;
 pub mod supports;
 pub mod system;
 pub mod target;
-mod timer;
 pub mod validity;
 
 pub use clock::Clock;

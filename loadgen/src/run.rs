@@ -15,7 +15,7 @@ use scenarios::units::SimTime;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
-use crate::engine::{Entries, Options, Ready, Report, Shared, most_threads, play};
+use crate::engine::{Entries, Left, Options, Ready, Report, Shared, most_threads, play};
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};
 use crate::system::System;
@@ -96,6 +96,7 @@ pub fn run(
     }
     let frame = Frame::new(job.scenario);
     let plan = Plan::new(job.scenario);
+    let left = Left::new(job.scenario);
     let longest = job.scenario.traffic.iter().map(|traffic| traffic.timeout).max();
     let shared = Shared {
         scenario: job.scenario,
@@ -106,6 +107,7 @@ pub fn run(
         total: frame.total,
         grace: longest.unwrap_or_default() + GRACE,
         stop: job.stop,
+        left: &left,
     };
     let watchdog = Watchdog::default();
     let over = AtomicBool::new(false);
@@ -137,7 +139,8 @@ pub fn run(
         result?;
         // What was planned is asked of the plan itself: the lanes' own count could only agree with what they did.
         for (account, window) in accounts.iter_mut().zip(&frame.windows) {
-            account.planned = plan.window(window.from, window.until, 0, 1).count() as u64;
+            let planned = plan.window(window.from, window.until, 0, 1).count() as u64;
+            account.planned = planned + account.followed;
         }
         over.store(true, Ordering::Relaxed);
         journal.finish(&received, &accounts, job.stop.load(Ordering::Relaxed))

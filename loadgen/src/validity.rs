@@ -76,13 +76,13 @@ mod tests {
 
     #[test]
     fn a_run_delivered_on_time_is_valid() {
-        let account = Account { planned: 1_000, sent: 1_000, late: 10, dropped: 0 };
+        let account = Account { planned: 1_000, sent: 1_000, late: 10, dropped: 0, followed: 0 };
         assert_eq!(reasons(account, SimTime::from_millis(100)), Vec::<String>::new());
     }
 
     #[test]
     fn a_late_generator_is_invalid() {
-        let account = Account { planned: 1_000, sent: 1_000, late: 11, dropped: 0 };
+        let account = Account { planned: 1_000, sent: 1_000, late: 11, dropped: 0, followed: 0 };
         let reasons = reasons(account, SimTime::ZERO);
         assert!(
             reasons.len() == 1 && reasons[0].ends_with("(it used 0.03 cores, the machine was 99% busy)"),
@@ -93,19 +93,19 @@ mod tests {
     #[test]
     fn a_slow_server_is_not_the_generators_fault() {
         // Nothing found a free connection, and most of it was dropped.
-        let account = Account { planned: 1_000, sent: 300, late: 0, dropped: 700 };
+        let account = Account { planned: 1_000, sent: 300, late: 0, dropped: 700, followed: 0 };
         assert_eq!(reasons(account, SimTime::ZERO), Vec::<String>::new());
     }
 
     #[test]
     fn a_generator_too_busy_to_read_answers_is_not_excused_by_the_lack_of_connections() {
-        let account = Account { planned: 1_000, sent: 300, late: 700, dropped: 700 };
+        let account = Account { planned: 1_000, sent: 300, late: 700, dropped: 700, followed: 0 };
         assert_eq!(reasons(account, SimTime::ZERO).len(), 1);
     }
 
     #[test]
     fn an_undelivered_plan_is_invalid() {
-        let account = Account { planned: 1_000, sent: 900, late: 0, dropped: 0 };
+        let account = Account { planned: 1_000, sent: 900, late: 0, dropped: 0, followed: 0 };
         let reasons = reasons(account, SimTime::ZERO);
         assert!(
             reasons.len() == 1 && reasons[0].contains("1000 requests were planned and 900 sent"),

@@ -1,11 +1,10 @@
 //! One engine thread's state: its share of every traffic's connections, queues and limits, and what it counted.
 //!
-//! A lane knows when things are due, not how to wait: `pacer` calls it on time, and each slot's task
-//! (`connection`) calls it when its socket has something.
+//! A lane knows when things are due, not how to wait: `pacer` calls it on time, and with whatever happened to its
+//! connections.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::task::Waker;
 
 use results::{Failure, Outcome, Recorder};
 use scenarios::plan::Planned;
@@ -13,33 +12,26 @@ use scenarios::units::SimTime;
 
 use super::ledger::Ledger;
 use super::slot::{Exchange, NONE, Phase, Slot};
+use super::transport::{Happening, Transport};
+use super::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
-use crate::http::Composer;
 
 /// A background attempt to connect is given up after this, so that it does not sleep through a server's return in the
 /// kernel's doubling pauses between SYNs. A request's own attempt lasts as long as its timeout.
 const OPENING_NANOS: u64 = 4_000_000_000;
-/// Bytes read at once.
-const READ_BYTES: usize = 64 << 10;
 
 /// One thread's state.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Lane<'a, T> {
     pub(super) clock: Clock,
-    pub(super) composer: Composer,
+    pub(super) transport: T,
     pub(super) recorder: Recorder,
     pub(super) ledger: Ledger,
-    pub(super) traffic: Vec<TrafficLane>,
-    pub(super) slots: Vec<Slot>,
-    /// What sockets are read into; nothing in it outlives a call.
-    pub(super) buffer: Box<[u8]>,
+    pub(super) users: Users<'a>,
+    traffic: Vec<TrafficLane>,
+    slots: Vec<Slot>,
     /// Times at which a slot's pause or attempt ends: (CLOCK_MONOTONIC, slot, generation).
     alarms: BinaryHeap<Reverse<(u64, u32, u32)>>,
-    /// What the pacer's timer is armed for, and how to wake it before.
-    pub(super) armed_nanos: u64,
-    pub(super) pacer: Option<Waker>,
-    /// Set with the wake of the pacer, so that it is not lost.
-    pub(super) called: bool,
 }
 
 /// One thread's share of a traffic.
@@ -47,10 +39,14 @@ pub(super) struct Lane {
 pub(super) struct TrafficLane {
     timeout_nanos: u64,
     max_in_flight: u32,
+    /// Users of a closed loop have a slot each: the first of them, and how far apart the numbers of this thread's users are.
+    own: Option<(u32, u32)>,
+    /// Whether its requests begin sessions.
+    sessions: bool,
     /// Requests that hold a slot.
     under_way: u32,
     /// Due requests that found no slot, in order.
-    queue: VecDeque<(Planned, u64)>,
+    queue: VecDeque<Due>,
     /// Connected and free, the longest free first: so that requests spread over the entry's instances.
     idle: VecDeque<u32>,
     /// Connecting, without a request.
@@ -62,11 +58,22 @@ pub(super) struct TrafficLane {
     newest: u32,
 }
 
+/// A request that is due.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    planned: Planned,
+    lag_nanos: u64,
+    /// Who makes it, or [`NONE`].
+    user: u32,
+}
+
 impl TrafficLane {
-    pub(super) fn new(timeout: SimTime, max_in_flight: u32) -> Self {
+    pub(super) fn new(timeout: SimTime, max_in_flight: u32, own: Option<(u32, u32)>, sessions: bool) -> Self {
         Self {
             timeout_nanos: timeout.as_nanos(),
             max_in_flight,
+            own,
+            sessions,
             under_way: 0,
             queue: VecDeque::new(),
             idle: VecDeque::new(),
@@ -78,58 +85,90 @@ impl TrafficLane {
     }
 }
 
-impl Lane {
+impl<'a, T: Transport> Lane<'a, T> {
     pub(super) fn new(
-        clock: Clock,
-        composer: Composer,
+        (clock, transport): (Clock, T),
         recorder: Recorder,
         ledger: Ledger,
+        users: Users<'a>,
         mut traffic: Vec<TrafficLane>,
         slots: Vec<Slot>,
     ) -> Self {
         for (index, slot) in slots.iter().enumerate() {
             traffic[slot.traffic].closed.push_back(index as u32);
         }
-        Self {
-            clock,
-            composer,
-            recorder,
-            ledger,
-            traffic,
-            slots,
-            buffer: vec![0; READ_BYTES].into_boxed_slice(),
-            alarms: BinaryHeap::new(),
-            armed_nanos: 0,
-            pacer: None,
-            called: false,
+        Self { clock, transport, recorder, ledger, users, traffic, slots, alarms: BinaryHeap::new() }
+    }
+
+    /// Starts to open every slot.
+    pub(super) fn open_all(&mut self) {
+        (0..self.slots.len() as u32).for_each(|slot| self.opening(slot));
+    }
+
+    /// When the next user comes due, in nanoseconds of CLOCK_MONOTONIC.
+    #[inline]
+    pub(super) fn next_user_nanos(&self) -> Option<u64> {
+        self.users.next_due().map(|due| self.clock.absolute_nanos(due))
+    }
+
+    /// Takes the requests of users who are due by now.
+    #[inline]
+    pub(super) fn dispatch_users(&mut self, now: u64) {
+        while let Some(due) = self.users.pop_due(self.clock.point(now)) {
+            let lag_nanos = now.saturating_sub(self.clock.absolute_nanos(due.planned.due));
+            self.ledger.planned(due.planned.due, lag_nanos, true);
+            let request = Due { planned: due.planned, lag_nanos, user: due.user };
+            let traffic = &self.traffic[due.planned.traffic.index()];
+            match due.number.zip(traffic.own) {
+                Some((number, (first, apart))) => self.dispatch_over(first + number / apart, request, now),
+                None => self.dispatch_due(request, now),
+            }
         }
     }
 
-    /// Takes a request that is due: hands it to a free slot, else to one that must be opened first, else to the queue.
+    /// Takes a request of the plan that is due.
+    #[inline]
     pub(super) fn dispatch(&mut self, planned: Planned) {
         let now = monotonic_nanos();
         let lag_nanos = now.saturating_sub(self.clock.absolute_nanos(planned.due));
-        self.ledger.planned(planned.due, lag_nanos);
-        let traffic = &mut self.traffic[planned.traffic.index()];
+        self.ledger.planned(planned.due, lag_nanos, false);
+        let sessions = self.traffic[planned.traffic.index()].sessions;
+        let user = if sessions { self.users.begin_session(&planned) } else { None };
+        self.dispatch_due(Due { planned, lag_nanos, user: user.unwrap_or(NONE) }, now);
+    }
+
+    /// Hands a request to a free slot, else to one that must be opened first, else to the queue.
+    fn dispatch_due(&mut self, due: Due, now: u64) {
+        let traffic = &mut self.traffic[due.planned.traffic.index()];
         if traffic.under_way as usize + traffic.queue.len() >= traffic.max_in_flight as usize {
-            self.drop_request(planned, lag_nanos, now);
-            return;
-        }
-        if let Some(slot) = traffic.idle.pop_front() {
-            self.assign(slot, planned, lag_nanos, now);
+            self.drop_request(due, now);
+        } else if let Some(slot) = traffic.idle.pop_front() {
+            self.assign(slot, due, now);
             self.send(slot);
         } else if let Some(slot) = traffic.opening.pop_front() {
-            self.assign(slot, planned, lag_nanos, now);
+            self.assign(slot, due, now);
         } else if let Some(slot) = traffic.closed.pop_front() {
-            self.assign(slot, planned, lag_nanos, now);
-            self.slots[slot as usize].open = true;
-            self.slots[slot as usize].wake();
+            self.assign(slot, due, now);
+            self.opening(slot);
         } else {
-            traffic.queue.push_back((planned, lag_nanos));
+            traffic.queue.push_back(due);
         }
     }
 
-    fn drop_request(&mut self, planned: Planned, lag_nanos: u64, now: u64) {
+    /// Hands a request to the slot that is its user's own.
+    fn dispatch_over(&mut self, slot: u32, due: Due, now: u64) {
+        let phase = self.slots[slot as usize].phase;
+        self.assign(slot, due, now);
+        match phase {
+            Phase::Idle => self.send(slot),
+            Phase::Opening => {}
+            Phase::Closed => self.opening(slot),
+            Phase::Busy => unreachable!("a user makes one request at a time"),
+        }
+    }
+
+    fn drop_request(&mut self, due: Due, now: u64) {
+        let Due { planned, lag_nanos, user } = due;
         self.ledger.dropped(planned.due);
         self.recorder.record(&Outcome {
             class: planned.class,
@@ -139,15 +178,17 @@ impl Lane {
             lag: SimTime::from_nanos(lag_nanos),
             result: Err(Failure::Dropped),
         });
+        self.go_on(user, now);
     }
 
     /// Gives a request to a slot; the clock of its service time and its timeout starts.
-    fn assign(&mut self, index: u32, planned: Planned, lag_nanos: u64, now: u64) {
+    fn assign(&mut self, index: u32, due: Due, now: u64) {
+        let Due { planned, lag_nanos, user } = due;
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.exchange.is_none(), "a slot carries one request at a time");
         let traffic = &mut self.traffic[slot.traffic];
         let deadline_nanos = now.saturating_add(traffic.timeout_nanos);
-        slot.exchange = Some(Exchange { planned, lag_nanos, sent_nanos: now, deadline_nanos });
+        slot.exchange = Some(Exchange { planned, user, lag_nanos, sent_nanos: now, deadline_nanos });
         (slot.before, slot.after) = (traffic.newest, NONE);
         match traffic.newest {
             NONE => traffic.oldest = index,
@@ -156,100 +197,133 @@ impl Lane {
         traffic.newest = index;
         traffic.under_way += 1;
         self.ledger.sent(planned.due);
-        self.call_pacer_before(deadline_nanos);
     }
 
-    /// Writes a slot's request; where the socket does not take all of it, the slot's task writes on.
+    /// Sends the request of a connected slot.
+    #[inline]
     fn send(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let exchange = slot.exchange.as_ref().expect("a request was assigned before it is sent");
-        self.composer.compose(&exchange.planned, &slot.host, &mut slot.out);
         slot.phase = Phase::Busy;
-        let stream = slot.stream.as_ref().expect("only a connected slot sends");
-        // An error shows again when the slot's task writes on.
-        slot.written = stream.try_write(&slot.out).unwrap_or_default();
-        if slot.written < slot.out.len() {
-            slot.wake();
+        let jar = self.users.jar(exchange.user);
+        self.transport.send(index, &exchange.planned, jar.as_deref());
+    }
+
+    /// Something happened to a slot.
+    #[inline]
+    pub(super) fn happened(&mut self, happening: Happening) {
+        let now = monotonic_nanos();
+        match happening {
+            Happening::Opened(slot) => self.opened(slot, now),
+            Happening::Answered { slot, result, open } => {
+                let user = self.finish(slot, result, now);
+                if let Some(jar) = user.and_then(|user| self.users.jar(user)) {
+                    self.transport.remember(slot, jar);
+                }
+                self.slots[slot as usize].fruitless = 0;
+                if open {
+                    self.offer(slot, now);
+                } else {
+                    self.closed(slot, now);
+                }
+                self.go_on(user.unwrap_or(NONE), now);
+            }
+            Happening::Closed(slot, failure) => {
+                let user = self.finish(slot, Err(failure), now);
+                self.closed(slot, now);
+                self.go_on(user.unwrap_or(NONE), now);
+            }
+        }
+        self.dispatch_users(now);
+    }
+
+    /// A user's request has come to its end.
+    #[inline]
+    fn go_on(&mut self, user: u32, now: u64) {
+        if user != NONE {
+            self.users.answered(user, self.clock.point(now));
         }
     }
 
     /// A slot's socket is connected.
-    pub(super) fn opened(&mut self, index: u32, stream: tokio::net::TcpStream) {
-        let slot = &mut self.slots[index as usize];
-        slot.stream = Some(stream);
-        slot.reader.reset();
-        (slot.close, slot.written) = (false, 0);
-        slot.out.clear();
+    fn opened(&mut self, index: u32, now: u64) {
+        let slot = &self.slots[index as usize];
         self.ledger.open_connections += 1;
         if slot.exchange.is_some() {
             self.send(index);
         } else {
-            remove(&mut self.traffic[slot.traffic].opening, index);
-            self.offer(index);
+            let traffic = &mut self.traffic[slot.traffic];
+            if traffic.own.is_none() {
+                remove(&mut traffic.opening, index);
+            }
+            self.offer(index, now);
         }
     }
 
     /// A connected slot is free: it takes the queue's first, or waits for a request.
-    pub(super) fn offer(&mut self, index: u32) {
+    #[inline]
+    fn offer(&mut self, index: u32, now: u64) {
         let slot = &mut self.slots[index as usize];
+        slot.phase = Phase::Idle;
         let traffic = &mut self.traffic[slot.traffic];
-        if let Some((planned, lag_nanos)) = traffic.queue.pop_front() {
-            self.assign(index, planned, lag_nanos, monotonic_nanos());
+        if let Some(due) = traffic.queue.pop_front() {
+            self.assign(index, due, now);
             self.send(index);
-        } else {
-            slot.phase = Phase::Idle;
+        } else if traffic.own.is_none() {
             traffic.idle.push_back(index);
         }
     }
 
-    /// A slot's socket is gone, or could not be had. Its request, if it still has one, failed so.
-    pub(super) fn closed(&mut self, index: u32, failure: Failure) {
-        self.finish(index, Err(failure));
+    /// A slot's socket is gone, or could not be had, and its request, if it had one, has its result.
+    fn closed(&mut self, index: u32, now: u64) {
         let slot = &mut self.slots[index as usize];
         let traffic = &mut self.traffic[slot.traffic];
+        let pooled = traffic.own.is_none();
         match slot.phase {
-            Phase::Idle => remove(&mut traffic.idle, index),
-            Phase::Opening => remove(&mut traffic.opening, index),
-            Phase::Closed | Phase::Busy => {}
+            Phase::Idle if pooled => remove(&mut traffic.idle, index),
+            Phase::Opening if pooled => remove(&mut traffic.opening, index),
+            _ => {}
         }
-        self.ledger.open_connections -= u32::from(slot.stream.take().is_some());
+        self.ledger.open_connections -= u32::from(matches!(slot.phase, Phase::Idle | Phase::Busy));
         slot.phase = Phase::Closed;
         slot.generation = slot.generation.wrapping_add(1);
-        slot.close = false;
         let pause = slot.pause_nanos();
-        slot.open = pause == 0;
         slot.fruitless = slot.fruitless.saturating_add(1);
-        let now = monotonic_nanos();
-        if let Some((planned, lag_nanos)) = traffic.queue.pop_front() {
-            slot.open = true;
-            self.assign(index, planned, lag_nanos, now);
-        } else {
+        if let Some(due) = traffic.queue.pop_front() {
+            self.assign(index, due, now);
+            return self.opening(index);
+        }
+        if pooled {
             traffic.closed.push_back(index);
-            if pause > 0 {
-                self.alarm(now + pause, index);
-            }
+        }
+        if pause > 0 {
+            self.alarm(now + pause, index);
+        } else {
+            self.opening(index);
         }
     }
 
     /// A closed slot starts to connect.
-    pub(super) fn opening(&mut self, index: u32) {
+    fn opening(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        (slot.open, slot.close) = (false, false);
         slot.phase = Phase::Opening;
         slot.generation = slot.generation.wrapping_add(1);
         if slot.exchange.is_none() {
             let traffic = &mut self.traffic[slot.traffic];
             let limit = traffic.timeout_nanos.min(OPENING_NANOS);
-            remove(&mut traffic.closed, index);
-            traffic.opening.push_back(index);
+            if traffic.own.is_none() {
+                remove(&mut traffic.closed, index);
+                traffic.opening.push_back(index);
+            }
             self.alarm(monotonic_nanos() + limit, index);
         }
+        self.transport.open(index);
     }
 
-    /// A slot's request has its result. Nothing happens where it has none any more (it timed out).
-    pub(super) fn finish(&mut self, index: u32, result: Result<(), Failure>) {
+    /// A slot's request has its result; who made it. Nothing happens where the slot has none (it timed out).
+    fn finish(&mut self, index: u32, result: Result<(), Failure>, now: u64) -> Option<u32> {
         let slot = &mut self.slots[index as usize];
-        let Some(exchange) = slot.exchange.take() else { return };
+        let exchange = slot.exchange.take()?;
         let traffic = &mut self.traffic[slot.traffic];
         let (before, after) = (slot.before, slot.after);
         match before {
@@ -261,19 +335,16 @@ impl Lane {
             after => self.slots[after as usize].before = before,
         }
         traffic.under_way -= 1;
-        let last = traffic.under_way == 0 && traffic.queue.is_empty();
         self.recorder.record(&Outcome {
             class: exchange.planned.class,
             due: exchange.planned.due,
             sent: Some(self.clock.point(exchange.sent_nanos)),
-            done: self.clock.point(monotonic_nanos()),
+            done: self.clock.point(now),
             lag: SimTime::from_nanos(exchange.lag_nanos),
             result,
         });
         self.ledger.finished(result.is_ok());
-        if last {
-            self.call_pacer_before(0);
-        }
+        Some(exchange.user)
     }
 
     /// Gives up the requests whose time is over, and ends pauses and attempts that are.
@@ -285,7 +356,7 @@ impl Lane {
                 if oldest == NONE || !late(&self.slots[oldest as usize]) {
                     break;
                 }
-                self.abandon(oldest, Failure::Timeout);
+                self.abandon(oldest, Failure::Timeout, now);
             }
         }
         while let Some(&Reverse((at, index, generation))) = self.alarms.peek() {
@@ -293,52 +364,43 @@ impl Lane {
                 break;
             }
             self.alarms.pop();
-            let slot = &mut self.slots[index as usize];
+            let slot = &self.slots[index as usize];
             if slot.generation == generation && slot.exchange.is_none() {
                 match slot.phase {
-                    Phase::Closed => slot.open = true,
-                    Phase::Opening => slot.close = true,
-                    Phase::Idle | Phase::Busy => continue,
+                    Phase::Closed => self.opening(index),
+                    Phase::Opening => self.abandon(index, Failure::Timeout, now),
+                    Phase::Idle | Phase::Busy => {}
                 }
-                slot.wake();
             }
         }
     }
 
-    /// Fails a slot's request and has its socket replaced.
-    fn abandon(&mut self, index: u32, failure: Failure) {
-        self.finish(index, Err(failure));
-        let slot = &mut self.slots[index as usize];
-        slot.close = true;
-        slot.wake();
+    /// Fails a slot's request, if it has one, and has its socket replaced.
+    fn abandon(&mut self, index: u32, failure: Failure, now: u64) {
+        let user = self.finish(index, Err(failure), now);
+        self.transport.close(index);
+        self.closed(index, now);
+        self.go_on(user.unwrap_or(NONE), now);
     }
 
     /// Ends the run: what is under way has timed out, what waits was never sent.
     pub(super) fn give_up(&mut self) {
         let now = monotonic_nanos();
         for traffic in 0..self.traffic.len() {
-            while self.traffic[traffic].oldest != NONE {
-                self.abandon(self.traffic[traffic].oldest, Failure::Timeout);
+            // What waits goes first, or the slots that become free would take it.
+            while let Some(due) = self.traffic[traffic].queue.pop_front() {
+                self.drop_request(due, now);
             }
-            while let Some((planned, lag_nanos)) = self.traffic[traffic].queue.pop_front() {
-                self.drop_request(planned, lag_nanos, now);
+            while self.traffic[traffic].oldest != NONE {
+                let oldest = self.traffic[traffic].oldest;
+                self.finish(oldest, Err(Failure::Timeout), now);
+                self.transport.close(oldest);
             }
         }
     }
 
     fn alarm(&mut self, at: u64, index: u32) {
         self.alarms.push(Reverse((at, index, self.slots[index as usize].generation)));
-        self.call_pacer_before(at);
-    }
-
-    /// The pacer is to look again by this time.
-    fn call_pacer_before(&mut self, at: u64) {
-        if at < self.armed_nanos && !self.called {
-            self.called = true;
-            if let Some(pacer) = &self.pacer {
-                pacer.wake_by_ref();
-            }
-        }
     }
 
     /// The next time that `expire` has something to do.
@@ -365,7 +427,7 @@ impl Lane {
     /// Open connections by traffic.
     pub(super) fn open_by_traffic(&self) -> Vec<u32> {
         let mut open = vec![0; self.traffic.len()];
-        for slot in self.slots.iter().filter(|slot| slot.stream.is_some()) {
+        for slot in self.slots.iter().filter(|slot| slot.phase == Phase::Idle) {
             open[slot.traffic] += 1;
         }
         open
@@ -373,7 +435,7 @@ impl Lane {
 
     /// Whether every slot has tried to connect.
     pub(super) fn all_tried(&self) -> bool {
-        self.slots.iter().all(|slot| slot.stream.is_some() || slot.fruitless > 0)
+        self.slots.iter().all(|slot| slot.phase == Phase::Idle || slot.fruitless > 0)
     }
 }
 

@@ -9,8 +9,10 @@ pub(crate) const LATE: SimTime = SimTime::from_millis(10);
 /// What was done of the plan in one window of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// Requests that the plan made due.
+    /// Requests that the plan made due, and those that followed upon answers.
     pub(crate) planned: u64,
+    /// Those that followed upon answers: how many there are is no matter of the plan's.
+    pub(crate) followed: u64,
     /// Those handed to a connection.
     pub(crate) sent: u64,
     /// Those dropped at `max_in_flight`, or still unsent at the end.
@@ -23,6 +25,7 @@ impl Account {
     /// Adds another lane's.
     pub(crate) fn add(&mut self, other: &Self) {
         self.planned += other.planned;
+        self.followed += other.followed;
         self.sent += other.sent;
         self.dropped += other.dropped;
         self.late += other.late;
@@ -82,17 +85,19 @@ impl Ledger {
     }
 
     #[inline]
-    pub(super) fn planned(&mut self, due: SimTime, lag_nanos: u64) {
+    pub(super) fn planned(&mut self, due: SimTime, lag_nanos: u64, follows: bool) {
         while due >= self.windows[self.current].0 && self.current + 1 < self.windows.len() {
             self.current += 1;
         }
-        let account = &mut self.windows[self.current].1;
+        let account = self.account(due);
         account.planned += 1;
+        account.followed += u64::from(follows);
         account.late += u64::from(lag_nanos > LATE.as_nanos());
         self.planned += 1;
     }
 
     /// The account of a request that was planned some time ago.
+    #[inline]
     fn account(&mut self, due: SimTime) -> &mut Account {
         let mut window = self.current;
         while window > 0 && due < self.windows[window - 1].0 {

@@ -1,38 +1,46 @@
 //! The engine: threads that each play a segment of the plan over connections of their own.
 //!
 //! - `pacer`: due times, and nothing else, decide when a request is handed over
-//! - `lane`, `slot`, `connection`: where it goes
+//! - `users`: when those are due who wait for answers
+//! - `lane`, `slot`: where a request goes
+//! - `transport`, `sockets`, `poller`: how it gets there
 //! - `ledger`: what was done of the plan, for the judgement of the run's validity
 
-mod connection;
 mod lane;
 pub(crate) mod ledger;
 mod pacer;
+mod poller;
 mod slot;
+mod sockets;
+mod transport;
+mod users;
 
-use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use results::{Delta, Frame, Recorder};
 use scenarios::Scenario;
 use scenarios::plan::{Plan, SUBSTREAMS};
+use scenarios::scenario::Executor;
 use scenarios::units::SimTime;
-use tokio::sync::oneshot;
 
 use self::lane::{Lane, TrafficLane};
 pub use self::ledger::Pulse;
 use self::ledger::{Account, Ledger};
 use self::slot::Slot;
+use self::sockets::Sockets;
+use self::transport::Transport as _;
+pub(crate) use self::users::Left;
+use self::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;
 use crate::http::{Composer, Limits};
 use crate::run::Event;
-use crate::timer::Timer;
 
 /// How long the start of a run waits for connections that neither open nor fail.
 const OPENING: Duration = Duration::from_secs(5);
@@ -92,6 +100,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) total: SimTime,
     pub(crate) grace: SimTime,
     pub(crate) stop: &'a AtomicBool,
+    /// What closed loops have left.
+    pub(crate) left: &'a Left,
 }
 
 /// A thread whose connections are open, or have failed to.
@@ -100,7 +110,7 @@ pub(crate) struct Ready {
     /// Open connections by traffic.
     pub(crate) open: Vec<u32>,
     /// Starts it.
-    pub(crate) start: oneshot::Sender<Clock>,
+    pub(crate) start: Sender<Clock>,
 }
 
 /// The greatest number of threads that a scenario can use.
@@ -117,55 +127,54 @@ pub(crate) fn play(
     events: &Sender<Event>,
 ) -> Result<Vec<Account>, Error> {
     let engine = |source| Error::Engine { source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(engine)?;
-    let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime, async {
-        let mut timer = Timer::new().map_err(engine)?;
-        let lane = Rc::new(RefCell::new(lane(shared, thread)));
-        let slots = lane.borrow().slots.len() as u32;
-        for slot in 0..slots {
-            tokio::task::spawn_local(connection::keep(Rc::clone(&lane), slot));
+    let mut lane = lane(shared, thread).map_err(engine)?;
+    lane.open_all();
+    let give_up = monotonic_nanos() + OPENING.as_nanos() as u64;
+    loop {
+        let now = monotonic_nanos();
+        lane.expire(now);
+        if lane.all_tried() || now > give_up {
+            break;
         }
-        let give_up = monotonic_nanos() + OPENING.as_nanos() as u64;
-        loop {
-            let now = monotonic_nanos();
-            lane.borrow_mut().expire(now);
-            if lane.borrow().all_tried() || now > give_up {
-                break;
-            }
-            pacer::wait(&lane, &mut timer, now + 1_000_000).await.map_err(engine)?;
+        lane.transport.wait(now + 1_000_000).map_err(engine)?;
+        while let Some(happening) = lane.transport.next() {
+            lane.happened(happening);
         }
-        let (start, started) = oneshot::channel();
-        // Whoever started this thread may have given up; then `started` says so.
-        let _ = ready.send(Ready { open: lane.borrow().open_by_traffic(), start });
-        // The starter waits until every sender has spoken or is gone.
-        drop(ready);
-        let Ok(clock) = started.await else { return Ok(Vec::new()) };
-        lane.borrow_mut().clock = clock;
-        let segment = shared.plan.segment(thread, shared.options.threads.get());
-        pacer::pace(&lane, &mut timer, segment, shared, (thread, events)).await.map_err(engine)?;
-        let accounts = lane.borrow().ledger.accounts();
-        Ok(accounts)
-    })
+    }
+    let (start, started) = mpsc::channel();
+    // Whoever started this thread may have given up; then `started` says so.
+    let _ = ready.send(Ready { open: lane.open_by_traffic(), start });
+    // The starter waits until every sender has spoken or is gone.
+    drop(ready);
+    let Ok(clock) = started.recv() else { return Ok(Vec::new()) };
+    lane.clock = clock;
+    let segment = shared.plan.segment(thread, shared.options.threads.get());
+    pacer::pace(&mut lane, segment, shared, (thread, events)).map_err(engine)?;
+    Ok(lane.ledger.accounts())
 }
 
 /// A thread's share: connection k belongs to thread k mod n and goes to entry instance k mod the number of instances.
-fn lane(shared: &Shared<'_>, thread: u32) -> Lane {
+fn lane<'a>(shared: &Shared<'a>, thread: u32) -> io::Result<Lane<'a, Sockets>> {
     let threads = shared.options.threads.get();
+    let mut sockets = Sockets::new(Composer::new(shared.scenario, &shared.entries.base_path))?;
     let mut slots = Vec::new();
     let mut traffic = Vec::new();
     for (index, source) in shared.scenario.traffic.iter().enumerate() {
         let instances = &shared.entries.by_traffic[index];
         let hosts: Vec<Rc<str>> = instances.iter().map(|entry| Rc::from(entry.host.as_str())).collect();
+        let own = matches!(source.executor, Executor::Users(_)).then_some((slots.len() as u32, threads));
+        let sessions = matches!(source.executor, Executor::Sessions(_));
         for k in (thread..source.connections).step_by(threads as usize) {
             let instance = k as usize % instances.len();
             let address = instances[instance].address;
-            slots.push(Slot::new(index, address, Rc::clone(&hosts[instance]), shared.options.limits));
+            slots.push(Slot::new(index));
+            sockets.add(address, Rc::clone(&hosts[instance]), shared.options.limits);
         }
         let share = source.max_in_flight / threads + u32::from(thread < source.max_in_flight % threads);
-        traffic.push(TrafficLane::new(source.timeout, share));
+        traffic.push(TrafficLane::new(source.timeout, share, own, sessions));
     }
-    let composer = Composer::new(shared.scenario, &shared.entries.base_path);
     let clock = Clock::starting_in(Duration::ZERO);
-    Lane::new(clock, composer, Recorder::new(shared.frame), Ledger::new(shared.frame), traffic, slots)
+    let users = Users::new(shared.scenario, shared.plan, shared.left, (thread, threads));
+    let (recorder, ledger) = (Recorder::new(shared.frame), Ledger::new(shared.frame));
+    Ok(Lane::new((clock, sockets), recorder, ledger, users, traffic, slots))
 }

@@ -3,8 +3,10 @@
 //! Nothing here touches a socket.
 
 mod body;
+mod cookies;
 mod request;
 mod response;
 
+pub(crate) use cookies::Jar;
 pub(crate) use request::{Composer, host_field};
 pub use response::{Limits, Progress, Reader, Violation};

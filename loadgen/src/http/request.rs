@@ -8,6 +8,8 @@ use scenarios::plan::{Draws, Planned};
 use scenarios::rng::Purpose;
 use scenarios::scenario::{Method, PathPart, Vary};
 
+use super::Jar;
+
 /// Composes the requests of one scenario.
 #[derive(Debug)]
 pub(crate) struct Composer {
@@ -54,7 +56,7 @@ impl Composer {
     }
 
     /// Writes a request over what is in `out`.
-    pub(crate) fn compose(&self, planned: &Planned, host: &str, out: &mut Vec<u8>) {
+    pub(crate) fn compose(&self, planned: &Planned, host: &str, jar: Option<&Jar>, out: &mut Vec<u8>) {
         let class = &self.classes[planned.class.index()];
         out.clear();
         out.extend_from_slice(class.start.as_bytes());
@@ -78,7 +80,11 @@ impl Composer {
         }
         out.extend_from_slice(class.end.as_bytes());
         out.extend_from_slice(host.as_bytes());
-        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(b"\r\n");
+        if let Some(jar) = jar {
+            jar.write(out);
+        }
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -138,7 +144,7 @@ mix = { page = 1 }
         let plan = scenarios::plan::Plan::new(&scenario);
         for planned in plan.requests() {
             let mut out = Vec::new();
-            composer.compose(&planned, "shop", &mut out);
+            composer.compose(&planned, "shop", None, &mut out);
             let request = String::from_utf8(out).expect("text");
             let value = request.lines().find_map(|line| line.strip_prefix("x-groups: ")).expect("it is said");
             seen[value.parse::<usize>().expect("a number")] += 1;

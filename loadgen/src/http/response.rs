@@ -1,5 +1,7 @@
 //! Reads an answer from pieces as they arrive, keeps what the client needs of it and throws the body away.
 
+use std::mem::MaybeUninit;
+
 use super::body::{Body, Chunks};
 
 /// Header fields accepted in one answer.
@@ -74,6 +76,9 @@ pub struct Reader {
     /// Bytes of interim answers that went before.
     interim_bytes: usize,
     state: State,
+    /// What is kept of the next answers, and what was kept of the last.
+    keeps_cookies: bool,
+    cookies: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +98,14 @@ struct Head {
 impl Reader {
     /// Reads answers within these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, head: Vec::new(), interim_bytes: 0, state: State::Head }
+        Self {
+            limits,
+            head: Vec::new(),
+            interim_bytes: 0,
+            state: State::Head,
+            keeps_cookies: false,
+            cookies: Vec::new(),
+        }
     }
 
     /// Forgets a half-read answer: for a new connection.
@@ -101,6 +113,17 @@ impl Reader {
         self.head.clear();
         self.interim_bytes = 0;
         self.state = State::Head;
+    }
+
+    /// Whether the `Set-Cookie` fields of the next answer are kept; those of the last are forgotten.
+    pub fn keep_cookies(&mut self, keep: bool) {
+        self.keeps_cookies = keep;
+        self.cookies.clear();
+    }
+
+    /// The `Set-Cookie` fields of the last answer.
+    pub fn cookies(&self) -> impl Iterator<Item = &[u8]> {
+        self.cookies.iter().map(Vec::as_slice)
     }
 
     /// Takes what has arrived. After `Done` the next bytes belong to the next answer.
@@ -149,9 +172,10 @@ impl Reader {
     /// The head, once it is there, and how much of `input` it took.
     fn feed_head(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
         let limit = self.limits.head_bytes.saturating_sub(self.interim_bytes);
+        let kept = self.keeps_cookies.then_some(&mut self.cookies);
         if self.head.is_empty() {
             // The common case: it came in one piece and is read where it lies.
-            return match parse(input, &self.limits)? {
+            return match parse(input, &self.limits, kept)? {
                 Some(head) if head.bytes > limit => Err(Violation::HeadTooLong),
                 Some(head) => {
                     let taken = head.bytes;
@@ -167,7 +191,7 @@ impl Reader {
         let before = self.head.len();
         let room = (limit + 1).saturating_sub(before).min(input.len());
         self.head.extend_from_slice(&input[..room]);
-        match parse(&self.head, &self.limits)? {
+        match parse(&self.head, &self.limits, kept)? {
             Some(head) if head.bytes <= limit => {
                 let taken = head.bytes - before;
                 self.head.clear();
@@ -197,10 +221,15 @@ fn feed_body(body: &mut Body, input: &[u8], limits: &Limits) -> Result<Option<us
 }
 
 /// A whole head at the start of `input`, or nothing where it goes on.
-fn parse(input: &[u8], limits: &Limits) -> Result<Option<Head>, Violation> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    let mut response = httparse::Response::new(&mut fields);
-    let bytes = match response.parse(input) {
+fn parse(
+    input: &[u8],
+    limits: &Limits,
+    mut cookies: Option<&mut Vec<Vec<u8>>>,
+) -> Result<Option<Head>, Violation> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let bytes = match config.parse_response_with_uninit_headers(&mut response, input, &mut fields) {
         Ok(httparse::Status::Complete(bytes)) => bytes,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(Violation::HeadTooLong),
@@ -235,6 +264,10 @@ fn parse(input: &[u8], limits: &Limits) -> Result<Option<Head>, Violation> {
                     keep_alive = true;
                 }
             }
+        } else if let Some(cookies) = &mut cookies
+            && field.name.eq_ignore_ascii_case("set-cookie")
+        {
+            cookies.push(field.value.to_vec());
         }
     }
     let body = match (chunked, length) {

@@ -1,0 +1,49 @@
+//! Plays a scenario's traffic against an address that is not the scenario's own stack, and prints what came of it.
+//!
+//! `cargo run --release -p loadgen --example play -- scenarios/library/quickstart.toml 127.0.0.1:8080`
+
+use std::error::Error;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+
+use loadgen::{Entries, Entry, Job, Options};
+use results::{Provenance, Scope};
+use scenarios::{Scenario, derive};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(file), Some(address)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: play FILE ADDRESS".into());
+    };
+    let address: SocketAddr = address.parse()?;
+    let scenario = derive::without_faults(&Scenario::load(file.as_ref())?)?.scenario;
+    loadgen::supports::check(&scenario)?;
+    let entry = Entry { address, host: address.to_string() };
+    let by_traffic = scenario.traffic.iter().map(|_| vec![entry.clone()]).collect();
+    let directory = std::env::temp_dir().join(format!("rehearsal-play-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let job = Job {
+        scenario: &scenario,
+        entries: &Entries { by_traffic, base_path: String::new() },
+        options: Options::default(),
+        directory: &directory,
+        provenance: Provenance::here("loadgen example"),
+        stop: &AtomicBool::new(false),
+    };
+    let record = loadgen::run(job, None, &mut |_| {});
+    std::fs::remove_dir_all(&directory)?;
+    let record = record?;
+    let all = record.tally(Scope::Run, None);
+    let milliseconds = |seconds: Option<f64>| seconds.unwrap_or(f64::NAN) * 1e3;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{} due, {} good, {} failed", all.due(), all.ok, all.failed())?;
+    for (name, times) in [("response_time", all.response_times()), ("service_time", all.service_times())] {
+        let [p50, p99] = [50.0, 99.0].map(|p| milliseconds(times.percentile(p)));
+        writeln!(out, "{name}: p50 {p50:.3} ms, p99 {p99:.3} ms")?;
+    }
+    for reason in &record.validity.reasons {
+        writeln!(out, "invalid: {reason}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! HTTP/1.1 over sockets, in the thread's own loop: in the common case a request costs one write, one read, and its share of
+//! a wait for many.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use results::Failure;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use scenarios::plan::Planned;
+
+use super::poller::{Edge, Poller};
+use super::transport::{Happening, Transport};
+use crate::http::{Composer, Jar, Limits, Progress, Reader};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+/// Reads in a row from one socket before others, and what is due, have their turn.
+const READS: u32 = 4;
+/// Sockets with more to read that have their turn at once.
+const TURNS: usize = 4;
+
+/// One slot's socket.
+#[derive(Debug)]
+struct Socket {
+    address: SocketAddr,
+    /// The `Host` field for this address.
+    host: Rc<str>,
+    descriptor: Option<OwnedFd>,
+    /// Sockets so far, so that an edge meant for an earlier one is known.
+    generation: u32,
+    connecting: bool,
+    /// A request is under way.
+    busy: bool,
+    /// It has more to read, and no edge will tell.
+    again: bool,
+    /// The other end has closed its side, or the connection is broken.
+    ended: bool,
+    reader: Reader,
+    /// The request's bytes and how many of them are written.
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Socket {
+    /// Writes as much as the kernel takes.
+    fn write(&mut self) -> io::Result<()> {
+        let Some(descriptor) = &self.descriptor else { return Ok(()) };
+        while self.written < self.out.len() {
+            match rustix::net::send(descriptor, &self.out[self.written..], SendFlags::NOSIGNAL) {
+                Ok(written) => self.written += written,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sockets of one thread.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    composer: Composer,
+    poller: Poller,
+    sockets: Vec<Socket>,
+    /// What sockets are read into; nothing in it outlives a call.
+    buffer: Box<[u8]>,
+    /// What happened without an edge, with the socket's generation.
+    at_once: VecDeque<(u32, Happening)>,
+    /// Sockets with more to read.
+    again: VecDeque<u32>,
+    lacked: Option<String>,
+}
+
+impl Sockets {
+    pub(super) fn new(composer: Composer) -> io::Result<Self> {
+        Ok(Self {
+            composer,
+            poller: Poller::new()?,
+            sockets: Vec::new(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            at_once: VecDeque::new(),
+            again: VecDeque::new(),
+            lacked: None,
+        })
+    }
+
+    /// A place for one more slot.
+    pub(super) fn add(&mut self, address: SocketAddr, host: Rc<str>, limits: Limits) {
+        self.sockets.push(Socket {
+            address,
+            host,
+            descriptor: None,
+            generation: 0,
+            connecting: false,
+            busy: false,
+            again: false,
+            ended: false,
+            reader: Reader::new(limits),
+            out: Vec::new(),
+            written: 0,
+        });
+    }
+
+    fn connect(&mut self, slot: u32) -> Result<(), Errno> {
+        let socket = &mut self.sockets[slot as usize];
+        let family = if socket.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let descriptor = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        // Without TCP_NODELAY a request could wait for the acknowledgement of the one before.
+        sockopt::set_tcp_nodelay(&descriptor, true)?;
+        // Where the system's default is BBR, packets are spaced by a timer. That belongs to a network's path, but on the
+        // loopback interface it would only be measured as the server's time. Reno is part of every kernel.
+        if socket.address.ip().is_loopback() {
+            let _ = sockopt::set_tcp_congestion(&descriptor, "reno");
+        }
+        match rustix::net::connect(&descriptor, &socket.address) {
+            // Where it is connected at once, the edge says so as well.
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let token = u64::from(socket.generation) << 32 | u64::from(slot);
+        self.poller
+            .add(&descriptor, token)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOMEM))?;
+        socket.descriptor = Some(descriptor);
+        socket.connecting = true;
+        Ok(())
+    }
+
+    /// Says later that a slot is closed; `send` and `open` cannot.
+    fn fail(&mut self, slot: u32, failure: Failure) {
+        self.close(slot);
+        let generation = self.sockets[slot as usize].generation;
+        self.at_once.push_back((generation, Happening::Closed(slot, failure)));
+    }
+
+    /// What became of a slot whose socket has something to say.
+    fn look(&mut self, slot: u32, edge: Edge) -> Option<Happening> {
+        let socket = &mut self.sockets[slot as usize];
+        socket.ended |= edge.ended;
+        if socket.connecting {
+            if !edge.writable {
+                return None;
+            }
+            let descriptor = socket.descriptor.as_ref()?;
+            let error = sockopt::socket_error(descriptor).and_then(|result| result).err();
+            if let Some(error) = error {
+                self.close(slot);
+                return Some(Happening::Closed(slot, of_connecting(error)));
+            }
+            socket.connecting = false;
+            if edge.readable {
+                // The edge of an end that came with the connection is not shown again.
+                self.look_again(slot);
+            }
+            return Some(Happening::Opened(slot));
+        }
+        if edge.writable && socket.written < socket.out.len() && socket.write().is_err() {
+            self.close(slot);
+            return Some(Happening::Closed(slot, Failure::Reset));
+        }
+        if edge.readable { self.read(slot, false) } else { None }
+    }
+
+    fn look_again(&mut self, slot: u32) {
+        let socket = &mut self.sockets[slot as usize];
+        if !socket.again {
+            socket.again = true;
+            self.again.push_back(slot);
+        }
+    }
+
+    /// Reads until the request has its answer or there is no more; `again` where there may be more than the last edge said.
+    fn read(&mut self, slot: u32, again: bool) -> Option<Happening> {
+        for _ in 0..READS {
+            let socket = &mut self.sockets[slot as usize];
+            let descriptor = socket.descriptor.as_ref()?;
+            let read = match rustix::net::recv(descriptor, &mut *self.buffer, RecvFlags::empty()) {
+                Ok((read, _)) => read,
+                Err(Errno::AGAIN) => return None,
+                Err(Errno::INTR) => continue,
+                Err(_) => {
+                    self.close(slot);
+                    return Some(Happening::Closed(slot, Failure::Reset));
+                }
+            };
+            let progress = if !socket.busy {
+                // The other end closed a free connection, or spoke unasked.
+                Err(Failure::Reset)
+            } else if read == 0 {
+                socket.reader.end().ok_or(Failure::Reset)
+            } else {
+                socket.reader.feed(&self.buffer[..read]).map_err(|_| Failure::Malformed)
+            };
+            match progress {
+                // What is less than was asked for is all there is, unless its end is still to be read.
+                Ok(Progress::More) if read < READ_BYTES && !again && !socket.ended => return None,
+                Ok(Progress::More) => {}
+                Ok(Progress::Done { status, keep_alive }) => {
+                    let open = keep_alive && !socket.ended && socket.written == socket.out.len();
+                    let result = if status < 400 { Ok(()) } else { Err(Failure::Status) };
+                    socket.busy = false;
+                    if !open {
+                        self.close(slot);
+                    }
+                    return Some(Happening::Answered { slot, result, open });
+                }
+                Err(failure) => {
+                    self.close(slot);
+                    return Some(Happening::Closed(slot, failure));
+                }
+            }
+        }
+        self.look_again(slot);
+        None
+    }
+}
+
+impl Transport for Sockets {
+    fn open(&mut self, slot: u32) {
+        self.close(slot);
+        if let Err(error) = self.connect(slot) {
+            if let Errno::ADDRNOTAVAIL | Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM = error {
+                self.lacked = Some(match error {
+                    Errno::ADDRNOTAVAIL => "local ports for connections".to_owned(),
+                    Errno::MFILE | Errno::NFILE => "file descriptors for connections".to_owned(),
+                    _ => "memory for connections".to_owned(),
+                });
+            }
+            self.fail(slot, of_connecting(error));
+        }
+    }
+
+    fn send(&mut self, slot: u32, planned: &Planned, jar: Option<&Jar>) {
+        let socket = &mut self.sockets[slot as usize];
+        socket.reader.keep_cookies(jar.is_some());
+        self.composer.compose(planned, &socket.host, jar, &mut socket.out);
+        (socket.written, socket.busy) = (0, true);
+        if socket.write().is_err() {
+            self.fail(slot, Failure::Reset);
+        }
+    }
+
+    fn close(&mut self, slot: u32) {
+        let socket = &mut self.sockets[slot as usize];
+        // The kernel forgets a descriptor's edges with its last reference; those already taken show an old generation.
+        socket.descriptor = None;
+        socket.generation = socket.generation.wrapping_add(1);
+        (socket.connecting, socket.busy, socket.ended, socket.written) = (false, false, false, 0);
+        socket.out.clear();
+        socket.reader.reset();
+    }
+
+    fn remember(&mut self, slot: u32, jar: &mut Jar) {
+        self.sockets[slot as usize].reader.cookies().for_each(|field| jar.set(field));
+    }
+
+    fn wait(&mut self, until_nanos: u64) -> io::Result<()> {
+        if self.poller.has_edges() {
+            return Ok(());
+        }
+        let until_nanos = if self.at_once.is_empty() && self.again.is_empty() { until_nanos } else { 0 };
+        self.poller.wait(until_nanos)
+    }
+
+    fn next(&mut self) -> Option<Happening> {
+        while let Some((generation, happening)) = self.at_once.pop_front() {
+            let Happening::Closed(slot, _) = happening else { continue };
+            if self.sockets[slot as usize].generation == generation {
+                return Some(happening);
+            }
+        }
+        while let Some(edge) = self.poller.next() {
+            let (slot, generation) = (edge.token as u32, (edge.token >> 32) as u32);
+            let socket = &self.sockets[slot as usize];
+            if socket.generation != generation || socket.descriptor.is_none() {
+                continue;
+            }
+            let happening = self.look(slot, edge);
+            if happening.is_some() {
+                return happening;
+            }
+        }
+        for _ in 0..self.again.len().min(TURNS) {
+            let slot = self.again.pop_front()?;
+            let socket = &mut self.sockets[slot as usize];
+            socket.again = false;
+            if !socket.connecting
+                && let Some(happening) = self.read(slot, true)
+            {
+                return Some(happening);
+            }
+        }
+        None
+    }
+
+    fn lacked(&mut self) -> Option<String> {
+        self.lacked.take()
+    }
+}
+
+/// What an error means before a connection stands.
+fn of_connecting(error: Errno) -> Failure {
+    if error == Errno::TIMEDOUT { Failure::Timeout } else { Failure::Refused }
+}

@@ -1,0 +1,54 @@
+//! How a slot's requests reach the other end. The lane decides what is sent when; a transport opens, writes and reads.
+
+use std::fmt::Debug;
+use std::io;
+
+use results::Failure;
+use scenarios::plan::Planned;
+
+use crate::http::Jar;
+
+/// What became of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happening {
+    /// It is connected.
+    Opened(u32),
+    /// Its request was answered.
+    Answered {
+        slot: u32,
+        result: Result<(), Failure>,
+        /// Whether its connection can carry another; else it is closed.
+        open: bool,
+    },
+    /// Its connection could not be made, or is lost; a request under way has failed so.
+    Closed(u32, Failure),
+}
+
+/// The connections of one thread's slots.
+pub(super) trait Transport: Debug {
+    /// Starts to connect a slot that is closed. [`Happening::Opened`] or [`Happening::Closed`] will follow.
+    fn open(&mut self, slot: u32);
+
+    /// Sends a request over a connected slot. [`Happening::Answered`] or [`Happening::Closed`] will follow.
+    fn send(&mut self, slot: u32, planned: &Planned, jar: Option<&Jar>);
+
+    /// Closes a slot at once, whatever it is at; nothing more happens to it.
+    fn close(&mut self, slot: u32);
+
+    /// What a user has to remember of the answer that came last over a slot.
+    fn remember(&mut self, slot: u32, jar: &mut Jar);
+
+    /// Waits until something happens, or until a time of CLOCK_MONOTONIC. Returns at once where something is left to take.
+    ///
+    /// # Errors
+    /// Where the machinery itself fails.
+    fn wait(&mut self, until_nanos: u64) -> io::Result<()>;
+
+    /// Takes the next of what has happened.
+    fn next(&mut self) -> Option<Happening>;
+
+    /// What this machine lacked since this was asked last: a run that needs more than it has proves nothing.
+    fn lacked(&mut self) -> Option<String> {
+        None
+    }
+}

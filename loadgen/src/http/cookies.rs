@@ -1,0 +1,73 @@
+//! What a user's client remembers from one request to the next.
+
+/// The most bytes of cookies that a user keeps, and the most of them: RFC 6265, section 6.1, asks for 50 a domain.
+const COOKIES_BYTES: usize = 16 << 10;
+const COOKIES: usize = 50;
+
+/// What a user's client remembers from one request to the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Jar {
+    cookies: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Jar {
+    /// Takes a `Set-Cookie` field in: its name and value; one of the same name is replaced. Domain, path and lifetime are
+    /// not looked at, but for a lifetime that is over: a scenario's entry is one site, and no session outlasts a day.
+    pub(crate) fn set(&mut self, field: &[u8]) {
+        let mut parts = field.split(|byte| *byte == b';');
+        let pair = parts.next().unwrap_or_default().trim_ascii();
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else { return };
+        let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
+        self.cookies.retain(|(known, _)| known != name);
+        let over = parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(b"max-age=0"));
+        let bytes: usize = self.cookies.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
+        if !over && self.cookies.len() < COOKIES && bytes + pair.len() <= COOKIES_BYTES {
+            self.cookies.push((name.to_vec(), value.to_vec()));
+        }
+    }
+
+    /// Writes the `Cookie` field, if there is one.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        for (place, (name, value)) in self.cookies.iter().enumerate() {
+            out.extend_from_slice(if place == 0 { b"cookie: " } else { b"; " });
+            out.extend_from_slice(name);
+            out.push(b'=');
+            out.extend_from_slice(value);
+        }
+        if !self.cookies.is_empty() {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jar_keeps_the_last_cookie_of_a_name_until_it_is_taken_back() {
+        let mut jar = Jar::default();
+        let written = |jar: &Jar| {
+            let mut out = Vec::new();
+            jar.write(&mut out);
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(written(&jar), "");
+        jar.set(b"server=a; Path=/; HttpOnly");
+        jar.set(b"basket = 7");
+        jar.set(b"server=b");
+        jar.set(b"no cookie");
+        assert_eq!(written(&jar), "cookie: basket=7; server=b\r\n");
+        jar.set(b"basket=; Max-Age=0");
+        assert_eq!(written(&jar), "cookie: server=b\r\n");
+    }
+
+    #[test]
+    fn a_jar_has_an_end() {
+        let mut jar = Jar::default();
+        (0..10_000).for_each(|n| jar.set(format!("c{n}={}", "x".repeat(1000)).as_bytes()));
+        let mut out = Vec::new();
+        jar.write(&mut out);
+        assert!(out.len() <= COOKIES_BYTES + 8, "{}", out.len());
+    }
+}
