@@ -148,6 +148,7 @@ pub(crate) fn play(
     drop(ready);
     let Ok(clock) = started.recv() else { return Ok(Vec::new()) };
     lane.clock = clock;
+    lane.users.start(shared.scenario, (thread, shared.options.threads.get()));
     let segment = shared.plan.segment(thread, shared.options.threads.get());
     pacer::pace(&mut lane, segment, shared, (thread, events)).map_err(engine)?;
     Ok(lane.ledger.accounts())
@@ -174,7 +175,7 @@ fn lane<'a>(shared: &Shared<'a>, thread: u32) -> io::Result<Lane<'a, Sockets>> {
         traffic.push(TrafficLane::new(source.timeout, share, own, sessions));
     }
     let clock = Clock::starting_in(Duration::ZERO);
-    let users = Users::new(shared.scenario, shared.plan, shared.left, (thread, threads));
+    let users = Users::new(shared.scenario, shared.plan, shared.left);
     let (recorder, ledger) = (Recorder::new(shared.frame), Ledger::new(shared.frame));
     Ok(Lane::new((clock, sockets), recorder, ledger, users, traffic, slots))
 }

@@ -84,19 +84,14 @@ pub(super) struct Users<'a> {
 }
 
 impl<'a> Users<'a> {
-    /// The users of a thread's closed loops take their places; user `n` belongs to thread `n` mod `threads`.
-    pub(super) fn new(
-        scenario: &Scenario,
-        plan: &'a Plan,
-        left: &'a Left,
-        (thread, threads): (u32, u32),
-    ) -> Self {
+    /// Nobody is there yet.
+    pub(super) fn new(scenario: &Scenario, plan: &'a Plan, left: &'a Left) -> Self {
         let cookies = |executor: &Executor| match executor {
             Executor::Sessions(session) => session.cookies,
             Executor::Users(_) => true,
             _ => false,
         };
-        let mut users = Self {
+        Self {
             plan,
             left,
             total: scenario.run.total(),
@@ -104,16 +99,19 @@ impl<'a> Users<'a> {
             users: Vec::new(),
             free: Vec::new(),
             due: BinaryHeap::new(),
-        };
+        }
+    }
+
+    /// The run begins: the users of a thread's closed loops take their places; user `n` belongs to thread `n` mod `threads`.
+    pub(super) fn start(&mut self, scenario: &Scenario, (thread, threads): (u32, u32)) {
         for traffic in scenario.traffic_ids() {
-            let Some(all) = plan.users(traffic) else { continue };
+            let Some(all) = self.plan.users(traffic) else { continue };
             for user in (thread..all.count()).step_by(threads as usize) {
                 let walking = Walking::Loop { user, iteration: 0, until: SimTime::ZERO };
-                let place = users.add(traffic, walking);
-                users.think_in_loop(place, SimTime::ZERO);
+                let place = self.add(traffic, walking);
+                self.think_in_loop(place, SimTime::ZERO);
             }
         }
-        users
     }
 
     fn add(&mut self, traffic: TrafficId, walking: Walking) -> u32 {
