@@ -9,6 +9,7 @@ const SUPPORTS: &[&str] = &[
     // The system behind the entry, and what breaks in it.
     "hosts.**",
     "components.**",
+    "policies.**",
     "jobs.**",
     "requests.*.steps.**",
     "faults.**",

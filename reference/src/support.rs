@@ -6,6 +6,7 @@ use scenarios::scenario::{ComponentKind, FaultKind, FaultTarget};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
+use crate::service::program::Program;
 
 const WORLD: &str = "the reference stack";
 
@@ -19,8 +20,11 @@ const SUPPORTS: &[&str] = &[
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
     "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
     "components(kind=http-cache).probe.{http, interval, timeout, window, threshold, initial}",
-    "components(kind=service).{host, workers, backlog}",
-    "components(kind=service).worker_holds = request",
+    "components(kind=service).{host, workers, backlog, when_full}",
+    "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
+    "components(kind=service).{worker_holds, keep_alive}",
+    "components(kind=service).memory.{base, per_worker}",
+    "policies.**",
     "components(kind=kv-store).{host, max_memory, eviction, samples}",
     "components(kind=kv-store).{replicas, replication_lag}",
     "components(kind=kv-store).failover.{detect, switch}",
@@ -35,7 +39,11 @@ const SUPPORTS: &[&str] = &[
     "requests.*.esi.{include, count}",
     "requests.*.steps[*].purge.{in, soft, delay}",
     "requests.*.steps[*].purge.tags.**",
-    "requests.*.steps[*].{work, wait, at}",
+    "requests.*.steps[*].{work, wait, at, share, repeat, policy}",
+    "requests.*.steps[*].policy.**",
+    "requests.*.steps[*].call.{to, class, work, wait}",
+    "requests.*.steps[*].third_party.{latency, error, timeout, required}",
+    "requests.*.steps[*].parallel.**",
     "requests.*.steps[*].get.{keyspace, count}",
     "requests.*.steps[*].get.on_miss.{from, fill}",
     "requests.*.steps[*].mget.{keyspace, count}",
@@ -61,6 +69,8 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     deployments(scenario, &mut problems);
     caching(scenario, &mut problems);
     flushes(scenario, &mut problems);
+    steps(scenario, &mut problems);
+    memory(scenario, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
 
@@ -97,6 +107,34 @@ fn flushes(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
         if fault.kind == FaultKind::Flush && !fault.targets.iter().all(is_cache) {
             let hint = "only an http-cache and a kv-store can be flushed here";
             problems.push(scenario.unsupported(&format!("faults[{number}].flush"), WORLD, hint));
+        }
+    }
+}
+
+fn steps(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    if let Err(class) = Program::new(scenario) {
+        let place = format!("requests.{}.steps", scenario.class(class).name);
+        let hint = "at most 60,000 steps in all, repeats and calls spelled out: lower repeat";
+        problems.push(scenario.unsupported(&place, WORLD, hint));
+    }
+}
+
+/// Nobody is killed here for want of memory, so that there has to be enough of it.
+fn memory(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    for (id, host) in scenario.host_ids().zip(&scenario.hosts) {
+        let Some(memory) = host.memory else { continue };
+        let most = |kind: &ComponentKind| match kind {
+            ComponentKind::Service(service) => {
+                let workers = service.memory_per_worker.get().saturating_mul(u64::from(service.workers));
+                service.memory_base.get().saturating_add(workers)
+            }
+            _ => 0,
+        };
+        let on_it = scenario.components.iter().filter(|component| component.host == id);
+        let needed = on_it.fold(0, |sum: u64, component| sum.saturating_add(most(&component.kind)));
+        if needed > memory.get() {
+            let hint = "its services can need more: nobody is killed for want of memory here";
+            problems.push(scenario.unsupported(&format!("hosts.{}.memory", host.name), WORLD, hint));
         }
     }
 }

@@ -58,6 +58,11 @@ impl Requests {
         }
     }
 
+    /// From now on the client may be idle for so long between two requests.
+    pub(crate) fn set_idle(&mut self, idle: Duration) {
+        self.idle = Patience::new(Some(idle));
+    }
+
     /// Reads until `parse` finds a head. It consumes nothing.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ use crate::resp::Client;
 pub(super) struct Backends {
     stores: Vec<Pool<Client>>,
     services: Vec<Vec<Pool<Connection>>>,
-    /// Which instance of a service is asked next.
-    turn: Cell<usize>,
+    /// Which instance of each is asked next.
+    turns: Vec<Cell<usize>>,
 }
 
 impl Backends {
@@ -28,10 +28,12 @@ impl Backends {
         let stores = context.addresses.iter().map(|instances| Pool::new(instances[0])).collect();
         let services =
             context.scenario.components.iter().zip(&context.addresses).map(|(component, instances)| {
-                let is_service = matches!(component.kind, ComponentKind::Service(_));
-                if is_service { instances.iter().map(|a| Pool::new(*a)).collect() } else { Vec::new() }
+                let is_entry =
+                    matches!(component.kind, ComponentKind::Service(_) | ComponentKind::LoadBalancer(_));
+                if is_entry { instances.iter().map(|a| Pool::new(*a)).collect() } else { Vec::new() }
             });
-        Self { services: services.collect(), stores, turn: Cell::new(0) }
+        let turns = context.addresses.iter().map(|_| Cell::new(0)).collect();
+        Self { services: services.collect(), stores, turns }
     }
 
     /// A connection to a store.
@@ -39,28 +41,57 @@ impl Backends {
     /// # Errors
     /// Where none can be opened.
     pub(super) async fn store(&self, id: ComponentId) -> io::Result<Lent<'_, Client>> {
-        let pool = &self.stores[id.index()];
-        let connection = match pool.take(Client::is_reusable) {
-            Some(connection) => connection,
-            None => Client::connect(pool.address).await?,
-        };
-        Ok(Lent { pool, connection: Some(connection), usable: Client::is_reusable })
+        self.stores[id.index()].lend(usize::MAX).await
     }
 
-    /// A connection to an instance of a service, each in turn.
+    /// A connection to an instance of a service or a balancer, each in turn; kept when it is done where no more than
+    /// `most_idle` are.
     ///
     /// # Errors
     /// Where none can be opened.
-    pub(super) async fn service(&self, id: ComponentId) -> io::Result<Lent<'_, Connection>> {
+    pub(super) async fn service(
+        &self,
+        id: ComponentId,
+        most_idle: usize,
+    ) -> io::Result<Lent<'_, Connection>> {
         let instances = &self.services[id.index()];
-        let turn = self.turn.replace(self.turn.get().wrapping_add(1));
-        let pool = &instances[turn % instances.len()];
-        let connection = match pool.take(Connection::is_reusable) {
-            Some(connection) => connection,
-            None => Connection::connect(pool.address, None).await?,
-        };
-        Ok(Lent { pool, connection: Some(connection), usable: Connection::is_reusable })
+        let turn = &self.turns[id.index()];
+        let place = turn.replace(turn.get().wrapping_add(1)) % instances.len();
+        instances[place].lend(most_idle).await
     }
+}
+
+/// What can be kept in a pool.
+pub(super) trait Kept: Sized {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The kernel's.
+    async fn open(address: SocketAddr) -> io::Result<Self>;
+    /// Whether another call can go over it.
+    fn is_usable(&self) -> bool;
+    /// Whether it tells by itself when nothing is owed on it any more.
+    const TELLS: bool;
+}
+
+impl Kept for Client {
+    async fn open(address: SocketAddr) -> io::Result<Self> {
+        Self::connect(address).await
+    }
+    fn is_usable(&self) -> bool {
+        self.is_reusable()
+    }
+    const TELLS: bool = true;
+}
+
+impl Kept for Connection {
+    async fn open(address: SocketAddr) -> io::Result<Self> {
+        Self::connect(address, None).await
+    }
+    fn is_usable(&self) -> bool {
+        self.is_reusable()
+    }
+    const TELLS: bool = false;
 }
 
 /// Idle connections to one address.
@@ -70,16 +101,25 @@ struct Pool<C> {
     idle: RefCell<Vec<C>>,
 }
 
-impl<C> Pool<C> {
+impl<C: Kept> Pool<C> {
     fn new(address: SocketAddr) -> Self {
         Self { address, idle: RefCell::default() }
     }
 
+    /// The connection used last, as long as it is still usable, or a new one.
+    async fn lend(&self, most_idle: usize) -> io::Result<Lent<'_, C>> {
+        let (connection, was_idle) = match self.take() {
+            Some(connection) => (connection, true),
+            None => (C::open(self.address).await?, false),
+        };
+        Ok(Lent { pool: self, connection: Some(connection), is_done: C::TELLS, was_idle, most_idle })
+    }
+
     /// The connection used last, as long as it is still usable; the others are thrown away.
-    fn take(&self, usable: fn(&C) -> bool) -> Option<C> {
+    fn take(&self) -> Option<C> {
         let mut idle = self.idle.borrow_mut();
         while let Some(connection) = idle.pop() {
-            if usable(&connection) {
+            if connection.is_usable() {
                 return Some(connection);
             }
         }
@@ -87,31 +127,51 @@ impl<C> Pool<C> {
     }
 }
 
-/// A connection on loan; it goes back when dropped, unless something is still owed on it.
+/// A connection on loan; it goes back when dropped, unless something is still owed on it or enough are kept.
 #[derive(Debug)]
-pub(super) struct Lent<'a, C> {
+pub(super) struct Lent<'a, C: Kept> {
     pool: &'a Pool<C>,
     connection: Option<C>,
-    usable: fn(&C) -> bool,
+    is_done: bool,
+    /// Whether it was opened for an earlier call.
+    pub(super) was_idle: bool,
+    most_idle: usize,
 }
 
-impl<C> Deref for Lent<'_, C> {
+impl<C: Kept> Lent<'_, C> {
+    /// Says that nothing is owed on it any more.
+    pub(super) fn is_done(&mut self) {
+        self.is_done = true;
+    }
+
+    /// Takes a new connection instead.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) async fn renew(&mut self) -> io::Result<()> {
+        self.connection = Some(C::open(self.pool.address).await?);
+        self.was_idle = false;
+        Ok(())
+    }
+}
+
+impl<C: Kept> Deref for Lent<'_, C> {
     type Target = C;
     fn deref(&self) -> &C {
         self.connection.as_ref().expect("present until dropped")
     }
 }
 
-impl<C> DerefMut for Lent<'_, C> {
+impl<C: Kept> DerefMut for Lent<'_, C> {
     fn deref_mut(&mut self) -> &mut C {
         self.connection.as_mut().expect("present until dropped")
     }
 }
 
-impl<C> Drop for Lent<'_, C> {
+impl<C: Kept> Drop for Lent<'_, C> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(self.usable) {
-            self.pool.idle.borrow_mut().push(connection);
-        }
+        let mut idle = self.pool.idle.borrow_mut();
+        let is_kept = self.is_done && idle.len() < self.most_idle;
+        idle.extend(self.connection.take().filter(|connection| is_kept && connection.is_usable()));
     }
 }

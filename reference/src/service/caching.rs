@@ -6,6 +6,7 @@ use std::io::Write;
 use scenarios::plan::RequestId;
 use scenarios::scenario::{CacheRule, ComponentKind, KeyspaceId, Path, PathPart, Scenario, Tag};
 
+use super::calls::write_path;
 use crate::component::Context;
 use crate::http::head::{RequestHead, field};
 
@@ -141,15 +142,7 @@ pub(super) fn page(context: &Context, class: usize, name: u64, size: usize) -> O
         // As unlike each other as the draws of other requests; none of those there are, of which none has so high a number.
         let id = RequestId(hash(name, &number.to_le_bytes()) | 63 << 58);
         text.extend_from_slice(if number == 0 { b"<esi:include src=\"" } else { b",<esi:include src=\"" });
-        for piece in &part.parts {
-            match piece {
-                PathPart::Text(piece) => text.extend_from_slice(piece.as_bytes()),
-                PathPart::Key(keyspace) => {
-                    let key = context.draws.keys(id, *keyspace).next().expect("a request's keys have no end");
-                    write!(text, "{key}").expect("writing to a vector cannot fail");
-                }
-            }
-        }
+        write_path(part, context, id, &mut text);
         text.extend_from_slice(b"\"/>");
     }
     text.extend_from_slice(b"],\"data\":\"");

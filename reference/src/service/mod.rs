@@ -1,9 +1,12 @@
 //! The service: Apache's and PHP's role. Answers a request by walking the steps of its class, with a bounded number of
 //! workers and a real backlog.
 //!
-//! - [`workers`]: how many requests are worked on, how many wait, when connections are no longer accepted
+//! - [`workers`]: how many requests are worked on, how many wait, when connections are no longer accepted; [`manager`]: who
+//!   starts and ends them
 //! - [`request`]: which class a request belongs to
-//! - [`steps`]: what is done for it
+//! - [`program`]: the steps of all classes, spelled out; [`walk`]: the way through them; [`steps`]: what is asked of stores and
+//!   databases; [`calls`]: what is asked of other services
+//! - [`guard`]: calls under a policy; [`policy`]: the rules for them
 //! - [`backends`]: connections to stores and other services
 //! - [`caching`]: what HTTP caches are told; [`purge`]: what they are to throw out
 //! - [`answer`]: the JSON that goes back
@@ -11,9 +14,15 @@
 mod answer;
 mod backends;
 mod caching;
+mod calls;
+mod guard;
+mod manager;
+mod policy;
+pub(crate) mod program;
 mod purge;
 mod request;
 mod steps;
+mod walk;
 mod workers;
 
 use std::cell::Cell;
@@ -31,8 +40,11 @@ use crate::http::{Body, Connection, Next, Patience, Requests, plain_answer, refu
 use crate::socket::Listener;
 use backends::Backends;
 use caching::Caching;
+use guard::Guards;
+use program::Program;
 use request::{Asked, Incoming};
-pub(crate) use request::{CLASS_HEADER, REQUEST_HEADER, STEP_HEADER};
+pub(crate) use request::{CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
+use walk::Errand;
 use workers::{Permit, Workers};
 
 /// Connections held at once, beyond which none is accepted.
@@ -46,7 +58,11 @@ const FIRST_REQUEST: Duration = Duration::from_millis(5);
 struct Service {
     context: Rc<Context>,
     holds: WorkerHolds,
-    workers: Workers,
+    keep_alive: Duration,
+    memory: (u64, u64),
+    workers: Rc<Workers>,
+    program: Program,
+    guards: Guards,
     backends: Backends,
     caching: Caching,
     listener: Rc<Listener>,
@@ -61,10 +77,17 @@ struct Service {
 /// # Errors
 /// Where the address cannot be listened on.
 pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Metrics> {
+    let program = Program::new(&context.scenario).map_err(|class| {
+        io::Error::other(format!("{} has too many steps", context.scenario.class(class).name))
+    })?;
     let listener = context.listen(settings.backlog)?;
     let service = Rc::new(Service {
         holds: settings.worker_holds,
-        workers: Workers::new(settings.workers, settings.backlog, Rc::clone(&listener)),
+        keep_alive: settings.keep_alive.as_duration(),
+        memory: (settings.memory_base.get(), settings.memory_per_worker.get()),
+        workers: Workers::new(settings, Rc::clone(&listener)),
+        guards: Guards::new(&program.sites),
+        program,
         backends: Backends::new(context),
         caching: Caching::new(&context.scenario),
         name: context.name(),
@@ -80,6 +103,16 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         figures.set("cores", f64::from(service.context.cores()));
         figures.set("busy_core_seconds", service.context.cores.busy_seconds());
         figures.set("workers", f64::from(workers.limit()));
+        figures.set("workers_alive", f64::from(workers.alive()));
+        let (base, per_worker) = service.memory;
+        if base + per_worker > 0 {
+            let bytes = base.saturating_add(per_worker.saturating_mul(u64::from(workers.alive())));
+            figures.set("memory_bytes", bytes as f64);
+        }
+        if service.holds == WorkerHolds::Connection {
+            figures.set("held", workers.held.get() as f64);
+        }
+        service.guards.tell(figures);
         figures.set("busy_worker_seconds", workers.busy.seconds());
         // Who waits for a worker, and who has one and waits for a core.
         figures.set("queue_seconds", workers.waiting.seconds() + service.context.cores.waited_seconds());
@@ -133,9 +166,12 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
     let mut fresh = Some(fresh);
     let mut out = Vec::new();
     let mut requests = Requests::new(None);
+    // Taken up with the first request: Linux defers `accept` until then (Apache's `AcceptFilter http data`).
+    let mut permit: Option<Permit<'_>> = None;
     let holds_connection = service.holds == WorkerHolds::Connection;
-    let _permit: Option<Permit<'_>> =
-        if holds_connection { Some(service.workers.enter().await) } else { None };
+    if holds_connection {
+        requests.set_idle(service.keep_alive);
+    }
     loop {
         let mut read = |input: &[u8]| request::read(input, &service.context, &service.caching);
         let at_once = match fresh {
@@ -166,12 +202,18 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
         }
         let close = !incoming.keep_alive;
         drop(fresh.take());
-        answer(service, &incoming, holds_connection, close, &mut out).await;
+        if !holds_connection {
+            permit = None;
+        }
+        answer(service, &incoming, &mut permit, close, &mut out).await;
         // Who does not read his answer holds no worker for it for ever.
         requests.body.limit(connection.write_all(&out)).await?;
         out.clear();
         if close {
             return Ok(());
+        }
+        if let Some(permit) = &mut permit {
+            permit.rest();
         }
     }
 }
@@ -193,47 +235,58 @@ async fn skip_body(
     }
 }
 
-async fn answer(
-    service: &Service,
+/// Answers a request with the worker that waits on its connection, or with another, which is left in `permit` where workers
+/// hold connections.
+async fn answer<'a>(
+    service: &'a Service,
     incoming: &Incoming,
-    holds_connection: bool,
+    permit: &mut Option<Permit<'a>>,
     close: bool,
     out: &mut Vec<u8>,
 ) {
     service.requests.set(service.requests.get() + 1);
-    if service.context.failing.get() {
+    let is_failing = || service.context.failing.get();
+    if is_failing() {
         return plain_answer(500, close, incoming.is_head, out);
     }
-    let (id, class, step) = match incoming.asked {
-        Asked::Health => {
-            let _permit = if holds_connection { None } else { Some(service.workers.enter().await) };
-            return plain_answer(
-                if service.context.failing.get() { 500 } else { 200 },
-                close,
-                incoming.is_head,
-                out,
-            );
-        }
+    match incoming.asked {
         Asked::Nothing => return plain_answer(404, close, incoming.is_head, out),
         Asked::Malformed => return plain_answer(400, close, incoming.is_head, out),
-        Asked::Class { id, class, step } => (id, class, step),
-    };
-    let permit = if holds_connection { None } else { Some(service.workers.enter().await) };
-    let done = match step {
-        // Whoever began to fail while this one waited does nothing for it.
-        _ if service.context.failing.get() => Ok(()),
-        Some(step) => service.one_step(id, class, step).await,
-        None => service.all_steps(id, class).await,
-    };
-    drop(permit);
-    // Whoever began to fail while this one was under way fails it too.
-    if done.is_err() || service.context.failing.get() {
-        service.failures.set(service.failures.get() + 1);
-        return plain_answer(500, close, incoming.is_head, out);
+        _ => {}
     }
-    if step.is_some() {
-        return plain_answer(200, close, incoming.is_head, out);
+    let worker = match permit.take() {
+        Some(mut permit) => {
+            permit.work();
+            permit
+        }
+        None => match service.workers.enter().await {
+            Some(permit) => permit,
+            None => return plain_answer(503, close, incoming.is_head, out),
+        },
+    };
+    // Whoever began to fail while this one waited does nothing for it.
+    let done = match incoming.asked {
+        _ if is_failing() => Ok(()),
+        Asked::Class { id, class } => {
+            let errand = Errand { id, class, tries: 0 };
+            service.walk(errand, service.program.of_class(class)).await
+        }
+        Asked::Steps { errand, list } => service.walk(errand, list).await,
+        _ => Ok(()),
+    };
+    match service.holds {
+        WorkerHolds::Connection => *permit = Some(worker),
+        _ => drop(worker),
     }
+    let (id, class) = match incoming.asked {
+        // Whoever began to fail while this one was under way fails it too.
+        _ if done.is_err() || is_failing() => {
+            service.failures.set(service.failures.get() + 1);
+            return plain_answer(500, close, incoming.is_head, out);
+        }
+        Asked::Class { id, class } => (id, class),
+        _ => return plain_answer(200, close, incoming.is_head, out),
+    };
     // An object is of one size, whoever asks for it first.
     let sized_by = incoming.wanted.as_ref().map_or(id, |wanted| RequestId(wanted.name));
     let law = &service.context.scenario.requests[class].response;

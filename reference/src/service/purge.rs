@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Service;
 use super::caching::write_tag;
-use super::steps::status_of_answer;
+use super::calls::status_of_answer;
 use crate::http::Connection;
 
 /// An instance that does not answer in this time keeps what it has.

@@ -6,7 +6,7 @@ use scenarios::plan::RequestId;
 use scenarios::scenario::{ComponentKind, Probe, Scenario};
 
 use super::caching::{Caching, Wanted, keys_of};
-
+use super::walk::Errand;
 use crate::component::Context;
 use crate::http::Framing;
 use crate::http::head::{Bad, NO_FIELDS, RequestHead, field, parse_request};
@@ -15,8 +15,9 @@ use crate::http::head::{Bad, NO_FIELDS, RequestHead, field, parse_request};
 pub(crate) const REQUEST_HEADER: &str = "x-rehearsal-request";
 /// Names its class.
 pub(crate) const CLASS_HEADER: &str = "x-rehearsal-class";
-/// Asks another service for one step of it, counted from zero.
-pub(crate) const STEP_HEADER: &str = "x-rehearsal-step";
+/// Asks another service for steps that are done for it: `LIST.TRIES`, the number of a list of steps in the scenario, spelled out,
+/// and which attempt it is.
+pub(crate) const STEPS_HEADER: &str = "x-rehearsal-steps";
 
 /// A request as far as the service cares.
 #[derive(Debug)]
@@ -35,8 +36,10 @@ pub(super) struct Incoming {
 pub(super) enum Asked {
     /// Whether the service is well.
     Health,
-    /// A class, or one step of it.
-    Class { id: RequestId, class: usize, step: Option<usize> },
+    /// A class.
+    Class { id: RequestId, class: usize },
+    /// Some steps, for another service.
+    Steps { errand: Errand, list: usize },
     /// Nothing that the scenario knows.
     Nothing,
     /// Its headers contradict the scenario.
@@ -55,7 +58,7 @@ pub(super) fn read(input: &[u8], context: &Context, caching: &Caching) -> Result
     let Some(head) = parse_request(input, &mut fields)? else { return Ok(None) };
     let asked = asked(&head, &context.scenario);
     let wanted = match asked {
-        Asked::Class { class, step: None, .. } => {
+        Asked::Class { class, .. } => {
             caching.wanted(class, &context.scenario.requests[class].path, &head, &context.scenario)
         }
         _ => None,
@@ -101,17 +104,19 @@ fn asked(head: &RequestHead<'_, '_>, scenario: &Scenario) -> Asked {
         },
         None => next_by_hand(),
     };
-    let step = match field(head.headers, STEP_HEADER) {
-        Some(digits) => {
-            let step = std::str::from_utf8(digits).ok().and_then(|d| d.parse::<usize>().ok());
-            match step.filter(|step| *step < scenario.requests[class].steps.len()) {
-                Some(step) => Some(step),
-                None => return Asked::Malformed,
-            }
-        }
-        None => None,
-    };
-    Asked::Class { id, class, step }
+    match field(head.headers, STEPS_HEADER) {
+        None => Asked::Class { id, class },
+        Some(text) => match steps(text) {
+            Some((list, tries)) => Asked::Steps { errand: Errand { id, class, tries }, list },
+            None => Asked::Malformed,
+        },
+    }
+}
+
+/// A list of steps and the number of the attempt.
+fn steps(text: &[u8]) -> Option<(usize, u16)> {
+    let (list, tries) = std::str::from_utf8(text).ok()?.split_once('.')?;
+    Some((list.parse().ok()?, tries.parse().ok()?))
 }
 
 /// Requests without an id are told apart by counting; planned ids have a slice number in their upper bits, so these

@@ -9,6 +9,7 @@ mod faults;
 mod framing;
 mod lifetime;
 mod origin;
+mod policies;
 mod proxy;
 mod room;
 mod schedules;
