@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use scenarios::plan::Draws;
+use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{ComponentId, ComponentKind};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -24,7 +25,10 @@ use crate::emulated::{Cores, Timer};
 use crate::message::{self, Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
+use crate::trouble::{Drag, Trouble};
 use crate::{cache, proxy, service, sql, store};
+
+const ERROR_RATE: Purpose = Purpose::named("reference-error-rate");
 
 /// Writes an instance's figures down.
 pub(crate) type Metrics = Box<dyn Fn(&mut Figures)>;
@@ -79,10 +83,11 @@ pub(crate) struct Context {
     pub(crate) lead: RefCell<Option<Takeover>>,
     /// Where everybody listens, by component and instance.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
-    /// Whether every request is to fail with 500; of those that speak HTTP.
-    pub(crate) failing: Rc<Cell<bool>>,
-    /// How many thousandths of its time work takes.
-    slower: Cell<u32>,
+    trouble: Cell<Trouble>,
+    /// Who of those that a fault makes fail by chance does.
+    luck: RefCell<Stream>,
+    /// Slows what is not emulated.
+    pub(crate) drag: Rc<Drag>,
     /// The servers that a balancer is to send nothing new.
     pub(crate) held: watch::Sender<BTreeSet<usize>>,
     pub(crate) timer: Timer,
@@ -110,8 +115,13 @@ impl Context {
             leads: setup.leads,
             lead: RefCell::default(),
             addresses: setup.addresses,
-            failing: Rc::default(),
-            slower: Cell::new(1000),
+            trouble: Cell::default(),
+            luck: RefCell::new(Stream::new(
+                scenario.run.seed,
+                ERROR_RATE.of(setup.component as u64),
+                setup.instance.into(),
+            )),
+            drag: Rc::new(Drag::none()),
             held: watch::Sender::default(),
             cores: Cores::new(cores, timer.clone()),
             timer,
@@ -128,9 +138,35 @@ impl Context {
 
     /// How long work takes at present that was drawn to take so long.
     pub(crate) fn slowed(&self, nanos: u64) -> u64 {
-        match self.slower.get() {
-            1000 => nanos,
-            thousandths => (u128::from(nanos) * u128::from(thousandths) / 1000) as u64,
+        match self.trouble.get().times {
+            1.0 => nanos,
+            times => (nanos as f64 * times) as u64,
+        }
+    }
+
+    /// Whether every request fails at present; of those that speak HTTP.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.trouble.get().failing
+    }
+
+    /// Whether a request that comes is to be answered by a 500 at once. To be asked once for each.
+    pub(crate) fn fails(&self) -> bool {
+        let Trouble { failing, error_share, .. } = self.trouble.get();
+        failing || error_share > 0.0 && self.luck.borrow_mut().unit() < error_share
+    }
+
+    /// Whether there is no room on the disk.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.trouble.get().disk_full
+    }
+
+    fn suffer(&self, trouble: Trouble) {
+        let before = self.trouble.replace(trouble);
+        if before.times != trouble.times {
+            self.drag.set(trouble.times);
+        }
+        if before.speed != trouble.speed {
+            self.cores.set_speed(trouble.speed);
         }
     }
 
@@ -250,12 +286,8 @@ async fn obey(context: &Context, metrics: &Metrics) {
     while let Ok(Some(line)) = lines.next_line().await {
         match message::read::<Order>(&line) {
             Some(Order::Figures) => say(&Word::Figures(figures(metrics))),
-            Some(Order::Fail(failing)) => {
-                context.failing.set(failing);
-                say(&Word::Done);
-            }
-            Some(Order::Slower(thousandths)) => {
-                context.slower.set(thousandths);
+            Some(Order::Suffer(trouble)) => {
+                context.suffer(trouble);
                 say(&Word::Done);
             }
             Some(Order::Hold { server, held }) => {

@@ -6,7 +6,7 @@
 //! - [`client`]: the stack as its users see it; [`process`]: how one executable holds all of its processes
 //! - [`support`]: what of a scenario it can run; [`cli`]: the binary `reference`
 //! - `supervisor`: starts, breaks, mends and stops the components; `message`: what they say to each other
-//! - `component`: what all components share; `proxy`, `cache`, `service`, `store`, `sql`: the components
+//! - `component`: what all components share; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`: the components
 //! - `emulated`: processors that are not there; `http`, `resp`: protocols; `socket`, `addresses`: who listens where
 
 mod addresses;
@@ -26,3 +26,4 @@ mod sql;
 mod store;
 mod supervisor;
 pub mod support;
+mod trouble;

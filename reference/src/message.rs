@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::trouble::Trouble;
+
 /// What the supervisor is told on its standard input, first.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stage {
@@ -48,14 +50,12 @@ pub(crate) struct Setup {
 }
 
 /// What a component is told after that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Order {
     /// Answer with the figures.
     Figures,
-    /// From now on fail every request with 500, or stop doing so; for those that speak HTTP.
-    Fail(bool),
-    /// Work takes so many thousandths of its time from now on; of services.
-    Slower(u32),
+    /// From now on suffer from this.
+    Suffer(Trouble),
     /// Send this server, counted from zero, nothing new from now on, or again; of balancers.
     Hold {
         server: u32,

@@ -53,7 +53,10 @@ const SUPPORTS: &[&str] = &[
     "requests.*.steps[*].update.{in, keyspace, rows}",
     "traffic.**",
     "curves.**",
-    "faults[*].{at, for, kill, hang, unplug, serve_500, flush}",
+    "faults[*].{at, for, kill, hang, unplug, serve_500, flush, disk_full}",
+    "faults[*].slow.{target, times}",
+    "faults[*].error_rate.{target, share}",
+    "faults[*].cpu_steal.{target, share}",
     "faults[*].deploy.{component, drain, down, warm_up, slower}",
     // Costs that the real stack has by itself.
     "calibration.**",

@@ -139,7 +139,7 @@ impl Cache {
     }
 
     fn step(&self, head: &RequestHead<'_, '_>, bytes: &[u8], client: IpAddr, out: &mut Vec<u8>) -> Step {
-        if self.context.failing.get() {
+        if self.context.fails() {
             return Step::Answer(500);
         }
         match Kind::of(head) {

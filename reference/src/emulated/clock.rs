@@ -10,6 +10,11 @@ pub(crate) fn now_nanos() -> u64 {
 
 /// Processor time that this process has really used, in seconds.
 pub(crate) fn process_cpu_seconds() -> f64 {
+    process_cpu_nanos() as f64 / 1e9
+}
+
+/// As [`process_cpu_seconds`], in nanoseconds.
+pub(crate) fn process_cpu_nanos() -> u64 {
     let used = clock_gettime(ClockId::ProcessCPUTime);
-    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
+    used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
 }

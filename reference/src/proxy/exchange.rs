@@ -42,7 +42,7 @@ impl Proxy {
         waits: &mut Waits,
         out: &mut Vec<u8>,
     ) -> Result<bool, Unanswered> {
-        if self.context.failing.get() {
+        if self.context.fails() {
             return Err(Unanswered::Status(500));
         }
         let bound = request.bound.filter(|server| *server < self.backend.servers.len());

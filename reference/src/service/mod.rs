@@ -245,8 +245,8 @@ async fn answer<'a>(
     out: &mut Vec<u8>,
 ) {
     service.requests.set(service.requests.get() + 1);
-    let is_failing = || service.context.failing.get();
-    if is_failing() {
+    let is_failing = || service.context.is_failing();
+    if service.context.fails() {
         return plain_answer(500, close, incoming.is_head, out);
     }
     match incoming.asked {

@@ -153,13 +153,18 @@ impl Server {
             Statement::Malformed(message) => return reply.error(message),
             Statement::Rows { update, table, request, step, keys } => (update, table, request, step, keys),
         };
+        if update && self.context.is_disk_full() {
+            // What MySQL answers where InnoDB finds no room.
+            return reply.error("ERR 1114 (HY000): The table is full");
+        }
         let waiting = self.waiting.hold();
         let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         drop(waiting);
         let _busy = self.busy.hold();
         self.statements.set(self.statements.get() + 1);
         let law = if update { &self.settings.write } else { &self.settings.read };
-        self.context.cores.work(self.context.draws.statement(request, step, law).as_nanos()).await;
+        let nanos = self.context.draws.statement(request, step, law).as_nanos();
+        self.context.cores.work(self.context.slowed(nanos)).await;
         let mut database = self.database.borrow_mut();
         let result = if update {
             database.update(table, &keys).map(|rows| reply.integer(rows as i64))

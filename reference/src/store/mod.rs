@@ -33,7 +33,7 @@ mod tests;
 
 use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use scenarios::scenario::{KvStore, Snapshot};
@@ -51,6 +51,9 @@ const BACKLOG: u32 = 1024;
 /// Redis's `hz`: ten times a second it looks after itself.
 const CRON_PERIOD: Duration = Duration::from_millis(100);
 
+/// After a save that failed the next is tried so much later (`CONFIG_BGSAVE_RETRY_DELAY`, server.h).
+const SAVE_RETRY: Duration = Duration::from_secs(5);
+
 /// Fills the store, starts it on the context's listener and returns where its figures come from.
 ///
 /// # Errors
@@ -62,6 +65,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     prefill::fill(&mut data, context);
     let server = Rc::new(RefCell::new(Server::new(data, context.address().port())));
     server.borrow_mut().me = Rc::downgrade(&server);
+    server.borrow_mut().drag = Rc::clone(&context.drag);
     let poll = Rc::new(Poll::new(Rc::clone(&server))?);
     if context.leads {
         tokio::task::spawn_local(vital(Rc::clone(&poll).accept(context.listen(BACKLOG)?)));
@@ -77,7 +81,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
         server.borrow_mut().replication.keep();
     }
     if let Some(snapshot) = settings.snapshot {
-        tokio::task::spawn_local(take_snapshots(Rc::clone(&server), snapshot));
+        tokio::task::spawn_local(take_snapshots(Rc::downgrade(context), Rc::clone(&server), snapshot));
     }
     context.on_flush({
         let server = Rc::clone(&server);
@@ -124,11 +128,15 @@ fn takeover(context: &Rc<Context>, server: &Rc<RefCell<Server>>, poll: &Rc<Poll>
 
 /// Stands still for each fork, as long as one takes for so much memory. What the child would write is not written.
 #[allow(clippy::disallowed_methods, reason = "the one thread answers nothing while its process forks")]
-async fn take_snapshots(server: Rc<RefCell<Server>>, snapshot: Snapshot) {
+async fn take_snapshots(context: Weak<Context>, server: Rc<RefCell<Server>>, snapshot: Snapshot) {
+    let mut wait = snapshot.every.as_duration();
     loop {
-        tokio::time::sleep(snapshot.every.as_duration()).await;
+        tokio::time::sleep(wait).await;
         let gigabytes = server.borrow().data.memory() as f64 / 1e9;
         std::thread::sleep(snapshot.fork_per_gb.as_duration().mul_f64(gigabytes));
+        let failed = context.upgrade().is_some_and(|context| context.is_disk_full());
+        server.borrow_mut().save_failed = failed;
+        wait = if failed { SAVE_RETRY } else { snapshot.every.as_duration() };
     }
 }
 

@@ -284,6 +284,7 @@ impl Server {
                 }
             }
             let is_full = buffers.out.len() >= OUTPUT_SIZE;
+            self.drag.pull();
             self.answer(index, &mut buffers.out);
             if over {
                 self.close(index);

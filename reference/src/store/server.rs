@@ -11,6 +11,7 @@ use super::data::Data;
 use super::replication::Replication;
 use super::settings::Settings;
 use crate::emulated::clock::now_nanos;
+use crate::trouble::Drag;
 
 /// Ten seconds (`repl-ping-replica-period`).
 const PING_ROUNDS: u64 = 100;
@@ -53,6 +54,10 @@ pub(super) struct Server {
     pub(super) slow: VecDeque<Slow>,
     pub(super) slow_count: u64,
     pub(super) replication: Replication,
+    /// Whether the last attempt to save failed, so that writes are refused (`stop-writes-on-bgsave-error`).
+    pub(super) save_failed: bool,
+    /// What makes it slow.
+    pub(super) drag: Rc<Drag>,
     /// Wakes the loop that writes to clients.
     pub(super) nudge: Rc<Notify>,
     /// This, for tasks of its own; none in tests.
@@ -76,6 +81,8 @@ impl Server {
             slow: VecDeque::new(),
             slow_count: 0,
             replication: Replication::new(),
+            save_failed: false,
+            drag: Rc::new(Drag::none()),
             nudge: Rc::default(),
             me: Weak::new(),
             port,

@@ -15,7 +15,7 @@ use crate::message::Order;
 use crate::process::complain;
 
 /// Where an instance stands in a deployment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Phase {
     /// As it was.
     #[default]
@@ -24,8 +24,8 @@ pub(super) enum Phase {
     Drained,
     /// Its process is gone, and balancers were told of it or not.
     Down { held: bool },
-    /// It is there again, and its work takes so many thousandths of its time.
-    Cold { thousandths: u32 },
+    /// It is there again, and its work takes so many times as long.
+    Cold { times: f64 },
 }
 
 impl Phase {
@@ -33,10 +33,11 @@ impl Phase {
         matches!(self, Self::Down { .. })
     }
 
-    pub(super) fn slower(self) -> Option<u32> {
+    /// How many times as long work takes.
+    pub(super) fn times(self) -> f64 {
         match self {
-            Self::Cold { thousandths } => Some(thousandths),
-            _ => None,
+            Self::Cold { times } => times,
+            _ => 1.0,
         }
     }
 
@@ -92,11 +93,10 @@ impl Supervisor {
         let [drain, down, warm_up] =
             [deploy.drain, deploy.down, deploy.warm_up].map(|span| span.as_duration());
         let held = drain > Duration::ZERO;
-        let thousandths = (deploy.slower * 1000.0).round() as u32;
         let phases = [
             (Phase::Drained, drain),
             (Phase::Down { held }, down),
-            (Phase::Cold { thousandths }, warm_up),
+            (Phase::Cold { times: deploy.slower }, warm_up),
             (Phase::None, Duration::ZERO),
         ];
         // What telling and starting takes adds up to nothing: every phase has its time.

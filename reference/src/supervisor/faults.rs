@@ -10,16 +10,15 @@ use scenarios::scenario::{ComponentKind, FaultKind, FaultTarget};
 use super::Supervisor;
 use super::instance::Instance;
 use crate::message::{InstanceFigures, Order, Word};
+use crate::trouble::Trouble;
 
 /// How an instance is broken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct State {
     killed: bool,
     hung: bool,
     unplugged: bool,
-    failing: bool,
-    /// How many thousandths of its time work takes; none where it takes its time.
-    slower: Option<u32>,
+    trouble: Trouble,
 }
 
 impl State {
@@ -98,14 +97,7 @@ impl Supervisor {
     pub(super) async fn apply(&self, instance: &Instance) -> Result<(), String> {
         // A deployment goes its own way beside the other faults.
         let _one_at_a_time = self.applying.lock().await;
-        let has = |kind| instance.faults.borrow().iter().any(|f| self.scenario.faults[*f].kind == kind);
-        let wanted = State {
-            killed: has(FaultKind::Kill) || instance.phase.get().is_down(),
-            hung: has(FaultKind::Hang),
-            unplugged: has(FaultKind::Unplug),
-            failing: has(FaultKind::Serve500) && self.speaks_http(instance),
-            slower: instance.phase.get().slower(),
-        };
+        let wanted = self.wanted(instance);
         let mut now = instance.state.replace(wanted);
         if wanted.is_down() && !now.is_down() {
             instance.outages.set(instance.outages.get() + 1);
@@ -125,17 +117,12 @@ impl Supervisor {
         if now.hung {
             instance.signal(Signal::CONT);
         }
-        if now.unplugged
-            && (!wanted.unplugged || now.failing != wanted.failing || now.slower != wanted.slower)
-        {
+        if now.unplugged && (!wanted.unplugged || now.trouble != wanted.trouble) {
             Self::tell(instance, Order::Plug).await?;
             now.unplugged = false;
         }
-        if now.failing != wanted.failing {
-            Self::tell(instance, Order::Fail(wanted.failing)).await?;
-        }
-        if now.slower != wanted.slower {
-            Self::tell(instance, Order::Slower(wanted.slower.unwrap_or(1000))).await?;
+        if now.trouble != wanted.trouble {
+            Self::tell(instance, Order::Suffer(wanted.trouble)).await?;
         }
         if !wanted.is_silent() {
             self.tell_holds(instance).await?;
@@ -147,6 +134,28 @@ impl Supervisor {
             instance.pause().await;
         }
         Ok(())
+    }
+
+    /// The state that an instance's faults demand. Several that slow multiply, and errors are independent of each other.
+    fn wanted(&self, instance: &Instance) -> State {
+        let mut state = State { killed: instance.phase.get().is_down(), ..State::default() };
+        let mut trouble = Trouble { times: instance.phase.get().times(), ..Trouble::default() };
+        let mut good = 1.0;
+        for fault in instance.faults.borrow().iter() {
+            match self.scenario.faults[*fault].kind {
+                FaultKind::Kill => state.killed = true,
+                FaultKind::Hang => state.hung = true,
+                FaultKind::Unplug => state.unplugged = true,
+                FaultKind::Serve500 => trouble.failing = self.speaks_http(instance),
+                FaultKind::ErrorRate { share } if self.speaks_http(instance) => good *= 1.0 - share.get(),
+                FaultKind::Slow { times } => trouble.times *= times,
+                FaultKind::CpuSteal { share } => trouble.speed *= 1.0 - share.get(),
+                FaultKind::DiskFull => trouble.disk_full = true,
+                _ => {}
+            }
+        }
+        trouble.error_share = 1.0 - good;
+        State { trouble, ..state }
     }
 
     fn speaks_http(&self, instance: &Instance) -> bool {

@@ -19,3 +19,4 @@ mod store_abuse;
 mod store_clients;
 mod store_conformance;
 mod store_copies;
+mod trouble;

@@ -30,6 +30,9 @@ pub(super) const NOT_INTEGER: &str = "ERR value is not an integer or out of rang
 pub(super) const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const TOO_LONG: &str = "ERR the reply would be longer than 256 MiB";
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+const MISCONF: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+    Commands that may modify the data set are disabled, because this instance is configured to report errors during writes \
+    if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.";
 /// Clocks are read around every command only where so short ones are to be remembered.
 const SHORT_MICROS: i64 = 1000;
 /// What is remembered of a slow command's arguments (slowlog.c).
@@ -112,6 +115,10 @@ pub(super) fn execute(server: &mut Server, client: usize, input: &[u8], ranges: 
     if server.data.is_copy && command.has(Flag::Writes) && !server.data.is_applying {
         transactions::spoil(server, client);
         return reply.error("READONLY You can't write against a read only replica.");
+    }
+    if server.save_failed && command.has(Flag::Writes) && !server.data.is_applying {
+        transactions::spoil(server, client);
+        return reply.error(MISCONF);
     }
     // As Redis does: room is made before any command, and only those that may need more of it are refused.
     let room = server.data.make_room();
