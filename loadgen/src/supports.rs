@@ -8,6 +8,8 @@ use scenarios::{Diagnostics, Scenario};
 const SUPPORTS: &[&str] = &[
     // The system behind the entry, and what breaks in it.
     "hosts.**",
+    "network[*].{latency, bandwidth, loss}",
+    "network[*].between.**",
     "components.**",
     "policies.**",
     "jobs.**",

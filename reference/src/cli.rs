@@ -135,6 +135,7 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
         first_start: true,
         leads: true,
         addresses: addresses.collect(),
+        peers: Vec::new(),
     };
     let end = async {
         // It listens; whoever started it and does not read this does without.

@@ -155,9 +155,13 @@ impl Stack {
         &self.listeners
     }
 
-    /// Where the instances of a component listen; empty where there is no such component.
+    /// Where the instances of a component are found: one address each, or the one that they share; empty where there is no
+    /// such component.
     pub fn entry(&self, component: &str) -> Vec<SocketAddr> {
-        self.listeners.iter().filter(|l| l.component == component).map(|l| l.address).collect()
+        let mut addresses: Vec<_> =
+            self.listeners.iter().filter(|l| l.component == component).map(|l| l.address).collect();
+        addresses.dedup();
+        addresses
     }
 
     /// Begins the scenario's fault of this index; returns when it is so.

@@ -26,7 +26,7 @@ use crate::message::{self, Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
 use crate::trouble::{Drag, Trouble};
-use crate::{cache, proxy, service, sql, store};
+use crate::{cache, proxy, service, sql, store, vrrp};
 
 const ERROR_RATE: Purpose = Purpose::named("reference-error-rate");
 
@@ -83,6 +83,10 @@ pub(crate) struct Context {
     pub(crate) lead: RefCell<Option<Takeover>>,
     /// Where everybody listens, by component and instance.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
+    /// The names of the sockets on which those hear each other that share an address with it.
+    pub(crate) peers: Vec<String>,
+    /// Whether it has the address that it shares.
+    pub(crate) holding: watch::Sender<bool>,
     trouble: Cell<Trouble>,
     /// Who of those that a fault makes fail by chance does.
     luck: RefCell<Stream>,
@@ -115,6 +119,8 @@ impl Context {
             leads: setup.leads,
             lead: RefCell::default(),
             addresses: setup.addresses,
+            peers: setup.peers,
+            holding: watch::Sender::new(setup.leads),
             trouble: Cell::default(),
             luck: RefCell::new(Stream::new(
                 scenario.run.seed,
@@ -190,6 +196,31 @@ impl Context {
         Ok(listener)
     }
 
+    /// Hands the listener to `accept`: at once if clients find this instance at its address, or when it takes that over.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn serve(
+        self: &Rc<Self>,
+        backlog: u32,
+        accept: impl Fn(Rc<Listener>) + 'static,
+    ) -> io::Result<()> {
+        if self.leads {
+            accept(self.listen(backlog)?);
+            return Ok(());
+        }
+        // What is returned is held by the context, so it is not to hold that in turn.
+        let context = Rc::downgrade(self);
+        let lead = Box::new(move || {
+            let context = context.upgrade().ok_or_else(|| io::Error::other("the process ends"))?;
+            accept(context.listen(backlog)?);
+            context.holding.send_replace(true);
+            Ok(())
+        });
+        *self.lead.borrow_mut() = Some(Takeover { lead, position: Box::new(|| None) });
+        Ok(())
+    }
+
     /// Says how all that this instance holds is thrown away.
     pub(crate) fn on_flush(&self, flush: impl Fn() + 'static) {
         *self.flush.borrow_mut() = Some(Flush(Box::new(flush)));
@@ -250,30 +281,32 @@ pub(crate) fn run_alone(setup: Setup, end: impl Future<Output = ()>) -> Result<(
 }
 
 /// A local runtime wakes its tasks without a system call, where a `LocalSet` writes to an eventfd each time.
-fn runtime() -> io::Result<LocalRuntime> {
+pub(crate) fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 fn start(setup: Setup) -> Result<(Rc<Context>, Metrics), String> {
     let context = Rc::new(Context::new(setup)?);
-    let metrics = context.start().map_err(|error| format!("{}: {error}", context.name()))?;
+    let started = context.start().and_then(|metrics| vrrp::start(&context).map(|()| metrics));
+    let metrics = started.map_err(|error| format!("{}: {error}", context.name()))?;
     Ok((context, metrics))
 }
 
 /// A descriptor for every connection: the usual soft limit of 1024 is there for programs that use `select`.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Where it is not allowed, connections beyond the limit wait until there is room.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-fn refuse(message: &str) -> ExitCode {
+/// Says why this process cannot do what it was started for.
+pub(crate) fn refuse(message: &str) -> ExitCode {
     say(&Word::Failed(message.to_owned()));
     ExitCode::FAILURE
 }
 
 /// A line to the supervisor. It reads at once, and what we say is short, so this does not block the data path.
-fn say(word: &Word) {
+pub(crate) fn say(word: &Word) {
     let mut out = io::stdout().lock();
     // A supervisor that is gone takes this process with it.
     let _ = out.write_all(message::line(word).as_bytes()).and_then(|()| out.flush());

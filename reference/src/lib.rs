@@ -7,6 +7,7 @@
 //! - [`support`]: what of a scenario it can run; [`cli`]: the binary `reference`
 //! - `supervisor`: starts, breaks, mends and stops the components; `message`: what they say to each other
 //! - `component`: what all components share; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`: the components
+//! - `relay`: the network between their machines; `vrrp`: who holds an address that several share
 //! - `emulated`: processors that are not there; `http`, `resp`: protocols; `socket`, `addresses`: who listens where
 
 mod addresses;
@@ -19,6 +20,7 @@ mod http;
 mod message;
 pub mod process;
 mod proxy;
+mod relay;
 mod resp;
 mod service;
 mod socket;
@@ -27,3 +29,4 @@ mod store;
 mod supervisor;
 pub mod support;
 mod trouble;
+mod vrrp;

@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) leads: bool,
     /// Where the instances of each component listen.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
+    /// The names of the sockets on which the instances of this component hear each other, where they share an address.
+    pub(crate) peers: Vec<String>,
 }
 
 /// What a component is told after that.
@@ -66,13 +68,41 @@ pub(crate) enum Order {
     /// Fall silent until [`Order::Plug`].
     Unplug,
     Plug,
-    /// From now on be the one that clients talk to; for copies of stores.
+    /// From now on be the one that clients talk to; for copies of stores, and instances that share an address.
     Lead,
     /// Answer with how much of the store's history is known; of copies of stores.
     Position,
 }
 
-/// What a component says.
+/// What the relay is told on its standard input, first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RelaySetup {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    pub(crate) doors: Vec<DoorSetup>,
+}
+
+/// An address that stands for an instance's, seen from a machine, which is a host and a number there; none for the clients.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DoorSetup {
+    pub(crate) from: Option<(usize, u32)>,
+    pub(crate) to: (usize, u32),
+    /// The component and the number of its instance.
+    pub(crate) instance: (usize, u32),
+    pub(crate) address: SocketAddr,
+    pub(crate) target: SocketAddr,
+}
+
+/// What the relay is told after that.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum RelayOrder {
+    /// A fault of the network begins or ends.
+    Trouble { fault: usize, lasts: bool },
+    /// Nobody listens at an instance's address any more, or somebody does again.
+    Down { component: usize, instance: u32, is_down: bool },
+}
+
+/// What a component, or the relay, says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Word {
     /// It listens.
@@ -84,6 +114,8 @@ pub(crate) enum Word {
     /// How long the history is that is known entirely; none where it is not.
     Position(Option<u64>),
     Figures(BTreeMap<String, f64>),
+    /// It wants the address that it shares with others. No answer to an order.
+    Claim,
 }
 
 /// What a client of the supervisor asks for, after a line that is the token alone.

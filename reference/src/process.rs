@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
-use crate::{component, supervisor};
+use crate::{component, relay, supervisor};
 
 const HIDDEN: &str = "__rehearsal-reference-process";
 
@@ -21,6 +21,8 @@ const HIDDEN: &str = "__rehearsal-reference-process";
 pub(crate) enum Role {
     Supervisor,
     Component,
+    /// The network between the components.
+    Relay,
 }
 
 impl Role {
@@ -28,6 +30,7 @@ impl Role {
         match self {
             Self::Supervisor => "supervisor",
             Self::Component => "component",
+            Self::Relay => "relay",
         }
     }
 }
@@ -59,7 +62,16 @@ pub fn run_if_child() -> Option<ExitCode> {
         // What `top` shows; without it, the name of the kernel's link that we were started by.
         let _ = rustix::thread::set_name(&name);
     }
-    Some(if role == Role::Supervisor.name() { supervisor::run() } else { component::run() })
+    let roles = [Role::Supervisor, Role::Component, Role::Relay];
+    Some(match roles.into_iter().find(|known| role == known.name()) {
+        Some(Role::Supervisor) => supervisor::run(),
+        Some(Role::Component) => component::run(),
+        Some(Role::Relay) => relay::run(),
+        None => {
+            complain("a process was started for a part of the stack that does not exist");
+            ExitCode::FAILURE
+        }
+    })
 }
 
 /// Dies when the parent dies; also if that has already happened.

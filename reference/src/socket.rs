@@ -89,6 +89,21 @@ impl Listener {
         }
         Blocked { listener: self, fillers }
     }
+
+    /// As [`Listener::block`], but other tasks go on meanwhile.
+    pub(crate) async fn block_gently(&self) -> Blocked<'_> {
+        self.listen(0);
+        let mut blocked = Blocked { listener: self, fillers: Vec::new() };
+        let Ok(address) = self.listener.local_addr() else { return blocked };
+        while blocked.fillers.len() < 4 {
+            let filler = tokio::time::timeout(Duration::from_millis(5), TcpStream::connect(address)).await;
+            match filler.ok().and_then(Result::ok).map(TcpStream::into_std) {
+                Some(Ok(filler)) => blocked.fillers.push(filler),
+                _ => break,
+            }
+        }
+        blocked
+    }
 }
 
 /// A listener whose backlog is full; dropping it opens the backlog again.
@@ -96,6 +111,13 @@ impl Listener {
 pub(crate) struct Blocked<'a> {
     listener: &'a Listener,
     fillers: Vec<StdTcpStream>,
+}
+
+impl Blocked<'_> {
+    /// The near ends of the connections that fill the backlog.
+    pub(crate) fn fillers(&self) -> impl Iterator<Item = SocketAddr> {
+        self.fillers.iter().filter_map(|filler| filler.local_addr().ok())
+    }
 }
 
 impl Drop for Blocked<'_> {

@@ -7,15 +7,19 @@ use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
 use crate::service::program::Program;
+use crate::supervisor::network::{DOORS_LIMIT, ways};
 
 const WORLD: &str = "the reference stack";
 
 /// What of the file is implemented, or is no matter of the stack's (traffic); see `scenarios::supports`.
 const SUPPORTS: &[&str] = &[
-    "hosts.*.{count, cores, memory}",
+    "hosts.*.{count, cores, memory, nic, zone}",
+    "network[*].{latency, bandwidth, loss}",
+    "network[*].between.**",
     "components(kind=load-balancer).{host, to, balance, consistent, cookie, slow_start}",
     "components(kind=load-balancer).health_check.{http, tcp, interval, timeout, fall, rise}",
     "components(kind=load-balancer).{retries, redispatch, connect_timeout, client_timeout, server_timeout}",
+    "components(kind=load-balancer).vip.{advertise, check, preempt}",
     "components(kind=load-balancer).{max_connections, server_max_connections, queue_timeout}",
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
     "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
@@ -30,6 +34,7 @@ const SUPPORTS: &[&str] = &[
     "components(kind=kv-store).failover.{detect, switch}",
     "components(kind=kv-store).snapshot.{every, fork_per_gb}",
     "components(kind=sql-store).{host, connections, read, write}",
+    "components(kind=sql-store).vip.{advertise, check, preempt}",
     "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
     "keyspaces.*.ttl.{base, jitter}",
     "requests.*.{method, path, response}",
@@ -57,6 +62,11 @@ const SUPPORTS: &[&str] = &[
     "faults[*].slow.{target, times}",
     "faults[*].error_rate.{target, share}",
     "faults[*].cpu_steal.{target, share}",
+    "faults[*].partition.**",
+    "faults[*].delay.added",
+    "faults[*].delay.between.**",
+    "faults[*].loss.share",
+    "faults[*].loss.between.**",
     "faults[*].deploy.{component, drain, down, warm_up, slower}",
     // Costs that the real stack has by itself.
     "calibration.**",
@@ -69,6 +79,7 @@ const SUPPORTS: &[&str] = &[
 pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     let mut problems = scenario.refuse_unless_supported(WORLD, SUPPORTS);
     hosts(scenario, &mut problems);
+    network(scenario, &mut problems);
     deployments(scenario, &mut problems);
     caching(scenario, &mut problems);
     flushes(scenario, &mut problems);
@@ -96,6 +107,13 @@ fn hosts(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
                 "two components that use the cores of one host are not implemented; give each a host of its own",
             );
         }
+    }
+}
+
+fn network(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    if ways(scenario).len() > DOORS_LIMIT {
+        let hint = "so many ways between machines do not fit here: at most 4,000";
+        problems.push(scenario.unsupported("hosts", WORLD, hint));
     }
 }
 

@@ -89,7 +89,6 @@ pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Resul
         failures: Cell::new(0),
         refused: Cell::new(0),
     });
-    let listener = context.listen(4096)?;
     if let Some(check) = &settings.health_check {
         for server in 0..proxy.backend.servers.len() {
             tokio::task::spawn_local(health::watch(Rc::clone(&proxy), server, check.clone()));
@@ -105,7 +104,10 @@ pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Resul
             }
         }
     });
-    tokio::task::spawn_local(accept(Rc::clone(&proxy), listener));
+    context.serve(4096, {
+        let proxy = Rc::clone(&proxy);
+        move |listener| _ = tokio::task::spawn_local(accept(Rc::clone(&proxy), listener))
+    })?;
     Ok(Box::new(move |figures| {
         let queue = &proxy.backend.servers.queue;
         figures.set("connections", proxy.connections.get() as f64);

@@ -54,16 +54,18 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
         connections: Cell::new(0),
         statements: Cell::new(0),
     });
-    let listener = context.listen(1024)?;
-    tokio::task::spawn_local({
+    context.serve(1024, {
         let server = Rc::clone(&server);
-        async move {
-            loop {
-                let stream = listener.accept().await;
-                tokio::task::spawn_local(serve(Rc::clone(&server), stream));
-            }
+        move |listener| {
+            let server = Rc::clone(&server);
+            tokio::task::spawn_local(async move {
+                loop {
+                    let stream = listener.accept().await;
+                    tokio::task::spawn_local(serve(Rc::clone(&server), stream));
+                }
+            });
         }
-    });
+    })?;
     Ok(Box::new(move |figures| {
         figures.set("cores", f64::from(server.context.cores()));
         figures.set("busy_core_seconds", server.context.cores.busy_seconds());

@@ -145,7 +145,7 @@ impl Supervisor {
         for server in self.instances.iter().filter(|server| self.sends_to(balancer, server)) {
             let held = server.phase.get().is_held();
             let knows = balancer.holds.borrow().contains(&server.number) == held;
-            if knows || !balancer.is_alive() || balancer.state.get().is_silent() {
+            if knows || !balancer.child.is_alive() || balancer.state.get().is_silent() {
                 continue;
             }
             Self::tell(balancer, Order::Hold { server: server.number, held }).await?;

@@ -94,9 +94,12 @@ impl Supervisor {
     async fn fail_over(&self, instance: &Instance) {
         // Whoever is silent might speak again, and then there would be two.
         instance.state.set(instance.state.get().fenced());
-        instance.kill();
-        instance.gone().await;
+        instance.child.kill();
+        instance.child.gone().await;
         let Some(group) = self.copies.group(instance) else { return };
+        if let Err(error) = self.network.set_down(instance, true).await {
+            complain(&error);
+        }
         // Whoever knows most comes first; whoever is being filled has lost what it had, and is no store yet.
         let mut candidates = Vec::new();
         for (number, copy) in group.members.iter().enumerate() {
@@ -109,14 +112,20 @@ impl Supervisor {
         }
         candidates.sort_unstable();
         if candidates.is_empty() {
-            complain(&format!("{} has no copy that could take over", instance.name));
+            complain(&format!("{} has no copy that could take over", instance.name()));
         }
         for (_, number) in candidates {
             let copy = &group.members[number];
             match copy.order(Order::Lead).await {
-                Some(Word::Done) => return group.leader.set(number),
-                Some(Word::Failed(error)) => complain(&format!("{} cannot take over: {error}", copy.name)),
-                _ => complain(&format!("{} cannot take over: it does not answer", copy.name)),
+                Some(Word::Done) => {
+                    group.leader.set(number);
+                    if let Err(error) = self.network.set_down(copy, false).await {
+                        complain(&error);
+                    }
+                    return;
+                }
+                Some(Word::Failed(error)) => complain(&format!("{} cannot take over: {error}", copy.name())),
+                _ => complain(&format!("{} cannot take over: it does not answer", copy.name())),
             }
         }
     }

@@ -41,8 +41,11 @@ impl State {
 impl Supervisor {
     /// Begins a fault; returns when it is so.
     pub(super) async fn begin_fault(self: &Rc<Self>, fault: usize) -> Result<(), String> {
-        if let Some(FaultKind::Deploy(deploy)) = self.scenario.faults.get(fault).map(|fault| fault.kind) {
-            self.begin_deployment(fault, deploy)?;
+        let kind = self.kind(fault)?;
+        if let FaultKind::Deploy(deploy) = kind {
+            return self.begin_deployment(fault, deploy);
+        }
+        if self.network.trouble(fault, kind, true).await? {
             return Ok(());
         }
         for instance in self.concerned(fault)? {
@@ -60,13 +63,14 @@ impl Supervisor {
             }
             self.apply(&instance).await?;
             self.await_failover(&instance);
+            self.note_death(&instance);
         }
         Ok(())
     }
 
     /// Ends a fault; returns when everything answers again.
     pub(super) async fn end_fault(&self, fault: usize) -> Result<(), String> {
-        if self.end_deployment(fault).await? {
+        if self.end_deployment(fault).await? || self.network.trouble(fault, self.kind(fault)?, false).await? {
             return Ok(());
         }
         for instance in self.concerned(fault)? {
@@ -81,9 +85,15 @@ impl Supervisor {
         Ok(())
     }
 
-    pub(super) fn concerned(&self, fault: usize) -> Result<Vec<Rc<Instance>>, String> {
+    fn kind(&self, fault: usize) -> Result<FaultKind, String> {
         let faults = &self.scenario.faults;
-        let fault = faults.get(fault).ok_or_else(|| format!("there are {} faults", faults.len()))?;
+        let found = faults.get(fault).map(|fault| fault.kind);
+        found.ok_or_else(|| format!("there are {} faults", faults.len()))
+    }
+
+    pub(super) fn concerned(&self, fault: usize) -> Result<Vec<Rc<Instance>>, String> {
+        self.kind(fault)?;
+        let fault = &self.scenario.faults[fault];
         Ok(self.those(|component, host, number| {
             fault.targets.iter().any(|target| match *target {
                 FaultTarget::Host(h, n) => h.index() == host && n == number,
@@ -97,25 +107,31 @@ impl Supervisor {
     pub(super) async fn apply(&self, instance: &Instance) -> Result<(), String> {
         // A deployment goes its own way beside the other faults.
         let _one_at_a_time = self.applying.lock().await;
+        self.adjust(instance).await
+    }
+
+    /// As [`Supervisor::apply`], for whoever holds the lock.
+    pub(super) async fn adjust(&self, instance: &Instance) -> Result<(), String> {
         let wanted = self.wanted(instance);
         let mut now = instance.state.replace(wanted);
         if wanted.is_down() && !now.is_down() {
             instance.outages.set(instance.outages.get() + 1);
         }
         if wanted.killed {
-            instance.kill();
-            instance.gone().await;
-            return Ok(());
+            instance.child.kill();
+            instance.child.gone().await;
+            return self.tell_network(instance).await;
         }
         if now.killed {
-            instance.set_leads(self.copies.leads(instance));
-            instance.restart().await.map_err(|error| format!("{}: {error}", instance.name))?;
+            instance.set_leads(self.copies.leads(instance) && self.shared.holds(instance));
+            instance.restart().await.map_err(|error| format!("{}: {error}", instance.name()))?;
+            self.tell_network(instance).await?;
             now = State::default();
             instance.holds.borrow_mut().clear();
         }
         // A process that is stopped can be told nothing, so it runs while it is told.
         if now.hung {
-            instance.signal(Signal::CONT);
+            instance.child.signal(Signal::CONT);
         }
         if now.unplugged && (!wanted.unplugged || now.trouble != wanted.trouble) {
             Self::tell(instance, Order::Plug).await?;
@@ -131,7 +147,7 @@ impl Supervisor {
             Self::tell(instance, Order::Unplug).await?;
         }
         if wanted.hung {
-            instance.pause().await;
+            instance.child.pause().await;
         }
         Ok(())
     }
@@ -169,8 +185,17 @@ impl Supervisor {
     pub(super) async fn tell(instance: &Instance, order: Order) -> Result<(), String> {
         match instance.order(order).await {
             Some(Word::Done) => Ok(()),
-            other => Err(format!("{}: {order:?} was answered by {other:?}", instance.name)),
+            other => Err(format!("{}: {order:?} was answered by {other:?}", instance.name())),
         }
+    }
+
+    /// Tells the network whether somebody listens at an instance's address.
+    async fn tell_network(&self, instance: &Instance) -> Result<(), String> {
+        // The death of a copy, or of who waits for an address, changes nothing there.
+        if self.copies.leads(instance) && self.shared.holds(instance) {
+            self.network.set_down(instance, !instance.child.is_alive()).await?;
+        }
+        Ok(())
     }
 
     /// The figures of all instances. One that cannot answer shows its last ones, and that it is not up.

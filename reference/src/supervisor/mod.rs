@@ -3,15 +3,19 @@
 //! It runs on one thread, its main thread, because the kernel ties the death signal of its children to the thread that
 //! started them.
 //!
-//! - [`instance`]: one child process; [`words`]: what it says
+//! - [`instance`]: one instance of a component; [`child`]: its process; [`words`]: what that says
+//! - [`network`]: what lies between them; [`address`]: addresses that several share
 //! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other; [`failover`]: copies that take over
 //! - [`control`]: the socket on which orders come
 
+mod address;
+mod child;
 mod control;
 mod deployment;
 mod failover;
 mod faults;
 mod instance;
+pub(crate) mod network;
 mod words;
 
 use std::cell::RefCell;
@@ -31,9 +35,12 @@ use tokio::sync::Notify;
 
 use crate::message::{self, Opening, Place, Stage};
 use crate::process::complain;
-use crate::{addresses, socket, support};
+use crate::support;
+use address::SharedAddresses;
+use child::Child;
 use failover::Copies;
 use instance::Instance;
+use network::Network;
 
 /// Everything that the supervisor holds.
 #[derive(Debug)]
@@ -43,6 +50,8 @@ struct Supervisor {
     instances: Vec<Rc<Instance>>,
     /// Copies of stores, by the instance that they are copies of.
     copies: Copies,
+    shared: SharedAddresses,
+    network: Network,
     stop: Notify,
     deployments: RefCell<Vec<deployment::Deployment>>,
     /// Held by whoever brings an instance into another state.
@@ -85,7 +94,7 @@ async fn supervise(stage: Stage) -> ExitCode {
     let started = supervisor.start(&stage).await;
     let code = match started {
         Ok((control, token)) => {
-            let places = supervisor.instances.iter().map(|i| i.place()).collect();
+            let places = supervisor.instances.iter().map(|i| supervisor.place(i)).collect();
             open(&Opening::Ready { control, token, listeners: places });
             tokio::select! {
                 () = lifeline() => {}
@@ -95,11 +104,9 @@ async fn supervise(stage: Stage) -> ExitCode {
         }
         Err(message) => fail(message),
     };
-    for instance in supervisor.instances.iter().chain(supervisor.copies.all()) {
-        instance.kill();
-    }
-    for instance in supervisor.instances.iter().chain(supervisor.copies.all()) {
-        instance.gone().await;
+    supervisor.children().for_each(Child::kill);
+    for child in supervisor.children() {
+        child.gone().await;
     }
     code
 }
@@ -117,23 +124,26 @@ impl Supervisor {
         let scenario =
             Scenario::parse(&stage.path, stage.text.as_str()).map_err(|problems| problems.to_string())?;
         support::check(&scenario).map_err(|problems| problems.to_string())?;
+        let secret = control::token().map_err(|error| format!("no randomness: {error}"))?;
+        let shared = SharedAddresses::new(&scenario, &secret)?;
         let mut instances = Vec::new();
         for id in scenario.component_ids() {
             let host = scenario.component(id).host.index();
             for instance in 0..scenario.instances(id) {
                 let name = format!("{}[{}]", scenario.component(id).name, instance + 1);
-                let any_port = SocketAddr::new(addresses::machine(host, instance), 0);
-                let reserved = socket::reserve(any_port)
-                    .and_then(|socket| Instance::new(name, id, instance, host, socket))
-                    .map_err(|error| format!("no port on {}: {error}", any_port.ip()))?;
+                let reserved = Instance::new(name.clone(), id, instance, host, shared.of(id))
+                    .map_err(|error| format!("no port for {name}: {error}"))?;
                 instances.push(Rc::new(reserved));
             }
         }
         let copies = Copies::new(&scenario, &instances);
+        let network = Network::new(&scenario, &instances)?;
         Ok(Self {
             scenario,
             instances,
             copies,
+            shared,
+            network,
             stop: Notify::new(),
             deployments: RefCell::default(),
             applying: tokio::sync::Mutex::default(),
@@ -142,16 +152,17 @@ impl Supervisor {
 
     /// Starts all children and the control socket.
     async fn start(self: &Rc<Self>, stage: &Stage) -> Result<(SocketAddr, String), String> {
-        let mut addresses = vec![Vec::new(); self.scenario.components.len()];
-        for instance in &self.instances {
-            addresses[instance.component.index()].push(instance.address);
+        self.network.start(stage).await.map_err(|error| format!("the network: {error}"))?;
+        for instance in self.instances.iter().chain(self.copies.all()) {
+            let peers = self.shared.names(instance.component);
+            instance.prepare(stage, self.addresses(instance), peers);
+            instance.spawn().map_err(|error| format!("{}: {error}", instance.name()))?;
         }
         for instance in self.instances.iter().chain(self.copies.all()) {
-            instance.prepare(stage, &addresses);
-            instance.spawn().map_err(|error| format!("{}: {error}", instance.name))?;
+            instance.child.ready().await.map_err(|error| format!("{}: {error}", instance.name()))?;
         }
-        for instance in self.instances.iter().chain(self.copies.all()) {
-            instance.ready().await.map_err(|error| format!("{}: {error}", instance.name))?;
+        for instance in self.instances.iter().filter(|i| self.shared.of(i.component).is_some()) {
+            tokio::task::spawn_local(Rc::clone(self).hear_claims(Rc::clone(instance)));
         }
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(|error| format!("no control socket: {error}"))?;
@@ -161,20 +172,35 @@ impl Supervisor {
         Ok((address, token))
     }
 
+    /// All processes but this one.
+    fn children(&self) -> impl Iterator<Item = &Child> {
+        let instances = self.instances.iter().chain(self.copies.all());
+        instances.map(|instance| &instance.child).chain(self.network.child())
+    }
+
+    /// Where an instance finds all of them, by component and number.
+    fn addresses(&self, from: &Instance) -> Vec<Vec<SocketAddr>> {
+        let mut addresses = vec![Vec::new(); self.scenario.components.len()];
+        for to in &self.instances {
+            let address = self.network.address(Some((from.host, from.number)), to);
+            addresses[to.component.index()].push(address);
+        }
+        addresses
+    }
+
+    /// Where clients find an instance.
+    fn place(&self, instance: &Instance) -> Place {
+        Place {
+            component: instance.component.index(),
+            instance: instance.number,
+            address: self.network.address(None, instance),
+            pid: instance.child.pid().unwrap_or(0),
+        }
+    }
+
     /// The instances of a component, or all on a machine.
     fn those(&self, keep: impl Fn(ComponentId, usize, u32) -> bool) -> Vec<Rc<Instance>> {
         let kept = self.instances.iter().filter(|i| keep(i.component, i.host, i.number));
         kept.cloned().collect()
-    }
-}
-
-impl Instance {
-    fn place(&self) -> Place {
-        Place {
-            component: self.component.index(),
-            instance: self.number,
-            address: self.address,
-            pid: self.pid().unwrap_or(0),
-        }
     }
 }

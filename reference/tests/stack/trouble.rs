@@ -101,7 +101,10 @@ fn on_a_full_disk_updates_fail_and_reads_go_on() {
 #[test]
 fn a_store_that_cannot_save_refuses_writes_and_answers_reads() {
     let text = shop("", "workers = 4", &["wait = \"1ms\""], &[]).source.text.clone();
-    let text = text.replace("max_memory = \"1MiB\"", "max_memory = \"1MiB\"\nsnapshot = { every = \"1s\" }");
+    let text = text.replace(
+        "max_memory = \"1MiB\"",
+        "max_memory = \"1MiB\"\nsnapshot = { every = \"1s\", fork_per_gb = \"1ms\" }",
+    );
     let text = text + "[[faults]]\nat = \"1ms\"\nfor = \"50s\"\ndisk_full = \"component:objects\"\n";
     let scenario = Scenario::parse(Path::new("test.toml"), text).unwrap_or_else(|p| panic!("{p}"));
     let stack = start(&scenario);

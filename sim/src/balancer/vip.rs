@@ -1,10 +1,10 @@
 //! A virtual address that one of several instances holds, by VRRP's rules as Keepalived follows them.
 //!
-//! The first instance that is alive is to hold it. A holder that falls silent (its machine is dead, or its cable out) is
+//! The first instance that is alive is to hold it. A holder that falls silent (its machine is dead, its cable out, or it hangs) is
 //! missed after three advertisements and a skew of (256 − priority) / 256 of one (RFC 5798, section 6.1; Keepalived's usual
 //! priority of a passive instance is 100). A holder whose process alone died notices that by its own check, gives the
-//! address up by an advertisement of priority zero, and a passive one follows after the skew. A hung process is not
-//! noticed: it exists. An earlier instance that comes back takes the address over again after the same three
+//! address up by an advertisement of priority zero, and a passive one follows after the skew. Advertisements are taken to be
+//! the instance's own: where a process beside it sends them, as Keepalived does, a hung one would keep its address. An earlier instance that comes back takes the address over again after the same three
 //! advertisements, unless told not to. Whoever had a connection to the holder before sees it break.
 
 use scenarios::rng::{Purpose, Stream};
@@ -54,12 +54,12 @@ impl World {
         let Vip { base, count, holder, advertise, check, preempt, changes, .. } = self.vips[index];
         let alive = |at: &u16| {
             let instance = &self.instances[usize::from(*at)];
-            instance.killed == 0 && instance.unplugged == 0
+            instance.killed == 0 && instance.stopped == 0
         };
         let holds = alive(&holder);
         let next = if holds && !preempt { Some(holder) } else { (base..base + count).find(alive) };
         let instance = &self.instances[usize::from(holder)];
-        let silent = instance.unplugged > 0 || instance.host_dead > 0;
+        let silent = instance.stopped > 0 || instance.host_dead > 0;
         let vip = &mut self.vips[index];
         let Some(next) = next.filter(|next| *next != holder) else {
             vip.coming = None;

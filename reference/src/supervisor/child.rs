@@ -1,0 +1,215 @@
+//! One child process: started, told things, killed.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child as Process, ChildStdin};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use super::words::Words;
+use crate::message::{self, Word};
+use crate::process::{self, Role, complain};
+
+/// An order is answered within this, or the child is taken for silent.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A child process and what is known of it. Orders are given one at a time.
+#[derive(Debug)]
+pub(super) struct Child {
+    /// For messages and for the list of processes.
+    pub(super) name: String,
+    role: Role,
+    running: RefCell<Option<Running>>,
+    /// Held by whoever talks to the child.
+    talk: tokio::sync::Mutex<()>,
+    exited: Rc<Notify>,
+    /// Whether its death is our doing.
+    expected_to_die: Rc<Cell<bool>>,
+    claims: Rc<Notify>,
+}
+
+#[derive(Debug)]
+struct Running {
+    pid: Pid,
+    orders: mpsc::UnboundedSender<String>,
+    words: Rc<tokio::sync::Mutex<Words>>,
+    alive: Rc<Cell<bool>>,
+}
+
+impl Child {
+    /// Not started yet.
+    pub(super) fn new(name: String, role: Role) -> Self {
+        Self {
+            name,
+            role,
+            running: RefCell::default(),
+            talk: tokio::sync::Mutex::default(),
+            exited: Rc::default(),
+            expected_to_die: Rc::default(),
+            claims: Rc::default(),
+        }
+    }
+
+    /// Starts a process of it and tells it this first.
+    pub(super) fn spawn(&self, setup: &impl Serialize) -> io::Result<()> {
+        let command = process::command(&process::this_executable(), self.role, &self.name);
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let (Some(pid), Some(stdin), Some(stdout)) = (pid, child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("the child has no id or no pipes"));
+        };
+        let (orders, orders_out) = mpsc::unbounded_channel();
+        let (words_in, words) = mpsc::unbounded_channel();
+        let alive = Rc::new(Cell::new(true));
+        let _ = orders.send(message::line(setup));
+        tokio::task::spawn_local(write_orders(stdin, orders_out));
+        let claims = Rc::clone(&self.claims);
+        tokio::task::spawn_local(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                match message::read(&line) {
+                    Some(Word::Claim) => claims.notify_one(),
+                    Some(word) => match words_in.send(word) {
+                        Ok(()) => {}
+                        Err(_) => break,
+                    },
+                    None => break,
+                }
+            }
+        });
+        self.expected_to_die.set(false);
+        let expected = Rc::clone(&self.expected_to_die);
+        tokio::task::spawn_local(reap(
+            child,
+            self.name.clone(),
+            Rc::clone(&alive),
+            Rc::clone(&self.exited),
+            expected,
+        ));
+        let mut words = Words::new(words);
+        // That it is ready, or why not.
+        words.expect_one();
+        let words = Rc::new(tokio::sync::Mutex::new(words));
+        *self.running.borrow_mut() = Some(Running { pid, orders, words, alive });
+        Ok(())
+    }
+
+    /// Waits until the child is ready. There is no limit of time: filling a store can take long; a child that dies ends
+    /// the wait.
+    pub(super) async fn ready(&self) -> Result<(), String> {
+        let _talk = self.talk.lock().await;
+        let words = self.running.borrow().as_ref().map(|running| Rc::clone(&running.words));
+        let Some(words) = words else { return Err("was not started".to_owned()) };
+        let word = words.lock().await.last().await;
+        match word {
+            Some(Word::Ready) => Ok(()),
+            Some(Word::Failed(message)) => Err(message),
+            Some(other) => Err(format!("said {other:?} instead of being ready")),
+            None => Err("died before it listened".to_owned()),
+        }
+    }
+
+    /// Gives an order and waits for the answer; none where the child is dead or silent.
+    pub(super) async fn order(&self, order: &impl Serialize) -> Option<Word> {
+        self.order_unless(|| false, order).await
+    }
+
+    /// As [`Child::order`], unless a condition holds at the moment at which it would be given.
+    pub(super) async fn order_unless(
+        &self,
+        unless: impl Fn() -> bool,
+        order: &impl Serialize,
+    ) -> Option<Word> {
+        let _talk = self.talk.lock().await;
+        if unless() {
+            return None;
+        }
+        let words = {
+            let running = self.running.borrow();
+            let running = running.as_ref().filter(|running| running.alive.get())?;
+            running.orders.send(message::line(order)).ok()?;
+            Rc::clone(&running.words)
+        };
+        let mut words = words.lock().await;
+        words.expect_one();
+        timeout(PATIENCE, words.last()).await.ok()?
+    }
+
+    /// Told when the child claims the address that it shares.
+    pub(super) fn claims(&self) -> Rc<Notify> {
+        Rc::clone(&self.claims)
+    }
+
+    /// Stops the child in its tracks, but never between an order and its answer.
+    pub(super) async fn pause(&self) {
+        let _talk = self.talk.lock().await;
+        self.signal(Signal::STOP);
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.living().map(|pid| pid.as_raw_nonzero().get() as u32)
+    }
+
+    fn living(&self) -> Option<Pid> {
+        let running = self.running.borrow();
+        running.as_ref().filter(|running| running.alive.get()).map(|running| running.pid)
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.living().is_some()
+    }
+
+    /// Kills the child at once. Also works on one that is stopped.
+    pub(super) fn kill(&self) {
+        self.expected_to_die.set(true);
+        self.signal(Signal::KILL);
+    }
+
+    /// Sends a signal to the child, if it lives: it is reaped only here, so its number cannot be another's.
+    pub(super) fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.living() {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Waits until the child is dead and reaped.
+    pub(super) async fn gone(&self) {
+        while self.is_alive() {
+            let exited = self.exited.notified();
+            if self.is_alive() {
+                exited.await;
+            }
+        }
+    }
+}
+
+async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::UnboundedReceiver<String>) {
+    while let Some(order) = orders.recv().await {
+        if stdin.write_all(order.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn reap(
+    mut child: Process,
+    name: String,
+    alive: Rc<Cell<bool>>,
+    exited: Rc<Notify>,
+    expected: Rc<Cell<bool>>,
+) {
+    let pid = child.id();
+    let status = child.wait().await;
+    alive.set(false);
+    exited.notify_waiters();
+    if !expected.get() {
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        complain(&format!("{name}, process {}, died: {status}", pid.unwrap_or(0)));
+    }
+}
