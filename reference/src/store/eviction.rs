@@ -1,8 +1,9 @@
 //! Redis's eviction (evict.c of 7.0): a few keys are sampled into a pool of sixteen that is kept from one eviction to the
 //! next, so that the best of many samples is found with few of them each time.
 //!
-//! Redis samples runs of neighbouring buckets, we any keys: the order of buckets has nothing to do with use, so it makes no
-//! difference that a hit ratio shows.
+//! Samples are taken as `dictGetSomeKeys` and `dictGetRandomKey` (dict.c) take them, bucket by bucket: a key that has its
+//! bucket for itself is chosen more often than one that shares it, and keys that were sampled together were last looked at by
+//! active expiry together. Both can be seen in how many keys are evicted before they expire.
 
 use scenarios::scenario::Eviction;
 
@@ -15,37 +16,47 @@ const POOL_SIZE: usize = 16;
 const LIMIT_NANOS: u64 = 500_000;
 /// Evictions between two looks at the clock.
 const LOOK_EVERY: u64 = 16;
-/// Slots are tried this often before an occupied one must have been found; only a store that was mostly emptied has so
-/// many free ones.
+/// Buckets, or slots, are tried this often before an occupied one must have been found; only a store that was mostly emptied
+/// has so many free ones.
 const TRIES: usize = 1000;
+/// Buckets looked at for each key that is to be sampled (`dictGetSomeKeys`).
+const BUCKETS_PER_SAMPLE: usize = 10;
+/// After so many empty buckets in a row, and more than keys are to be sampled, the search goes on elsewhere.
+const MOST_EMPTY: usize = 5;
 
-/// Candidates, the worst first.
+/// Candidates.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Vec<(u64, Vec<u8>)>);
+pub(super) struct Pool {
+    /// With their scores, the worst first.
+    best: Vec<(u64, Vec<u8>)>,
+    /// Slots that were sampled, and those of a bucket: kept for their memory.
+    sampled: Vec<u32>,
+    bucket: Vec<u32>,
+}
 
 impl Pool {
     /// Takes a sampled key in, if it is a better candidate than one that is there or there is room. What was known about
     /// a key when it was sampled stays, even where the key is used again: Redis does not look again either.
     fn offer(&mut self, score: u64, key: &[u8]) {
-        let place = self.0.partition_point(|(other, _)| *other < score);
+        let place = self.best.partition_point(|(other, _)| *other < score);
         let mut name = Vec::new();
-        let place = if self.0.len() < POOL_SIZE {
+        let place = if self.best.len() < POOL_SIZE {
             place
         } else if place > 0 {
             // Full: the worst leaves, and lends its memory.
-            name = self.0.remove(0).1;
+            name = self.best.remove(0).1;
             place - 1
         } else {
             return;
         };
         name.clear();
         name.extend_from_slice(key);
-        self.0.insert(place, (score, name));
+        self.best.insert(place, (score, name));
     }
 
     /// Removes and returns the best.
     fn take_best(&mut self) -> Option<Vec<u8>> {
-        self.0.pop().map(|(_, key)| key)
+        self.best.pop().map(|(_, key)| key)
     }
 }
 
@@ -116,11 +127,15 @@ impl Data {
                 return None;
             }
             let mut pool = std::mem::take(&mut self.pool);
-            for _ in 0..(self.limits.samples as usize).min(candidates) {
-                if let Some(slot) = self.any_candidate() {
-                    pool.offer(self.score(slot), self.key(slot));
-                }
+            self.sample((self.limits.samples as usize).min(candidates), &mut pool);
+            if pool.sampled.is_empty() {
+                pool.sampled.extend(self.any_candidate());
             }
+            let mut sampled = std::mem::take(&mut pool.sampled);
+            for slot in sampled.drain(..) {
+                pool.offer(self.score(slot), self.key(slot));
+            }
+            pool.sampled = sampled;
             let mut found = None;
             while let Some(key) = pool.take_best() {
                 // A key that was deleted or made persistent since it was sampled is a ghost.
@@ -144,8 +159,46 @@ impl Data {
         self.limits.eviction.takes_all_keys() || self.deadline(slot).is_some()
     }
 
+    /// A candidate of a random bucket that is not empty.
     fn any_candidate(&mut self) -> Option<u32> {
+        for _ in 0..TRIES {
+            let bucket = self.any_bucket();
+            let among = self.bucket(bucket).count();
+            if among > 0 {
+                let chosen = self.stream_below(among);
+                return self.bucket(bucket).nth(chosen);
+            }
+        }
         if self.limits.eviction.takes_all_keys() { self.any_slot(TRIES) } else { self.any_volatile() }
+    }
+
+    /// About so many candidates of neighbouring buckets.
+    fn sample(&mut self, count: usize, pool: &mut Pool) {
+        let Pool { sampled, bucket: here, .. } = pool;
+        let (mut found, mut empty) = (0, 0);
+        let mut bucket = self.any_bucket();
+        for _ in 0..count * BUCKETS_PER_SAMPLE {
+            here.clear();
+            here.extend(self.bucket(bucket));
+            for slot in here.iter() {
+                // Whoever is last in a crowded bucket has the same chance as the first.
+                if found < count {
+                    sampled.push(*slot);
+                } else if let Some(place) = sampled.get_mut(self.stream_below(found + 1)) {
+                    *place = *slot;
+                }
+                found += 1;
+            }
+            if found >= count {
+                return;
+            }
+            empty = if here.is_empty() { empty + 1 } else { 0 };
+            if empty >= MOST_EMPTY && empty > count {
+                empty = 0;
+                bucket = self.any_bucket();
+            }
+            bucket = self.next_bucket(bucket);
+        }
     }
 
     /// The higher, the rather evicted.

@@ -215,6 +215,28 @@ impl Index {
         self.len -= 1;
     }
 
+    /// The slots of a bucket: those whose tags share the bits that choose the segment and the place in it; those that came last
+    /// first, as in a chain. Any number names a bucket; there are as many as a table of so many keys has in Redis, or up to
+    /// twice as many.
+    pub(super) fn bucket_slots(&self, bucket: Tag) -> impl Iterator<Item = u32> {
+        let entries = &self.segments[self.segment(bucket)].entries;
+        let home = bucket as usize & MASK;
+        let run = (home..home + SIZE).take_while(|at| entries[at & MASK] != 0).count();
+        let run = (home..home + run).rev().map(|at| entries[at & MASK]);
+        run.filter(move |entry| tag_of(*entry) as usize & MASK == home).map(|entry| entry as u32 - 1)
+    }
+
+    /// The bucket after a bucket.
+    pub(super) fn next_bucket(&self, bucket: Tag) -> Tag {
+        if bucket as usize & MASK < MASK {
+            return bucket + 1;
+        }
+        let depth = u32::from(self.segments[self.segment(bucket)].depth);
+        // Of the next segment, the first; of all others, the first again after the last.
+        let next = (u64::from(bucket) >> (32 - depth)) + 1;
+        (next << (32 - depth)) as Tag
+    }
+
     /// Splits a segment, of whose entries `tag` could be one, by the next bit.
     fn split(&mut self, segment: usize, tag: Tag) {
         let shared = u32::from(self.segments[segment].depth);
@@ -271,6 +293,27 @@ mod tests {
             let tag = hasher.tag(format!("key:{number}").as_bytes());
             assert_eq!(index.find(tag, |slot| slot == number).is_some(), model.contains_key(&number));
         }
+    }
+
+    #[test]
+    fn the_buckets_in_turn_have_every_slot_once() {
+        let (mut index, hasher) = (Index::new(), Hasher::new());
+        let tags: Vec<Tag> = (0..9000).map(|n| hasher.tag(format!("key:{n}").as_bytes())).collect();
+        for (slot, tag) in tags.iter().enumerate() {
+            index.insert(*tag, slot as u32);
+        }
+        let (mut bucket, mut seen) = (0, BTreeSet::new());
+        loop {
+            for slot in index.bucket_slots(bucket) {
+                assert!(seen.insert(slot), "{slot}");
+            }
+            bucket = index.next_bucket(bucket);
+            if bucket == 0 {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 9000);
+        assert!(index.bucket_slots(tags[17]).any(|slot| slot == 17), "a key's tag names its bucket");
     }
 
     #[test]

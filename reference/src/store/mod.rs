@@ -39,7 +39,7 @@ use std::time::Duration;
 use scenarios::scenario::{KvStore, Snapshot};
 
 use crate::component::{Context, Metrics, Takeover};
-use crate::emulated::clock::process_cpu_seconds;
+use crate::emulated::clock::{now_nanos, process_cpu_seconds};
 use data::{Data, Limits};
 use poll::Poll;
 pub(crate) use prefill::{FILLER, key_name};
@@ -48,8 +48,6 @@ use server::Server;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// Redis's `hz`: ten times a second it looks after itself.
-const CRON_PERIOD: Duration = Duration::from_millis(100);
 
 /// After a save that failed the next is tried so much later (`CONFIG_BGSAVE_RETRY_DELAY`, server.h).
 const SAVE_RETRY: Duration = Duration::from_secs(5);
@@ -157,9 +155,11 @@ async fn vital(task: impl Future<Output = ()>) {
     task.await;
 }
 
+/// Wakes the store when it has to look after itself and no client wakes it.
 async fn look_after(server: Rc<RefCell<Server>>) {
     loop {
-        tokio::time::sleep(CRON_PERIOD).await;
-        server.borrow_mut().cron();
+        let due = server.borrow().cron_due_nanos;
+        tokio::time::sleep(Duration::from_nanos(due.saturating_sub(now_nanos()))).await;
+        server.borrow_mut().cron_if_due();
     }
 }

@@ -163,6 +163,7 @@ impl Poll {
                 }
             }
         }
+        server.cron_if_due();
         server.data.expire_briefly();
         let evicts = server.data.go_on_evicting();
         server.replicate();

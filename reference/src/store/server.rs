@@ -13,8 +13,12 @@ use super::settings::Settings;
 use crate::emulated::clock::now_nanos;
 use crate::trouble::Drag;
 
-/// Ten seconds (`repl-ping-replica-period`).
-const PING_ROUNDS: u64 = 100;
+/// Between two signs of life to copies (`repl-ping-replica-period`).
+const PING_MS: u64 = 10_000;
+/// With more clients than this for each round a second, rounds come more often (`MAX_CLIENTS_PER_CLOCK_TICK`) …
+const CLIENTS_PER_ROUND: u64 = 200;
+/// … up to so many a second (`CONFIG_MAX_HZ`).
+pub(super) const MOST_HZ: u64 = 500;
 
 /// A command that took long.
 #[derive(Debug)]
@@ -63,8 +67,10 @@ pub(super) struct Server {
     /// This, for tasks of its own; none in tests.
     pub(super) me: Weak<RefCell<Server>>,
     pub(super) port: u16,
-    /// How often it looked after itself.
-    rounds: u64,
+    /// When it looks after itself next, by the machine's clock.
+    pub(super) cron_due_nanos: u64,
+    /// When copies were sent a sign of life.
+    pinged_ms: u64,
     started_nanos: u64,
 }
 
@@ -86,7 +92,8 @@ impl Server {
             nudge: Rc::default(),
             me: Weak::new(),
             port,
-            rounds: 0,
+            cron_due_nanos: now_nanos(),
+            pinged_ms: 0,
             started_nanos: now_nanos(),
         }
     }
@@ -115,17 +122,32 @@ impl Server {
         }
     }
 
-    /// Ten times a second: what is not about a command.
-    pub(super) fn cron(&mut self) {
+    /// Looks after itself, if it is time.
+    pub(super) fn cron_if_due(&mut self) {
+        if now_nanos() < self.cron_due_nanos {
+            return;
+        }
+        let mut hz = self.settings.hz;
+        while self.clients.len() as u64 / hz > CLIENTS_PER_ROUND && hz < MOST_HZ {
+            hz = (2 * hz).min(MOST_HZ);
+        }
+        self.cron(hz);
+        // From its end on, as Redis reckons it (ae.c: `processTimeEvents`).
+        self.cron_due_nanos = now_nanos() + 1_000_000_000 / hz;
+    }
+
+    /// So many times a second: what is not about a command.
+    pub(super) fn cron(&mut self, hz: u64) {
         self.data.tick();
-        self.data.expire_cycle();
+        self.data.expire_cycle(hz);
         self.data.shrink_tables();
         self.close_idle();
         self.bound_buffers();
         self.replicate();
         self.close_stuck_copies();
-        self.rounds += 1;
-        if self.rounds.is_multiple_of(PING_ROUNDS) && self.replication.following.is_none() {
+        let now = self.data.clock.now_ms();
+        if now >= self.pinged_ms + PING_MS && self.replication.following.is_none() {
+            self.pinged_ms = now;
             // So that copies know that there is nothing new.
             self.stream(b"*1\r\n$4\r\nPING\r\n");
         }

@@ -3,12 +3,14 @@
 use scenarios::scenario::Eviction;
 
 use super::data::{Data, Limits};
-use super::server::Server;
+use super::server::{MOST_HZ, Server};
 
 /// Settings that are not about records.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) max_clients: usize,
+    /// How often a second the store looks after itself, and clears away what is expired.
+    pub(super) hz: u64,
     /// All clients' buffers together, in bytes. Redis has no limit here unless told one.
     pub(super) max_memory_clients: u64,
     /// Clients that say nothing for so long are closed; zero: never.
@@ -35,6 +37,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_clients: 10_000,
+            hz: 10,
             max_memory_clients: 512 << 20,
             timeout_s: 0,
             password: String::new(),
@@ -75,7 +78,7 @@ impl Server {
         match name {
             "appendonly" => "no".to_owned(),
             "databases" => "1".to_owned(),
-            "hz" => "10".to_owned(),
+            "hz" => settings.hz.to_string(),
             "maxmemory" => limits.max_memory.unwrap_or(0).to_string(),
             "maxmemory-policy" => limits.eviction.name().to_owned(),
             "maxmemory-samples" => limits.samples.to_string(),
@@ -130,6 +133,8 @@ fn change(limits: &mut Limits, settings: &mut Settings, name: &[u8], value: &[u8
         b"lfu-log-factor" => limits.lfu_log_factor = text.parse().ok()?,
         b"lfu-decay-time" => limits.lfu_decay_minutes = text.parse().ok()?,
         b"maxclients" => settings.max_clients = text.parse().ok().filter(|n| *n > 0)?,
+        // Redis takes the nearest of what it can.
+        b"hz" => settings.hz = text.parse::<u64>().ok()?.clamp(1, MOST_HZ),
         b"maxmemory-clients" => settings.max_memory_clients = memory(text).filter(|bytes| *bytes > 0)?,
         b"timeout" => settings.timeout_s = text.parse().ok()?,
         b"masterauth" => settings.original_password = text.to_owned(),

@@ -1,5 +1,11 @@
-//! The store held against a real redis-server: one trace of keys, played to both batch by batch, so that their clocks, which
+//! The store held against real redis-servers: one trace of keys, played to all batch by batch, so that their clocks, which
 //! tick in seconds, see the same.
+//!
+//! Two servers of Redis's own differ too: each draws its own samples, and the moments of its cycles of expiry depend on the
+//! machine. In 250,000 requests they differ by up to 1% in how many keys are evicted and by up to 4% in how many of 9,000
+//! expire, and by much more where the cycles come ten times a second, as a cycle goes on until it happens upon a stretch with
+//! few expired keys. So they come a hundred times a second here, ours is held against the mean of two, and further rounds with
+//! other traces are added where it is not within 2% of that. An error of 4% does not pass.
 //!
 //! Skipped with a message where there is no redis-server, unless `REHEARSAL_REQUIRE` names it.
 
@@ -19,12 +25,19 @@ use crate::room::{BOUND, shop, start};
 
 const TRACE: Purpose = Purpose::named("store-conformance");
 const BATCH: usize = 100;
+/// Batches between two looks at how many keys there are.
+const LOOK_EVERY: usize = 10;
 const KEYS: u64 = 100_000;
 /// Keys for which there is room.
-const ROOM: u64 = 10_000;
-const REQUESTS: usize = 200_000;
+const ROOM: u64 = 20_000;
+const REQUESTS: usize = 250_000;
 /// Requests a second: the clocks' ticks must mean the same on a slow machine.
-const RATE: f64 = 60_000.0;
+const RATE: f64 = 50_000.0;
+/// Traces that are played at most.
+const ROUNDS: u64 = 4;
+/// How much all rounds together may differ from Redis: the hit ratio, and counters as a share.
+const HIT_RATIO: f64 = 0.005;
+const SHARE: f64 = 0.02;
 const VALUE_BYTES: u64 = 100;
 const NAME_BYTES: u64 = 9;
 
@@ -110,9 +123,9 @@ fn name(key: u64) -> String {
 /// How long a key lives after the n-th write.
 type Lifetime = fn(u64, u64) -> Option<u64>;
 
-/// All live long, but every other one for as short as eviction lets it anyway.
+/// Every other one lives shorter than eviction would let it, the others long.
 fn some_short(key: u64, n: u64) -> Option<u64> {
-    Some(if key.is_multiple_of(2) { short(key, n).unwrap_or(0) } else { 86_400_000 })
+    Some(if key.is_multiple_of(2) { 100 + n * 7919 % 200 } else { DAY_MS })
 }
 
 /// All live for 0.2 to 0.6 seconds.
@@ -120,19 +133,21 @@ fn short(_: u64, n: u64) -> Option<u64> {
     Some(200 + n * 7919 % 400)
 }
 
-/// Every other key has none.
-fn half_endless(key: u64, n: u64) -> Option<u64> {
-    if key.is_multiple_of(2) { None } else { some_short(key / 2, n) }
+/// Every other one lives short, and every fourth for ever.
+fn some_endless(key: u64, n: u64) -> Option<u64> {
+    if key % 4 == 1 { None } else { some_short(key, n) }
 }
+
+const DAY_MS: u64 = 86_400_000;
 
 /// A day.
 fn long(_: u64, _: u64) -> Option<u64> {
-    Some(86_400_000)
+    Some(DAY_MS)
 }
 
-/// A day for every other key, the others for ever.
-fn half_long(key: u64, _: u64) -> Option<u64> {
-    (!key.is_multiple_of(2)).then_some(86_400_000)
+/// A day, and every fourth for ever.
+fn some_long(key: u64, _: u64) -> Option<u64> {
+    (key % 4 != 1).then_some(DAY_MS)
 }
 
 /// Between 200 and 1,000 seconds.
@@ -166,72 +181,107 @@ fn get(connection: &mut Connection, keys: &[u64]) -> Vec<u64> {
     keys.iter().zip(values).filter(|(_, value)| value.is_none()).map(|(key, _)| *key).collect()
 }
 
-/// Plays the trace to both, at its pace.
-fn play(both: &mut [Connection; 2], written: u64, lifetime: Lifetime) {
+/// Plays the trace to all, at its pace; how many keys each had on the average.
+fn play(servers: &mut [Connection], seed: u64, written: u64, lifetime: Lifetime) -> Vec<f64> {
     let zipf = Zipf::new(KEYS, 1.0);
-    let mut stream = Stream::new(Seed(1), TRACE, 0);
-    let mut writes = [written; 2];
+    let mut stream = Stream::new(Seed(seed), TRACE, 0);
+    let mut writes = vec![written; servers.len()];
+    let (mut keys_seen, mut looks) = (vec![0.0; servers.len()], 0.0);
     let began = Instant::now();
     for batch in 0..REQUESTS / BATCH {
         let due = Duration::from_secs_f64((batch * BATCH) as f64 / RATE);
         sleep(due.saturating_sub(began.elapsed()));
         let keys: Vec<u64> = (0..BATCH).map(|_| zipf.sample(&mut stream)).collect();
-        for (server, written) in both.iter_mut().zip(&mut writes) {
+        for (server, written) in servers.iter_mut().zip(&mut writes) {
             let missed = get(server, &keys);
             set(server, &missed, lifetime, *written);
             *written += missed.len() as u64;
         }
+        if batch.is_multiple_of(LOOK_EVERY) {
+            looks += 1.0;
+            servers.iter_mut().zip(&mut keys_seen).for_each(|(server, sum)| *sum += keys_in(server) as f64);
+        }
     }
+    keys_seen.into_iter().map(|sum| sum / looks).collect()
 }
 
-/// Plays a trace to both under a policy, and compares what they say of it.
-fn compare(policy: &str, lifetime: Lifetime) {
-    let _gate = pass(usize::from(policy.starts_with("allkeys")));
-    let Some(real) = real(&[]) else { return };
-    let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
-    let mut both = [connect(real.address), connect(stack.entry("objects")[0])];
-    let limit = ROOM * record_bytes(NAME_BYTES, VALUE_BYTES, true) + 2 * table_bytes(ROOM);
-    for server in &mut both {
+fn keys_in(server: &mut Connection) -> i64 {
+    redis::cmd("DBSIZE").query(server).expect("DBSIZE")
+}
+
+/// Hits, evicted keys, expired keys.
+type Counts = [f64; 3];
+
+/// Plays one trace to all servers under a policy, from the same beginning; what they say of it.
+fn round(servers: &mut [Connection; 3], policy: &str, seed: u64, lifetime: Lifetime) -> [Counts; 3] {
+    let record = record_bytes(NAME_BYTES, VALUE_BYTES, true);
+    let limit = ROOM * record + 2 * table_bytes(ROOM);
+    let mut taken = Vec::new();
+    for server in servers.iter_mut() {
         let _: () = redis::cmd("FLUSHALL").query(server).expect("FLUSHALL");
+        configure(server, "hz", "100");
+        configure(server, "maxmemory", "0");
         configure(server, "maxmemory-policy", policy);
         // Buffers come to their lasting size before the limit is set on top.
         get(server, &[0; BATCH]);
-        let taken = figure(server, "used_memory");
-        configure(server, "maxmemory", &(taken + limit).to_string());
+        taken.push(figure(server, "used_memory"));
+        configure(server, "maxmemory", &(taken[taken.len() - 1] + limit).to_string());
     }
     let prefill: Vec<u64> = (0..ROOM + ROOM / 4).rev().collect();
     let mut written = 0;
     for keys in prefill.chunks(BATCH) {
-        // Nothing expires before both were found to hold the same.
-        let long: Lifetime = if lifetime(0, 0).is_none() { half_long } else { long };
-        both.iter_mut().for_each(|server| set(server, keys, long, written));
+        // Nothing expires before all were found to hold the same.
+        let long: Lifetime = if policy.starts_with("allkeys") { some_long } else { long };
+        servers.iter_mut().for_each(|server| set(server, keys, long, written));
         written += keys.len() as u64;
     }
-    // A server's buffers come and go, so it has room for a few keys more or fewer: ours gets as much.
-    let [theirs, ours] = &mut both;
-    let keys = |server: &mut Connection| redis::cmd("DBSIZE").query::<i64>(server).expect("DBSIZE");
-    let more = (keys(theirs) - keys(ours)) * record_bytes(NAME_BYTES, VALUE_BYTES, true) as i64;
-    assert!(more.abs() < limit as i64 / 50, "memory is counted as the server counts it: {more} bytes off");
-    configure(ours, "maxmemory", &limit.saturating_add_signed(more).to_string());
-    for server in &mut both {
+    // A server's buffers come and go, so it has room for a few keys more or fewer: all get as much as the first.
+    let keys = servers.each_mut().map(keys_in);
+    for ((server, keys_here), taken) in servers.iter_mut().zip(keys).zip(taken) {
+        let more = (keys[0] - keys_here) * record as i64;
+        assert!(
+            more.abs() < limit as i64 / 50,
+            "memory is counted as the server counts it: {more} bytes off"
+        );
+        configure(server, "maxmemory", &(taken + limit).saturating_add_signed(more).to_string());
         let _: () = redis::cmd("CONFIG").arg("RESETSTAT").query(server).expect("CONFIG RESETSTAT");
     }
-    play(&mut both, written, lifetime);
-    let [theirs, ours] = both.map(|mut server| {
-        ["keyspace_hits", "evicted_keys", "expired_keys"].map(|name| figure(&mut server, name) as f64)
-    });
-    let difference = (ours[0] - theirs[0]) / REQUESTS as f64;
-    assert!(difference.abs() < 0.005, "{policy}: the hit ratio is off by {difference:+.4}");
-    assert!(
-        (ours[1] - theirs[1]).abs() <= 0.02 * theirs[1],
-        "{policy}: evicted: {} and {}",
-        theirs[1],
-        ours[1]
-    );
-    // Which of the keys that expire are evicted before depends on the moments at which the cycles come, ten times a second on
-    // either side; how many expire where nothing is evicted is compared below, to two percent.
-    let tolerance = 0.2 * theirs[2] + 10.0;
-    assert!((ours[2] - theirs[2]).abs() <= tolerance, "{policy}: expired: {} and {}", theirs[2], ours[2]);
+    play(servers, seed, written, lifetime);
+    let names = ["keyspace_hits", "evicted_keys", "expired_keys"];
+    servers.each_mut().map(|server| names.map(|name| figure(server, name) as f64))
+}
+
+/// Plays traces to two of Redis's and ours under a policy until ours is within the tolerances of the mean of the two.
+#[allow(clippy::print_stdout, reason = "how much the servers differ is worth knowing")]
+fn compare(policy: &str, lifetime: Lifetime) {
+    let _gate = pass(usize::from(policy.starts_with("allkeys")));
+    let (Some(first), Some(second)) = (real(&[]), real(&[])) else { return };
+    let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
+    let mut servers = [first.address, second.address, stack.entry("objects")[0]].map(connect);
+    let mut sums = [Counts::default(); 3];
+    for seed in 1..=ROUNDS {
+        for (sum, counts) in sums.iter_mut().zip(round(&mut servers, policy, seed, lifetime)) {
+            *sum = std::array::from_fn(|n| sum[n] + counts[n]);
+        }
+        let [first, second, ours] = sums;
+        let mean: Counts = std::array::from_fn(|n| f64::midpoint(first[n], second[n]));
+        let share = |counts: Counts, n: usize| (counts[n] - mean[n]) / mean[n].max(1.0);
+        let hits = (ours[0] - mean[0]) / (REQUESTS as u64 * seed) as f64;
+        println!(
+            "{policy}, {seed} traces: {} evicted by Redis ({:+.2}% between two), ours {:+.2}%; {} expired ({:+.2}%), ours \
+             {:+.2}%; hit ratio {hits:+.4}",
+            mean[1],
+            200.0 * share(first, 1),
+            100.0 * share(ours, 1),
+            mean[2],
+            200.0 * share(first, 2),
+            100.0 * share(ours, 2),
+        );
+        if hits.abs() < HIT_RATIO && (1..3).all(|n| share(ours, n).abs() <= SHARE) {
+            return;
+        }
+    }
+    panic!("{policy}: ours is not within the tolerances of Redis; two of Redis's and ours: {sums:?}");
 }
 
 #[test]
@@ -256,17 +306,17 @@ fn volatile_ttl_is_that_of_redis() {
 
 #[test]
 fn allkeys_lru_is_that_of_redis() {
-    compare("allkeys-lru", half_endless);
+    compare("allkeys-lru", some_endless);
 }
 
 #[test]
 fn allkeys_lfu_is_that_of_redis() {
-    compare("allkeys-lfu", half_endless);
+    compare("allkeys-lfu", some_endless);
 }
 
 #[test]
 fn allkeys_random_is_that_of_redis() {
-    compare("allkeys-random", half_endless);
+    compare("allkeys-random", some_endless);
 }
 
 /// Without a limit of memory, lifetimes alone decide; how many keys are left says how well they are cleared away unasked.
@@ -281,15 +331,12 @@ fn as_many_keys_expire_as_in_redis() {
         configure(server, "maxmemory", "0");
         let _: () = redis::cmd("CONFIG").arg("RESETSTAT").query(server).expect("CONFIG RESETSTAT");
     }
-    play(&mut both, 0, short);
-    let keys = |server: &mut Connection| redis::cmd("DBSIZE").query::<f64>(server).expect("DBSIZE");
-    let left = both.each_mut().map(keys);
+    let kept = play(&mut both, 1, 0, short);
     // A lifetime later there is little left that could expire.
     sleep(Duration::from_millis(700));
     let [theirs, ours] =
         both.map(|mut server| ["keyspace_hits", "expired_keys"].map(|name| figure(&mut server, name) as f64));
     assert!((ours[0] - theirs[0]).abs() < 0.005 * REQUESTS as f64, "hits: {} and {}", theirs[0], ours[0]);
     assert!((ours[1] - theirs[1]).abs() < 0.02 * theirs[1], "expired: {} and {}", theirs[1], ours[1]);
-    // How many depends on how long ago the last cycle was.
-    assert!((left[1] - left[0]).abs() < 0.35 * left[0], "left at the end: {} and {}", left[0], left[1]);
+    assert!((kept[1] - kept[0]).abs() < 0.1 * kept[0], "kept: {} and {}", kept[0], kept[1]);
 }

@@ -50,7 +50,7 @@ fn server(server: &Server, text: &mut String) {
     line(text, format_args!("process_id:{}", std::process::id()));
     line(text, format_args!("tcp_port:{}", server.port));
     line(text, format_args!("uptime_in_seconds:{}", server.uptime_seconds()));
-    line(text, format_args!("hz:10"));
+    line(text, format_args!("hz:{}", server.settings.hz));
     line(text, format_args!("lru_clock:{}", server.data.clock.lru_seconds()));
 }
 

@@ -6,6 +6,9 @@ use super::{Data, NOT_VOLATILE};
 use crate::store::fields::Fields;
 use crate::store::record::{Content, Value};
 
+/// About what Redis moves in a millisecond (`incrementallyRehash`).
+const BUCKETS_PER_ROUND: usize = 10_000;
+
 impl Data {
     /// Accounted memory in bytes.
     #[inline]
@@ -52,13 +55,19 @@ impl Data {
         }
     }
 
-    /// Lets tables shrink of which less than a tenth is used (server.c: `tryResizeHashTables`).
+    /// Lets the table of the keys with a TTL have as many buckets as that of Redis, sooner or later.
+    pub(super) fn approach_tables(&mut self, by: usize) {
+        self.volatile.approach(self.tables_bytes[1] / 8, by);
+    }
+
+    /// Lets tables shrink of which less than a tenth is used (server.c: `tryResizeHashTables`), and goes on with it.
     pub(in crate::store) fn shrink_tables(&mut self) {
         for (table, keys) in [(0, self.len()), (1, self.volatile.len() as u64)] {
             if keys < self.tables_bytes[table] / 8 / 10 {
                 self.tables_bytes[table] = memory::table_bytes(keys.max(1)).min(self.tables_bytes[table]);
             }
         }
+        self.approach_tables(BUCKETS_PER_ROUND);
     }
 
     /// Redis's name of how it would keep what a slot holds.

@@ -4,23 +4,8 @@ use super::{Data, NOT_VOLATILE};
 
 /// The longest lifetime: 2^48 ms are 8,900 years.
 const LONGEST_MS: u64 = 1 << 48;
-
-/// A key with a TTL: its slot, and when it expires. In this form it takes twelve bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Volatile {
-    pub(super) slot: u32,
-    deadline_ms: [u32; 2],
-}
-
-impl Volatile {
-    fn new(slot: u32, deadline_ms: u64) -> Self {
-        Self { slot, deadline_ms: [deadline_ms as u32, (deadline_ms >> 32) as u32] }
-    }
-
-    fn deadline_ms(self) -> u64 {
-        u64::from(self.deadline_ms[0]) | u64::from(self.deadline_ms[1]) << 32
-    }
-}
+/// Buckets added or taken away with each key that comes or goes; the keys' number changes by one.
+const BUCKETS_PER_CHANGE: usize = 4;
 
 impl Data {
     /// Records with a TTL.
@@ -33,28 +18,30 @@ impl Data {
     pub(in crate::store) fn deadline(&self, slot: u32) -> Option<u64> {
         match self.slot(slot).volatile_at {
             NOT_VOLATILE => None,
-            place => Some(self.volatile[place as usize].deadline_ms()),
+            place => Some(self.volatile.deadline_ms(place)),
         }
     }
 
+    /// Whether it is past by the store's clock that a key is there. At its deadline itself it still is (db.c:
+    /// `keyIsExpired`).
+    #[inline]
+    pub(in crate::store) fn is_expired(&self, slot: u32) -> bool {
+        self.deadline(slot).is_some_and(|deadline| deadline < self.clock.now_ms())
+    }
+
+    /// Lets a key expire so long from now; at once where that is zero.
     pub(super) fn set_deadline(&mut self, slot: u32, in_ms: u64) {
-        let entry = Volatile::new(slot, self.clock.now_ms() + in_ms.min(LONGEST_MS));
+        let now = self.clock.now_ms();
+        let deadline = if in_ms == 0 { now.saturating_sub(1) } else { now + in_ms.min(LONGEST_MS) };
         match self.slot(slot).volatile_at {
             NOT_VOLATILE => {
-                // A random place, whose owner moves to the end: keys that came together do not stand together, as in
-                // Redis's tables. What walks along them relies on that.
-                let end = u32::try_from(self.volatile.len()).expect("fewer than 2^32 records fit in memory");
-                let place = self.stream.below(u64::from(end) + 1) as u32;
-                self.volatile.push(entry);
-                if place < end {
-                    self.volatile.swap(place as usize, end as usize);
-                    let moved = self.volatile[end as usize].slot;
-                    self.slot_mut(moved).volatile_at = end;
-                }
+                let tag = self.hasher.tag(self.key(slot));
+                let place = self.volatile.insert(slot, tag, deadline);
                 self.change_lifetime(slot, place);
                 self.note_tables();
+                self.approach_tables(BUCKETS_PER_CHANGE);
             }
-            place => self.volatile[place as usize] = entry,
+            place => self.volatile.set_deadline(place, deadline),
         }
     }
 
@@ -71,11 +58,10 @@ impl Data {
             return;
         }
         self.change_lifetime(slot, NOT_VOLATILE);
-        self.volatile.swap_remove(place as usize);
-        if let Some(moved) = self.volatile.get(place as usize) {
-            let moved = moved.slot;
+        if let Some(moved) = self.volatile.remove(place) {
             self.slot_mut(moved).volatile_at = place;
         }
+        self.approach_tables(BUCKETS_PER_CHANGE);
     }
 
     /// Gives a key that is there an expiry. One that is already past removes it.
@@ -110,25 +96,25 @@ impl Data {
     pub(crate) fn mean_remaining_ms(&self) -> u64 {
         let step = (self.volatile.len() / 16).max(1);
         let now = self.clock.now_ms();
-        let left = self.volatile.iter().step_by(step).map(|v| v.deadline_ms().saturating_sub(now));
+        let places = (0..self.volatile.len() as u32).step_by(step);
+        let left = places.map(|place| self.volatile.deadline_ms(place).saturating_sub(now));
         let (sum, count) = left.fold((0, 0), |(sum, count), ms| (sum + ms, count + 1));
         u64::checked_div(sum, count).unwrap_or(0)
     }
 
-    /// Removes the key at a place among those with a TTL, if it is expired; whether it was.
-    pub(in crate::store) fn expire_at(&mut self, place: usize) -> bool {
-        let volatile = self.volatile[place];
-        let expired = volatile.deadline_ms() <= self.clock.now_ms();
-        if expired {
-            self.remove_slot(volatile.slot);
-            self.counts.expired += 1;
-        }
-        expired
+    /// How many buckets the keys with a TTL are in.
+    pub(in crate::store) fn volatile_buckets(&self) -> usize {
+        self.volatile.buckets()
     }
 
-    /// Any key with a TTL.
-    pub(in crate::store) fn any_volatile(&mut self) -> Option<u32> {
-        let among = self.volatile.len() as u64;
-        (among > 0).then(|| self.volatile[self.stream.below(among) as usize].slot)
+    /// Removes the expired keys of a bucket: how many keys there were, and how many of them were expired.
+    pub(in crate::store) fn expire_bucket(&mut self, bucket: usize, slots: &mut Vec<u32>) -> (u64, u64) {
+        slots.clear();
+        slots.extend(self.volatile.bucket_slots(bucket));
+        let seen = slots.len() as u64;
+        slots.retain(|slot| self.is_expired(*slot));
+        slots.iter().for_each(|slot| self.remove_slot(*slot));
+        self.counts.expired += slots.len() as u64;
+        (seen, slots.len() as u64)
     }
 }

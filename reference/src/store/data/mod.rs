@@ -1,13 +1,15 @@
 //! All records: where they are, and when they were used.
 //!
-//! - [`hashes`]: records that have fields; [`lifetimes`]: when records expire; [`accounting`]: what of memory they take
-//! - [`scan`]: visiting all of them; [`log`]: what copies and watchers must be told
+//! - [`hashes`]: records that have fields; [`lifetimes`]: when records expire, [`volatile`]: the order of those that do; [`accounting`]: what of memory they take
+//! - [`sampling`]: some of them by chance; [`scan`]: visiting all of them; [`log`]: what copies and watchers must be told
 
 mod accounting;
 mod hashes;
 mod lifetimes;
 mod log;
+mod sampling;
 mod scan;
+mod volatile;
 
 use std::collections::HashMap;
 
@@ -20,13 +22,13 @@ use super::clock::Clock;
 use super::eviction::Pool;
 use super::expiry::Walk;
 use super::fields::Fields;
-use super::index::{Hasher, Index};
+use super::index::{Hasher, Index, Tag};
 use super::lfu;
 use super::record::{Content, Record, Value};
 use super::standing::Standing;
 
-use lifetimes::Volatile;
 use log::{Log, Watched};
+use volatile::Volatiles;
 
 /// Not among the keys with a TTL.
 const NOT_VOLATILE: u32 = u32::MAX;
@@ -98,7 +100,7 @@ pub(crate) struct Data {
     slots: Vec<Slot>,
     /// The first free slot.
     free: u32,
-    volatile: Vec<Volatile>,
+    volatile: Volatiles,
     /// Hashes by their slot.
     hashes: HashMap<u32, Fields>,
     /// Memory of the records, and of the tables of all keys and of those with a TTL.
@@ -131,7 +133,7 @@ impl Data {
             index: Index::new(),
             slots: Vec::new(),
             free: NO_SLOT,
-            volatile: Vec::new(),
+            volatile: Volatiles::new(),
             hashes: HashMap::new(),
             records_bytes: 0,
             tables_bytes: [0; 2],
@@ -233,7 +235,7 @@ impl Data {
             self.records_bytes -= memory::record_bytes(key.len() as u64, size as u64, false);
             return Some(self.insert(key, Content::String(Value::Padding(size))));
         };
-        if self.deadline(slot).is_some_and(|deadline| deadline <= self.clock.now_ms()) {
+        if self.is_expired(slot) {
             if self.is_copy {
                 return self.is_applying.then_some(slot);
             }
@@ -433,23 +435,6 @@ impl Data {
         self.remove_slot(slot);
     }
 
-    /// Any key that was written; the first found from a random place on after so many tries.
-    pub(super) fn any_slot(&mut self, tries: usize) -> Option<u32> {
-        let among = self.slots.len();
-        if self.index.len() == 0 {
-            return None;
-        }
-        for _ in 0..tries {
-            let slot = self.stream.below(among as u64) as usize;
-            if !self.slots[slot].record.is_none() {
-                return Some(slot as u32);
-            }
-        }
-        let from = self.stream.below(among as u64) as usize;
-        let mut all = (from..among).chain(0..from);
-        all.find(|slot| !self.slots[*slot].record.is_none()).map(|slot| slot as u32)
-    }
-
     /// The size of a record that stands.
     pub(super) fn standing_size(&self, key: &[u8]) -> Option<usize> {
         self.find_standing(key).map(|(keyspace, number)| self.standing[keyspace].size(number))
@@ -487,7 +472,7 @@ impl Data {
         self.index = Index::new();
         self.slots = Vec::new();
         self.free = NO_SLOT;
-        self.volatile = Vec::new();
+        self.volatile = Volatiles::new();
         self.hashes.clear();
         self.records_bytes = 0;
         self.tables_bytes = [0; 2];

@@ -28,7 +28,7 @@ impl Data {
             let slot = at - start;
             let Some(here) = self.slots.get(slot as usize) else { return 0 };
             let slot = slot as u32;
-            if !here.record.is_none() && self.deadline(slot).is_none_or(|d| d > self.clock.now_ms()) {
+            if !here.record.is_none() && !self.is_expired(slot) {
                 visit(here.record.key(), Some(slot));
             }
             at += 1;
