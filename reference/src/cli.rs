@@ -136,6 +136,7 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
         leads: true,
         addresses: addresses.collect(),
         peers: Vec::new(),
+        disk: None,
     };
     let end = async {
         // It listens; whoever started it and does not read this does without.

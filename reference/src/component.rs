@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -26,7 +27,7 @@ use crate::message::{self, Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
 use crate::trouble::{Drag, Trouble};
-use crate::{cache, proxy, service, sql, store, vrrp};
+use crate::{cache, proxy, queue, service, sql, store, vrrp};
 
 const ERROR_RATE: Purpose = Purpose::named("reference-error-rate");
 
@@ -83,6 +84,8 @@ pub(crate) struct Context {
     pub(crate) lead: RefCell<Option<Takeover>>,
     /// Where everybody listens, by component and instance.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
+    /// A file for what outlives the process.
+    pub(crate) disk: Option<PathBuf>,
     /// The names of the sockets on which those hear each other that share an address with it.
     pub(crate) peers: Vec<String>,
     /// Whether it has the address that it shares.
@@ -119,6 +122,7 @@ impl Context {
             leads: setup.leads,
             lead: RefCell::default(),
             addresses: setup.addresses,
+            disk: setup.disk,
             peers: setup.peers,
             holding: watch::Sender::new(setup.leads),
             trouble: Cell::default(),
@@ -233,6 +237,7 @@ impl Context {
             ComponentKind::Service(settings) => service::start(self, settings),
             ComponentKind::KvStore(settings) => store::start(self, settings),
             ComponentKind::SqlStore(settings) => sql::start(self, settings),
+            ComponentKind::Queue(settings) => queue::start(self, settings),
             other => Err(io::Error::other(format!("the reference has no {}", other.name()))),
         }
     }

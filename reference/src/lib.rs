@@ -6,7 +6,8 @@
 //! - [`client`]: the stack as its users see it; [`process`]: how one executable holds all of its processes
 //! - [`support`]: what of a scenario it can run; [`cli`]: the binary `reference`
 //! - `supervisor`: starts, breaks, mends and stops the components; `message`: what they say to each other
-//! - `component`: what all components share; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`: the components
+//! - `component`: what all components share; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`,
+//!   `queue`: the components
 //! - `relay`: the network between their machines; `vrrp`: who holds an address that several share
 //! - `emulated`: processors that are not there; `http`, `resp`: protocols; `socket`, `addresses`: who listens where
 
@@ -20,6 +21,7 @@ mod http;
 mod message;
 pub mod process;
 mod proxy;
+mod queue;
 mod relay;
 mod resp;
 mod service;

@@ -49,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// The names of the sockets on which the instances of this component hear each other, where they share an address.
     pub(crate) peers: Vec<String>,
+    /// A file for what outlives the process, though not the stack.
+    pub(crate) disk: Option<PathBuf>,
 }
 
 /// What a component is told after that.

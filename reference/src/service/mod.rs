@@ -5,7 +5,7 @@
 //!   starts and ends them
 //! - [`request`]: which class a request belongs to
 //! - [`program`]: the steps of all classes, spelled out; [`walk`]: the way through them; [`steps`]: what is asked of stores and
-//!   databases; [`calls`]: what is asked of other services
+//!   databases; [`calls`]: what is asked of other services; [`messages`]: what goes to queues and comes from them
 //! - [`guard`]: calls under a policy; [`policy`]: the rules for them
 //! - [`backends`]: connections to stores and other services
 //! - [`caching`]: what HTTP caches are told; [`purge`]: what they are to throw out
@@ -17,6 +17,7 @@ mod caching;
 mod calls;
 mod guard;
 mod manager;
+mod messages;
 mod policy;
 pub(crate) mod program;
 mod purge;
@@ -98,6 +99,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         failures: Cell::new(0),
     });
     tokio::task::spawn_local(accept(Rc::clone(&service)));
+    messages::start(&service);
     Ok(Box::new(move |figures| {
         let workers = &service.workers;
         figures.set("cores", f64::from(service.context.cores()));
@@ -268,7 +270,7 @@ async fn answer<'a>(
     let done = match incoming.asked {
         _ if is_failing() => Ok(()),
         Asked::Class { id, class } => {
-            let errand = Errand { id, class, tries: 0 };
+            let errand = Errand { id, class, tries: 0, is_message: false };
             service.walk(errand, service.program.of_class(class)).await
         }
         Asked::Steps { errand, list } => service.walk(errand, list).await,

@@ -122,7 +122,6 @@ impl Program {
     }
 
     /// What is done for a message of a queue.
-    #[expect(dead_code, reason = "the queue is not there yet")]
     pub(super) fn of_queue(&self, queue: ComponentId) -> Option<usize> {
         self.queues.iter().find(|(id, _)| *id == queue).map(|(_, list)| *list)
     }

@@ -107,7 +107,9 @@ fn asked(head: &RequestHead<'_, '_>, scenario: &Scenario) -> Asked {
     match field(head.headers, STEPS_HEADER) {
         None => Asked::Class { id, class },
         Some(text) => match steps(text) {
-            Some((list, tries)) => Asked::Steps { errand: Errand { id, class, tries }, list },
+            Some((list, tries)) => {
+                Asked::Steps { errand: Errand { id, class, tries, is_message: false }, list }
+            }
             None => Asked::Malformed,
         },
     }

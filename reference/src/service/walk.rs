@@ -20,6 +20,8 @@ pub(super) struct Errand {
     /// Which attempt it is, and which those are that it is made for: what is drawn goes by it. Zero for the first of the
     /// first.
     pub(super) tries: u16,
+    /// Whether it is a queue's message, which may be delivered again.
+    pub(super) is_message: bool,
 }
 
 impl Errand {
@@ -82,10 +84,7 @@ impl Service {
                 let verb = if *update { "UPDATE" } else { "SELECT" };
                 self.statement(verb, errand.id, draw, *database, *keyspace, &keys).await.map(drop)
             }
-            Op::Purge(purge) => {
-                self.purge(errand.id, draw, purge);
-                Ok(())
-            }
+            Op::Purge(purge) => self.purge(errand, draw, purge).await,
         }
     }
 
@@ -121,12 +120,5 @@ impl Service {
         })
         .await;
         whole
-    }
-}
-
-impl Service {
-    /// Sends a message to a queue, and waits until the queue has it.
-    async fn publish(&self, to: scenarios::scenario::ComponentId, _errand: Errand) -> Result<(), Failed> {
-        Err(Failed::Server(format!("no queue {to:?}")))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 
@@ -9,6 +10,7 @@ use scenarios::scenario::ComponentId;
 use socket2::Socket;
 
 use super::child::Child;
+use super::disk;
 use crate::message::{Order, Setup, Stage, Word};
 use crate::process::Role;
 use crate::{addresses, socket};
@@ -28,6 +30,8 @@ pub(super) struct Instance {
     _reservation: Option<Socket>,
     /// Whether its child starts as the one that clients talk to.
     leads: Cell<bool>,
+    /// What it keeps when its child dies.
+    disk: Option<File>,
     setup: RefCell<Option<Setup>>,
     pub(super) last_figures: RefCell<BTreeMap<String, f64>>,
     pub(super) faults: RefCell<Vec<usize>>,
@@ -57,6 +61,11 @@ impl Instance {
         Ok(Self::at(name, component, number, host, address, Some(socket), true))
     }
 
+    /// With a file for what outlives its child.
+    pub(super) fn with_disk(self) -> io::Result<Self> {
+        Ok(Self { disk: Some(disk::create()?), ..self })
+    }
+
     /// A copy of a store, which may have to take its place.
     pub(super) fn copy_of(original: &Self, number: u32) -> Self {
         let name = format!("{} (copy {number})", original.name());
@@ -80,6 +89,7 @@ impl Instance {
             address,
             _reservation: reservation,
             leads: Cell::new(leads),
+            disk: None,
             setup: RefCell::default(),
             last_figures: RefCell::default(),
             faults: RefCell::default(),
@@ -111,6 +121,7 @@ impl Instance {
             leads: self.leads.get(),
             addresses,
             peers,
+            disk: self.disk.as_ref().map(disk::path),
         });
     }
 

@@ -4,6 +4,7 @@
 //! started them.
 //!
 //! - [`instance`]: one instance of a component; [`child`]: its process; [`words`]: what that says
+//! - [`disk`]: files that outlive children and nobody else
 //! - [`network`]: what lies between them; [`address`]: addresses that several share
 //! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other; [`failover`]: copies that take over
 //! - [`control`]: the socket on which orders come
@@ -12,6 +13,7 @@ mod address;
 mod child;
 mod control;
 mod deployment;
+mod disk;
 mod failover;
 mod faults;
 mod instance;
@@ -27,7 +29,7 @@ use std::rc::Rc;
 
 use rustix::process::{getpid, set_child_subreaper};
 use scenarios::Scenario;
-use scenarios::scenario::ComponentId;
+use scenarios::scenario::{ComponentId, ComponentKind};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::runtime::{Builder, LocalOptions};
@@ -132,6 +134,9 @@ impl Supervisor {
             for instance in 0..scenario.instances(id) {
                 let name = format!("{}[{}]", scenario.component(id).name, instance + 1);
                 let reserved = Instance::new(name.clone(), id, instance, host, shared.of(id))
+                    .and_then(
+                        |instance| if keeps(&scenario, id) { instance.with_disk() } else { Ok(instance) },
+                    )
                     .map_err(|error| format!("no port for {name}: {error}"))?;
                 instances.push(Rc::new(reserved));
             }
@@ -203,4 +208,9 @@ impl Supervisor {
         let kept = self.instances.iter().filter(|i| keep(i.component, i.host, i.number));
         kept.cloned().collect()
     }
+}
+
+/// Whether a component keeps what outlives its process.
+fn keeps(scenario: &Scenario, id: ComponentId) -> bool {
+    matches!(&scenario.component(id).kind, ComponentKind::Queue(queue) if queue.durable)
 }

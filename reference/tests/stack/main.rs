@@ -13,6 +13,7 @@ mod origin;
 mod pair;
 mod policies;
 mod proxy;
+mod queue;
 mod room;
 mod schedules;
 mod service;
