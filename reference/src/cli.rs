@@ -1,6 +1,7 @@
 //! The command line of `reference`.
 
-use std::io::{self, Write};
+use std::cell::RefCell;
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,10 +11,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use scenarios::{Diagnostics, Scenario, exit};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
-use crate::client::{Error, Stack};
+use crate::client::{Error, Options, Stack};
 use crate::message::Setup;
 use crate::socket::reserve;
+use crate::status::Status;
 use crate::{component, support};
 
 /// Runs the machine room of a scenario: a proxy, services and stores, as processes on loopback addresses.
@@ -29,6 +32,8 @@ Examples:
   reference check shop.toml          say whether the stack can run this scenario
   reference up shop.toml             start it, print who listens where, stop it with Ctrl-C
   reference up shop.toml --faults    the same, and break what the scenario breaks, when it does
+  reference up shop.toml --logs logs --ports 7000
+                                     a log for each process, and the file's components at ports 7000, 7001, ...
   reference proxy shop.toml balancer --listen 127.0.0.1:8080 --to 127.0.0.1:8081
                                      run one proxy of a scenario alone, before a server of yours
   reference completions bash         a completion script for a shell
@@ -44,6 +49,15 @@ enum Command {
         /// Carry out the scenario's faults; its time zero is when everything listens.
         #[arg(long)]
         faults: bool,
+        /// Write a log for each process into this directory, rather than all to standard error.
+        #[arg(long, value_name = "DIRECTORY")]
+        logs: Option<PathBuf>,
+        /// Listen at this port for the file's first component, at the next for the second, and so on; at free ones by default.
+        #[arg(long, value_name = "PORT")]
+        ports: Option<u16>,
+        /// Print nothing after the table; by default a terminal shows every second what each instance is at.
+        #[arg(long)]
+        quiet: bool,
     },
     /// Say whether the stack can run a scenario.
     Check {
@@ -74,7 +88,12 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
-        Command::Up { file, faults } => up(file, *faults),
+        Command::Up { file, faults, logs, ports, quiet } => {
+            let mut options = Options::default();
+            options.logs.clone_from(logs);
+            options.first_port = *ports;
+            up(file, *faults, options, !quiet && io::stdout().is_terminal())
+        }
         Command::Check { file } => check(file),
         Command::Proxy { file, component, listen, to } => proxy(file, component, *listen, to),
         Command::Completions { shell } => {
@@ -154,7 +173,7 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
     component::run_alone(setup, end).map_err(Error::Refused)
 }
 
-fn up(file: &Path, with_faults: bool) -> Result<(), Error> {
+fn up(file: &Path, with_faults: bool, options: Options, with_status: bool) -> Result<(), Error> {
     let scenario = load(file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -162,19 +181,29 @@ fn up(file: &Path, with_faults: bool) -> Result<(), Error> {
         let mut interrupted = signal(SignalKind::interrupt())?;
         let mut terminated = signal(SignalKind::terminate())?;
         let mut hung_up = signal(SignalKind::hangup())?;
-        let stack = Stack::start_scenario(&scenario)?;
+        let stack = tokio::select! {
+            stack = start(&scenario, options) => stack?,
+            // Whatever was started ends with this process.
+            _ = interrupted.recv() => return Ok(()),
+            _ = terminated.recv() => return Ok(()),
+            _ = hung_up.recv() => return Ok(()),
+        };
+        let status = RefCell::new(Status::new());
         let start = Instant::now();
         print_table(&stack, &scenario)?;
         let faults = async {
             if with_faults {
-                carry_out(&stack, &scenario, start).await?;
+                carry_out(&stack, &scenario, start, &status).await?;
             }
             std::future::pending::<Result<(), Error>>().await
         };
         let watch = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                stack.stats()?;
+                let stats = stack.stats()?;
+                if with_status {
+                    status.borrow_mut().draw(&stats, &mut io::stdout().lock())?;
+                }
             }
         };
         tokio::select! {
@@ -187,7 +216,23 @@ fn up(file: &Path, with_faults: bool) -> Result<(), Error> {
     })
 }
 
-async fn carry_out(stack: &Stack, scenario: &Scenario, start: Instant) -> Result<(), Error> {
+/// Starts a stack on another thread, as filling its stores can take long.
+async fn start(scenario: &Scenario, options: Options) -> Result<Stack, Error> {
+    let (started, stack) = oneshot::channel();
+    let scenario = scenario.clone();
+    std::thread::Builder::new().spawn(move || {
+        // Nobody waits for it any more where the start was interrupted.
+        let _ = started.send(Stack::start_with(&scenario, &options));
+    })?;
+    stack.await.map_err(|_| Error::Refused("it was not started".to_owned()))?
+}
+
+async fn carry_out(
+    stack: &Stack,
+    scenario: &Scenario,
+    start: Instant,
+    status: &RefCell<Status>,
+) -> Result<(), Error> {
     let begins = scenario.faults.iter().enumerate().map(|(i, fault)| (fault.from, true, i));
     let ends = scenario.faults.iter().enumerate().map(|(i, fault)| (fault.until, false, i));
     let mut moments: Vec<_> = begins.chain(ends).collect();
@@ -200,6 +245,7 @@ async fn carry_out(stack: &Stack, scenario: &Scenario, start: Instant) -> Result
             stack.end_fault(index)?
         }
         let verb = if begins { "begins" } else { "ends" };
+        status.borrow_mut().leave();
         writeln!(io::stdout(), "{:8.1} s  {} {verb}", at.as_secs_f64(), scenario.faults[index].name)?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin};
 use std::sync::{Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -32,6 +32,20 @@ pub enum Error {
     /// The supervisor says what it could not do.
     #[error("the reference stack: {0}")]
     Refused(String),
+}
+
+/// How a stack is started, beside what the scenario says.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// The executable of its processes, which must begin with [`process::run_if_child`]; this one by default.
+    pub executable: Option<PathBuf>,
+    /// A directory for the processes' logs, one file each, which is made where it is not there; they go to standard error by
+    /// default.
+    pub logs: Option<PathBuf>,
+    /// The port on which clients find the scenario's first component, that of each further one being one more, on the
+    /// addresses of its machines; ports that are free by default.
+    pub first_port: Option<u16>,
 }
 
 /// An instance and where it listens.
@@ -104,7 +118,7 @@ impl Stack {
     /// # Errors
     /// As [`Stack::start`].
     pub fn start_scenario(scenario: &Scenario) -> Result<Self, Error> {
-        Self::start_hosted(scenario, &process::this_executable())
+        Self::start_with(scenario, &Options::default())
     }
 
     /// As [`Stack::start_scenario`], with the processes in another executable that begins with
@@ -113,9 +127,27 @@ impl Stack {
     /// # Errors
     /// As [`Stack::start`].
     pub fn start_hosted(scenario: &Scenario, executable: &Path) -> Result<Self, Error> {
+        let options = Options { executable: Some(executable.to_owned()), ..Options::default() };
+        Self::start_with(scenario, &options)
+    }
+
+    /// As [`Stack::start_scenario`], with options.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub fn start_with(scenario: &Scenario, options: &Options) -> Result<Self, Error> {
         crate::support::check(scenario).map_err(Error::Scenario)?;
-        let stage = Stage { path: scenario.source.path.clone(), text: scenario.source.text.clone() };
-        let (supervisor, opening) = Supervisor::start(&stage, executable)?;
+        if let Some(directory) = &options.logs {
+            std::fs::create_dir_all(directory)?;
+        }
+        let stage = Stage {
+            path: scenario.source.path.clone(),
+            text: scenario.source.text.clone(),
+            logs: options.logs.clone(),
+            first_port: options.first_port,
+        };
+        let executable = options.executable.clone().unwrap_or_else(process::this_executable);
+        let (supervisor, opening) = Supervisor::start(&stage, &executable)?;
         let (control, token, places) = match opening {
             Opening::Ready { control, token, listeners } => (control, token, listeners),
             Opening::Failed { message } => {

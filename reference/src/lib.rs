@@ -4,7 +4,7 @@
 //! Start at [`client::Stack`], which starts and stops them.
 //!
 //! - [`client`]: the stack as its users see it; [`process`]: how one executable holds all of its processes
-//! - [`support`]: what of a scenario it can run; [`cli`]: the binary `reference`
+//! - [`support`]: what of a scenario it can run; [`cli`]: the binary `reference`, with `status`
 //! - `supervisor`: starts, breaks, mends and stops the components; `message`: what they say to each other
 //! - `component`: what all components share; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`,
 //!   `queue`: the components
@@ -27,6 +27,7 @@ mod resp;
 mod service;
 mod socket;
 mod sql;
+mod status;
 mod store;
 mod supervisor;
 pub mod support;

@@ -16,6 +16,19 @@ use crate::trouble::Trouble;
 pub(crate) struct Stage {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
+    /// Where the processes' logs are written; to standard error without.
+    pub(crate) logs: Option<PathBuf>,
+    /// The port of the first component, that of each further one being one more; any that is free without.
+    pub(crate) first_port: Option<u16>,
+}
+
+impl Stage {
+    /// The port on which clients find a component; zero for any that is free.
+    pub(crate) fn port(&self, component: usize) -> Result<u16, String> {
+        let Some(first) = self.first_port else { return Ok(0) };
+        let port = u16::try_from(component).ok().and_then(|number| first.checked_add(number));
+        port.ok_or_else(|| format!("there are too many components for ports from {first} on"))
+    }
 }
 
 /// What the supervisor answers on its standard output, once.

@@ -14,6 +14,9 @@ const WORLD: &str = "the reference stack";
 /// What of the file is implemented, or is no matter of the stack's (traffic); see `scenarios::supports`.
 const SUPPORTS: &[&str] = &[
     "hosts.*.{count, cores, memory, nic, zone}",
+    "hosts.*.breakdowns.{up, down}",
+    "components.*.restart",
+    "components.*.breakdowns.{up, down}",
     "network[*].{latency, bandwidth, loss}",
     "network[*].between.**",
     "components(kind=load-balancer).{host, to, balance, consistent, cookie, slow_start}",

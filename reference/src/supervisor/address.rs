@@ -14,7 +14,8 @@ use socket2::Socket;
 
 use super::Supervisor;
 use super::instance::Instance;
-use crate::message::{Order, Word};
+use super::network;
+use crate::message::{Order, Stage, Word};
 use crate::process::complain;
 use crate::{addresses, socket, vrrp};
 
@@ -38,15 +39,15 @@ pub(super) struct SharedAddresses(BTreeMap<ComponentId, Shared>);
 
 impl SharedAddresses {
     /// The first instances hold them. `secret` is known to this stack alone.
-    pub(super) fn new(scenario: &Scenario, secret: &str) -> Result<Self, String> {
+    pub(super) fn new(scenario: &Scenario, stage: &Stage, secret: &str) -> Result<Self, String> {
         let mut all = BTreeMap::new();
         for id in scenario.component_ids() {
             let component = scenario.component(id);
             let Some(rules) = vrrp::of(&component.kind) else { continue };
-            let any_port = SocketAddr::new(addresses::shared(component.host.index()), 0);
-            let reserved = socket::reserve(any_port).and_then(|socket| Ok((socket.local_addr()?, socket)));
-            let (address, reservation) =
-                reserved.map_err(|error| format!("no port on {}: {error}", any_port.ip()))?;
+            let port = if network::clients_have_door(scenario, id) { 0 } else { stage.port(id.index())? };
+            let wanted = SocketAddr::new(addresses::shared(component.host.index()), port);
+            let reserved = socket::reserve(wanted).and_then(|socket| Ok((socket.local_addr()?, socket)));
+            let (address, reservation) = reserved.map_err(|error| format!("no port at {wanted}: {error}"))?;
             let address = address.as_socket().ok_or("a virtual address has no address")?;
             let name = |number| format!("rehearsal-{secret}-{}-{number}", id.index());
             let names = (0..scenario.instances(id)).map(name).collect();
@@ -122,7 +123,7 @@ impl Supervisor {
             let fault = &self.scenario.faults[*fault];
             fault.kind == FaultKind::Kill && matches!(fault.targets[..], [FaultTarget::Host(..), ..])
         };
-        let machine_lives = !instance.faults.borrow().iter().any(is_machine);
+        let machine_lives = !instance.is_machine_down() && !instance.faults.borrow().iter().any(is_machine);
         if shared.holder.get() != instance.number || !machine_lives || instance.child.is_alive() {
             return;
         }

@@ -1,7 +1,9 @@
 //! One child process: started, told things, killed.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +34,9 @@ pub(super) struct Child {
     /// Whether its death is our doing.
     expected_to_die: Rc<Cell<bool>>,
     claims: Rc<Notify>,
+    deaths: Rc<Notify>,
+    /// Where what it says on its standard error is kept, beside being said to the user.
+    log: RefCell<Option<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -53,12 +58,17 @@ impl Child {
             exited: Rc::default(),
             expected_to_die: Rc::default(),
             claims: Rc::default(),
+            deaths: Rc::default(),
+            log: RefCell::default(),
         }
     }
 
     /// Starts a process of it and tells it this first.
     pub(super) fn spawn(&self, setup: &impl Serialize) -> io::Result<()> {
-        let command = process::command(&process::this_executable(), self.role, &self.name);
+        let mut command = process::command(&process::this_executable(), self.role, &self.name);
+        if let Some(log) = &*self.log.borrow() {
+            command.stderr(File::options().create(true).append(true).open(log)?);
+        }
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
         let (Some(pid), Some(stdin), Some(stdout)) = (pid, child.stdin.take(), child.stdout.take()) else {
@@ -84,14 +94,7 @@ impl Child {
             }
         });
         self.expected_to_die.set(false);
-        let expected = Rc::clone(&self.expected_to_die);
-        tokio::task::spawn_local(reap(
-            child,
-            self.name.clone(),
-            Rc::clone(&alive),
-            Rc::clone(&self.exited),
-            expected,
-        ));
+        tokio::task::spawn_local(reap(child, self.name.clone(), Rc::clone(&alive), self.ends()));
         let mut words = Words::new(words);
         // That it is ready, or why not.
         words.expect_one();
@@ -139,6 +142,24 @@ impl Child {
         let mut words = words.lock().await;
         words.expect_one();
         timeout(PATIENCE, words.last()).await.ok()?
+    }
+
+    /// Has what the child says on its standard error written to a file, from its next start on.
+    pub(super) fn log_to(&self, file: PathBuf) {
+        *self.log.borrow_mut() = Some(file);
+    }
+
+    /// Told when the child has died and nobody wanted it to.
+    pub(super) fn deaths(&self) -> Rc<Notify> {
+        Rc::clone(&self.deaths)
+    }
+
+    fn ends(&self) -> Ends {
+        Ends {
+            exited: Rc::clone(&self.exited),
+            expected: Rc::clone(&self.expected_to_die),
+            deaths: Rc::clone(&self.deaths),
+        }
     }
 
     /// Told when the child claims the address that it shares.
@@ -197,19 +218,21 @@ async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::UnboundedReceiver
     }
 }
 
-async fn reap(
-    mut child: Process,
-    name: String,
-    alive: Rc<Cell<bool>>,
+/// Who is told of an end.
+struct Ends {
     exited: Rc<Notify>,
     expected: Rc<Cell<bool>>,
-) {
+    deaths: Rc<Notify>,
+}
+
+async fn reap(mut child: Process, name: String, alive: Rc<Cell<bool>>, ends: Ends) {
     let pid = child.id();
     let status = child.wait().await;
     alive.set(false);
-    exited.notify_waiters();
-    if !expected.get() {
+    ends.exited.notify_waiters();
+    if !ends.expected.get() {
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         complain(&format!("{name}, process {}, died: {status}", pid.unwrap_or(0)));
+        ends.deaths.notify_one();
     }
 }

@@ -27,6 +27,16 @@ impl State {
         self.killed || self.is_silent()
     }
 
+    /// Whether its process is dead.
+    pub(super) fn is_killed(self) -> bool {
+        self.killed
+    }
+
+    /// Whether it is no more dead than it is to be.
+    pub(super) fn is_mended(self, wanted: &Self) -> bool {
+        !self.killed || wanted.killed
+    }
+
     /// It was killed to be sure that it is down.
     pub(super) fn fenced(self) -> Self {
         Self { killed: true, hung: false, unplugged: false, ..self }
@@ -69,7 +79,7 @@ impl Supervisor {
     }
 
     /// Ends a fault; returns when everything answers again.
-    pub(super) async fn end_fault(&self, fault: usize) -> Result<(), String> {
+    pub(super) async fn end_fault(self: &Rc<Self>, fault: usize) -> Result<(), String> {
         if self.end_deployment(fault).await? || self.network.trouble(fault, self.kind(fault)?, false).await? {
             return Ok(());
         }
@@ -78,7 +88,7 @@ impl Supervisor {
             for member in self.copies.members(&instance) {
                 if member.faults.borrow().contains(&fault) {
                     member.faults.borrow_mut().retain(|f| *f != fault);
-                    self.apply(&member).await?;
+                    self.mend(&member).await?;
                 }
             }
         }
@@ -117,14 +127,18 @@ impl Supervisor {
         if wanted.is_down() && !now.is_down() {
             instance.outages.set(instance.outages.get() + 1);
         }
-        if wanted.killed {
+        if wanted.killed || instance.is_starting() {
+            instance.state.set(State { killed: true, ..wanted });
             instance.child.kill();
             instance.child.gone().await;
             return self.tell_network(instance).await;
         }
         if now.killed {
             instance.set_leads(self.copies.leads(instance) && self.shared.holds(instance));
-            instance.restart().await.map_err(|error| format!("{}: {error}", instance.name()))?;
+            if let Err(error) = instance.restart().await {
+                instance.state.set(wanted.fenced());
+                return Err(format!("{}: {error}", instance.name()));
+            }
             self.tell_network(instance).await?;
             now = State::default();
             instance.holds.borrow_mut().clear();
@@ -153,8 +167,9 @@ impl Supervisor {
     }
 
     /// The state that an instance's faults demand. Several that slow multiply, and errors are independent of each other.
-    fn wanted(&self, instance: &Instance) -> State {
-        let mut state = State { killed: instance.phase.get().is_down(), ..State::default() };
+    pub(super) fn wanted(&self, instance: &Instance) -> State {
+        let killed = instance.phase.get().is_down() || instance.is_broken_down();
+        let mut state = State { killed, ..State::default() };
         let mut trouble = Trouble { times: instance.phase.get().times(), ..Trouble::default() };
         let mut good = 1.0;
         for fault in instance.faults.borrow().iter() {
@@ -190,7 +205,7 @@ impl Supervisor {
     }
 
     /// Tells the network whether somebody listens at an instance's address.
-    async fn tell_network(&self, instance: &Instance) -> Result<(), String> {
+    pub(super) async fn tell_network(&self, instance: &Instance) -> Result<(), String> {
         // The death of a copy, or of who waits for an address, changes nothing there.
         if self.copies.leads(instance) && self.shared.holds(instance) {
             self.network.set_down(instance, !instance.child.is_alive()).await?;

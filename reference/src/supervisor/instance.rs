@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use scenarios::scenario::ComponentId;
 use socket2::Socket;
+use tokio::time::Instant;
 
 use super::child::Child;
 use super::disk;
@@ -40,8 +41,12 @@ pub(super) struct Instance {
     /// The servers that it was told to send nothing new; of balancers.
     pub(super) holds: RefCell<BTreeSet<u32>>,
     pub(super) state: Cell<super::faults::State>,
-    /// How often it went down by a fault.
+    /// How often it went down.
     pub(super) outages: Cell<u64>,
+    /// Whether it is broken down by chance: its process, and its machine.
+    broken_down: Cell<[bool; 2]>,
+    /// When its process, which has been started, answers.
+    pub(super) starts_at: Cell<Option<Instant>>,
 }
 
 impl Instance {
@@ -51,12 +56,13 @@ impl Instance {
         number: u32,
         host: usize,
         shared: Option<SocketAddr>,
+        port: u16,
     ) -> io::Result<Self> {
         if let Some(address) = shared {
             // The first one holds it.
             return Ok(Self::at(name, component, number, host, address, None, number == 0));
         }
-        let socket = socket::reserve(SocketAddr::new(addresses::machine(host, number), 0))?;
+        let socket = socket::reserve(SocketAddr::new(addresses::machine(host, number), port))?;
         let address = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no address"))?;
         Ok(Self::at(name, component, number, host, address, Some(socket), true))
     }
@@ -97,12 +103,42 @@ impl Instance {
             holds: RefCell::default(),
             state: Cell::default(),
             outages: Cell::default(),
+            broken_down: Cell::default(),
+            starts_at: Cell::default(),
         }
     }
 
     /// As the file's faults write it.
     pub(super) fn name(&self) -> &str {
         &self.child.name
+    }
+
+    /// Its process, or its machine with it, breaks down.
+    pub(super) fn break_down(&self, is_machine: bool) {
+        let [process, machine] = self.broken_down.get();
+        self.broken_down.set([process || !is_machine, machine || is_machine]);
+    }
+
+    /// The breakdown is over; whether there was one.
+    pub(super) fn recover(&self, is_machine: bool) -> bool {
+        let mut broken = self.broken_down.get();
+        let was = std::mem::take(&mut broken[usize::from(is_machine)]);
+        self.broken_down.set(broken);
+        was
+    }
+
+    pub(super) fn is_broken_down(&self) -> bool {
+        self.broken_down.get() != [false; 2]
+    }
+
+    /// Whether its machine is.
+    pub(super) fn is_machine_down(&self) -> bool {
+        self.broken_down.get()[1]
+    }
+
+    /// Whether its process takes its time to start.
+    pub(super) fn is_starting(&self) -> bool {
+        self.starts_at.get().is_some_and(|moment| moment > Instant::now())
     }
 
     /// Says whether the next child of this instance is the one that clients talk to.

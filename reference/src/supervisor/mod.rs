@@ -7,6 +7,7 @@
 //! - [`disk`]: files that outlive children and nobody else
 //! - [`network`]: what lies between them; [`address`]: addresses that several share
 //! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other; [`failover`]: copies that take over
+//! - [`life`]: who dies without being told to, and is started again
 //! - [`control`]: the socket on which orders come
 
 mod address;
@@ -17,6 +18,7 @@ mod disk;
 mod failover;
 mod faults;
 mod instance;
+mod life;
 pub(crate) mod network;
 mod words;
 
@@ -93,7 +95,11 @@ async fn supervise(stage: Stage) -> ExitCode {
         Ok(supervisor) => Rc::new(supervisor),
         Err(message) => return fail(message),
     };
-    let started = supervisor.start(&stage).await;
+    let started = tokio::select! {
+        started = supervisor.start(&stage) => started,
+        // Filling a store can take long, and nobody may be left who wants it.
+        () = lifeline() => Err("the start was given up".to_owned()),
+    };
     let code = match started {
         Ok((control, token)) => {
             let places = supervisor.instances.iter().map(|i| supervisor.place(i)).collect();
@@ -113,6 +119,13 @@ async fn supervise(stage: Stage) -> ExitCode {
     code
 }
 
+/// The name of a process's log: `shop[1]` becomes `shop-1.log`.
+fn log_name(process: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let name: String = process.replace([']', ')'], "").chars().map(plain).collect();
+    format!("{name}.log")
+}
+
 /// Returns when standard input ends, which is when the one who wanted this stack is gone.
 async fn lifeline() {
     let own = io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
@@ -127,13 +140,15 @@ impl Supervisor {
             Scenario::parse(&stage.path, stage.text.as_str()).map_err(|problems| problems.to_string())?;
         support::check(&scenario).map_err(|problems| problems.to_string())?;
         let secret = control::token().map_err(|error| format!("no randomness: {error}"))?;
-        let shared = SharedAddresses::new(&scenario, &secret)?;
+        let shared = SharedAddresses::new(&scenario, stage, &secret)?;
         let mut instances = Vec::new();
         for id in scenario.component_ids() {
             let host = scenario.component(id).host.index();
+            // The clients' door has the port that they are told.
+            let port = if network::clients_have_door(&scenario, id) { 0 } else { stage.port(id.index())? };
             for instance in 0..scenario.instances(id) {
                 let name = format!("{}[{}]", scenario.component(id).name, instance + 1);
-                let reserved = Instance::new(name.clone(), id, instance, host, shared.of(id))
+                let reserved = Instance::new(name.clone(), id, instance, host, shared.of(id), port)
                     .and_then(
                         |instance| if keeps(&scenario, id) { instance.with_disk() } else { Ok(instance) },
                     )
@@ -142,7 +157,7 @@ impl Supervisor {
             }
         }
         let copies = Copies::new(&scenario, &instances);
-        let network = Network::new(&scenario, &instances)?;
+        let network = Network::new(&scenario, stage, &instances)?;
         Ok(Self {
             scenario,
             instances,
@@ -157,6 +172,9 @@ impl Supervisor {
 
     /// Starts all children and the control socket.
     async fn start(self: &Rc<Self>, stage: &Stage) -> Result<(SocketAddr, String), String> {
+        if let Some(directory) = &stage.logs {
+            self.children().for_each(|child| child.log_to(directory.join(log_name(&child.name))));
+        }
         self.network.start(stage).await.map_err(|error| format!("the network: {error}"))?;
         for instance in self.instances.iter().chain(self.copies.all()) {
             let peers = self.shared.names(instance.component);
@@ -166,6 +184,10 @@ impl Supervisor {
         for instance in self.instances.iter().chain(self.copies.all()) {
             instance.child.ready().await.map_err(|error| format!("{}: {error}", instance.name()))?;
         }
+        for instance in self.instances.iter().chain(self.copies.all()) {
+            tokio::task::spawn_local(Rc::clone(self).watch_over(Rc::clone(instance)));
+        }
+        self.break_down();
         for instance in self.instances.iter().filter(|i| self.shared.of(i.component).is_some()) {
             tokio::task::spawn_local(Rc::clone(self).hear_claims(Rc::clone(instance)));
         }

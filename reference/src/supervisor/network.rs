@@ -69,9 +69,19 @@ pub(crate) fn ways(scenario: &Scenario) -> Vec<(Machine, ComponentId, u32)> {
     ways.into_iter().collect()
 }
 
+/// Whether clients find a component by addresses of the relay's.
+pub(super) fn clients_have_door(scenario: &Scenario, component: ComponentId) -> bool {
+    let to = Some((scenario.component(component).host, 0));
+    scenario.traffic.iter().any(|traffic| traffic.to == component) && matters(scenario, None, to)
+}
+
 impl Network {
     /// Nothing of it runs yet.
-    pub(super) fn new(scenario: &Scenario, instances: &[Rc<Instance>]) -> Result<Self, String> {
+    pub(super) fn new(
+        scenario: &Scenario,
+        stage: &Stage,
+        instances: &[Rc<Instance>],
+    ) -> Result<Self, String> {
         let is_shared = |id: &ComponentId| vrrp::of(&scenario.component(*id).kind).is_some();
         let shared = scenario.component_ids().filter(is_shared).map(|id| id.index()).collect();
         let mut network = Self { relay: None, doors: BTreeMap::new(), shared };
@@ -84,10 +94,10 @@ impl Network {
             let is_it = |i: &&Rc<Instance>| i.component == to && i.number == number;
             let Some(instance) = instances.iter().find(is_it) else { continue };
             let from = from.map(|(host, number)| (host.index(), number));
-            let any_port = SocketAddr::new(addresses::machine(instance.host, number), 0);
-            let reserved = socket::reserve(any_port).and_then(|socket| Ok((socket.local_addr()?, socket)));
-            let (address, reservation) =
-                reserved.map_err(|error| format!("no port on {}: {error}", any_port.ip()))?;
+            let port = if from.is_none() { stage.port(to.index())? } else { 0 };
+            let wanted = SocketAddr::new(addresses::machine(instance.host, number), port);
+            let reserved = socket::reserve(wanted).and_then(|socket| Ok((socket.local_addr()?, socket)));
+            let (address, reservation) = reserved.map_err(|error| format!("no port at {wanted}: {error}"))?;
             let address = address.as_socket().ok_or("a door has no address")?;
             doors.push(DoorSetup {
                 from,

@@ -4,9 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use std::time::{Duration, Instant};
+
+use reference::client::{Options, Stack};
 use scenarios::Scenario;
 
-use crate::room::{eventually, shop, start};
+use crate::room::{eventually, get, shop, start};
 
 /// A process that holds a stack, and the lines that it prints until one contains `until`.
 fn holder(scenario: &Scenario, options: &[&str], until: &str) -> (Child, Vec<String>, tempfile::TempDir) {
@@ -111,14 +114,103 @@ fn a_dropped_stack_is_gone_and_the_next_starts() {
 
 #[test]
 fn what_the_stack_cannot_run_is_an_error_with_its_place() {
-    let scenario = shop("", "workers = 4\nworker_holds = \"connection\"", &["wait = \"1ms\""], &[]);
+    let scenario =
+        shop("", "workers = 4\nautoscale = { min = 1, target = \"60%\" }", &["wait = \"1ms\""], &[]);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("connection.toml");
+    let file = directory.path().join("scaled.toml");
     std::fs::write(&file, &scenario.source.text).expect("written");
     let output =
         Command::new(env!("CARGO_BIN_EXE_reference")).arg("check").arg(&file).output().expect("it runs");
     assert_eq!(output.status.code(), Some(104));
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(message.contains("components.shop.worker_holds"), "{message}");
-    assert!(message.contains("connection.toml:"), "{message}");
+    assert!(message.contains("components.shop.autoscale"), "{message}");
+    assert!(message.contains("scaled.toml:"), "{message}");
+}
+
+#[test]
+fn an_interrupted_start_leaves_nothing() {
+    // Filling it takes seconds.
+    let text = shop("", "workers = 4", &["wait = \"1ms\""], &[]).source.text.clone();
+    let text = text
+        .replace("keys = 50", "keys = 8_000_000")
+        .replace("max_memory = \"1MiB\"", "max_memory = \"4GiB\"");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("large.toml");
+    std::fs::write(&file, text).expect("written");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_reference"))
+        .arg("up")
+        .arg(&file)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    eventually("it has started its processes", || descendants(child.id()).len() == 6);
+    let family = descendants(child.id());
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(interrupt.success());
+    child.wait().expect("reaped");
+    for pid in family {
+        eventually("a descendant is gone", || is_gone(pid));
+    }
+}
+
+#[test]
+fn what_dies_without_being_told_to_is_started_again_at_its_address() {
+    let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
+    let before: Vec<_> = stack.listeners().iter().filter(|l| l.component == "shop").cloned().collect();
+    for _ in 0..2 {
+        let supervisor = parent_of(stack.listeners()[0].pid).expect("it lives");
+        let named = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "shop[1]")
+        };
+        let pid = descendants(supervisor).into_iter().find(named).expect("it is there").to_string();
+        let killed = Command::new("kill").args(["-KILL", &pid]).status().expect("kill runs");
+        assert!(killed.success());
+        eventually("it is gone", || is_gone(pid.parse().expect("a number")));
+        eventually("it answers again", || {
+            get(before[0].address, "/item/1").is_ok_and(|(status, _)| status == 200)
+        });
+    }
+}
+
+#[test]
+fn what_breaks_down_by_chance_is_started_again_and_takes_its_time() {
+    let text = shop("", "workers = 4\nrestart = \"300ms\"", &["wait = \"1ms\""], &[]).source.text.clone();
+    let text = text
+        .replace("count = 2\ncores", "count = 2\nbreakdowns = { up = \"700ms\", down = \"100ms\" }\ncores");
+    let scenario = Scenario::parse(Path::new("breakdowns.toml"), text).unwrap_or_else(|p| panic!("{p}"));
+    let stack = start(&scenario);
+    let shop = stack.entry("shop")[0];
+    for _ in 0..2 {
+        eventually("it is dead", || get(shop, "/item/1").is_err());
+        let began = Instant::now();
+        eventually("it answers again", || get(shop, "/item/1").is_ok_and(|(status, _)| status == 200));
+        assert!(began.elapsed() >= Duration::from_millis(250), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn ports_can_be_fixed_and_logs_are_kept_apart() {
+    let text =
+        shop("", "workers = 4", &["wait = \"1ms\""], &["kill = \"component:shop[1]\""]).source.text.clone();
+    let scenario = Scenario::parse(Path::new("ports.toml"), text).unwrap_or_else(|p| panic!("{p}"));
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let logs = directory.path().join("logs");
+    // A range that is free now, most likely; who else wants it is gone soon.
+    let started = (0..20).find_map(|attempt: u16| {
+        let first = 21_000 + (std::process::id() % 500) as u16 * 20 + attempt;
+        let mut options = Options::default();
+        options.executable = Some(env!("CARGO_BIN_EXE_reference").into());
+        options.logs = Some(logs.clone());
+        options.first_port = Some(first);
+        Stack::start_with(&scenario, &options).ok().map(|stack| (stack, first))
+    });
+    let (stack, first) = started.expect("one of twenty ranges is free");
+    let ports: Vec<u16> = stack.listeners().iter().map(|listener| listener.address.port() - first).collect();
+    assert_eq!(ports, [0, 1, 1, 2, 3], "in the file's order");
+    let mut names: Vec<_> = std::fs::read_dir(&logs)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["archive-1.log", "balancer-1.log", "objects-1.log", "shop-1.log", "shop-2.log"]);
 }

@@ -27,7 +27,7 @@ const RECOVERY: Duration = Duration::from_secs(15);
 /// How long a client of the schedules waits for an answer.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// A balancer before two caches and two services, or before three services; and a store with a copy.
+/// A pair of balancers before two caches and two services, or one before three services; and a store with a copy.
 pub(crate) fn stack(cached: bool, faults: &str) -> Scenario {
     let (to, services) = if cached { ("cache", 2) } else { ("shop", 3) };
     let cache = if cached {
@@ -36,12 +36,15 @@ pub(crate) fn stack(cached: bool, faults: &str) -> Scenario {
     } else {
         ""
     };
+    let (pair, vip) =
+        if cached { ("count = 2", "vip = { advertise = \"200ms\", check = \"100ms\" }") } else { ("", "") };
     let text = format!(
         r#"
 title = "A schedule of faults"
 [run]
 duration = "60s"
 [hosts.edge]
+{pair}
 [hosts.app]
 count = {services}
 [hosts.data]
@@ -50,6 +53,7 @@ count = {services}
 kind = "load-balancer"
 host = "edge"
 to = "{to}"
+{vip}
 retries = 2
 redispatch = true
 connect_timeout = "200ms"
@@ -113,11 +117,20 @@ fn schedule(seed: u64) -> Scenario {
         let any = if random.below(3) == 0 { "component:objects[1]".to_owned() } else { http.clone() };
         let held =
             if cached { format!("component:cache[{number}]") } else { "component:objects[1]".to_owned() };
-        let what = match random.below(9) {
+        let places = ["clients", "edge", if cached { "front" } else { "app" }, "app", "data"];
+        let first = random.below(4) as usize;
+        let way = format!("\"{}\", \"{}\"", places[first], places[first + 1]);
+        let what = match random.below(15) {
             0..=2 => format!("kill = \"{any}\""),
             3..=4 => format!("hang = \"{any}\""),
             5..=6 => format!("unplug = \"{any}\""),
             7 => format!("serve_500 = \"{http}\""),
+            8 => "slow = { target = \"component:objects[1]\", times = 1000 }".to_owned(),
+            9 => format!("error_rate = {{ target = \"{http}\", share = \"50%\" }}"),
+            10 => format!("cpu_steal = {{ target = \"host:app[{number}]\", share = \"90%\" }}"),
+            11 => format!("partition = [{way}]"),
+            12 => format!("delay = {{ between = [{way}], added = \"20ms\" }}"),
+            13 => format!("loss = {{ between = [{way}], share = \"10%\" }}"),
             _ => format!("flush = \"{held}\""),
         };
         let length =
