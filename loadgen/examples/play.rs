@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = address.parse()?;
     let scenario = derive::without_faults(&Scenario::load(file.as_ref())?)?.scenario;
     loadgen::supports::check(&scenario)?;
-    let entry = Entry { address, host: address.to_string() };
+    let entry = Entry { address: address.into(), host: address.to_string() };
     let by_traffic = scenario.traffic.iter().map(|_| vec![entry.clone()]).collect();
     let directory = std::env::temp_dir().join(format!("rehearsal-play-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;

@@ -15,6 +15,11 @@ pub(crate) fn process_cpu_nanos() -> u64 {
     nanos(clock_gettime(ClockId::ProcessCPUTime))
 }
 
+/// Processor time that this thread has used, in nanoseconds.
+pub(crate) fn thread_cpu_nanos() -> u64 {
+    nanos(clock_gettime(ClockId::ThreadCPUTime))
+}
+
 fn nanos(time: Timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -7,11 +7,15 @@
 //! - [`control`], [`system`]: faults at their time, and what the components say of themselves
 //! - [`evidence`], [`validity`]: whether the run may be believed
 //! - [`supports`]: what of a scenario is implemented
+//! - [`capacity`]: the search for the greatest load; [`doctor`]: what this machine can do
 //! - [`target`], [`limits`]: where load may go, and how much
 //! - [`error`]: why a run could not be made
 
+mod abort;
+pub mod capacity;
 mod clock;
 pub mod control;
+pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod evidence;
@@ -24,6 +28,6 @@ pub mod target;
 pub mod validity;
 
 pub use clock::Clock;
-pub use engine::{Entries, Entry, Options, Pulse};
+pub use engine::{Address, Entries, Entry, Options, Pulse};
 pub use error::Error;
 pub use run::{Job, Snapshot, run};

@@ -12,6 +12,7 @@ use scenarios::Scenario;
 use scenarios::plan::Plan;
 use scenarios::units::SimTime;
 
+use crate::abort::Aborts;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
@@ -130,7 +131,9 @@ pub fn run(
             scope.spawn(move || control.figures(&figures));
         }
         drop(events);
-        let mut journal = Journal::new(&frame, clock, writer, job.options.threads.get() as usize, &watchdog);
+        let threads = job.options.threads.get() as usize;
+        let aborts = Aborts::new(job.scenario, &frame, job.stop);
+        let mut journal = Journal::new(&frame, clock, writer, threads, &watchdog, aborts);
         let result = journal.keep(&received, &lanes, observe);
         if result.is_err() {
             job.stop.store(true, Ordering::Relaxed);
@@ -226,6 +229,7 @@ struct Journal<'a> {
     /// What was used over the whole run.
     whole: Meter,
     unsound: Vec<String>,
+    aborts: Aborts<'a>,
 }
 
 /// What is noted about the generator in the current interval.
@@ -243,6 +247,7 @@ impl<'a> Journal<'a> {
         writer: RunWriter,
         threads: usize,
         watchdog: &'a Watchdog,
+        aborts: Aborts<'a>,
     ) -> Self {
         Self {
             frame,
@@ -261,6 +266,7 @@ impl<'a> Journal<'a> {
             },
             whole: Meter::new(),
             unsound: Vec::new(),
+            aborts,
         }
     }
 
@@ -293,6 +299,9 @@ impl<'a> Journal<'a> {
                 self.pulses[thread as usize] = pulse;
                 let samples = if thread == 0 { self.second() } else { Vec::new() };
                 self.writer.append(&delta, &samples)?;
+                if thread == 0 {
+                    self.aborts.look(self.clock.now(), &self.writer);
+                }
             }
             Event::Samples(samples) => {
                 let nothing = results::Recorder::new(self.frame).take();
@@ -376,7 +385,11 @@ impl<'a> Journal<'a> {
         // What an interrupted run did not deliver says nothing about the generator.
         let accounts = if stopped { &[] } else { accounts };
         reasons.extend(judge(self.frame, accounts, self.watchdog.worst(), self.whole.read()));
-        let status = if stopped { Status::Interrupted } else { Status::Complete };
+        let status = match stopped {
+            true if self.aborts.aborted => Status::Aborted,
+            true => Status::Interrupted,
+            false => Status::Complete,
+        };
         Ok(self.writer.finish(status, Validity { reasons })?)
     }
 }

@@ -3,6 +3,7 @@
 //! What stands behind the entry is no matter of the generator's, but whoever runs that must implement it: the reference
 //! stack has a list of its own.
 
+use scenarios::scenario::Extract;
 use scenarios::{Diagnostics, Scenario};
 
 const SUPPORTS: &[&str] = &[
@@ -18,10 +19,15 @@ const SUPPORTS: &[&str] = &[
     "calibration.**",
     // The plan draws keys from these; the rest of a keyspace is the store's.
     "keyspaces.**",
-    "requests.*.{method, path, response}",
+    "requests.*.{method, path, response, headers, body, check, extract}",
+    "requests.*.headers.*",
+    "requests.*.check.**",
+    "requests.*.extract.**",
+    "feeds.**",
     // What caches on the way do with the answers; the requests say which value of a `vary` they have.
     "requests.*.cache.**",
     "requests.*.esi.**",
+    "traffic(executor=constant-arrival-rate).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=constant-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=constant-arrival-rate).mix.*",
     "traffic(executor=constant-arrival-rate).session.{requests, think, cookies}",
@@ -30,6 +36,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=constant-arrival-rate).burst.{size, within}",
     "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=constant-arrival-rate).rate",
+    "traffic(executor=ramping-arrival-rate).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=ramping-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=ramping-arrival-rate).mix.*",
     "traffic(executor=ramping-arrival-rate).session.{requests, think, cookies}",
@@ -39,6 +46,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=ramping-arrival-rate).start_rate",
     "traffic(executor=ramping-arrival-rate).stages[*].{for, to}",
+    "traffic(executor=curve-arrival-rate).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=curve-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=curve-arrival-rate).mix.*",
     "traffic(executor=curve-arrival-rate).session.{requests, think, cookies}",
@@ -47,14 +55,19 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=curve-arrival-rate).burst.{size, within}",
     "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=curve-arrival-rate).{expected, curve}",
+    "traffic(executor=replay).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=replay).{to, timeout, file, speed, origin, share, connections, max_in_flight}",
+    "traffic(executor=constant-vus).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=constant-vus).{to, timeout, vus, think}",
     "traffic(executor=constant-vus).mix.*",
+    "traffic(executor=ramping-vus).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=ramping-vus).{to, timeout, start_vus, think}",
     "traffic(executor=ramping-vus).stages[*].{for, to}",
     "traffic(executor=ramping-vus).mix.*",
+    "traffic(executor=per-vu-iterations).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=per-vu-iterations).{to, timeout, vus, iterations, think}",
     "traffic(executor=per-vu-iterations).mix.*",
+    "traffic(executor=shared-iterations).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=shared-iterations).{to, timeout, vus, iterations, think}",
     "traffic(executor=shared-iterations).mix.*",
     "curves.**",
@@ -65,7 +78,19 @@ const SUPPORTS: &[&str] = &[
 /// # Errors
 /// Everything that it cannot, in one pass.
 pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
-    let problems = scenario.refuse_unless_supported("loadgen", SUPPORTS);
+    let mut problems = scenario.refuse_unless_supported("loadgen", SUPPORTS);
+    for class in &scenario.requests {
+        for (number, extract) in &class.exchange.extract {
+            if let Extract::Regex(text) = extract
+                && let Err(error) = regex_lite::Regex::new(text)
+            {
+                let name = &scenario.kept[usize::from(*number)];
+                let place = format!("requests.{}.extract.{name}.regex", class.name);
+                let expected = format!("a regular expression ({error})");
+                problems.push(scenario.problem_at(&place, format!("{text:?}"), expected, None));
+            }
+        }
+    }
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
 

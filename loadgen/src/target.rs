@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
-use crate::engine::Entry;
+use crate::engine::{Address, Entry};
 use crate::http::host_field;
 
 /// A target that is not accepted.
@@ -12,7 +12,9 @@ use crate::http::host_field;
 #[non_exhaustive]
 pub enum TargetError {
     /// Not a URL that can be played against.
-    #[error("target: found {found:?}, {problem}\nhint: write it as http://127.0.0.1:8080")]
+    #[error(
+        "target: found {found:?}, {problem}\nhint: write it as http://127.0.0.1:8080 or unix:/run/shop.sock"
+    )]
     Url {
         /// What was written.
         found: String,
@@ -48,7 +50,7 @@ pub struct Target {
     pub base_path: String,
 }
 
-/// Reads `http://host[:port][/base]`, resolves the host, and refuses public addresses unless `authorised`.
+/// Reads `http://host[:port][/base]` or `unix:/path/of/a/socket`, resolves the host, and refuses public addresses unless `authorised`.
 ///
 /// # Errors
 /// What is wrong with the target.
@@ -59,6 +61,14 @@ pub struct Target {
 /// assert!(loadgen::target::resolve("http://203.0.113.7", false).is_err());
 /// ```
 pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        let problem = "expected the absolute path of a socket after unix:";
+        if !path.starts_with('/') {
+            return Err(TargetError::Url { found: url.to_owned(), problem });
+        }
+        let entry = Entry { address: Address::Unix(path.into()), host: "localhost".to_owned() };
+        return Ok(Target { entry, base_path: String::new() });
+    }
     let wrong = |problem| TargetError::Url { found: url.to_owned(), problem };
     let (host, port, base_path) = split(url).map_err(wrong)?;
     let unresolved = |source| TargetError::Resolve { host: host.to_owned(), source };
@@ -69,7 +79,10 @@ pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
     if let Some(public) = addresses.iter().map(SocketAddr::ip).find(|ip| !is_private(*ip) && !authorised) {
         return Err(TargetError::Public { host: host.to_owned(), address: public });
     }
-    Ok(Target { entry: Entry { address, host: host_field(host, port) }, base_path: base_path.to_owned() })
+    Ok(Target {
+        entry: Entry { address: address.into(), host: host_field(host, port) },
+        base_path: base_path.to_owned(),
+    })
 }
 
 /// Host, port and base path of a URL, or what was expected.

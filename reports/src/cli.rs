@@ -63,6 +63,17 @@ enum Command {
         /// The run.
         run: PathBuf,
     },
+    /// Print a run in a form that other tools read.
+    #[command(
+        after_help = "Example:\n  report export runs/20260101-120000-quickstart-loadgen --as junit > junit.xml"
+    )]
+    Export {
+        /// The run.
+        run: PathBuf,
+        /// HdrHistogram's percentiles, JUnit's XML, Markdown, or JMeter's CSV.
+        #[arg(long = "as", value_name = "FORMAT", value_parser = format)]
+        format: results::Format,
+    },
     /// Print the JSON Schema of run.json.
     Schema,
     /// Print a completion script for a shell.
@@ -100,6 +111,7 @@ impl Arguments {
                 }
             }
             Command::Summary { run } => write!(to, "{}", reports::summary(&RunRecord::read(run)?))?,
+            Command::Export { run, format } => results::export(&RunRecord::read(run)?, format, to)?,
             Command::Schema => write!(to, "{}", results::RECORD_SCHEMA)?,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
@@ -109,6 +121,12 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+fn format(name: &str) -> Result<results::Format, String> {
+    let all = results::Format::ALL;
+    let expected = || format!("expected {}", all.map(results::Format::name).join(", "));
+    all.into_iter().find(|format| format.name() == name).ok_or_else(expected)
 }
 
 /// The page of a run lies in its directory.

@@ -113,6 +113,34 @@ pub fn window(
     finish(scenario, document, &changes, notes)
 }
 
+/// The same scenario with its traffic times a factor and everything else as it is, for so long, held against one
+/// condition: how much the stack can take.
+///
+/// # Errors
+/// Where nothing is left of the traffic, or the result breaks a rule of scenarios.
+pub fn under_load(
+    scenario: &Scenario,
+    factor: f64,
+    (warmup, length): (SimTime, SimTime),
+    (selector, condition): (&str, &str),
+) -> Result<Derived, Error> {
+    let mut document = document(scenario);
+    let mut notes = Vec::new();
+    let root = document.as_table_mut();
+    let run = child(root, "run");
+    set(run, "duration", length.to_string());
+    set(run, "warmup", warmup.to_string());
+    Scaling { scenario, factor, notes: &mut notes }.rates(root);
+    let mut conditions = toml_edit::Array::new();
+    conditions.push(condition);
+    let mut thresholds = Table::new();
+    thresholds.insert(selector, Item::Value(Value::Array(conditions)));
+    root.insert("thresholds", Item::Table(thresholds));
+    root.remove("published");
+    let changes = [("load times", Some(factor.to_string())), ("for", Some(length.to_string()))];
+    finish(scenario, document, &changes, notes)
+}
+
 /// The same scenario with another warm-up.
 ///
 /// # Errors
@@ -172,6 +200,11 @@ fn finish(
             let table = child(child(document.as_table_mut(), "traffic"), &traffic.name);
             set(table, "file", file.to_string_lossy().into_owned());
         }
+    }
+    for feed in &scenario.feeds {
+        let file = std::path::absolute(&feed.file).unwrap_or_else(|_| feed.file.clone());
+        let table = child(child(document.as_table_mut(), "feeds"), &feed.name);
+        set(table, "file", file.to_string_lossy().into_owned());
     }
     let name = scenario.source.path.file_stem().unwrap_or_default().to_string_lossy();
     let name = format!("{}-derived.toml", name.trim_end_matches("-derived"));

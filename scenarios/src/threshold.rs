@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::scenario::ClassId;
+use crate::units::SimTime;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,4 +170,6 @@ pub struct Threshold {
     pub selector: String,
     /// The condition as written.
     pub condition: String,
+    /// Whether a run over sockets stops as soon as it fails, and how long after the warm-up at the earliest.
+    pub abort: Option<SimTime>,
 }

@@ -87,6 +87,12 @@ const KEYSPACES: &[&str] = &[
 
 const REQUESTS: &[&str] = &[
     "requests.*.{method, path, response}",
+    // Words between a client and a server that reads them: a simulated request is its class.
+    "requests.*.{headers, body, check, extract}",
+    "requests.*.headers.*",
+    "requests.*.check.**",
+    "requests.*.extract.**",
+    "feeds.**",
     "requests.*.steps[*].{work, wait, at, share, repeat, policy}",
     "requests.*.steps[*].policy.**",
     "requests.*.steps[*].call.{to, class, work, wait}",

@@ -8,7 +8,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use programs::{Part, Problem};
 use scenarios::units::Bytes;
 
-use crate::play;
+use crate::capacity::{self, Objective};
+use crate::{doctor, play};
 
 /// Plays scenarios over sockets: open loop, every request on time.
 ///
@@ -23,6 +24,8 @@ use crate::play;
   loadgen run scenarios/library/quickstart.toml
   loadgen run week.toml --from 2d20h --for 1m --rate 10%
   loadgen run shop.toml --target http://127.0.0.1:8080 --skip-faults
+  loadgen capacity shop.toml --slo 'response_time p(99)<250ms'
+  loadgen doctor
 
 Exit codes: 0 good, 99 thresholds failed, 104 bad scenario or configuration, 105 interrupted, 111 invalid run.
 
@@ -48,6 +51,20 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Finds the greatest rate under which an objective holds
+    #[command(after_help = "Example:
+  loadgen capacity shop.toml --slo 'response_time p(99)<250ms' --for 10s
+
+Every trial is a run of its own: the scenario's traffic times a factor, and everything else as it is.")]
+    Capacity {
+        #[command(flatten)]
+        objective: Objective,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Looks at what this machine can do as a generator
+    #[command(after_help = "Example:\n  loadgen doctor")]
+    Doctor,
     /// Prints a completion script
     #[command(
         after_help = "Example:\n  loadgen completions bash > ~/.local/share/bash-completion/completions/loadgen"
@@ -95,6 +112,8 @@ impl Arguments {
         match self.command {
             None => play::play(None, &self.options),
             Some(Command::Run { file, options }) => play::play(Some(&file), &options),
+            Some(Command::Capacity { objective, options }) => capacity::find(&objective, &options),
+            Some(Command::Doctor) => doctor::examine(),
             Some(Command::Completions { shell }) => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "loadgen", &mut script);

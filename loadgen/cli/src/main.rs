@@ -1,6 +1,8 @@
 //! The `loadgen` program.
 
 mod arguments;
+mod capacity;
+mod doctor;
 mod play;
 mod prepare;
 mod problem;

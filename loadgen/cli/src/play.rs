@@ -33,7 +33,7 @@ pub(crate) fn play(file: Option<&Path>, options: &Options) -> Result<u8, Problem
     if !options.quiet {
         say(&prepared)?;
     }
-    let record = measure(&prepared, options, &stop).inspect_err(|_| prepared.forget())?;
+    let record = measure(&prepared, options, &stop, !options.quiet).inspect_err(|_| prepared.forget())?;
     let Some(record) = record else {
         prepared.forget();
         return Ok(exit::INTERRUPTED);
@@ -96,8 +96,13 @@ fn start(scenario: &Scenario, quiet: bool, stop: &AtomicBool) -> Result<Option<S
     }
 }
 
-/// The record of the run; none where it was interrupted before it began.
-fn measure(prepared: &Prepared, options: &Options, stop: &AtomicBool) -> Result<Option<RunRecord>, Problem> {
+/// The record of the run, with its progress `shown`; none where it was interrupted before it began.
+pub(crate) fn measure(
+    prepared: &Prepared,
+    options: &Options,
+    stop: &AtomicBool,
+    shown: bool,
+) -> Result<Option<RunRecord>, Problem> {
     let scenario = &prepared.scenario;
     let (entries, system) = match &options.target {
         Some(url) => {
@@ -107,7 +112,7 @@ fn measure(prepared: &Prepared, options: &Options, stop: &AtomicBool) -> Result<
             (Entries { by_traffic, base_path: target.base_path }, None)
         }
         None => {
-            let Some(system) = start(scenario, options.quiet, stop)? else { return Ok(None) };
+            let Some(system) = start(scenario, !shown, stop)? else { return Ok(None) };
             (system.entries(scenario)?, Some(system))
         }
     };
@@ -123,7 +128,7 @@ fn measure(prepared: &Prepared, options: &Options, stop: &AtomicBool) -> Result<
         provenance: Provenance::here(tool),
         stop,
     };
-    let mut progress = Progress::new(!options.quiet);
+    let mut progress = Progress::new(shown);
     let system = system.as_ref().map(|system| system as &dyn loadgen::system::System);
     let record = loadgen::run(job, system, &mut |snapshot| {
         progress.show(progress::share(snapshot), || progress::line(snapshot, scenario.run.warmup));

@@ -25,7 +25,12 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
         Some(file) => Scenario::load(file)?,
         None => Scenario::parse("quickstart.toml", library::QUICKSTART)?,
     };
-    let programs::part::Prepared { mut scenario, warnings } = options.part.of(whole)?;
+    let programs::part::Prepared { scenario, warnings } = options.part.of(whole)?;
+    Ok(Prepared { warnings, ..of(scenario, options)? })
+}
+
+/// Holds a scenario against what can be played, and makes the run's directory.
+pub(crate) fn of(mut scenario: Scenario, options: &Options) -> Result<Prepared, Problem> {
     loadgen::supports::check(&scenario)?;
     if options.skip_faults && !scenario.faults.is_empty() {
         scenario = derive::without_faults(&scenario).map_err(Problem::configuration)?.scenario;
@@ -47,7 +52,7 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
     }
     loadgen::limits::check(&scenario).map_err(Problem::configuration)?;
     let directory = results::run_directory(&options.out, &scenario, World::Loadgen)?;
-    Ok(Prepared { scenario, directory, warnings })
+    Ok(Prepared { scenario, directory, warnings: Vec::new() })
 }
 
 impl Prepared {

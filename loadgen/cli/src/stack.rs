@@ -28,8 +28,10 @@ impl StackSystem {
             let name = &scenario.component(traffic.to).name;
             let addresses = self.stack.entry(name);
             // All instances are one site to those who ask, and to the caches behind them, so they have one name.
-            let entries: Vec<Entry> =
-                addresses.into_iter().map(|address| Entry { address, host: name.clone() }).collect();
+            let entries: Vec<Entry> = addresses
+                .into_iter()
+                .map(|address| Entry { address: address.into(), host: name.clone() })
+                .collect();
             if entries.is_empty() {
                 return Err(anyhow::anyhow!("the stack has no entry for traffic.{}", traffic.name).into());
             }

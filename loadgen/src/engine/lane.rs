@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use results::{Failure, Outcome, Recorder};
 use scenarios::plan::Planned;
+use scenarios::scenario::{Executor, Reuse, Traffic};
 use scenarios::units::SimTime;
 
 use super::ledger::Ledger;
@@ -43,6 +44,12 @@ pub(super) struct TrafficLane {
     own: Option<(u32, u32)>,
     /// Whether its requests begin sessions.
     sessions: bool,
+    /// Whether connections carry one request after another.
+    reuse: bool,
+    /// How old a connection may become.
+    age_nanos: u64,
+    /// How long a connection may take to open.
+    connect_nanos: Option<u64>,
     /// Requests that hold a slot.
     under_way: u32,
     /// Due requests that found no slot, in order.
@@ -68,12 +75,15 @@ struct Due {
 }
 
 impl TrafficLane {
-    pub(super) fn new(timeout: SimTime, max_in_flight: u32, own: Option<(u32, u32)>, sessions: bool) -> Self {
+    pub(super) fn new(source: &Traffic, max_in_flight: u32, own: Option<(u32, u32)>) -> Self {
         Self {
-            timeout_nanos: timeout.as_nanos(),
+            reuse: source.reuse == Reuse::Always,
+            age_nanos: source.max_connection_age.map_or(u64::MAX, SimTime::as_nanos),
+            connect_nanos: source.connect_timeout.map(SimTime::as_nanos),
+            timeout_nanos: source.timeout.as_nanos(),
             max_in_flight,
             own,
-            sessions,
+            sessions: matches!(source.executor, Executor::Sessions(_)),
             under_way: 0,
             queue: VecDeque::new(),
             idle: VecDeque::new(),
@@ -103,6 +113,19 @@ impl<'a, T: Transport> Lane<'a, T> {
     /// Starts to open every slot.
     pub(super) fn open_all(&mut self) {
         (0..self.slots.len() as u32).for_each(|slot| self.opening(slot));
+    }
+
+    /// The run begins at the zero of this clock.
+    pub(super) fn begin(&mut self, clock: Clock) {
+        self.clock = clock;
+        // Connections that are not kept were opened to see that there is somebody.
+        for slot in 0..self.slots.len() as u32 {
+            let Slot { traffic, phase, .. } = self.slots[slot as usize];
+            if !self.traffic[traffic].reuse && phase != Phase::Closed {
+                self.transport.close(slot);
+                self.closed(slot, monotonic_nanos());
+            }
+        }
     }
 
     /// When the next user comes due, in nanoseconds of CLOCK_MONOTONIC.
@@ -220,8 +243,14 @@ impl<'a, T: Transport> Lane<'a, T> {
                 if let Some(jar) = user.and_then(|user| self.users.jar(user)) {
                     self.transport.remember(slot, jar);
                 }
-                self.slots[slot as usize].fruitless = 0;
-                if open {
+                let place = &mut self.slots[slot as usize];
+                place.fruitless = 0;
+                let traffic = &self.traffic[place.traffic];
+                let kept = traffic.reuse && now - place.opened_nanos < traffic.age_nanos;
+                if open && !kept {
+                    self.transport.close(slot);
+                }
+                if open && kept {
                     self.offer(slot, now);
                 } else {
                     self.closed(slot, now);
@@ -247,7 +276,8 @@ impl<'a, T: Transport> Lane<'a, T> {
 
     /// A slot's socket is connected.
     fn opened(&mut self, index: u32, now: u64) {
-        let slot = &self.slots[index as usize];
+        let slot = &mut self.slots[index as usize];
+        slot.opened_nanos = now;
         self.ledger.open_connections += 1;
         if slot.exchange.is_some() {
             self.send(index);
@@ -296,6 +326,10 @@ impl<'a, T: Transport> Lane<'a, T> {
         if pooled {
             traffic.closed.push_back(index);
         }
+        if !self.traffic[self.slots[index as usize].traffic].reuse {
+            // It is opened when it is needed.
+            return;
+        }
         if pause > 0 {
             self.alarm(now + pause, index);
         } else {
@@ -308,9 +342,13 @@ impl<'a, T: Transport> Lane<'a, T> {
         let slot = &mut self.slots[index as usize];
         slot.phase = Phase::Opening;
         slot.generation = slot.generation.wrapping_add(1);
-        if slot.exchange.is_none() {
-            let traffic = &mut self.traffic[slot.traffic];
-            let limit = traffic.timeout_nanos.min(OPENING_NANOS);
+        let traffic = &mut self.traffic[slot.traffic];
+        if slot.exchange.is_some() {
+            if let Some(limit) = traffic.connect_nanos {
+                self.alarm(monotonic_nanos() + limit, index);
+            }
+        } else {
+            let limit = traffic.connect_nanos.unwrap_or(traffic.timeout_nanos.min(OPENING_NANOS));
             if traffic.own.is_none() {
                 remove(&mut traffic.closed, index);
                 traffic.opening.push_back(index);
@@ -356,7 +394,8 @@ impl<'a, T: Transport> Lane<'a, T> {
                 if oldest == NONE || !late(&self.slots[oldest as usize]) {
                     break;
                 }
-                self.abandon(oldest, Failure::Timeout, now);
+                let begun = self.transport.has_begun(oldest);
+                self.abandon(oldest, if begun { Failure::Stalled } else { Failure::Timeout }, now);
             }
         }
         while let Some(&Reverse((at, index, generation))) = self.alarms.peek() {
@@ -365,11 +404,15 @@ impl<'a, T: Transport> Lane<'a, T> {
             }
             self.alarms.pop();
             let slot = &self.slots[index as usize];
-            if slot.generation == generation && slot.exchange.is_none() {
+            if slot.generation == generation {
+                let limited = self.traffic[slot.traffic].connect_nanos.is_some();
                 match slot.phase {
                     Phase::Closed => self.opening(index),
-                    Phase::Opening => self.abandon(index, Failure::Timeout, now),
-                    Phase::Idle | Phase::Busy => {}
+                    // A request's own attempt has no end of its own, unless it was told one.
+                    Phase::Opening if slot.exchange.is_none() || limited => {
+                        self.abandon(index, Failure::Timeout, now);
+                    }
+                    Phase::Opening | Phase::Idle | Phase::Busy => {}
                 }
             }
         }

@@ -9,15 +9,17 @@
 mod lane;
 pub(crate) mod ledger;
 mod pacer;
-mod poller;
+pub(crate) mod poller;
 mod slot;
 mod sockets;
 mod transport;
 mod users;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Sender};
@@ -39,17 +41,41 @@ pub(crate) use self::users::Left;
 use self::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;
-use crate::http::{Composer, Limits};
+use crate::http::Limits;
 use crate::run::Event;
 
 /// How long the start of a run waits for connections that neither open nor fail.
 const OPENING: Duration = Duration::from_secs(5);
 
+/// Where something listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// On a port.
+    Tcp(SocketAddr),
+    /// At a socket in the file system.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// One instance of a traffic's entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// What the `Host` field says, with the port where it is not the scheme's own.
     pub host: String,
 }
@@ -147,7 +173,7 @@ pub(crate) fn play(
     // The starter waits until every sender has spoken or is gone.
     drop(ready);
     let Ok(clock) = started.recv() else { return Ok(Vec::new()) };
-    lane.clock = clock;
+    lane.begin(clock);
     lane.users.start(shared.scenario, (thread, shared.options.threads.get()));
     let segment = shared.plan.segment(thread, shared.options.threads.get());
     pacer::pace(&mut lane, segment, shared, (thread, events)).map_err(engine)?;
@@ -157,22 +183,24 @@ pub(crate) fn play(
 /// A thread's share: connection k belongs to thread k mod n and goes to entry instance k mod the number of instances.
 fn lane<'a>(shared: &Shared<'a>, thread: u32) -> io::Result<Lane<'a, Sockets>> {
     let threads = shared.options.threads.get();
-    let mut sockets = Sockets::new(Composer::new(shared.scenario, &shared.entries.base_path))?;
+    let mut sockets = Sockets::new(shared.scenario, &shared.entries.base_path)?;
     let mut slots = Vec::new();
     let mut traffic = Vec::new();
     for (index, source) in shared.scenario.traffic.iter().enumerate() {
         let instances = &shared.entries.by_traffic[index];
         let hosts: Vec<Rc<str>> = instances.iter().map(|entry| Rc::from(entry.host.as_str())).collect();
         let own = matches!(source.executor, Executor::Users(_)).then_some((slots.len() as u32, threads));
-        let sessions = matches!(source.executor, Executor::Sessions(_));
         for k in (thread..source.connections).step_by(threads as usize) {
             let instance = k as usize % instances.len();
-            let address = instances[instance].address;
             slots.push(Slot::new(index));
-            sockets.add(address, Rc::clone(&hosts[instance]), shared.options.limits);
+            sockets.add(
+                instances[instance].address.clone(),
+                Rc::clone(&hosts[instance]),
+                shared.options.limits,
+            );
         }
         let share = source.max_in_flight / threads + u32::from(thread < source.max_in_flight % threads);
-        traffic.push(TrafficLane::new(source.timeout, share, own, sessions));
+        traffic.push(TrafficLane::new(source, share, own));
     }
     let clock = Clock::starting_in(Duration::ZERO);
     let users = Users::new(shared.scenario, shared.plan, shared.left);

@@ -20,19 +20,19 @@ const EVENTS: usize = 256;
 
 /// What happened to a descriptor.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Edge {
+pub(crate) struct Edge {
     /// As it was given with the descriptor.
-    pub(super) token: u64,
+    pub(crate) token: u64,
     /// It may take more bytes, or its connection was made.
-    pub(super) writable: bool,
+    pub(crate) writable: bool,
     /// It has bytes, its end, or an error.
-    pub(super) readable: bool,
+    pub(crate) readable: bool,
     /// The other end has closed its side: after what can be read there is nothing more.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 /// The descriptors of one thread.
-pub(super) struct Poller {
+pub(crate) struct Poller {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
     next: usize,
@@ -48,27 +48,27 @@ impl fmt::Debug for Poller {
 
 impl Poller {
     /// Of the thread that it is made in: its timer slack, which is 50 µs by default, becomes a nanosecond.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         Ok(Self { epoll, events: Vec::with_capacity(EVENTS), next: 0, fine: true })
     }
 
     /// Watches a descriptor until it is closed.
-    pub(super) fn add(&self, descriptor: impl AsFd, token: u64) -> io::Result<()> {
+    pub(crate) fn add(&self, descriptor: impl AsFd, token: u64) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(token), flags)?)
     }
 
     /// Whether edges are left that were not looked at.
     #[inline]
-    pub(super) fn has_edges(&self) -> bool {
+    pub(crate) fn has_edges(&self) -> bool {
         self.next < self.events.len()
     }
 
     /// The next edge of those that the last wait brought.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<Edge> {
+    pub(crate) fn next(&mut self) -> Option<Edge> {
         let event = self.events.get(self.next)?;
         self.next += 1;
         let (flags, data) = (event.flags, event.data);
@@ -83,7 +83,7 @@ impl Poller {
     }
 
     /// Waits for edges until a time of CLOCK_MONOTONIC; where that is past, only takes those that are there.
-    pub(super) fn wait(&mut self, until_nanos: u64) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, until_nanos: u64) -> io::Result<()> {
         debug_assert!(!self.has_edges(), "edges that were not looked at would be lost");
         self.next = 0;
         self.events.clear();

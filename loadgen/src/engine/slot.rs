@@ -42,6 +42,8 @@ pub(super) struct Slot {
     pub(super) fruitless: u32,
     /// Sockets and attempts so far, so that an alarm meant for an earlier one is known.
     pub(super) generation: u32,
+    /// When its socket was connected, on CLOCK_MONOTONIC.
+    pub(super) opened_nanos: u64,
     /// Neighbours in the traffic's list of requests under way, in order of sending.
     pub(super) before: u32,
     pub(super) after: u32,
@@ -55,6 +57,7 @@ impl Slot {
             exchange: None,
             fruitless: 0,
             generation: 0,
+            opened_nanos: 0,
             before: NONE,
             after: NONE,
         }

@@ -3,18 +3,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use results::Failure;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use scenarios::Scenario;
 use scenarios::plan::Planned;
 
+use super::Address;
 use super::poller::{Edge, Poller};
 use super::transport::{Happening, Transport};
-use crate::http::{Composer, Jar, Limits, Progress, Reader};
+use crate::http::{Composer, Jar, Judge, Limits, Progress, Reader, Violation, Wanted, fields};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -26,15 +27,16 @@ const TURNS: usize = 4;
 /// One slot's socket.
 #[derive(Debug)]
 struct Socket {
-    address: SocketAddr,
+    address: Address,
     /// The `Host` field for this address.
     host: Rc<str>,
     descriptor: Option<OwnedFd>,
     /// Sockets so far, so that an edge meant for an earlier one is known.
     generation: u32,
     connecting: bool,
-    /// A request is under way.
+    /// A request is under way, of this class.
     busy: bool,
+    class: usize,
     /// It has more to read, and no edge will tell.
     again: bool,
     /// The other end has closed its side, or the connection is broken.
@@ -46,6 +48,11 @@ struct Socket {
 }
 
 impl Socket {
+    /// What it means that the connection is lost.
+    fn lost(&self) -> Failure {
+        if self.busy && self.reader.has_begun() { Failure::Truncated } else { Failure::Reset }
+    }
+
     /// Writes as much as the kernel takes.
     fn write(&mut self) -> io::Result<()> {
         let Some(descriptor) = &self.descriptor else { return Ok(()) };
@@ -65,6 +72,10 @@ impl Socket {
 #[derive(Debug)]
 pub(super) struct Sockets {
     composer: Composer,
+    /// By request class.
+    judges: Vec<Judge>,
+    /// What was extracted of the last answer.
+    kept: Vec<(u16, String)>,
     poller: Poller,
     sockets: Vec<Socket>,
     /// What sockets are read into; nothing in it outlives a call.
@@ -77,9 +88,11 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new(composer: Composer) -> io::Result<Self> {
+    pub(super) fn new(scenario: &Scenario, base_path: &str) -> io::Result<Self> {
         Ok(Self {
-            composer,
+            composer: Composer::new(scenario, base_path),
+            judges: scenario.requests.iter().map(Judge::new).collect(),
+            kept: Vec::new(),
             poller: Poller::new()?,
             sockets: Vec::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
@@ -90,7 +103,7 @@ impl Sockets {
     }
 
     /// A place for one more slot.
-    pub(super) fn add(&mut self, address: SocketAddr, host: Rc<str>, limits: Limits) {
+    pub(super) fn add(&mut self, address: Address, host: Rc<str>, limits: Limits) {
         self.sockets.push(Socket {
             address,
             host,
@@ -98,6 +111,7 @@ impl Sockets {
             generation: 0,
             connecting: false,
             busy: false,
+            class: 0,
             again: false,
             ended: false,
             reader: Reader::new(limits),
@@ -108,17 +122,31 @@ impl Sockets {
 
     fn connect(&mut self, slot: u32) -> Result<(), Errno> {
         let socket = &mut self.sockets[slot as usize];
-        let family = if socket.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let descriptor = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-        // Without TCP_NODELAY a request could wait for the acknowledgement of the one before.
-        sockopt::set_tcp_nodelay(&descriptor, true)?;
-        // Where the system's default is BBR, packets are spaced by a timer. That belongs to a network's path, but on the
-        // loopback interface it would only be measured as the server's time. Reno is part of every kernel.
-        if socket.address.ip().is_loopback() {
-            let _ = sockopt::set_tcp_congestion(&descriptor, "reno");
-        }
-        match rustix::net::connect(&descriptor, &socket.address) {
+        let of_family = |family| {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            rustix::net::socket_with(family, SocketType::STREAM, flags, None)
+        };
+        let (descriptor, begun) = match &socket.address {
+            Address::Tcp(address) => {
+                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+                let descriptor = of_family(family)?;
+                // Without TCP_NODELAY a request could wait for the acknowledgement of the one before.
+                sockopt::set_tcp_nodelay(&descriptor, true)?;
+                // Where the system's default is BBR, packets are spaced by a timer. That belongs to a network's path, but
+                // on the loopback interface it would only be measured as the server's time. Reno is part of every kernel.
+                if address.ip().is_loopback() {
+                    let _ = sockopt::set_tcp_congestion(&descriptor, "reno");
+                }
+                let begun = rustix::net::connect(&descriptor, address);
+                (descriptor, begun)
+            }
+            Address::Unix(path) => {
+                let descriptor = of_family(AddressFamily::UNIX)?;
+                let begun = rustix::net::connect(&descriptor, &SocketAddrUnix::new(path)?);
+                (descriptor, begun)
+            }
+        };
+        match begun {
             // Where it is connected at once, the edge says so as well.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
             Err(error) => return Err(error),
@@ -130,6 +158,16 @@ impl Sockets {
         socket.descriptor = Some(descriptor);
         socket.connecting = true;
         Ok(())
+    }
+
+    /// Closes a slot's socket; what was kept of its last answer can still be asked for.
+    fn disconnect(&mut self, slot: u32) {
+        let socket = &mut self.sockets[slot as usize];
+        // The kernel forgets a descriptor's edges with its last reference; those already taken show an old generation.
+        socket.descriptor = None;
+        socket.generation = socket.generation.wrapping_add(1);
+        (socket.connecting, socket.busy, socket.ended, socket.written) = (false, false, false, 0);
+        socket.out.clear();
     }
 
     /// Says later that a slot is closed; `send` and `open` cannot.
@@ -185,17 +223,18 @@ impl Sockets {
                 Err(Errno::AGAIN) => return None,
                 Err(Errno::INTR) => continue,
                 Err(_) => {
+                    let failure = socket.lost();
                     self.close(slot);
-                    return Some(Happening::Closed(slot, Failure::Reset));
+                    return Some(Happening::Closed(slot, failure));
                 }
             };
             let progress = if !socket.busy {
                 // The other end closed a free connection, or spoke unasked.
                 Err(Failure::Reset)
             } else if read == 0 {
-                socket.reader.end().ok_or(Failure::Reset)
+                socket.reader.end().ok_or_else(|| socket.lost())
             } else {
-                socket.reader.feed(&self.buffer[..read]).map_err(|_| Failure::Malformed)
+                socket.reader.feed(&self.buffer[..read]).map_err(of_violation)
             };
             match progress {
                 // What is less than was asked for is all there is, unless its end is still to be read.
@@ -203,10 +242,11 @@ impl Sockets {
                 Ok(Progress::More) => {}
                 Ok(Progress::Done { status, keep_alive }) => {
                     let open = keep_alive && !socket.ended && socket.written == socket.out.len();
-                    let result = if status < 400 { Ok(()) } else { Err(Failure::Status) };
+                    self.kept.clear();
+                    let result = self.judges[socket.class].judge(status, &socket.reader, &mut self.kept);
                     socket.busy = false;
                     if !open {
-                        self.close(slot);
+                        self.disconnect(slot);
                     }
                     return Some(Happening::Answered { slot, result, open });
                 }
@@ -238,7 +278,10 @@ impl Transport for Sockets {
 
     fn send(&mut self, slot: u32, planned: &Planned, jar: Option<&Jar>) {
         let socket = &mut self.sockets[slot as usize];
-        socket.reader.keep_cookies(jar.is_some());
+        socket.class = planned.class.index();
+        let wanted = self.judges[socket.class].wanted;
+        let cookies = jar.is_some_and(Jar::keeps_cookies);
+        socket.reader.keep(Wanted { head: wanted.head || cookies, ..wanted });
         self.composer.compose(planned, &socket.host, jar, &mut socket.out);
         (socket.written, socket.busy) = (0, true);
         if socket.write().is_err() {
@@ -247,17 +290,21 @@ impl Transport for Sockets {
     }
 
     fn close(&mut self, slot: u32) {
-        let socket = &mut self.sockets[slot as usize];
-        // The kernel forgets a descriptor's edges with its last reference; those already taken show an old generation.
-        socket.descriptor = None;
-        socket.generation = socket.generation.wrapping_add(1);
-        (socket.connecting, socket.busy, socket.ended, socket.written) = (false, false, false, 0);
-        socket.out.clear();
-        socket.reader.reset();
+        self.disconnect(slot);
+        self.sockets[slot as usize].reader.reset();
+    }
+
+    fn has_begun(&self, slot: u32) -> bool {
+        self.sockets[slot as usize].reader.has_begun()
     }
 
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
-        self.sockets[slot as usize].reader.cookies().for_each(|field| jar.set(field));
+        let reader = &self.sockets[slot as usize].reader;
+        if jar.keeps_cookies() {
+            let cookies = fields(reader.head()).filter(|(name, _)| name.eq_ignore_ascii_case(b"set-cookie"));
+            cookies.for_each(|(_, value)| jar.set(value));
+        }
+        self.kept.drain(..).for_each(|(number, value)| jar.keep(number, value));
     }
 
     fn wait(&mut self, until_nanos: u64) -> io::Result<()> {
@@ -301,6 +348,14 @@ impl Transport for Sockets {
 
     fn lacked(&mut self) -> Option<String> {
         self.lacked.take()
+    }
+}
+
+/// What it means that an answer breaks the rules.
+fn of_violation(violation: Violation) -> Failure {
+    match violation {
+        Violation::HeadTooLong | Violation::BodyTooLong => Failure::TooLarge,
+        _ => Failure::Malformed,
     }
 }
 

@@ -35,6 +35,9 @@ pub(super) trait Transport: Debug {
     /// Closes a slot at once, whatever it is at; nothing more happens to it.
     fn close(&mut self, slot: u32);
 
+    /// Whether an answer to a slot's request has begun to come.
+    fn has_begun(&self, slot: u32) -> bool;
+
     /// What a user has to remember of the answer that came last over a slot.
     fn remember(&mut self, slot: u32, jar: &mut Jar);
 

@@ -115,7 +115,14 @@ impl<'a> Users<'a> {
     }
 
     fn add(&mut self, traffic: TrafficId, walking: Walking) -> u32 {
-        let user = User { traffic, walking, jar: Jar::default() };
+        let first = match walking {
+            Walking::Loop { user, .. } => {
+                self.plan.users(traffic).expect("its traffic is a closed loop").iteration(user, 0).id
+            }
+            Walking::Session(walk) => walk.session(),
+        };
+        let jar = Jar::new(first, self.cookies[traffic.index()]);
+        let user = User { traffic, walking, jar };
         match self.free.pop() {
             Some(place) => {
                 self.users[place as usize] = user;
@@ -182,7 +189,7 @@ impl<'a> Users<'a> {
                 *walk = next;
                 if next.starts_visit {
                     // Cookies do not outlast a visit.
-                    user.jar = Jar::default();
+                    user.jar.empty();
                 }
                 self.due_at(place, now.saturating_add(pause));
             }
@@ -228,10 +235,9 @@ impl<'a> Users<'a> {
         }
     }
 
-    /// What a user's client remembers, where it does.
+    /// What a user's client remembers.
     #[inline]
     pub(super) fn jar(&mut self, place: u32) -> Option<&mut Jar> {
-        let user = self.users.get_mut(place as usize)?;
-        self.cookies[user.traffic.index()].then_some(&mut user.jar)
+        self.users.get_mut(place as usize).map(|user| &mut user.jar)
     }
 }

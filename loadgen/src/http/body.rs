@@ -16,6 +16,30 @@ pub(super) enum Body {
     UntilClose(u64),
 }
 
+/// Keeps the first bytes of a body.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sink {
+    pub(super) bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Sink {
+    /// For another body, of which so many bytes are kept.
+    pub(super) fn start(&mut self, room: usize) {
+        self.bytes.clear();
+        self.room = room;
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, data: &[u8]) {
+        if self.room > 0 {
+            let taken = data.len().min(self.room);
+            self.bytes.extend_from_slice(&data[..taken]);
+            self.room -= taken;
+        }
+    }
+}
+
 /// The place in a chunked body (RFC 9112, section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunks {
@@ -57,11 +81,13 @@ impl Chunks {
         input: &[u8],
         body_limit: u64,
         head_limit: usize,
+        kept: &mut Sink,
     ) -> Result<Option<usize>, Violation> {
         let mut at = 0;
         while at < input.len() {
             if let Place::Data { left } = self.place {
                 let taken = left.min((input.len() - at) as u64);
+                kept.take(&input[at..at + taken as usize]);
                 at += taken as usize;
                 self.place =
                     if taken == left { Place::DataReturn } else { Place::Data { left: left - taken } };

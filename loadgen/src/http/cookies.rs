@@ -1,16 +1,52 @@
 //! What a user's client remembers from one request to the next.
 
+use scenarios::plan::RequestId;
+
 /// The most bytes of cookies that a user keeps, and the most of them: RFC 6265, section 6.1, asks for 50 a domain.
 const COOKIES_BYTES: usize = 16 << 10;
 const COOKIES: usize = 50;
 
 /// What a user's client remembers from one request to the next.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Jar {
+    /// Who the user is: the name of the first request.
+    pub(crate) user: RequestId,
+    /// Whether the user's client keeps cookies.
+    keeps_cookies: bool,
     cookies: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What was extracted of answers, by the numbers of the scenario's kept values.
+    values: Vec<(u16, String)>,
 }
 
 impl Jar {
+    pub(crate) fn new(user: RequestId, keeps_cookies: bool) -> Self {
+        Self { user, keeps_cookies, cookies: Vec::new(), values: Vec::new() }
+    }
+
+    /// A new visit: nothing of the last is left.
+    pub(crate) fn empty(&mut self) {
+        self.cookies.clear();
+        self.values.clear();
+    }
+
+    /// Whether answers' cookies are to be taken in.
+    pub(crate) fn keeps_cookies(&self) -> bool {
+        self.keeps_cookies
+    }
+
+    /// Keeps a value.
+    pub(crate) fn keep(&mut self, number: u16, value: String) {
+        match self.values.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, old)) => *old = value,
+            None => self.values.push((number, value)),
+        }
+    }
+
+    /// A kept value.
+    pub(crate) fn value(&self, number: u16) -> Option<&str> {
+        self.values.iter().find(|(known, _)| *known == number).map(|(_, value)| value.as_str())
+    }
+
     /// Takes a `Set-Cookie` field in: its name and value; one of the same name is replaced. Domain, path and lifetime are
     /// not looked at, but for a lifetime that is over: a scenario's entry is one site, and no session outlasts a day.
     pub(crate) fn set(&mut self, field: &[u8]) {
@@ -46,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_jar_keeps_the_last_cookie_of_a_name_until_it_is_taken_back() {
-        let mut jar = Jar::default();
+        let mut jar = Jar::new(RequestId(0), true);
         let written = |jar: &Jar| {
             let mut out = Vec::new();
             jar.write(&mut out);
@@ -64,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_jar_has_an_end() {
-        let mut jar = Jar::default();
+        let mut jar = Jar::new(RequestId(0), true);
         (0..10_000).for_each(|n| jar.set(format!("c{n}={}", "x".repeat(1000)).as_bytes()));
         let mut out = Vec::new();
         jar.write(&mut out);

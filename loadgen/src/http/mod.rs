@@ -4,9 +4,12 @@
 
 mod body;
 mod cookies;
+mod judge;
 mod request;
 mod response;
 
 pub(crate) use cookies::Jar;
+pub use judge::Wanted;
+pub(crate) use judge::{Judge, fields};
 pub(crate) use request::{Composer, host_field};
 pub use response::{Limits, Progress, Reader, Violation};

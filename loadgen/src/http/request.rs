@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use scenarios::Scenario;
 use scenarios::plan::{Draws, Planned};
 use scenarios::rng::Purpose;
-use scenarios::scenario::{Method, PathPart, Vary};
+use scenarios::scenario::{Method, PathPart, Text, TextPart, Vary};
 
 use super::Jar;
 
@@ -15,6 +16,9 @@ use super::Jar;
 pub(crate) struct Composer {
     draws: Draws,
     classes: Vec<Class>,
+    feeds: Vec<Arc<Vec<Vec<String>>>>,
+    /// A text until its length is known.
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -26,6 +30,9 @@ struct Class {
     middle: String,
     /// The fields after the request's number, up to the host's name.
     end: String,
+    /// Fields of the scenario's, and the body.
+    headers: Vec<(String, Text)>,
+    body: Option<Text>,
     /// What caches tell its objects apart by: the start of the field, what its values are drawn for, how many there are.
     vary: Vec<(String, Purpose, u32)>,
 }
@@ -40,7 +47,7 @@ impl Composer {
                 class.name,
                 env!("CARGO_PKG_VERSION")
             );
-            if matches!(class.method, Method::Post | Method::Put) {
+            if matches!(class.method, Method::Post | Method::Put) && class.exchange.body.is_none() {
                 end.push_str("content-length: 0\r\n");
             }
             end.push_str("host: ");
@@ -49,14 +56,26 @@ impl Composer {
                 path: class.path.parts.clone(),
                 middle: String::from(" HTTP/1.1\r\nx-rehearsal-request: "),
                 end,
+                headers: class
+                    .exchange
+                    .headers
+                    .iter()
+                    .map(|(name, text)| (format!("{name}: "), text.clone()))
+                    .collect(),
+                body: class.exchange.body.clone(),
                 vary: class.cache.iter().flat_map(|rule| &rule.vary).map(vary).collect(),
             }
         };
-        Self { draws: Draws::new(scenario), classes: scenario.requests.iter().map(class).collect() }
+        Self {
+            draws: Draws::new(scenario),
+            classes: scenario.requests.iter().map(class).collect(),
+            feeds: scenario.feeds.iter().map(|feed| Arc::clone(&feed.rows)).collect(),
+            scratch: Vec::new(),
+        }
     }
 
-    /// Writes a request over what is in `out`.
-    pub(crate) fn compose(&self, planned: &Planned, host: &str, jar: Option<&Jar>, out: &mut Vec<u8>) {
+    /// Writes a request over what is in `out`; `jar` is what its user remembers.
+    pub(crate) fn compose(&mut self, planned: &Planned, host: &str, jar: Option<&Jar>, out: &mut Vec<u8>) {
         let class = &self.classes[planned.class.index()];
         out.clear();
         out.extend_from_slice(class.start.as_bytes());
@@ -84,7 +103,53 @@ impl Composer {
         if let Some(jar) = jar {
             jar.write(out);
         }
-        out.extend_from_slice(b"\r\n");
+        for (name, text) in &class.headers {
+            out.extend_from_slice(name.as_bytes());
+            let start = out.len();
+            self.fill(text, planned, jar, out);
+            // What was extracted or fed must not end the field.
+            out[start..].iter_mut().filter(|byte| byte.is_ascii_control()).for_each(|byte| *byte = b' ');
+            out.extend_from_slice(b"\r\n");
+        }
+        match &class.body {
+            None => out.extend_from_slice(b"\r\n"),
+            Some(body) => {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                scratch.clear();
+                self.fill(body, planned, jar, &mut scratch);
+                write!(out, "content-length: {}\r\n\r\n", scratch.len())
+                    .expect("writing to memory does not fail");
+                out.extend_from_slice(&scratch);
+                self.scratch = scratch;
+            }
+        }
+    }
+}
+
+impl Composer {
+    /// Adds a text with its places filled.
+    fn fill(&self, text: &Text, planned: &Planned, jar: Option<&Jar>, out: &mut Vec<u8>) {
+        for part in &text.parts {
+            match part {
+                TextPart::Text(text) => out.extend_from_slice(text.as_bytes()),
+                TextPart::Key(keyspace) => {
+                    let key =
+                        self.draws.keys(planned.id, *keyspace).next().expect("a request's keys have no end");
+                    write!(out, "{key}").expect("writing to memory does not fail");
+                }
+                TextPart::Kept(number) => {
+                    let value = jar.and_then(|jar| jar.value(*number)).unwrap_or_default();
+                    out.extend_from_slice(value.as_bytes());
+                }
+                TextPart::Fed { feed, column } => {
+                    let rows = &self.feeds[usize::from(*feed)];
+                    let who = jar.map_or(planned.id, |jar| jar.user);
+                    let row = &rows[self.draws.row(who, *feed, rows.len())];
+                    out.extend_from_slice(row[usize::from(*column)].as_bytes());
+                }
+                other => unreachable!("{other:?} is not known here"),
+            }
+        }
     }
 }
 
@@ -139,7 +204,7 @@ rate = "10/s"
 mix = { page = 1 }
 "#;
         let scenario = Scenario::parse("groups.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
-        let composer = Composer::new(&scenario, "");
+        let mut composer = Composer::new(&scenario, "");
         let mut seen = [0; 7];
         let plan = scenarios::plan::Plan::new(&scenario);
         for planned in plan.requests() {

@@ -2,7 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::body::{Body, Chunks};
+use super::body::{Body, Chunks, Sink};
+use super::judge::Wanted;
 
 /// Header fields accepted in one answer.
 const FIELDS: usize = 96;
@@ -76,9 +77,10 @@ pub struct Reader {
     /// Bytes of interim answers that went before.
     interim_bytes: usize,
     state: State,
-    /// What is kept of the next answers, and what was kept of the last.
-    keeps_cookies: bool,
-    cookies: Vec<Vec<u8>>,
+    /// What is kept of an answer, and what was kept of the last.
+    wanted: Wanted,
+    kept_head: Vec<u8>,
+    kept_body: Sink,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +105,9 @@ impl Reader {
             head: Vec::new(),
             interim_bytes: 0,
             state: State::Head,
-            keeps_cookies: false,
-            cookies: Vec::new(),
+            wanted: Wanted::default(),
+            kept_head: Vec::new(),
+            kept_body: Sink::default(),
         }
     }
 
@@ -115,15 +118,26 @@ impl Reader {
         self.state = State::Head;
     }
 
-    /// Whether the `Set-Cookie` fields of the next answer are kept; those of the last are forgotten.
-    pub fn keep_cookies(&mut self, keep: bool) {
-        self.keeps_cookies = keep;
-        self.cookies.clear();
+    /// What is kept of the next answer; what was kept of the last is forgotten.
+    pub fn keep(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+        self.kept_head.clear();
+        self.kept_body.start(wanted.body_bytes);
     }
 
-    /// The `Set-Cookie` fields of the last answer.
-    pub fn cookies(&self) -> impl Iterator<Item = &[u8]> {
-        self.cookies.iter().map(Vec::as_slice)
+    /// The last answer's head, where it was to be kept.
+    pub fn head(&self) -> &[u8] {
+        &self.kept_head
+    }
+
+    /// As much of the last answer's body as was to be kept.
+    pub fn body(&self) -> &[u8] {
+        &self.kept_body.bytes
+    }
+
+    /// Whether an answer has begun that is not complete.
+    pub fn has_begun(&self) -> bool {
+        !self.head.is_empty() || self.interim_bytes > 0 || matches!(self.state, State::Body { .. })
     }
 
     /// Takes what has arrived. After `Done` the next bytes belong to the next answer.
@@ -149,7 +163,7 @@ impl Reader {
                         State::Body { body: head.body, status: head.status, keep_alive: head.keep_alive };
                 }
                 State::Body { ref mut body, status, keep_alive } => {
-                    let Some(taken) = feed_body(body, input, &self.limits)? else {
+                    let Some(taken) = feed_body(body, input, &self.limits, &mut self.kept_body)? else {
                         return Ok(Progress::More);
                     };
                     if taken < input.len() {
@@ -172,13 +186,16 @@ impl Reader {
     /// The head, once it is there, and how much of `input` it took.
     fn feed_head(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
         let limit = self.limits.head_bytes.saturating_sub(self.interim_bytes);
-        let kept = self.keeps_cookies.then_some(&mut self.cookies);
         if self.head.is_empty() {
             // The common case: it came in one piece and is read where it lies.
-            return match parse(input, &self.limits, kept)? {
+            return match parse(input, &self.limits)? {
                 Some(head) if head.bytes > limit => Err(Violation::HeadTooLong),
                 Some(head) => {
                     let taken = head.bytes;
+                    if self.wanted.head {
+                        self.kept_head.clear();
+                        self.kept_head.extend_from_slice(&input[..taken]);
+                    }
                     Ok(Some((head, taken)))
                 }
                 None if input.len() > limit => Err(Violation::HeadTooLong),
@@ -191,9 +208,13 @@ impl Reader {
         let before = self.head.len();
         let room = (limit + 1).saturating_sub(before).min(input.len());
         self.head.extend_from_slice(&input[..room]);
-        match parse(&self.head, &self.limits, kept)? {
+        match parse(&self.head, &self.limits)? {
             Some(head) if head.bytes <= limit => {
                 let taken = head.bytes - before;
+                if self.wanted.head {
+                    self.kept_head.clear();
+                    self.kept_head.extend_from_slice(&self.head[..head.bytes]);
+                }
                 self.head.clear();
                 Ok(Some((head, taken)))
             }
@@ -205,27 +226,30 @@ impl Reader {
 }
 
 /// The number of bytes of `input` that the body's rest takes, or nothing where it does not end within.
-fn feed_body(body: &mut Body, input: &[u8], limits: &Limits) -> Result<Option<usize>, Violation> {
+fn feed_body(
+    body: &mut Body,
+    input: &[u8],
+    limits: &Limits,
+    kept: &mut Sink,
+) -> Result<Option<usize>, Violation> {
     match body {
         Body::Length(left) => {
             let taken = (*left).min(input.len() as u64);
             *left -= taken;
+            kept.take(&input[..taken as usize]);
             Ok((*left == 0).then_some(taken as usize))
         }
-        Body::Chunked(chunks) => chunks.feed(input, limits.body_bytes, limits.head_bytes),
+        Body::Chunked(chunks) => chunks.feed(input, limits.body_bytes, limits.head_bytes, kept),
         Body::UntilClose(so_far) => {
             *so_far += input.len() as u64;
+            kept.take(input);
             if *so_far > limits.body_bytes { Err(Violation::BodyTooLong) } else { Ok(None) }
         }
     }
 }
 
 /// A whole head at the start of `input`, or nothing where it goes on.
-fn parse(
-    input: &[u8],
-    limits: &Limits,
-    mut cookies: Option<&mut Vec<Vec<u8>>>,
-) -> Result<Option<Head>, Violation> {
+fn parse(input: &[u8], limits: &Limits) -> Result<Option<Head>, Violation> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -264,10 +288,6 @@ fn parse(
                     keep_alive = true;
                 }
             }
-        } else if let Some(cookies) = &mut cookies
-            && field.name.eq_ignore_ascii_case("set-cookie")
-        {
-            cookies.push(field.value.to_vec());
         }
     }
     let body = match (chunked, length) {

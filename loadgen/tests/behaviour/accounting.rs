@@ -46,3 +46,20 @@ fn a_stopped_run_keeps_what_it_had() {
     let (due, ok, _) = counts(&record);
     assert!(ok > 100 && due < planned(&scenario) / 2, "{ok} of {due}");
 }
+
+#[test]
+fn a_threshold_that_fails_ends_the_run_where_it_is_told_to() {
+    let limit = "{ condition = \"rate<1%\", abort_on_fail = true, delay = \"1s\" }";
+    let traffic = "executor = \"constant-arrival-rate\"\nrate = \"100/s\"\nmix = { product = 1 }";
+    let scenario =
+        crate::support::scenario_of(600, traffic, "", &format!("[thresholds]\nfailed = [{limit}]"));
+    let server = Server::start(|stream, number| match number % 10 {
+        0 => stream.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n").is_ok(),
+        _ => answer(stream),
+    });
+    let record = play(&scenario, server.address, Options::default());
+    assert_eq!(record.status, Status::Aborted);
+    assert!(record.exit_code() == 99 || !record.validity.is_valid(), "{}", record.exit_code());
+    let (due, ok, failed) = counts(&record);
+    assert!(due == ok + failed && due < planned(&scenario) / 10, "{due} due");
+}

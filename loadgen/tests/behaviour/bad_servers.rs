@@ -29,8 +29,8 @@ fn a_closed_connection_is_a_reset() {
 }
 
 #[test]
-fn a_connection_closed_in_mid_answer_is_a_reset() {
-    all_fail(Failure::Reset, |stream, _| {
+fn a_connection_closed_in_mid_answer_is_truncated() {
+    all_fail(Failure::Truncated, |stream, _| {
         stream
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")
             .expect("it fits the buffer");
@@ -48,8 +48,8 @@ fn garbage_is_malformed() {
 }
 
 #[test]
-fn endless_fields_are_malformed() {
-    all_fail(Failure::Malformed, |stream, _| {
+fn endless_fields_are_too_large() {
+    all_fail(Failure::TooLarge, |stream, _| {
         let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\nendless: ");
         // The client closes the connection at its limit, so this loop ends with an error.
         while written.is_ok() {
@@ -60,13 +60,41 @@ fn endless_fields_are_malformed() {
 }
 
 #[test]
-fn a_body_beyond_the_limit_is_malformed() {
-    all_fail(Failure::Malformed, |stream, _| {
+fn a_body_announced_beyond_the_limit_is_too_large() {
+    all_fail(Failure::TooLarge, |stream, _| {
         stream
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 999999999\r\n\r\n")
             .expect("it fits the buffer");
         true
     });
+}
+
+/// Ten gigabytes without an announced length: the client counts them and keeps none.
+#[test]
+fn an_endless_body_is_too_large() {
+    let scenario = scenario(6, 1, "connections = 2\ntimeout = \"9s\"");
+    let server = Server::start(|stream, _| {
+        let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        let chunk = vec![b'x'; 256 << 10];
+        while written.is_ok() {
+            written = stream.write_all(&chunk);
+        }
+        false
+    });
+    let record = play(&scenario, server.address, Options::default());
+    assert_eq!((counts(&record).0, failures(&record, Failure::TooLarge)), (6, 6));
+}
+
+#[test]
+fn an_answer_that_is_not_what_was_asked_for_fails_its_check() {
+    let traffic = "executor = \"constant-arrival-rate\"\nrate = \"50/s\"\narrivals = \"uniform\"\nmix = { product = 1 }";
+    let scenario = crate::support::scenario_of(1, traffic, "check = { contains = \"hello 2\" }", "");
+    let server = Server::start(|stream, number| {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nhello {}", number % 5);
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let record = play(&scenario, server.address, Options::default());
+    assert_eq!((counts(&record).1, failures(&record, Failure::Check)), (10, 40));
 }
 
 #[test]
@@ -78,8 +106,8 @@ fn silence_is_a_timeout() {
 }
 
 #[test]
-fn a_dribble_is_a_timeout() {
-    all_fail(Failure::Timeout, |stream, _| {
+fn a_dribble_stalls() {
+    all_fail(Failure::Stalled, |stream, _| {
         let mut bytes =
             b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".iter().chain(std::iter::repeat(&b'.'));
         while bytes.next().is_some_and(|byte| stream.write_all(&[*byte]).is_ok()) {

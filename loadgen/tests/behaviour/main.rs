@@ -2,7 +2,9 @@
 
 mod accounting;
 mod bad_servers;
+mod connections;
 mod overload;
 mod pacing;
 mod stall;
 mod support;
+mod users;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use loadgen::Options;
 use scenarios::plan::Plan;
 
-use crate::support::{Server, answer, counts, failures, play, read_request, scenario};
+use crate::support::{Server, answer, counts, failures, field, play, read_request, scenario};
 
 #[test]
 fn the_union_of_the_threads_requests_is_the_plan() {
@@ -46,12 +46,6 @@ fn the_union_of_the_threads_requests_is_the_plan() {
         assert_eq!(field(one, "host"), server.address.to_string());
         assert!(field(one, "user-agent").starts_with("rehearsal-loadgen/"), "{one}");
     }
-}
-
-fn field(request: &str, name: &str) -> String {
-    let start = format!("{name}: ");
-    let line = request.lines().find_map(|line| line.strip_prefix(&start));
-    line.unwrap_or_else(|| panic!("no {name} in {request}")).to_owned()
 }
 
 #[test]

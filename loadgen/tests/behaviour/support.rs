@@ -21,6 +21,27 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// A server that is shown each request, without a body.
+    pub(crate) fn noting(manner: impl Fn(&mut TcpStream, &str) -> bool + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let manner = Arc::new(manner);
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let manner = Arc::clone(&manner);
+                thread::spawn(move || {
+                    stream.set_nodelay(true).expect("a connected socket takes options");
+                    while let Some(request) = read_request(&mut stream) {
+                        if !manner(&mut stream, &request) {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address }
+    }
+
     pub(crate) fn start(manner: impl Fn(&mut TcpStream, u64) -> bool + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -58,6 +79,27 @@ pub(crate) fn read_request(stream: &mut TcpStream) -> Option<String> {
         }
     }
     String::from_utf8(request).ok()
+}
+
+/// Reads a request: its head, and the body that its length announces.
+pub(crate) fn read_with_body(stream: &mut TcpStream) -> Option<(String, String)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let mut body = vec![0; field(&head, "content-length").parse().expect("a length")];
+    stream.read_exact(&mut body).ok()?;
+    Some((head, String::from_utf8(body).ok()?))
+}
+
+/// A field of a request.
+pub(crate) fn field(request: &str, name: &str) -> String {
+    let start = format!("{name}: ");
+    let line = request.lines().find_map(|line| line.strip_prefix(&start));
+    line.unwrap_or_else(|| panic!("no {name} in {request}")).to_owned()
 }
 
 /// A good answer.
@@ -125,7 +167,21 @@ fn serves_when_it_is_the_helper_process() {
 /// traffic table say otherwise.
 pub(crate) fn scenario(rate: u32, seconds: u32, traffic: &str) -> Scenario {
     let arrivals = if traffic.contains("arrivals") { "" } else { "arrivals = \"uniform\"" };
-    let text = format!(
+    let executor = "executor = \"constant-arrival-rate\"\nmix = { product = 1 }";
+    scenario_of(seconds, &format!("{executor}\nrate = \"{rate}/s\"\n{arrivals}\n{traffic}"), "", "")
+}
+
+/// A scenario of one class with these further lines in its traffic and in its class, and these further tables.
+pub(crate) fn scenario_of(seconds: u32, traffic: &str, class: &str, tables: &str) -> Scenario {
+    let text = text_of(seconds, traffic, class, tables);
+    let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    loadgen::supports::check(&scenario).unwrap_or_else(|problems| panic!("{problems}"));
+    scenario
+}
+
+/// The text of such a scenario.
+pub(crate) fn text_of(seconds: u32, traffic: &str, class: &str, tables: &str) -> String {
+    format!(
         r#"
 title = "A test"
 [run]
@@ -140,21 +196,18 @@ backlog = 100
 [requests.product]
 path = "/product"
 steps = [{{ work = "1ms" }}]
+{class}
 [traffic.shops]
 to = "shop"
-executor = "constant-arrival-rate"
-rate = "{rate}/s"
-mix = {{ product = 1 }}
-{arrivals}
 {traffic}
+{tables}
 "#
-    );
-    Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+    )
 }
 
 /// Every request of a scenario with one traffic goes to one address.
 pub(crate) fn entries(address: SocketAddr) -> Entries {
-    let entry = Entry { address, host: address.to_string() };
+    let entry = Entry { address: address.into(), host: address.to_string() };
     Entries { by_traffic: vec![vec![entry]], base_path: String::new() }
 }
 

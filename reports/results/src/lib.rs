@@ -36,6 +36,7 @@
 //! - [`buckets`], [`tally`], [`recorder`]: counting, the hot path
 //! - [`facts`], [`provenance`], [`record`]: what a record holds
 //! - [`journal`], [`writer`], [`directory`]: how it reaches the disk
+//! - [`mod@export`]: the forms that other tools read
 //! - [`recovery`]: how long a system took to recover from a fault; [`evidence`]: what a producer says of its run
 //! - [`statistics`], [`noise`], `part`: intervals; [`replications`]: figures over runs that differ in their seed
 //! - [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
@@ -44,6 +45,7 @@ pub mod buckets;
 pub mod directory;
 mod error;
 pub mod evidence;
+pub mod export;
 pub mod facts;
 pub mod figure;
 pub mod frame;
@@ -67,6 +69,7 @@ pub mod writer;
 pub use directory::run_directory;
 pub use error::Error;
 pub use evidence::{Evidence, Law, ModelNote, Span, Trace};
+pub use export::{Format, export};
 pub use figure::{Estimate, Noise, Scope, Selection, figure};
 pub use frame::{Frame, Window, WindowKind};
 pub use outcome::{Failure, Outcome, World};

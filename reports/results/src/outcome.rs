@@ -37,23 +37,31 @@ impl World {
 pub enum Failure {
     /// The connection could not be opened.
     Refused,
-    /// The connection was lost before the answer was complete.
+    /// The connection was lost before the answer began.
     Reset,
     /// No complete answer within the client's timeout.
     Timeout,
     /// An answer whose status is no success.
     Status,
-    /// An answer that is not HTTP, or not the body that was asked for.
+    /// An answer that is not HTTP.
     Malformed,
     /// Never sent: too many requests were under way and waiting.
     Dropped,
     /// Answered by a server that did not know the user's session: what was in the basket is gone.
     LostSession,
+    /// The connection was lost within the answer.
+    Truncated,
+    /// The answer had begun, but was not complete within the client's timeout.
+    Stalled,
+    /// An answer longer than the client accepts, in its head or its body.
+    TooLarge,
+    /// A good answer by its status that is not what the scenario's check asks for.
+    Check,
 }
 
 impl Failure {
     /// Every kind, in the order of records.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Refused,
         Self::Reset,
         Self::Timeout,
@@ -61,6 +69,10 @@ impl Failure {
         Self::Malformed,
         Self::Dropped,
         Self::LostSession,
+        Self::Truncated,
+        Self::Stalled,
+        Self::TooLarge,
+        Self::Check,
     ];
 
     /// The name in records.
@@ -73,6 +85,10 @@ impl Failure {
             Self::Malformed => "malformed",
             Self::Dropped => "dropped",
             Self::LostSession => "lost_session",
+            Self::Truncated => "truncated",
+            Self::Stalled => "stalled",
+            Self::TooLarge => "too_large",
+            Self::Check => "check",
         }
     }
 

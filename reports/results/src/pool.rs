@@ -60,6 +60,11 @@ impl Pool {
         self.gathered.add_run(samples, self.intervals, runs);
     }
 
+    /// The counts so far.
+    pub(crate) fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
     /// The replications so far.
     pub(crate) fn replications(&self) -> Option<&Replications> {
         self.collector.as_ref().map(Collector::replications)

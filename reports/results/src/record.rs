@@ -39,6 +39,8 @@ pub enum Status {
     Interrupted,
     /// It ended without a word; the record comes from its journal.
     Killed,
+    /// A threshold that stops the run failed.
+    Aborted,
 }
 
 impl Status {
@@ -48,6 +50,7 @@ impl Status {
             Self::Complete => "complete",
             Self::Interrupted => "interrupted",
             Self::Killed => "killed",
+            Self::Aborted => "aborted",
         }
     }
 }
@@ -245,11 +248,11 @@ impl RunRecord {
 
     /// The process's exit code: interrupted, invalid and failed thresholds, in this order of precedence.
     pub fn exit_code(&self) -> u8 {
-        if self.status != Status::Complete {
+        if !matches!(self.status, Status::Complete | Status::Aborted) {
             exit::INTERRUPTED
         } else if !self.validity.is_valid() {
             exit::INVALID
-        } else if self.thresholds.iter().any(|v| v.passed == Some(false)) {
+        } else if self.status == Status::Aborted || self.thresholds.iter().any(|v| v.passed == Some(false)) {
             exit::THRESHOLDS
         } else {
             exit::GOOD

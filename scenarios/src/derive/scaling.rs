@@ -120,6 +120,13 @@ impl Scaling<'_> {
         self.published(root);
     }
 
+    /// Multiplies how much is asked for, and nothing that serves.
+    pub(super) fn rates(&mut self, root: &mut Table) {
+        for traffic in &self.scenario.traffic {
+            self.traffic(child(child(root, "traffic"), &traffic.name), &traffic.name);
+        }
+    }
+
     /// Whether anything on a host takes processor time by the scenario's laws.
     fn works(&self, host: &str) -> bool {
         self.scenario.components.iter().any(|component| {
@@ -212,8 +219,8 @@ impl Scaling<'_> {
             let Ok(selector) = Selector::read(selector.get()) else { continue };
             let Some(conditions) = conditions.as_array_mut() else { continue };
             for value in conditions.iter_mut() {
-                let Some(condition) = value.as_str().and_then(|t| Condition::read(selector.metric, t).ok())
-                else {
+                let text = value.as_str().or_else(|| value.as_inline_table()?.get("condition")?.as_str());
+                let Some(condition) = text.and_then(|t| Condition::read(selector.metric, t).ok()) else {
                     continue;
                 };
                 match (selector.metric, condition.aggregate) {
@@ -226,8 +233,14 @@ impl Scaling<'_> {
                     (Metric::Rate, aggregate) => {
                         let limit = Rate::per_second(condition.limit * self.factor);
                         let decor = value.decor().clone();
-                        *value = format!("{aggregate}{}{limit}", sign(condition.comparison)).into();
-                        *value.decor_mut() = decor;
+                        let text = format!("{aggregate}{}{limit}", sign(condition.comparison));
+                        match value.as_inline_table_mut() {
+                            Some(table) => set(table, "condition", text),
+                            None => {
+                                *value = text.into();
+                                *value.decor_mut() = decor;
+                            }
+                        }
                     }
                     _ => {}
                 }

@@ -60,6 +60,7 @@ const STEP: Purpose = Purpose::named("step");
 const SHARE: Purpose = Purpose::named("share");
 const ERROR: Purpose = Purpose::named("error");
 const RESPONSE: Purpose = Purpose::named("response");
+const FEED: Purpose = Purpose::named("feed");
 const STATEMENT: Purpose = Purpose::named("statement");
 
 impl Draws {
@@ -133,6 +134,12 @@ impl Draws {
     #[inline]
     pub fn ranks(&self, id: RequestId, keyspace: KeyspaceId) -> RequestKeys<'_> {
         RequestKeys { moment: None, ..self.keys(id, keyspace) }
+    }
+
+    /// The row of a feed that a user has, or a request without a user: its place among so many.
+    #[inline]
+    pub fn row(&self, id: RequestId, feed: u16, rows: usize) -> usize {
+        Stream::new(self.seed, FEED.of(u64::from(feed)), id.0).below(rows as u64) as usize
     }
 
     /// The duration of the request's step number `step` (counted from zero in its class).

@@ -7,6 +7,7 @@ mod balancer;
 mod calibration;
 mod cdn;
 mod component;
+mod exchange;
 mod fault;
 mod host;
 mod http_cache;
@@ -30,6 +31,7 @@ pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use cdn::{Cdn, EdgeRule};
 pub use component::{Component, ComponentKind};
+pub use exchange::{Check, Exchange, Extract, Feed, Text, TextPart};
 pub use fault::{Breakdowns, Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
 pub use http_cache::{BackEndProbe, CacheRule, CacheThreads, Esi, HttpCache, Purge, Tag, Vary};
@@ -47,7 +49,7 @@ pub use sampling::Sampling;
 pub use service::{Service, WorkerHolds};
 pub use sql_store::{Hibernation, Replicas, SqlStore};
 pub use traffic::{
-    Arrivals, Burst, Executor, Iterations, Origin, Replay, Session, SessionState, Traffic, Users,
+    Arrivals, Burst, Executor, Iterations, Origin, Replay, Reuse, Session, SessionState, Traffic, Users,
 };
 pub use workers::{Autoscale, Manager, ScaleMetric, WhenFull, WorkerPool};
 
@@ -122,6 +124,10 @@ pub struct Scenario {
     pub policies: Vec<Policy>,
     /// The kinds of request.
     pub requests: Vec<RequestClass>,
+    /// The names under which users keep what they extract of answers.
+    pub kept: Vec<String>,
+    /// Data for requests.
+    pub feeds: Vec<Feed>,
     /// Where requests come from, and how fast.
     pub traffic: Vec<Traffic>,
     /// What breaks, in order of time. Those wholly outside the run are left out.
@@ -144,7 +150,8 @@ pub struct Source {
     pub path: PathBuf,
     /// The text, complete.
     pub text: String,
-    /// SHA-256 in lower-case hexadecimal: of the text, followed by the hashes of the files that it replays.
+    /// SHA-256 in lower-case hexadecimal: of the text, followed by the hashes of the files that it replays
+    /// or feeds requests with.
     pub hash: String,
 }
 

@@ -1,6 +1,6 @@
 //! What is asked for: request classes and the steps that a service walks for them.
 
-use super::{CacheRule, ClassId, ComponentId, Esi, KeyspaceId, PolicyId, Purge};
+use super::{CacheRule, ClassId, ComponentId, Esi, Exchange, KeyspaceId, PolicyId, Purge};
 use crate::law::{DurationLaw, SizeLaw};
 use crate::units::{Ratio, SimTime};
 
@@ -24,6 +24,8 @@ pub struct RequestClass {
     pub response: SizeLaw,
     /// Its work's priority among that of a component, on a host that schedules by it: the greatest goes first.
     pub priority: u8,
+    /// What a client says in it, asks of the answer and keeps of it.
+    pub exchange: Exchange,
 }
 
 impl RequestClass {
@@ -45,9 +47,9 @@ impl RequestClass {
 pub enum Method {
     /// GET.
     Get,
-    /// POST, with an empty body.
+    /// POST.
     Post,
-    /// PUT, with an empty body.
+    /// PUT.
     Put,
     /// DELETE.
     Delete,

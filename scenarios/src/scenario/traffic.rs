@@ -34,6 +34,22 @@ pub struct Traffic {
     pub timeout: SimTime,
     /// How requests that failed are sent again. Response time runs from the first due time to the last answer.
     pub retries: Option<Retries>,
+    /// Whether connections carry one request after another.
+    pub reuse: Reuse,
+    /// How old a connection may become.
+    pub max_connection_age: Option<SimTime>,
+    /// How long a connection may take to open, where that is less than `timeout`.
+    pub connect_timeout: Option<SimTime>,
+}
+
+/// What becomes of a connection after an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// It carries the next request.
+    #[default]
+    Always,
+    /// It is closed: every request opens one of its own.
+    Never,
 }
 
 /// What makes requests due.

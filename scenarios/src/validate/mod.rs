@@ -8,6 +8,7 @@ mod calibration;
 mod calls;
 mod cdn;
 mod component;
+mod exchange;
 mod fault;
 mod host;
 mod http_cache;
@@ -72,13 +73,16 @@ pub(crate) fn scenario(path: &Path, text: String) -> Result<Scenario, Diagnostic
     Ok(scenario)
 }
 
-/// SHA-256 of the text, followed by a line for each file that is replayed.
+/// SHA-256 of the text, followed by a line for each file that is replayed or feeds requests.
 fn hash(text: &str, scenario: &Scenario) -> String {
     let mut digest = Sha256::new_with_prefix(text.as_bytes());
     for traffic in &scenario.traffic {
         if let Executor::Replay(replay) = &traffic.executor {
             digest.update(format!("replay {} {}\n", traffic.name, replay.hash));
         }
+    }
+    for feed in &scenario.feeds {
+        digest.update(format!("feed {} {}\n", feed.name, feed.hash));
     }
     hexadecimal(&digest.finalize())
 }
@@ -197,7 +201,8 @@ impl<'t> Validator<'t> {
         let jobs = self.jobs(&run, &hosts);
         self.memory(&hosts, &components, &keyspaces);
         let mut policies = self.policies();
-        let requests = self.requests(&components);
+        let (kept, feeds) = (self.kept(), self.feeds());
+        let requests = self.requests(&components, &kept, &feeds);
         policies.append(&mut self.inline_policies);
         self.priorities(&hosts, &components, &jobs, &requests);
         let traffic = self.traffic(&Around {
@@ -222,6 +227,8 @@ impl<'t> Validator<'t> {
             keyspaces,
             policies,
             requests,
+            kept,
+            feeds,
             traffic,
             faults,
             thresholds,

@@ -3,7 +3,7 @@
 use super::Validator;
 use crate::quantity::selector::{self, Condition, Selector};
 use crate::scenario::{ClassId, Published};
-use crate::threshold::{Figure, Threshold};
+use crate::threshold::{Figure, Metric, Threshold};
 use crate::wire;
 
 impl Validator<'_> {
@@ -45,8 +45,15 @@ impl Validator<'_> {
                 self.d.key_problem(&at, text, "the aggregate in the condition", hint);
                 continue;
             }
-            for (i, condition_text) in &conditions.0 {
-                let at = format!("{at}[{i}]");
+            for (i, limit) in &conditions.0 {
+                let own = format!("{at}[{i}]");
+                let at = format!("{own}{}", limit.key);
+                let Some(condition_text) = &limit.condition else { continue };
+                let judged_late = selector.metric.is_of_recovery() || selector.metric == Metric::Rate;
+                if limit.abort.is_some() && judged_late {
+                    let expected = "no abort_on_fail: only response_time, service_time and failed are known before the end";
+                    self.problem(&format!("{own}.abort_on_fail"), expected, None);
+                }
                 let read = |t: &str| Condition::read(selector.metric, t);
                 let Some(condition) = self.d.read(condition_text, &at, read) else { continue };
                 let figure = Figure {
@@ -61,6 +68,7 @@ impl Validator<'_> {
                     limit: condition.limit,
                     selector: text.clone(),
                     condition: condition_text.clone(),
+                    abort: limit.abort,
                 });
             }
         }

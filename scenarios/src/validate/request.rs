@@ -4,7 +4,8 @@ use super::Validator;
 use crate::law::DurationLaw;
 use crate::quantity::selector::{self, Piece};
 use crate::scenario::{
-    Action, Component, ComponentId, ComponentKind, KeyspaceId, OnMiss, Path, PathPart, RequestClass, Step,
+    Action, Component, ComponentId, ComponentKind, Feed, KeyspaceId, OnMiss, Path, PathPart, RequestClass,
+    Step,
 };
 use crate::units::Ratio;
 use crate::wire;
@@ -26,7 +27,12 @@ const ACTIONS: [&str; 12] = [
 ];
 
 impl Validator<'_> {
-    pub(super) fn requests(&mut self, components: &[Component]) -> Vec<RequestClass> {
+    pub(super) fn requests(
+        &mut self,
+        components: &[Component],
+        kept: &[String],
+        feeds: &[Feed],
+    ) -> Vec<RequestClass> {
         let files: Vec<(String, wire::RequestClass)> =
             self.file.requests.iter().flat_map(|r| &r.0).cloned().collect();
         if files.is_empty() && self.file.requests.is_some() {
@@ -54,6 +60,7 @@ impl Validator<'_> {
                 steps.extend(self.step(&at, step, components, number as u32, &mut next));
             }
             let cache = self.cache_rule(&at, file, &path);
+            let exchange = self.exchange(&at, file, kept, feeds);
             classes.push(RequestClass {
                 name: name.clone(),
                 cache,
@@ -63,6 +70,7 @@ impl Validator<'_> {
                 steps,
                 response: file.response,
                 priority: file.priority.0 as u8,
+                exchange,
             });
         }
         self.includes(&files, &mut classes);

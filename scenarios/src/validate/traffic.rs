@@ -76,6 +76,11 @@ impl Validator<'_> {
                 connections: made.connections,
                 max_in_flight: made.max_in_flight,
                 timeout,
+                reuse: file.common.reuse,
+                max_connection_age: (file.common.max_connection_age)
+                    .map(|age| self.positive(&format!("{at}.max_connection_age"), age)),
+                connect_timeout: (file.common.connect_timeout)
+                    .map(|limit| self.positive(&format!("{at}.connect_timeout"), limit)),
                 retries: file.common.retries.as_ref().map(|r| self.retries(&format!("{at}.retries"), r)),
             });
         }

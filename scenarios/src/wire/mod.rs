@@ -12,6 +12,7 @@ mod cdn;
 mod component;
 mod curve;
 pub(crate) mod decode;
+mod exchange;
 mod fault;
 mod host;
 mod http_cache;
@@ -27,6 +28,7 @@ mod request;
 mod service;
 mod sql_store;
 pub(crate) mod step;
+mod threshold;
 mod traffic;
 pub(crate) mod workers;
 
@@ -35,6 +37,7 @@ pub(crate) use calibration::Calibration;
 pub(crate) use cdn::Cdn;
 pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;
+pub(crate) use exchange::{Check, Extract, Feed};
 pub(crate) use fault::{Breakdowns, Deploy, Fault};
 pub(crate) use host::{CpuCredits, DiskChoice, Host, Steal};
 pub(crate) use http_cache::{BackEndProbe, CacheThreads, HttpCache, Purge};
@@ -47,6 +50,7 @@ pub(crate) use queue::{Publish, Queue};
 pub(crate) use request::{Get, RequestClass, Step};
 pub(crate) use service::Service;
 pub(crate) use sql_store::SqlStore;
+pub(crate) use threshold::Limit;
 pub(crate) use traffic::{Arrivals, Curve, Executor, Open, Replay, Session, Traffic};
 
 use decode::{Count, Keyed};
@@ -88,10 +92,12 @@ table! {
         required traffic: Named<Traffic>,
         /// Curves of the file's own, by name.
         default curves: Named<OwnCurve> = Named::default(),
+        /// Data for requests, by name, from files.
+        default feeds: Named<Feed> = Named::default(),
         /// What breaks, when, and for how long.
         default faults: List<Fault> = List::default(),
         /// What counts as good, in k6's syntax, by metric: `"response_time{during:fault}" = ["p(99)<500ms"]`.
-        default thresholds: Keyed<List<String>> = Keyed::default(),
+        default thresholds: Keyed<List<Limit>> = Keyed::default(),
         /// Figures that somebody published and this scenario must reproduce; never one of its own inputs.
         default published: List<Published> = List::default(),
         /// Fixed costs of the real stack, measured on other runs. Only the simulator reads them.

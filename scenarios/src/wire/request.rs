@@ -5,6 +5,7 @@ use crate::scenario::Method;
 use crate::units::Ratio;
 
 use super::component::Priority;
+use super::exchange::{Check, Extract};
 use super::http_cache::{Cache, Esi, Purge};
 use super::policy::PolicyReference;
 use super::prelude::*;
@@ -29,6 +30,15 @@ table! {
         /// Which requests' work goes first among that of a component, on a host that schedules by priority: the greatest
         /// number does.
         default priority: Priority = Count(0),
+        /// Header fields of the request. `{products}` stands for the number of its first key of the keyspace `products`,
+        /// `{token}` for what the user kept under that name, `{logins.name}` for a column of a feed.
+        default headers: Named<String> = Named::default(),
+        /// The body of the request, with the same places; other braces are text.
+        optional body: String,
+        /// What the answer must be to count as good.
+        optional check: Check,
+        /// What the user keeps of the answer for later requests, by name.
+        default extract: Named<Extract> = Named::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::law::{CountLaw, DurationLaw};
 use crate::rate::Growth;
-use crate::scenario::{Origin, SessionState};
+use crate::scenario::{Origin, Reuse, SessionState};
 use crate::units::{Rate, Ratio, SimTime};
 
 use super::policy::Retries;
@@ -42,6 +42,12 @@ table! {
         default timeout: SimTime = SimTime::from_secs(10),
         /// How users press reload: what failed, or was given up, is sent again. Response time runs from the first due time.
         optional retries: Retries,
+        /// Whether connections carry one request after another, or every request opens one of its own.
+        default reuse: Reuse = Reuse::Always,
+        /// How old a connection may become; it is then closed after the answer under way, and another opened.
+        optional max_connection_age: SimTime,
+        /// How long a connection may take to open; without it a request waits for as long as its timeout.
+        optional connect_timeout: SimTime,
     }
 }
 
@@ -192,6 +198,7 @@ table! {
     }
 }
 
+words!(Reuse { "always" => Always, "never" => Never });
 words!(SessionState { "stateless" => Stateless, "instance" => Instance });
 
 table! {

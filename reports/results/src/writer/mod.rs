@@ -144,6 +144,15 @@ impl RunWriter {
         self.scaled = Some(replications);
     }
 
+    /// The record of what there is so far, judged as that of a run which ends now; what was observed of components is left
+    /// out.
+    pub fn so_far(&self) -> RunRecord {
+        let (scenario, frame) = (self.scenario.clone(), self.frame.clone());
+        let (tallies, provenance) = (self.pool.tallies().clone(), self.provenance.clone());
+        let record = RunRecord::new(self.world, scenario, frame, tallies, Vec::new(), provenance);
+        record.judged(Status::Interrupted, Validity::default())
+    }
+
     /// Adds what the producer says of its own run. A law that does not hold makes the run invalid.
     pub fn add_evidence(&mut self, evidence: Evidence) {
         self.evidence.extend(evidence);

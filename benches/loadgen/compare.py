@@ -1,0 +1,196 @@
+"""Runs ours and each peer in turn (A B A B ...) against nginx on the other core and prints tables in Markdown.
+
+Arguments: how many rounds, seconds a run. The generator has core 0 to itself, nginx core 1. Processor time is the generator
+process's own, by the scheduler's accounting (getrusage of the child), over the requests that it says it made. What is on the
+wire is taken from a packet socket on `lo`: the kernel's own timestamps of each request and of its answer. It is to be started in
+a network namespace of its own (`run` does).
+"""
+
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+CLIENT_CORE, SERVER_CORE = 0, 1
+PORT = 18090
+CONNECTIONS = 50
+HERE = tempfile.mkdtemp(prefix="rehearsal-loadgen-")
+URL = f"http://127.0.0.1:{PORT}/item"
+ETH_P_ALL, SO_TIMESTAMPNS = 3, 35
+
+
+def write(name, content):
+    path = os.path.join(HERE, name)
+    with open(path, "w") as file:
+        file.write(content)
+    return path
+
+
+def nginx():
+    return ["nginx", "-p", HERE, "-e", "/dev/null", "-c", write("nginx.conf", f"""
+daemon off; user root; worker_processes 1; pid {HERE}/nginx.pid; error_log /dev/null;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; client_body_temp_path {HERE}; proxy_temp_path {HERE}/p;
+  fastcgi_temp_path {HERE}; uwsgi_temp_path {HERE}; scgi_temp_path {HERE};
+  server {{ listen 127.0.0.1:{PORT}; location / {{ return 200 '{"x" * 128}'; }} }} }}""")]
+
+
+def scenario(name, seconds, traffic, more=""):
+    return write(f"{name}.toml", f"""title = "{name}"
+[run]
+duration = "{seconds}s"
+[hosts.app]
+[components.shop]
+kind = "service"
+host = "app"
+workers = 8
+{more or '''[requests.item]
+path = "/item"'''}
+[traffic.people]
+to = "shop"
+{traffic}
+""")
+
+
+def ours(name, seconds, traffic, more=""):
+    mix = "" if "mix" in traffic else "mix = { item = 1 }\n"
+    return ["target/release/examples/play", scenario(name, seconds, mix + traffic, more), f"127.0.0.1:{PORT}"]
+
+
+def closed(seconds):
+    return ours("closed", seconds, f'executor = "constant-vus"\nvus = {CONNECTIONS}\nthink = "0s"')
+
+
+def open_loop(rate, seconds):
+    return ours(f"open-{rate}", seconds, f'executor = "constant-arrival-rate"\nrate = "{rate}/s"\nconnections = {CONNECTIONS}')
+
+
+def rich(seconds):
+    """Ten classes, a million keys, checks, extraction and feeds that say something: what the words cost."""
+    classes = "[components.kv]\nkind = \"kv-store\"\nhost = \"app\"\n[keyspaces.items]\nin = \"kv\"\nkeys = 1_000_000\npopularity = \"zipf(0.9)\"\n"
+    for n in range(10):
+        classes += f"""[requests.c{n}]
+path = "/c{n}/{{items}}"
+headers = {{ accept = "text/{n}" }}
+check = {{ contains = "xxx" }}
+extract = {{ t{n} = {{ regex = "(x+)" }} }}
+"""
+    mix = ", ".join(f"c{n} = 1" for n in range(10))
+    return ours("rich", seconds, f'executor = "constant-vus"\nvus = {CONNECTIONS}\nthink = "0s"\nmix = {{ {mix} }}', classes)
+
+
+def run(command, core=CLIENT_CORE):
+    """Output, and processor seconds of the child: all, and in user space."""
+    process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    if status != 0:
+        sys.exit(f"{command}: {output}")
+    return output, usage.ru_utime + usage.ru_stime, usage.ru_utime
+
+
+def requests_of(output):
+    for pattern in (r"(\d+) requests in", r"(\d+) due, ", r"\[200\] (\d+) responses"):
+        found = re.search(pattern, output)
+        if found:
+            return int(found.group(1))
+    sys.exit(f"no number of requests in: {output}")
+
+
+def wire(seconds, results):
+    """Times from each request to its answer on `lo`, by the kernel's timestamps."""
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    raw.bind(("lo", 0))
+    raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+    raw.settimeout(0.2)
+    asked, end = {}, time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            packet, extra, _, address = raw.recvmsg(96, 256)
+        except TimeoutError:
+            continue
+        if address[2] == socket.PACKET_OUTGOING:
+            continue
+        stamp = next((struct.unpack("qq", data[:16]) for level, kind, data in extra if kind == SO_TIMESTAMPNS), None)
+        if stamp is None:
+            continue
+        header = 14 + (packet[14] & 15) * 4
+        source, target = struct.unpack("!HH", packet[header:header + 4])
+        total = struct.unpack("!H", packet[16:18])[0]
+        payload = total - (packet[14] & 15) * 4 - (packet[header + 12] >> 4) * 4
+        at = stamp[0] * 1e9 + stamp[1]
+        if payload > 0 and target == PORT:
+            asked[source] = at
+        elif payload > 0 and source == PORT and target in asked:
+            results.append((at - asked.pop(target)) / 1e6)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def spread(values):
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def main():
+    rounds, seconds = int(sys.argv[1]), int(sys.argv[2])
+    server = subprocess.Popen(["taskset", "-c", str(SERVER_CORE), *nginx()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    try:
+        kinds = {"ours, closed loop": closed(seconds), "wrk": ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", URL]}
+        if shutil.which("oha"):
+            kinds["oha"] = ["oha", "--no-tui", "-c", str(CONNECTIONS), "-z", f"{seconds}s", URL]
+        kinds["ours, closed loop, 10 classes, 1,000,000 keys, checks, extraction"] = rich(seconds)
+        kinds["ours, 5,000/s in open loop"] = open_loop(5000, seconds)
+        kinds["ours, 2,000/s in open loop"] = open_loop(2000, seconds)
+        if shutil.which("wrk2"):
+            kinds["wrk2, 5,000/s"] = ["wrk2", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-R5000", URL]
+        found = {kind: ([], [], []) for kind in kinds}
+        for _ in range(rounds):
+            for kind, command in kinds.items():
+                output, cpu, user = run(command)
+                requests = requests_of(output)
+                for values, value in zip(found[kind], (cpu / requests * 1e6, user / requests * 1e6, requests / seconds)):
+                    values.append(value)
+        latency = []
+        for _ in range(rounds):
+            on_wire = []
+            watch = threading.Thread(target=wire, args=(seconds + 1.5, on_wire))
+            watch.start()
+            output, _, _ = run(open_loop(2000, seconds))
+            watch.join()
+            plain, _, _ = run(open_loop(2000, seconds))
+            p50 = [float(re.search(rf"{name}: p50 ([0-9.]+)", text).group(1)) for text in (output, plain) for name in ("response_time", "service_time")]
+            latency.append((median(on_wire), *p50))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+        shutil.rmtree(HERE, ignore_errors=True)
+    with open("/proc/cpuinfo") as file:
+        model = re.search(r"model name\s*: (.*)", file.read()).group(1)
+    print("# The generator beside its peers\n")
+    print(f"nginx on one core, the generator on the other, {CONNECTIONS} connections, {rounds} rounds of {seconds} s in turn; {model}, "
+          f"Linux {platform.release()}. `benches/loadgen/run` repeats it.\n")
+    print("| generator | processor time a request, µs | of it in user space | requests/s |\n|---|--:|--:|--:|")
+    for kind, (cpu, user, rate) in found.items():
+        print(f"| {kind} | {spread(cpu)} | {median(user):.2f} | {median(rate):,.0f} |")
+    print("\nMedians of p50 at 2,000/s, in ms. The watcher of the wire takes processor time as well, so the run beside it is shown, and one without it:\n")
+    print("| on the wire | `service_time` beside it | `response_time` beside it | `service_time` alone | `response_time` alone |\n|--:|--:|--:|--:|--:|")
+    columns = list(zip(*latency))
+    wire_p50, response, service, response_alone, service_alone = (median(column) for column in columns)
+    print(f"| {wire_p50:.3f} | {service:.3f} | {response:.3f} | {service_alone:.3f} | {response_alone:.3f} |")
+
+
+main()

@@ -1,0 +1,221 @@
+//! Finds the greatest rate under which an objective holds: trial after trial against the same stack or target.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use loadgen::capacity::{Load, Search};
+use programs::{Problem, interrupt};
+use results::{RunRecord, Scope};
+use scenarios::units::{Ratio, SimTime};
+use scenarios::{Scenario, derive, exit};
+
+use crate::arguments::Options;
+use crate::play;
+use crate::prepare::{self, Prepared};
+use crate::summary::milliseconds;
+
+/// How long a trial measures, where nothing else is said.
+const TRIAL: SimTime = SimTime::from_secs(10);
+/// The table of all trials.
+const TABLE: &str = "capacity.csv";
+/// The greatest width of a bar.
+const BAR: f64 = 40.0;
+
+/// What is to be found.
+#[derive(Debug, Args)]
+pub(crate) struct Objective {
+    /// A scenario file
+    file: PathBuf,
+    /// The objective in k6's syntax, such as 'response_time p(99)<250ms' or 'failed rate<0.1%'
+    #[arg(long, value_name = "OBJECTIVE", value_parser = objective)]
+    slo: (String, String),
+    /// How closely the capacity is enclosed
+    #[arg(long, default_value = "5%", value_parser = programs::part::ratio)]
+    precision: Ratio,
+    /// Trials at the two rates that enclose it
+    #[arg(long, default_value = "3")]
+    repeats: u32,
+    /// The load before the measured part of each trial
+    #[arg(long, default_value = "2s", value_parser = str::parse::<SimTime>)]
+    trial_warmup: SimTime,
+}
+
+/// Metric and condition, as in a file's thresholds.
+fn objective(text: &str) -> Result<(String, String), String> {
+    let parts = text.trim().rsplit_once(char::is_whitespace);
+    let (selector, condition) =
+        parts.ok_or("expected a metric and a condition: response_time p(99)<250ms")?;
+    Ok((selector.trim().to_owned(), condition.to_owned()))
+}
+
+/// One trial.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    rate: f64,
+    p50: Option<f64>,
+    p99: Option<f64>,
+    failed: f64,
+    holds: bool,
+}
+
+/// Finds it; the exit code.
+pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Problem> {
+    let stop = interrupt::listen().context("cannot listen for signals")?;
+    let whole = Scenario::load(&objective.file)?;
+    let mut search = Search::new(objective.precision.get(), objective.repeats);
+    let mut trials: Vec<Trial> = Vec::new();
+    let mut directory = None;
+    while let Some(factor) = search.next() {
+        let prepared = trial(&whole, objective, options, factor)?;
+        let record = play::measure(&prepared, options, &stop, false).inspect_err(|_| prepared.forget())?;
+        let Some(record) = record.filter(|record| record.exit_code() != exit::INTERRUPTED) else {
+            prepared.forget();
+            return Ok(exit::INTERRUPTED);
+        };
+        directory.get_or_insert_with(|| prepared.directory.clone());
+        let trial = Trial::of(&record);
+        if !record.validity.is_valid() {
+            return invalid(&trial, &record);
+        }
+        if !options.quiet {
+            writeln!(io::stderr(), "{}", line(&trial))?;
+        }
+        trials.push(trial);
+        search.add(factor, trial.holds);
+    }
+    let directory = directory.expect("a search makes a trial");
+    fs::write(directory.join(TABLE), table(&trials)).context("cannot write the table")?;
+    let mut out = io::stdout().lock();
+    write!(out, "{}", drawn(&trials))?;
+    writeln!(out, "{}", answer(objective, search.bounds(), trials[0].rate))?;
+    writeln!(out, "table  {}", directory.join(TABLE).display())?;
+    Ok(exit::GOOD)
+}
+
+/// A trial, ready to be played: it is a scenario of its own.
+fn trial(
+    whole: &Scenario,
+    objective: &Objective,
+    options: &Options,
+    factor: f64,
+) -> Result<Prepared, Problem> {
+    let length = options.part.length.unwrap_or(TRIAL);
+    let (selector, condition) = &objective.slo;
+    let frame = (objective.trial_warmup, length);
+    let derived = derive::under_load(whole, factor, frame, (selector, condition));
+    prepare::of(derived.map_err(Problem::configuration)?.scenario, options)
+}
+
+/// The generator's own limit is no capacity of the server's.
+fn invalid(trial: &Trial, record: &RunRecord) -> Result<u8, Problem> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "invalid at {:.0}/s: {}", trial.rate, record.validity.reasons.join("; "))?;
+    writeln!(out, "hint: use more --threads, another machine, or a quieter one")?;
+    Ok(exit::INVALID)
+}
+
+impl Trial {
+    fn of(record: &RunRecord) -> Self {
+        let tally = record.tally(Scope::Run, None);
+        let times = tally.response_times();
+        let due = tally.due();
+        Self {
+            rate: due as f64 / record.seconds(Scope::Run).max(1e-9),
+            p50: times.percentile(50.0),
+            p99: times.percentile(99.0),
+            failed: tally.failed() as f64 / due.max(1) as f64,
+            holds: record.thresholds.iter().all(|verdict| verdict.passed == Some(true)),
+        }
+    }
+}
+
+fn line(trial: &Trial) -> String {
+    format!(
+        "{:>9.0}/s  p50 {:>8}  p99 {:>8}  failed {:>6.2}%  {}",
+        trial.rate,
+        milliseconds(trial.p50),
+        milliseconds(trial.p99),
+        trial.failed * 100.0,
+        if trial.holds { "holds" } else { "does not hold" }
+    )
+}
+
+/// Latency against load, a line per trial in order of rate; bars are of the 99th percentile, on a logarithmic scale.
+fn drawn(trials: &[Trial]) -> String {
+    let mut trials = trials.to_vec();
+    trials.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let finite = |trial: &Trial| trial.p99.filter(|p99| p99.is_finite() && *p99 > 0.0);
+    let least = trials.iter().filter_map(finite).fold(f64::INFINITY, f64::min);
+    let most = trials.iter().filter_map(finite).fold(least, f64::max);
+    let span = (most / least).ln().max(1e-9);
+    let mut text = String::new();
+    for trial in &trials {
+        let share = finite(trial).map_or(1.0, |p99| (p99 / least).ln() / span);
+        let bar = "█".repeat(1 + (share * BAR) as usize);
+        writeln!(text, "{}  {bar}", line(trial)).expect("writing to a string does not fail");
+    }
+    text
+}
+
+fn table(trials: &[Trial]) -> String {
+    let mut text = "rate_per_s,response_p50_us,response_p99_us,failed,holds\n".to_owned();
+    let micros = |seconds: Option<f64>| seconds.map_or_else(String::new, |s| format!("{:.1}", s * 1e6));
+    for trial in trials {
+        let (p50, p99) = (micros(trial.p50), micros(trial.p99));
+        let rest = format!("{p50},{p99},{:.6},{}", trial.failed, trial.holds);
+        writeln!(text, "{:.3},{rest}", trial.rate).expect("writing to a string does not fail");
+    }
+    text
+}
+
+fn answer(objective: &Objective, (low, high): (Option<Load>, Option<Load>), one: f64) -> String {
+    let (selector, condition) = &objective.slo;
+    let at = |load: &Load| load.factor * one;
+    let of = |n: u32, load: &Load| format!("{n} of {} trials", load.held + load.failed);
+    match (low, high) {
+        (Some(low), Some(high)) => format!(
+            "{selector} {condition} holds up to between {:.0}/s ({}) and {:.0}/s (failed in {})",
+            at(&low),
+            of(low.held, &low),
+            at(&high),
+            of(high.failed, &high)
+        ),
+        (Some(low), None) => {
+            format!("{selector} {condition} holds at every rate tried, up to {:.0}/s", at(&low))
+        }
+        (None, Some(high)) => {
+            format!("{selector} {condition} holds at no rate tried, down to {:.0}/s", at(&high))
+        }
+        (None, None) => "nothing was tried".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_is_a_metric_and_a_condition() {
+        let read = |text| objective(text).map(|(a, b)| format!("{a}|{b}"));
+        assert_eq!(read("response_time p(99)<250ms").as_deref(), Ok("response_time|p(99)<250ms"));
+        assert_eq!(
+            read("response_time{class:product} p(99)<1s").as_deref(),
+            Ok("response_time{class:product}|p(99)<1s")
+        );
+        assert!(read("p(99)<250ms").is_err());
+    }
+
+    #[test]
+    fn what_was_tried_is_drawn_in_order_of_its_rate() {
+        let trial = |rate, p99, holds| Trial { rate, p50: Some(0.001), p99: Some(p99), failed: 0.0, holds };
+        let trials = [trial(100.0, 0.01, true), trial(400.0, f64::INFINITY, false), trial(200.0, 0.1, true)];
+        let text = drawn(&trials);
+        let rates: Vec<&str> = text.lines().map(|l| l.split_whitespace().next().expect("a rate")).collect();
+        assert_eq!(rates, ["100/s", "200/s", "400/s"]);
+        assert_eq!(table(&trials).lines().count(), 4);
+    }
+}

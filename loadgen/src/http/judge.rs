@@ -1,0 +1,212 @@
+//! Whether an answer is what the scenario asks for, and what a user keeps of it.
+
+use std::borrow::Cow;
+use std::io::Read as _;
+
+use regex_lite::Regex;
+use results::Failure;
+use scenarios::scenario::{Extract, RequestClass};
+use serde_json::Value;
+
+use super::Reader;
+
+/// So much of a body is looked at.
+const BODY_BYTES: usize = 1 << 20;
+
+/// The judge of one request class.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    statuses: Vec<u16>,
+    contains: Option<String>,
+    header: Option<String>,
+    json: Option<String>,
+    extract: Vec<(u16, How)>,
+    /// What of an answer is looked at.
+    pub(crate) wanted: Wanted,
+}
+
+/// How a value is found.
+#[derive(Debug)]
+enum How {
+    Json(String),
+    Header(String),
+    Regex(Regex),
+}
+
+/// What is kept of an answer until it was judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The head, as it came.
+    pub head: bool,
+    /// This many bytes of the body.
+    pub body_bytes: usize,
+}
+
+impl Judge {
+    /// # Panics
+    /// Where a regular expression is none: [`crate::supports::check`] rules it out.
+    pub(crate) fn new(class: &RequestClass) -> Self {
+        let check = &class.exchange.check;
+        let how = |extract: &Extract| match extract {
+            Extract::Json(pointer) => How::Json(pointer.clone()),
+            Extract::Header(name) => How::Header(name.clone()),
+            Extract::Regex(text) => How::Regex(Regex::new(text).expect("the scenario was checked")),
+            other => unreachable!("{other:?} is not known here"),
+        };
+        let extract: Vec<(u16, How)> =
+            class.exchange.extract.iter().map(|(number, extract)| (*number, how(extract))).collect();
+        let of_head = |how: &How| matches!(how, How::Header(_));
+        let body =
+            check.contains.is_some() || check.json.is_some() || extract.iter().any(|(_, how)| !of_head(how));
+        let head = check.header.is_some() || extract.iter().any(|(_, how)| of_head(how));
+        Self {
+            statuses: check.statuses.clone(),
+            contains: check.contains.clone(),
+            header: check.header.clone(),
+            json: check.json.clone(),
+            extract,
+            // The head says how the body is encoded.
+            wanted: Wanted { head: head || body, body_bytes: if body { BODY_BYTES } else { 0 } },
+        }
+    }
+
+    /// Judges an answer, and adds what is kept of it.
+    #[inline]
+    pub(crate) fn judge(
+        &self,
+        status: u16,
+        answer: &Reader,
+        kept: &mut Vec<(u16, String)>,
+    ) -> Result<(), Failure> {
+        let good = if self.statuses.is_empty() { status < 400 } else { self.statuses.contains(&status) };
+        if !good {
+            return Err(Failure::Status);
+        }
+        if self.wanted == Wanted::default() {
+            return Ok(());
+        }
+        self.look(answer, kept).ok_or(Failure::Check)
+    }
+
+    /// Looks into an answer; none where something is not there.
+    fn look(&self, answer: &Reader, kept: &mut Vec<(u16, String)>) -> Option<()> {
+        if let Some(name) = &self.header {
+            field(answer.head(), name)?;
+        }
+        if self.wanted.body_bytes == 0 && self.extract.is_empty() {
+            return Some(());
+        }
+        let body = decoded(answer)?;
+        let text = std::cell::OnceCell::new();
+        let text = || text.get_or_init(|| String::from_utf8_lossy(&body));
+        if let Some(wanted) = &self.contains
+            && !text().contains(wanted.as_str())
+        {
+            return None;
+        }
+        let of_json = |how: &How| matches!(how, How::Json(_));
+        let json: Option<Value> = (self.json.is_some() || self.extract.iter().any(|(_, how)| of_json(how)))
+            .then(|| serde_json::from_slice(&body).ok())
+            .flatten();
+        if let Some(pointer) = &self.json {
+            json.as_ref()?.pointer(pointer)?;
+        }
+        for (number, how) in &self.extract {
+            let value = match how {
+                How::Json(pointer) => match json.as_ref()?.pointer(pointer)? {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                },
+                How::Header(name) => String::from_utf8_lossy(field(answer.head(), name)?).into_owned(),
+                How::Regex(regex) => regex.captures(text())?.get(1)?.as_str().to_owned(),
+            };
+            kept.push((*number, value));
+        }
+        Some(())
+    }
+}
+
+/// The body without its compression; none where that is not known here or broken.
+fn decoded(answer: &Reader) -> Option<Cow<'_, [u8]>> {
+    match field(answer.head(), "content-encoding") {
+        None => Some(Cow::Borrowed(answer.body())),
+        Some(coding) if coding.eq_ignore_ascii_case(b"gzip") => {
+            let mut body = Vec::new();
+            let read =
+                flate2::read::GzDecoder::new(answer.body()).take(BODY_BYTES as u64).read_to_end(&mut body);
+            read.ok().map(|_| Cow::Owned(body))
+        }
+        Some(_) => None,
+    }
+}
+
+/// The fields of a head as it came, without its status line.
+pub(crate) fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let at = line.iter().position(|byte| *byte == b':')?;
+        Some((&line[..at], line[at + 1..].trim_ascii()))
+    })
+}
+
+/// The first field of a name.
+fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    fields(head).find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Limits, Progress};
+    use scenarios::Scenario;
+
+    fn judge(lines: &str) -> Judge {
+        let text = format!(
+            "title = \"t\"\n[run]\nduration = \"1s\"\n[hosts.a]\n[components.w]\nkind = \"service\"\nhost = \"a\"\n\
+             workers = 1\n[requests.r]\npath = \"/\"\n{lines}\n[traffic.t]\nto = \"w\"\n\
+             executor = \"constant-arrival-rate\"\nrate = \"1/s\"\nmix = {{ r = 1 }}\n"
+        );
+        let scenario = Scenario::parse("t.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        Judge::new(&scenario.requests[0])
+    }
+
+    fn judged(judge: &Judge, answer: &[u8]) -> (Result<(), Failure>, Vec<(u16, String)>) {
+        let mut reader = Reader::new(Limits::default());
+        reader.keep(judge.wanted);
+        let Ok(Progress::Done { status, .. }) = reader.feed(answer) else { panic!("it is a whole answer") };
+        let mut kept = Vec::new();
+        (judge.judge(status, &reader, &mut kept), kept)
+    }
+
+    const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\nX-Token: abc\r\ntransfer-encoding: chunked\r\n\r\n\
+        5\r\n{\"id\"\r\n1b\r\n:17,\"name\":\"a \\\"b\\\"\",\"x\":0}\r\n0\r\n\r\n";
+
+    #[test]
+    fn an_answer_is_held_against_every_part_of_a_check() {
+        assert_eq!(judged(&judge(""), TOKEN).0, Ok(()));
+        assert_eq!(judged(&judge("check = { status = [201] }"), TOKEN).0, Err(Failure::Status));
+        for (check, good) in [
+            ("contains = \":17\"", true),
+            ("contains = \":18\"", false),
+            ("header = \"x-token\"", true),
+            ("header = \"x-other\"", false),
+            ("json = \"/id\"", true),
+            ("json = \"/di\"", false),
+        ] {
+            let found = judged(&judge(&format!("check = {{ {check} }}")), TOKEN).0;
+            assert_eq!(found, if good { Ok(()) } else { Err(Failure::Check) }, "{check}");
+        }
+    }
+
+    #[test]
+    fn values_are_kept_from_json_header_and_text() {
+        let judge = judge(
+            "extract = { name = { json = \"/name\" }, id = { json = \"/id\" }, token = { header = \"X-Token\" }, \
+             n = { regex = '\"id\":([0-9])' } }",
+        );
+        let (result, kept) = judged(&judge, TOKEN);
+        let values: Vec<&str> = kept.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!((result, values), (Ok(()), vec!["a \"b\"", "17", "abc", "1"]));
+        let none = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(judged(&judge, none).0, Err(Failure::Check));
+    }
+}

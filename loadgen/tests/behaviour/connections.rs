@@ -1,0 +1,103 @@
+//! When connections are opened and closed, and where to.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use loadgen::{Address, Entries, Entry, Job, Options};
+use results::{Failure, Provenance};
+
+use crate::support::{answer, counts, failures, play, read_request, scenario};
+
+/// A server that counts connections.
+fn counting() -> (std::net::SocketAddr, Arc<AtomicU64>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let accepted = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&accepted);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counter.fetch_add(1, Ordering::Relaxed);
+            std::thread::spawn(move || while read_request(&mut stream).is_some() && answer(&mut stream) {});
+        }
+    });
+    (address, accepted)
+}
+
+#[test]
+fn connections_are_kept_unless_told_otherwise() {
+    let (address, accepted) = counting();
+    let record = play(&scenario(100, 1, "connections = 4"), address, Options::default());
+    assert_eq!((counts(&record), accepted.load(Ordering::Relaxed)), ((100, 100, 0), 4));
+}
+
+#[test]
+fn every_request_has_its_own_connection_where_none_is_reused() {
+    let (address, accepted) = counting();
+    let record = play(&scenario(100, 1, "connections = 4\nreuse = \"never\""), address, Options::default());
+    // Four were opened to see that there is somebody.
+    assert_eq!((counts(&record), accepted.load(Ordering::Relaxed)), ((100, 100, 0), 104));
+}
+
+#[test]
+fn an_old_connection_is_replaced() {
+    let (address, accepted) = counting();
+    let lines = "connections = 1\nmax_connection_age = \"100ms\"";
+    let record = play(&scenario(100, 1, lines), address, Options::default());
+    let accepted = accepted.load(Ordering::Relaxed);
+    assert_eq!(counts(&record), (100, 100, 0));
+    assert!((3..=12).contains(&accepted), "{accepted} connections");
+}
+
+/// A listener that accepts nothing, with room for one connection in its backlog: further SYNs are dropped.
+fn full() -> std::net::TcpListener {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+    let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).expect("sockets can be made");
+    bind(&descriptor, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).expect("a loopback port is free");
+    listen(&descriptor, 0).expect("a bound socket listens");
+    descriptor.into()
+}
+
+#[test]
+fn a_connection_that_takes_too_long_to_open_is_a_timeout() {
+    let listener = full();
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let lines = "connections = 50\nconnect_timeout = \"200ms\"\ntimeout = \"4s\"";
+    let record = play(&scenario(20, 1, lines), address, Options::default());
+    let timeouts = failures(&record, Failure::Timeout);
+    // The first was taken up by the kernel, and waits for its answer as long as the client does.
+    assert!(counts(&record).0 == 20 && timeouts == 20, "{timeouts} of {:?}", counts(&record));
+    let median = record.tally(results::Scope::Run, None).response_times().percentile(50.0);
+    assert!(median.is_some_and(|seconds| seconds < 2.0), "half of them were given up after {median:?} s");
+}
+
+#[test]
+fn a_socket_in_the_file_system_is_a_target() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = directory.path().join("shop.sock");
+    let listener = UnixListener::bind(&path).expect("the directory is new");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while std::io::Read::read(&mut stream, &mut buffer).is_ok_and(|read| read > 0) {
+                    let good = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+                    good.expect("the client is there until it closes");
+                }
+            });
+        }
+    });
+    let scenario = scenario(100, 1, "connections = 3");
+    let entry = Entry { address: Address::Unix(path), host: "localhost".to_owned() };
+    let job = Job {
+        scenario: &scenario,
+        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new() },
+        options: Options::default(),
+        directory: directory.path(),
+        provenance: Provenance::here("loadgen test"),
+        stop: &AtomicBool::new(false),
+    };
+    let record = loadgen::run(job, None, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(counts(&record), (100, 100, 0), "{:?}", record.validity);
+}
