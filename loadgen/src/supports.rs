@@ -3,7 +3,7 @@
 //! What stands behind the entry is no matter of the generator's, but whoever runs that must implement it: the reference
 //! stack has a list of its own.
 
-use scenarios::scenario::Extract;
+use scenarios::scenario::{Executor, Extract, SessionState};
 use scenarios::{Diagnostics, Scenario};
 
 const SUPPORTS: &[&str] = &[
@@ -30,8 +30,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=constant-arrival-rate).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=constant-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=constant-arrival-rate).mix.*",
-    "traffic(executor=constant-arrival-rate).session.{requests, think, cookies}",
-    "traffic(executor=constant-arrival-rate).session.state = stateless",
+    "traffic(executor=constant-arrival-rate).session.{requests, think, cookies, state}",
     "traffic(executor=constant-arrival-rate).session.returns.{share, after}",
     "traffic(executor=constant-arrival-rate).burst.{size, within}",
     "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
@@ -39,8 +38,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=ramping-arrival-rate).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=ramping-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=ramping-arrival-rate).mix.*",
-    "traffic(executor=ramping-arrival-rate).session.{requests, think, cookies}",
-    "traffic(executor=ramping-arrival-rate).session.state = stateless",
+    "traffic(executor=ramping-arrival-rate).session.{requests, think, cookies, state}",
     "traffic(executor=ramping-arrival-rate).session.returns.{share, after}",
     "traffic(executor=ramping-arrival-rate).burst.{size, within}",
     "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
@@ -49,8 +47,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=curve-arrival-rate).{reuse, max_connection_age, connect_timeout}",
     "traffic(executor=curve-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=curve-arrival-rate).mix.*",
-    "traffic(executor=curve-arrival-rate).session.{requests, think, cookies}",
-    "traffic(executor=curve-arrival-rate).session.state = stateless",
+    "traffic(executor=curve-arrival-rate).session.{requests, think, cookies, state}",
     "traffic(executor=curve-arrival-rate).session.returns.{share, after}",
     "traffic(executor=curve-arrival-rate).burst.{size, within}",
     "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
@@ -89,6 +86,16 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
                 let expected = format!("a regular expression ({error})");
                 problems.push(scenario.problem_at(&place, format!("{text:?}"), expected, None));
             }
+        }
+    }
+    for traffic in &scenario.traffic {
+        if let Executor::Sessions(session) = &traffic.executor
+            && session.state == SessionState::Instance
+            && !session.cookies
+        {
+            let at = format!("traffic.{}.session.cookies", traffic.name);
+            let hint = "a service tells a session by its cookie: a user who sends none back has none to lose";
+            problems.push(scenario.unsupported(&at, "loadgen", hint));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }

@@ -15,7 +15,7 @@ use scenarios::plan::Planned;
 use super::Address;
 use super::poller::{Edge, Poller};
 use super::transport::{Happening, Transport};
-use crate::http::{Composer, Jar, Judge, Limits, Progress, Reader, Violation, Wanted, fields};
+use crate::http::{Composer, Jar, Judge, Limits, Progress, Reader, Violation, Wanted, fields, tells_of_loss};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -244,6 +244,10 @@ impl Sockets {
                     let open = keep_alive && !socket.ended && socket.written == socket.out.len();
                     self.kept.clear();
                     let result = self.judges[socket.class].judge(status, &socket.reader, &mut self.kept);
+                    let result = match result {
+                        Ok(()) if cookies(&socket.reader).any(tells_of_loss) => Err(Failure::LostSession),
+                        other => other,
+                    };
                     socket.busy = false;
                     if !open {
                         self.disconnect(slot);
@@ -259,6 +263,12 @@ impl Sockets {
         self.look_again(slot);
         None
     }
+}
+
+/// The cookies that the last answer set, where its head was to be kept.
+fn cookies(reader: &Reader) -> impl Iterator<Item = &[u8]> {
+    let of_cookies = |(name, _): &(&[u8], &[u8])| name.eq_ignore_ascii_case(b"set-cookie");
+    fields(reader.head()).filter(of_cookies).map(|(_, value)| value)
 }
 
 impl Transport for Sockets {
@@ -301,8 +311,7 @@ impl Transport for Sockets {
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
         let reader = &self.sockets[slot as usize].reader;
         if jar.keeps_cookies() {
-            let cookies = fields(reader.head()).filter(|(name, _)| name.eq_ignore_ascii_case(b"set-cookie"));
-            cookies.for_each(|(_, value)| jar.set(value));
+            cookies(reader).for_each(|value| jar.set(value));
         }
         self.kept.drain(..).for_each(|(number, value)| jar.keep(number, value));
     }

@@ -76,6 +76,15 @@ impl Jar {
     }
 }
 
+/// Whether a `Set-Cookie` field begins a session anew because the one that the user had is not known to whoever answered: the
+/// reference stack says so by an attribute, which clients ignore (RFC 6265, section 5.2).
+pub(crate) fn tells_of_loss(field: &[u8]) -> bool {
+    field
+        .split(|byte| *byte == b';')
+        .skip(1)
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(b"rehearsal-lost"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +105,14 @@ mod tests {
         assert_eq!(written(&jar), "cookie: basket=7; server=b\r\n");
         jar.set(b"basket=; Max-Age=0");
         assert_eq!(written(&jar), "cookie: server=b\r\n");
+    }
+
+    #[test]
+    fn a_loss_is_an_attribute_of_a_cookie_and_nothing_else() {
+        assert!(tells_of_loss(b"session=1; Path=/; Rehearsal-Lost"));
+        for field in [&b"session=1; Path=/"[..], b"rehearsal-lost", b"rehearsal-lost=1; Path=/", b""] {
+            assert!(!tells_of_loss(field));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod judge;
 mod request;
 mod response;
 
-pub(crate) use cookies::Jar;
+pub(crate) use cookies::{Jar, tells_of_loss};
 pub use judge::Wanted;
 pub(crate) use judge::{Judge, fields};
 pub(crate) use request::{Composer, host_field};

@@ -7,6 +7,7 @@
 //! - [`program`]: the steps of all classes, spelled out; [`walk`]: the way through them; [`steps`]: what is asked of stores and
 //!   databases; [`calls`]: what is asked of other services; [`messages`]: what goes to queues and comes from them
 //! - [`guard`]: calls under a policy; [`policy`]: the rules for them
+//! - [`sessions`]: users who are known here
 //! - [`backends`]: connections to stores and other services
 //! - [`caching`]: what HTTP caches are told; [`purge`]: what they are to throw out
 //! - [`answer`]: the JSON that goes back
@@ -22,6 +23,7 @@ mod policy;
 pub(crate) mod program;
 mod purge;
 mod request;
+mod sessions;
 mod steps;
 mod walk;
 mod workers;
@@ -45,6 +47,7 @@ use guard::Guards;
 use program::Program;
 use request::{Asked, Incoming};
 pub(crate) use request::{CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
+use sessions::Sessions;
 use walk::Errand;
 use workers::{Permit, Workers};
 
@@ -65,6 +68,7 @@ struct Service {
     program: Program,
     guards: Guards,
     backends: Backends,
+    sessions: Sessions,
     caching: Caching,
     listener: Rc<Listener>,
     connections: Cell<i64>,
@@ -90,6 +94,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         guards: Guards::new(&program.sites),
         program,
         backends: Backends::new(context),
+        sessions: Sessions::new(&context.scenario),
         caching: Caching::new(&context.scenario),
         name: context.name(),
         context: Rc::clone(context),
@@ -115,6 +120,11 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
             figures.set("held", workers.held.get() as f64);
         }
         service.guards.tell(figures);
+        if service.sessions.are_kept() {
+            let [sessions, lost] = service.sessions.figures();
+            figures.set("sessions", sessions);
+            figures.set("lost_sessions", lost);
+        }
         figures.set("busy_worker_seconds", workers.busy.seconds());
         // Who waits for a worker, and who has one and waits for a core.
         figures.set("queue_seconds", workers.waiting.seconds() + service.context.cores.waited_seconds());
@@ -295,6 +305,9 @@ async fn answer<'a>(
     let size = service.context.draws.response_size(sized_by, law) as usize;
     let mut fields = Vec::new();
     let is_known = service.caching.write(class, incoming.wanted.as_ref(), &mut fields);
+    if incoming.wanted.is_none() {
+        service.sessions.note(id, incoming.session, &mut fields);
+    }
     let page = incoming.wanted.as_ref().and_then(|w| caching::page(&service.context, class, w.name, size));
     let head = answer::Head { fields: &fields, close, without_body: incoming.is_head };
     match page {

@@ -6,6 +6,7 @@ use scenarios::plan::RequestId;
 use scenarios::scenario::{ComponentKind, Probe, Scenario};
 
 use super::caching::{Caching, Wanted, keys_of};
+use super::sessions;
 use super::walk::Errand;
 use crate::component::Context;
 use crate::http::Framing;
@@ -29,6 +30,8 @@ pub(super) struct Incoming {
     pub(super) asked: Asked,
     /// The object that caches keep under this request's address.
     pub(super) wanted: Option<Wanted>,
+    /// The session that its cookie names.
+    pub(super) session: Option<u64>,
 }
 
 /// What a request asks for.
@@ -70,6 +73,7 @@ pub(super) fn read(input: &[u8], context: &Context, caching: &Caching) -> Result
         is_head: head.method == "HEAD",
         asked,
         wanted,
+        session: field(head.headers, "cookie").and_then(sessions::named),
     }))
 }
 

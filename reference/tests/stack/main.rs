@@ -17,6 +17,7 @@ mod queue;
 mod room;
 mod schedules;
 mod service;
+mod sessions;
 mod store;
 mod store_abuse;
 mod store_clients;

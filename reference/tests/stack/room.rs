@@ -98,6 +98,13 @@ pub(crate) fn send(stream: &mut TcpStream, path: &str) -> io::Result<()> {
 
 /// Reads an answer: its status and its body.
 pub(crate) fn receive(stream: &mut TcpStream) -> io::Result<(u16, String)> {
+    let (head, body) = receive_whole(stream)?;
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+    Ok((status.expect("a status in the first line"), body))
+}
+
+/// Reads an answer: its head and its body.
+pub(crate) fn receive_whole(stream: &mut TcpStream) -> io::Result<(String, String)> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -106,8 +113,7 @@ pub(crate) fn receive(stream: &mut TcpStream) -> io::Result<(u16, String)> {
             let length =
                 head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
             if Some(body.len()) == length {
-                let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
-                return Ok((status.expect("a status in the first line"), body.to_owned()));
+                return Ok((head.to_owned(), body.to_owned()));
             }
         }
         match stream.read(&mut piece) {

@@ -35,7 +35,7 @@ pub struct RequestId(pub u64);
 
 impl RequestId {
     /// The traffic that it belongs to: the name's highest six bits.
-    pub(crate) fn traffic(self) -> TrafficId {
+    pub fn traffic(self) -> TrafficId {
         TrafficId((self.0 >> 58) as u16)
     }
 }
