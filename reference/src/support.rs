@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use scenarios::scenario::{ComponentKind, FaultKind, FaultTarget};
+use scenarios::scenario::{ComponentKind, Engine, FaultKind, FaultTarget};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
@@ -36,10 +36,11 @@ const SUPPORTS: &[&str] = &[
     "components(kind=kv-store).{replicas, replication_lag}",
     "components(kind=kv-store).failover.{detect, switch}",
     "components(kind=kv-store).snapshot.{every, fork_per_gb}",
-    "components(kind=sql-store).{host, connections, read, write}",
+    "components(kind=sql-store).{host, connections, read, write, lock_wait, engine}",
+    "components(kind=sql-store).hibernation.{after, wake}",
     "components(kind=sql-store).vip.{advertise, check, preempt}",
     "components(kind=queue).{host, to, class, prefetch, max_length, overflow, durable, deliveries}",
-    "components(kind=queue).{dead_letters, heartbeat}",
+    "components(kind=queue).{dead_letters, heartbeat, engine}",
     "requests.*.steps[*].publish.to",
     "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
     "keyspaces.*.ttl.{base, jitter}",
@@ -90,6 +91,7 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     caching(scenario, &mut problems);
     flushes(scenario, &mut problems);
     steps(scenario, &mut problems);
+    engines(scenario, &mut problems);
     memory(scenario, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
@@ -143,6 +145,28 @@ fn steps(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
         let place = format!("requests.{}.steps", scenario.class(class).name);
         let hint = "at most 60,000 steps in all, repeats and calls spelled out: lower repeat";
         problems.push(scenario.unsupported(&place, WORLD, hint));
+    }
+}
+
+/// Servers that stand elsewhere are spoken to where that was built in.
+fn engines(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    for component in &scenario.components {
+        let (engine, is_there, hint) = match &component.kind {
+            ComponentKind::SqlStore(store) => {
+                (&store.engine, cfg!(feature = "mysql"), "build with `--features reference/mysql`")
+            }
+            ComponentKind::Queue(queue) => {
+                (&queue.engine, false, "the queue keeps its messages itself here: leave engine out")
+            }
+            _ => continue,
+        };
+        if *engine != Engine::Embedded && !is_there {
+            problems.push(scenario.unsupported(
+                &format!("components.{}.engine", component.name),
+                WORLD,
+                hint,
+            ));
+        }
     }
 }
 

@@ -70,6 +70,8 @@ const KV_STORE: &[&str] = &[
 
 const QUEUE: &[&str] = &[
     "components(kind=queue).{host, to, class, prefetch, max_length, overflow, durable, deliveries}",
+    // What stands there in the real world.
+    "components(kind=queue).engine",
     "components(kind=queue).{dead_letters, heartbeat}",
 ];
 
@@ -78,6 +80,8 @@ const SQL_STORE: &[&str] = &[
     "components(kind=sql-store).replicas.{lag, reads}",
     "components(kind=sql-store).vip.{advertise, check, preempt}",
     "components(kind=sql-store).hibernation.{after, wake}",
+    // What stands there in the real world.
+    "components(kind=sql-store).engine",
 ];
 
 const KEYSPACES: &[&str] = &[

@@ -3,32 +3,45 @@
 //! number of rows. The processor time of a statement is drawn from the scenario by request and step, and held on a core
 //! of this host; then the real statement runs.
 //!
-//! - [`database`]: the tables
+//! - [`engine`]: what executes statements in the end; [`database`]: the tables in SQLite; `mysql`: those of a server elsewhere
+//! - [`locks`]: rows that are being updated; [`sleep`]: a database that nobody asks
 
 mod database;
+mod engine;
+mod locks;
+#[cfg(feature = "mysql")]
+mod mysql;
+mod sleep;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
 use scenarios::plan::RequestId;
 use scenarios::scenario::{KeyspaceId, SqlStore};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::component::{Context, Metrics};
 use crate::emulated::Level;
+use crate::emulated::clock::now_nanos;
 use crate::http::Connection;
 use crate::resp::request::{Parser, Range};
 use crate::resp::{Writer, integer};
-use database::Database;
+use engine::Engine;
+use locks::Locks;
+use sleep::Sleep;
 
 /// The SQL server's state.
 #[derive(Debug)]
 struct Server {
     context: Rc<Context>,
     settings: SqlStore,
-    database: RefCell<Database>,
+    /// Open once it could be opened.
+    engine: OnceCell<Engine>,
+    locks: Locks,
+    lock_timeouts: Cell<u64>,
+    sleep: Option<Sleep>,
     /// One permit for each statement that may be executed at once; fair, so the others wait in order.
     permits: Semaphore,
     busy: Level,
@@ -43,9 +56,10 @@ struct Server {
 /// Where the address cannot be listened on or SQLite fails.
 pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Metrics> {
     let server = Rc::new(Server {
-        database: RefCell::new(
-            Database::open(&context.scenario, context.draws.clone()).map_err(io::Error::other)?,
-        ),
+        engine: OnceCell::new(),
+        locks: Locks::default(),
+        lock_timeouts: Cell::new(0),
+        sleep: settings.hibernation.map(|rules| Sleep::new(rules, context.scenario.run.seed, now_nanos())),
         context: Rc::clone(context),
         settings: settings.clone(),
         permits: Semaphore::new(settings.connections as usize),
@@ -77,6 +91,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
         figures.set("waiting", server.waiting.get() as f64);
         figures.set("connections", server.connections.get() as f64);
         figures.set("statements", server.statements.get() as f64);
+        if server.settings.lock_wait.is_some() {
+            figures.set("lock_timeouts", server.lock_timeouts.get() as f64);
+        }
     }))
 }
 
@@ -159,19 +176,38 @@ impl Server {
             // What MySQL answers where InnoDB finds no room.
             return reply.error("ERR 1114 (HY000): The table is full");
         }
+        if let Some(sleep) = &self.sleep {
+            let begins = sleep.wake(now_nanos());
+            self.context.timer.sleep_until(begins).await;
+        }
         let waiting = self.waiting.hold();
         let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         drop(waiting);
         let _busy = self.busy.hold();
         self.statements.set(self.statements.get() + 1);
+        let row = keys.first().filter(|_| update).map(|key| (table.index(), *key));
+        let _locked = match (row, self.settings.lock_wait) {
+            (Some(row), Some(patience)) => match self.locks.take(row, patience.as_duration()).await {
+                Some(locked) => Some(locked),
+                None => {
+                    self.lock_timeouts.set(self.lock_timeouts.get() + 1);
+                    return reply
+                        .error("ERR 1205 (HY000): Lock wait timeout exceeded; try restarting transaction");
+                }
+            },
+            _ => None,
+        };
         let law = if update { &self.settings.write } else { &self.settings.read };
         let nanos = self.context.draws.statement(request, step, law).as_nanos();
         self.context.cores.work(self.context.slowed(nanos)).await;
-        let mut database = self.database.borrow_mut();
+        let engine = match self.engine().await {
+            Ok(engine) => engine,
+            Err(error) => return reply.error(&format!("ERR {}", one_line(&error))),
+        };
         let result = if update {
-            database.update(table, &keys).map(|rows| reply.integer(rows as i64))
+            engine.update(table, &keys).await.map(|rows| reply.integer(rows as i64))
         } else {
-            database.select(table, &keys).map(|rows| match rows {
+            engine.select(table, &keys).await.map(|rows| match rows {
                 Some(rows) => {
                     reply.array(rows.len());
                     rows.iter().for_each(|row| reply.bulk(row));
@@ -180,7 +216,19 @@ impl Server {
             })
         };
         if let Err(error) = result {
-            reply.error(&format!("ERR {}", error.to_string().replace(['\r', '\n'], " ")));
+            reply.error(&format!("ERR {}", one_line(&error)));
         }
     }
+
+    /// The engine. One that could not be reached is tried again.
+    async fn engine(&self) -> Result<&Engine, String> {
+        let open = || async {
+            Engine::open(&self.settings.engine, &self.context.scenario, self.context.draws.clone()).await
+        };
+        self.engine.get_or_try_init(open).await
+    }
+}
+
+fn one_line(error: &str) -> String {
+    error.replace(['\r', '\n'], " ")
 }

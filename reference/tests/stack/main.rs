@@ -18,6 +18,7 @@ mod room;
 mod schedules;
 mod service;
 mod sessions;
+mod sql;
 mod store;
 mod store_abuse;
 mod store_clients;
