@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use scenarios::scenario::ComponentKind;
 use scenarios::{Diagnostics, Scenario, exit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -138,6 +139,13 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
             file.display()
         )));
     };
+    if let ComponentKind::LoadBalancer(balancer) = &scenario.component(component).kind
+        && !balancer.weights.is_empty()
+        && balancer.weights.len() != servers.len()
+    {
+        let (weights, count) = (balancer.weights.len(), servers.len());
+        return Err(Error::Refused(format!("{name} has {weights} weights for {count} servers; give --to as often")));
+    }
     // A free port stays ours while the component starts to listen on it.
     let reservation = reserve(listen)?;
     let listen = reservation.local_addr()?.as_socket().unwrap_or(listen);

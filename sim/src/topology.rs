@@ -13,7 +13,7 @@ use scenarios::scenario::{
 };
 
 use crate::balancer::Balancer;
-use crate::balancer::health::{Check, Rule};
+use crate::balancer::health::{Check, Passive, Rule};
 use crate::balancer::servers::Servers;
 use crate::balancer::vip::Vip;
 use crate::call::{Calls, Fifo, NONE};
@@ -385,7 +385,7 @@ fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBal
     let slow_start = b.slow_start.map_or(0, |t| t.as_nanos());
     Balancer {
         target,
-        servers: Servers::new(target.count, b.balance, b.consistent, limit, slow_start),
+        servers: Servers::new(target.count, b.balance, b.consistent, limit, slow_start).with_weights(&b.weights),
         balance: b.balance,
         retries: b.retries,
         redispatch: b.redispatch,
@@ -402,6 +402,7 @@ fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBal
         queue_timeouts: TimeoutRing::new(b.queue_timeout.as_nanos()),
         queue_timer,
         sticky: b.cookie.is_some(),
+        passive: Passive::new(b.health_check.as_ref()),
     }
 }
 

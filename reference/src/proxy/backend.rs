@@ -9,6 +9,7 @@ use scenarios::scenario::LoadBalancer;
 use tokio::time::{sleep, timeout};
 
 use super::choice::{Choice, Key};
+use super::health::Seen;
 use super::queue::Turn;
 use super::servers::{Chosen, Servers, Slot};
 use crate::component::Context;
@@ -56,7 +57,7 @@ impl Backend {
         let addresses = &context.addresses[settings.to.index()];
         let draws = Purpose::named("proxy-balance").of(u64::from(context.instance));
         let draws = Stream::new(context.scenario.run.seed, draws, 0);
-        let choice = Choice::new(settings.balance, settings.consistent, addresses.len(), draws);
+        let choice = Choice::new(settings.balance, settings.consistent, addresses.len(), &settings.weights, draws);
         Self {
             servers: Rc::new(Servers::new(addresses, settings, choice)),
             retries: settings.retries,
@@ -94,12 +95,15 @@ impl Backend {
         for retries_left in (0..=self.retries).rev() {
             let server = slot.server();
             if let Some(connection) = idle_will_do.then(|| self.servers.take_idle(server)).flatten() {
+                self.servers.observe(server, Seen::Connection);
                 return Ok(Lease { connection, slot, reused: true });
             }
             let address = self.servers.address(server);
             if let Ok(connection) = Connection::connect(address, Some(self.connect_timeout)).await {
+                self.servers.observe(server, Seen::Connection);
                 return Ok(Lease { connection, slot, reused: false });
             }
+            self.servers.observe(server, Seen::NoConnection);
             if retries_left == 0 {
                 break;
             }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use scenarios::rng::Stream;
 use scenarios::scenario::Balance;
 
-/// Points of each server on the ring of a consistent hash, as HAProxy has for a weight of one.
+/// Points of each server on the ring of a consistent hash for each unit of its weight, as HAProxy has them.
 const POINTS: u64 = 16;
 
 /// What is known of the servers.
@@ -20,7 +20,7 @@ pub(super) trait Load {
     fn has_room(&self, server: usize) -> bool;
     /// Requests that it was sent and has not answered.
     fn active(&self, server: usize) -> u32;
-    /// Its share of a full server's, above zero and at most one; less than one while it starts slowly.
+    /// The part of a full server's share that it has: above zero and at most one, less than one while it starts slowly.
     fn share(&self, server: usize) -> f64;
 }
 
@@ -40,7 +40,11 @@ pub(super) struct Choice {
     /// When each was asked last, as a count of requests.
     asked: Vec<Cell<u64>>,
     requests: Cell<u64>,
-    /// The part of a turn that each has saved up, of those that start slowly.
+    /// What each is to have of the requests, compared with the others.
+    weights: Vec<u32>,
+    /// Whether these differ.
+    is_weighted: bool,
+    /// The part of a turn that each has saved up, of those that start slowly; with weights, how far it is behind its due.
     credit: Vec<Cell<f64>>,
     /// Points of all servers, in order; empty where a hash counts through those that are up.
     ring: Vec<(u64, usize)>,
@@ -48,12 +52,16 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// A rule for so many servers; what is drawn is drawn from `draws`.
-    pub(super) fn new(rule: Balance, consistent: bool, servers: usize, draws: Stream) -> Self {
+    /// A rule for so many servers, which have these weights (HAProxy's, 0 to 256) or, with none, are alike; what is drawn is
+    /// drawn from `draws`.
+    pub(super) fn new(rule: Balance, consistent: bool, servers: usize, weights: &[u32], draws: Stream) -> Self {
+        let is_weighted = !weights.is_empty();
+        let weights = if is_weighted { weights.to_vec() } else { vec![1; servers] };
         let mut ring: Vec<(u64, usize)> = Vec::new();
         if consistent {
-            for server in 0..servers {
-                ring.extend((0..POINTS).map(|i| (spread((server as u64 + 1) << 8 | i), server)));
+            for (server, weight) in weights.iter().enumerate() {
+                let points = 0..POINTS * u64::from(*weight);
+                ring.extend(points.map(|i| (spread((server as u64 + 1) << 16 | i), server)));
             }
             ring.sort_unstable();
         }
@@ -62,6 +70,8 @@ impl Choice {
             turn: Cell::new(0),
             asked: vec![Cell::new(0); servers],
             requests: Cell::new(0),
+            weights,
+            is_weighted,
             credit: vec![Cell::new(0.0); servers],
             ring,
             draws: RefCell::new(draws),
@@ -76,15 +86,56 @@ impl Choice {
             Balance::Uri => Some(key.uri),
             _ => None,
         };
-        let fits = |server: usize| load.is_up(server) && (hash.is_some() || load.has_room(server));
+        let fits =
+            |server: usize| self.takes(server) && load.is_up(server) && (hash.is_some() || load.has_room(server));
         let other = |server: usize| Some(server) != avoid && fits(server);
         let chosen = match (self.rule, hash) {
-            (_, Some(hash)) => self.by_hash(load.count(), hash, other),
+            (_, Some(hash)) => self.by_hash(hash, other),
             (Balance::LeastConnections, _) => self.least(load, other),
             (Balance::Random, _) => self.less_busy_of_two(load, other),
+            _ if self.is_weighted => self.in_turn_by_weight(load, other),
             _ => self.in_turn(load, other),
         };
         chosen.or_else(|| avoid.filter(|server| fits(*server)))
+    }
+
+    /// Whether a server is sent requests that nothing binds to it.
+    pub(super) fn takes(&self, server: usize) -> bool {
+        self.weights[server] > 0
+    }
+
+    /// What a server is to have of the requests at this moment, compared with the others.
+    fn share(&self, load: &impl Load, server: usize) -> f64 {
+        f64::from(self.weights[server]) * load.share(server)
+    }
+
+    /// Requests under way and this one, for the share; an idle one is idle however small its share is (`fwlc_queue_srv` of
+    /// HAProxy's `lb_fwlc.c`).
+    fn busyness(&self, load: &impl Load, server: usize) -> f64 {
+        match load.active(server) {
+            0 => 0.0,
+            active => f64::from(active + 1) / self.share(load, server),
+        }
+    }
+
+    /// Smooth weighted turns, as nginx has them (`ngx_http_upstream_round_robin.c`): everybody's due grows by the share, who is
+    /// the furthest behind is asked, and pays what all have grown. HAProxy's `lb_fwrr.c` spreads the turns as evenly, by
+    /// another way.
+    fn in_turn_by_weight(&self, load: &impl Load, fits: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut total = 0.0;
+        let mut chosen: Option<usize> = None;
+        for server in (0..load.count()).filter(|server| fits(*server)) {
+            let share = self.share(load, server);
+            total += share;
+            let credit = self.credit[server].get() + share;
+            self.credit[server].set(credit);
+            if chosen.is_none_or(|best| credit > self.credit[best].get()) {
+                chosen = Some(server);
+            }
+        }
+        let credit = &self.credit[chosen?];
+        credit.set(credit.get() - total);
+        chosen
     }
 
     fn in_turn(&self, load: &impl Load, fits: impl Fn(usize) -> bool) -> Option<usize> {
@@ -113,7 +164,7 @@ impl Choice {
 
     /// The one with the fewest requests under way; of equals, the one longest unasked.
     fn least(&self, load: &impl Load, fits: impl Fn(usize) -> bool) -> Option<usize> {
-        let burden = |server: &usize| (busyness(load, *server), self.asked[*server].get());
+        let burden = |server: &usize| (self.busyness(load, *server), self.asked[*server].get());
         let all = (0..load.count()).filter(|server| fits(*server)).map(|server| (burden(&server), server));
         let (_, chosen) = all.min_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))?;
         self.requests.set(self.requests.get() + 1);
@@ -121,46 +172,40 @@ impl Choice {
         Some(chosen)
     }
 
-    /// Mitzenmacher's power of two choices (2001).
+    /// Mitzenmacher's power of two choices (2001); each is drawn as often as its share says, and who has fewer requests under
+    /// way for its share is asked (`get_server_rnd` of HAProxy's `backend.c`).
     fn less_busy_of_two(&self, load: &impl Load, fits: impl Fn(usize) -> bool) -> Option<usize> {
         let fitting = || (0..load.count()).filter(|server| fits(*server));
-        let count = fitting().count();
-        if count == 0 {
-            return None;
-        }
+        let total: f64 = fitting().map(|server| self.share(load, server)).sum();
         let mut draws = self.draws.borrow_mut();
         let mut draw = || {
-            // One that starts slowly is drawn as rarely as its share says, but somebody has to be drawn.
-            for _ in 0..16 {
-                let server = fitting().nth(draws.below(count as u64) as usize)?;
-                let share = load.share(server);
-                if share >= 1.0 || draws.unit() < share {
-                    return Some(server);
-                }
-            }
-            fitting().next()
+            let mut left = draws.unit() * total;
+            let passed = fitting().find(|server| {
+                left -= self.share(load, *server);
+                left < 0.0
+            });
+            // Rounding may leave a rest behind the last one.
+            passed.or_else(|| fitting().last())
         };
         let (one, two) = (draw()?, draw()?);
-        Some(if busyness(load, two) < busyness(load, one) { two } else { one })
+        let burden = |server: usize| f64::from(load.active(server)) / self.share(load, server);
+        Some(if burden(two) < burden(one) { two } else { one })
     }
 
-    fn by_hash(&self, count: usize, hash: u64, fits: impl Fn(usize) -> bool) -> Option<usize> {
+    fn by_hash(&self, hash: u64, fits: impl Fn(usize) -> bool) -> Option<usize> {
         if self.ring.is_empty() {
-            let up = (0..count).filter(|server| fits(*server)).count() as u64;
-            let place = hash.checked_rem(up)? as usize;
-            return (0..count).filter(|server| fits(*server)).nth(place);
+            let fitting = || self.weights.iter().enumerate().filter(|(server, _)| fits(*server));
+            let mut left = hash.checked_rem(fitting().map(|(_, weight)| u64::from(*weight)).sum())?;
+            let found = fitting().find(|(_, weight)| {
+                let is_here = left < u64::from(**weight);
+                left = left.saturating_sub(u64::from(**weight));
+                is_here
+            });
+            return found.map(|(server, _)| server);
         }
         let start = self.ring.partition_point(|(point, _)| *point < hash);
         let around = self.ring[start..].iter().chain(&self.ring[..start]);
         around.map(|(_, server)| *server).find(|server| fits(*server))
-    }
-}
-
-/// Requests under way, for a full server's share; an idle one is idle however small its share is.
-fn busyness(load: &impl Load, server: usize) -> f64 {
-    match load.active(server) {
-        0 => 0.0,
-        active => f64::from(active) / load.share(server),
     }
 }
 
@@ -229,7 +274,7 @@ mod tests {
     }
 
     fn rule(rule: Balance, consistent: bool, servers: usize) -> Choice {
-        Choice::new(rule, consistent, servers, Stream::new(Seed(1), Purpose::named("test"), 0))
+        Choice::new(rule, consistent, servers, &[], Stream::new(Seed(1), Purpose::named("test"), 0))
     }
 
     fn key(hash: u64) -> Key {

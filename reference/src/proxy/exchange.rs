@@ -6,6 +6,7 @@
 use std::io;
 
 use super::backend::{Lease, Unavailable};
+use super::health::Seen;
 use super::rewrite::{self, RequestFrame, ResponseFrame};
 use super::{Proxy, Waits};
 use crate::http::{Body, Connection, Framing};
@@ -61,7 +62,10 @@ impl Proxy {
         // A server that takes no more of the request may have said why. Neither connection is of use after that: on each, the
         // next request would be taken for the rest of this one's body.
         let request = RequestFrame { keep_alive: request.keep_alive && whole, ..*request };
-        let mut answer = self.read_head(&mut lease, &request, waits, out).await?;
+        let answer = self.read_head(&mut lease, &request, waits, out).await;
+        let seen = answer.as_ref().map_or(Seen::NoAnswer, |answer| Seen::of_status(answer.status));
+        self.backend.servers.observe(lease.server(), seen);
+        let mut answer = answer?;
         answer.keep_alive &= whole;
         self.pass_back(client, lease, &answer, waits, out).await
     }
@@ -97,7 +101,10 @@ impl Proxy {
                     self.backend.retried.set(self.backend.retried.get() + 1);
                     lease = self.backend.renew(lease, request.key).await?;
                 }
-                Err(_) => return Err(Unanswered::Status(502)),
+                Err(_) => {
+                    self.backend.servers.observe(lease.server(), Seen::NoAnswer);
+                    return Err(Unanswered::Status(502));
+                }
             }
         }
     }

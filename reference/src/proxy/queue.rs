@@ -99,11 +99,11 @@ impl Queue {
         Waiting { queue: self, line, arrival, turn }
     }
 
-    /// Whoever has waited the longest for this server or for any.
-    pub(super) fn next_for(&self, server: usize) -> Option<Waiter> {
+    /// Whoever has waited the longest for this server, or for any where this one takes such.
+    pub(super) fn next_for(&self, server: usize, takes_any: bool) -> Option<Waiter> {
         let first = |line: &Line| line.borrow().front().map_or(u64::MAX, |waiter| waiter.arrival);
         let own = &self.own[server];
-        let line = if first(own) <= first(&self.common) { own } else { &self.common };
+        let line = if !takes_any || first(own) <= first(&self.common) { own } else { &self.common };
         line.borrow_mut().pop_front()
     }
 

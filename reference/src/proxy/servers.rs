@@ -8,6 +8,7 @@ use std::rc::Rc;
 use scenarios::scenario::LoadBalancer;
 
 use super::choice::{Choice, Key, Load};
+use super::health::{Rules, Seen, Verdict};
 use super::queue::Queue;
 use crate::emulated::clock::now_nanos;
 use crate::http::Connection;
@@ -20,14 +21,15 @@ pub(super) struct Servers {
     /// Requests that a server is sent at once.
     limit: u32,
     slow_start_nanos: u64,
+    rules: Rules,
     pub(super) queue: Queue,
 }
 
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
-    /// Whether its checks find it well.
-    well: Cell<bool>,
+    /// Whether it counts as up.
+    verdict: Cell<Verdict>,
     /// Whether it is to be sent nothing new.
     held: Cell<bool>,
     /// When it came back; zero where it was there from the start.
@@ -77,7 +79,7 @@ impl Servers {
     pub(super) fn new(addresses: &[SocketAddr], settings: &LoadBalancer, choice: Choice) -> Self {
         let server = |address: &SocketAddr| Server {
             address: *address,
-            well: Cell::new(true),
+            verdict: Cell::new(Verdict::UP),
             held: Cell::new(false),
             up_since_nanos: Cell::new(0),
             active: Cell::new(0),
@@ -89,6 +91,7 @@ impl Servers {
             choice,
             limit: settings.server_max_connections.unwrap_or(u32::MAX),
             slow_start_nanos: settings.slow_start.map_or(0, |span| span.as_nanos()),
+            rules: Rules::of(settings.health_check.as_ref()),
             queue: Queue::new(addresses.len()),
         }
     }
@@ -103,7 +106,7 @@ impl Servers {
 
     pub(super) fn is_up(&self, server: usize) -> bool {
         let server = &self.list[server];
-        server.well.get() && !server.held.get()
+        server.verdict.get().up && !server.held.get()
     }
 
     pub(super) fn up_count(&self) -> usize {
@@ -112,6 +115,11 @@ impl Servers {
 
     fn has_room(&self, server: usize) -> bool {
         self.list[server].active.get() < self.limit
+    }
+
+    /// Whether any is up that is sent what nothing binds to a server.
+    fn any_takes(&self) -> bool {
+        (0..self.list.len()).any(|server| self.is_up(server) && self.choice.takes(server))
     }
 
     /// The server for a request: the one that it is bound to, if that is up; else by the rule, and not the one to avoid
@@ -124,7 +132,7 @@ impl Servers {
         match chosen {
             Some(server) if self.has_room(server) => Chosen::Server(self.begin(server)),
             Some(full) => Chosen::Full(Some(full)),
-            None if self.up_count() > 0 => Chosen::Full(None),
+            None if self.any_takes() => Chosen::Full(None),
             None => Chosen::NoneUp,
         }
     }
@@ -139,17 +147,33 @@ impl Servers {
     fn offer(self: &Rc<Self>, server: usize) {
         // Most often nobody waits.
         while !self.queue.is_empty() && self.is_up(server) && self.has_room(server) {
-            let Some(waiting) = self.queue.next_for(server) else { return };
+            let Some(waiting) = self.queue.next_for(server, self.choice.takes(server)) else { return };
             // One who has given up meanwhile gives the place back, which offers it to the next.
             waiting.go(self.begin(server));
         }
     }
 
-    /// Takes a server in or out by what its checks found. One that comes in starts slowly.
-    pub(super) fn set_well(self: &Rc<Self>, server: usize, well: bool) {
+    /// Takes in what a check of a server found.
+    pub(super) fn learn(self: &Rc<Self>, server: usize, good: bool) {
+        let mut verdict = self.list[server].verdict.get();
+        verdict.take(good, &self.rules);
+        self.judge(server, verdict);
+    }
+
+    /// Takes in how a real request to a server fared.
+    pub(super) fn observe(self: &Rc<Self>, server: usize, seen: Seen) {
+        if self.rules.observes() {
+            let mut verdict = self.list[server].verdict.get();
+            verdict.observe(seen, &self.rules);
+            self.judge(server, verdict);
+        }
+    }
+
+    /// Takes a server in or out. One that comes in starts slowly.
+    fn judge(self: &Rc<Self>, server: usize, verdict: Verdict) {
         let place = &self.list[server];
         let before = self.is_up(server);
-        if !place.well.replace(well) && well {
+        if !place.verdict.replace(verdict).up && verdict.up {
             place.up_since_nanos.set(now_nanos());
         }
         self.changed(server, before);
@@ -169,7 +193,7 @@ impl Servers {
             (false, true) => self.offer(server),
             (true, false) => {
                 self.list[server].idle.borrow_mut().clear();
-                self.queue.send_elsewhere(server, self.up_count() == 0);
+                self.queue.send_elsewhere(server, !self.any_takes());
             }
             _ => {}
         }

@@ -201,3 +201,73 @@ fn requests_beyond_the_limit_of_the_balancer_wait_unaccepted() {
     }
     assert!(figure(&stack, "shop", 1, "in_service_max") + figure(&stack, "shop", 2, "in_service_max") < 2.5);
 }
+
+#[test]
+fn servers_are_asked_by_their_weights() {
+    for balance in ["round-robin", "least-connections"] {
+        let settings = format!("balance = \"{balance}\"\nweights = [3, 1]");
+        let stack = start(&shop(&settings, "workers = 8", WAIT, &[]));
+        let balancer = stack.entry("balancer")[0];
+        if balance == "round-robin" {
+            let nodes: Vec<String> = (0..8).map(|item| asked(balancer, &format!("/item/{item}"))).collect();
+            assert_eq!(nodes.iter().filter(|node| *node == "shop[1]").count(), 6, "{nodes:?}");
+            assert!(nodes.windows(2).all(|pair| pair != ["shop[2]", "shop[2]"]), "{nodes:?}");
+        } else {
+            // With nothing under way both are as idle, however small the weight is.
+            let nodes: Vec<String> = (0..4).map(|item| asked(balancer, &format!("/item/{item}"))).collect();
+            assert_eq!(nodes.iter().filter(|node| *node == "shop[1]").count(), 2, "{nodes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_of_no_weight_has_only_those_that_are_bound_to_it() {
+    let stack = start(&shop("weights = [0, 1]\ncookie = \"SRV\"", "workers = 4", WAIT, &[]));
+    let balancer = stack.entry("balancer")[0];
+    assert!((0..6).all(|item| asked(balancer, &format!("/item/{item}")) == "shop[2]"));
+    let mut stream = connect(balancer).expect("the proxy accepts");
+    stream.write_all(b"GET /item/1 HTTP/1.1\r\nHost: h\r\nCookie: SRV=s1\r\n\r\n").expect("sent");
+    assert_eq!(node(&receive(&mut stream).expect("answered").1), "shop[1]");
+}
+
+#[test]
+fn a_proxy_alone_has_as_many_servers_as_weights() {
+    let origin = Origin::start(|_| ok("one"));
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let scenario = shop("weights = [2, 1]", "workers = 4", WAIT, &[]);
+    file.write_all(scenario.source.text.as_bytes()).expect("written");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reference"));
+    command.arg("proxy").arg(file.path()).args(["balancer", "--listen", "127.0.0.1:0", "--to"]);
+    let output = command.arg(origin.address.to_string()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("2 weights for 1 servers"), "{said}");
+}
+
+#[test]
+fn a_server_whose_answers_are_errors_is_out_until_its_checks_are_good_again() {
+    // The checks ask for connections alone, so that they find nothing wrong.
+    let settings = "health_check = { tcp = true, interval = \"1s\", rise = 2, observe = \"layer7\", error_limit = 4, \
+                    on_error = \"mark-down\" }";
+    let stack = start(&shop(settings, "workers = 4", WAIT, &["serve_500 = \"component:shop[1]\""]));
+    let balancer = stack.entry("balancer")[0];
+    stack.begin_fault(0).expect("it serves errors");
+    let statuses: Vec<u16> =
+        (0..40).map(|item| get(balancer, &format!("/item/{item}")).expect("answered").0).collect();
+    let errors = statuses.iter().filter(|status| **status == 500).count();
+    // On a slow machine its checks may bring it back in between, for as many more.
+    assert!(errors >= 4 && errors < 20 && errors % 4 == 0, "{statuses:?}");
+    stack.end_fault(0).expect("it is well again");
+    eventually("it is in", || figure(&stack, "balancer", 1, "servers_up") > 1.5);
+}
+
+#[test]
+fn a_server_that_takes_no_connections_is_out_before_its_checks_say_so() {
+    let settings = "retries = 3\nhealth_check = { tcp = true, interval = \"10s\", observe = \"layer4\", \
+                    error_limit = 2, on_error = \"mark-down\" }";
+    let stack = start(&shop(settings, "workers = 4", WAIT, &["kill = \"component:shop[1]\""]));
+    let balancer = stack.entry("balancer")[0];
+    stack.begin_fault(0).expect("killed");
+    assert!((0..6).all(|item| asked(balancer, &format!("/item/{item}")) == "shop[2]"), "others are asked instead");
+    assert!(figure(&stack, "balancer", 1, "servers_up") < 1.5);
+    assert!((figure(&stack, "balancer", 1, "retries") - 2.0).abs() < 0.5, "and the dead one no more");
+}

@@ -13,6 +13,8 @@ pub struct LoadBalancer {
     pub balance: Balance,
     /// For hashes: whether a change of the servers moves only the share of those that changed.
     pub consistent: bool,
+    /// The weight of each server, in the order of the instances (HAProxy's `weight`, 0 to 256); empty where all are alike.
+    pub weights: Vec<u32>,
     /// How the servers' health is found out. Without it every server counts as up.
     pub health_check: Option<HealthCheck>,
     /// How often a failed *connection* is tried again. A request of which something was sent is never repeated.
@@ -95,6 +97,42 @@ pub struct HealthCheck {
     pub fall: u32,
     /// Successes in a row that take it back in.
     pub rise: u32,
+    /// What is concluded from real requests, where they are watched.
+    pub observe: Option<Observe>,
+}
+
+/// What is concluded from real requests (HAProxy's `observe`, `error-limit` and `on-error`; configuration manual 2.6,
+/// section 5.2, and `__health_adjust` of its `check.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Observe {
+    /// What is watched.
+    pub layer: ObservedLayer,
+    /// Errors in a row, none of what is watched between them having gone well, that are one finding.
+    pub error_limit: u32,
+    /// What a finding does.
+    pub on_error: OnErrors,
+}
+
+/// What of real requests is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObservedLayer {
+    /// Connections: one that fails is an error, each request that has one went well.
+    Connection,
+    /// Answers: a connection that fails, silence, a malformed or broken answer and a status of 5xx but for 501 and 505 are
+    /// errors.
+    Answer,
+}
+
+/// What errors in a row do to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnErrors {
+    /// They count as a check that failed.
+    FailCheck,
+    /// They count as failed checks until one is missing.
+    SuddenDeath,
+    /// They take the server out.
+    MarkDown,
 }
 
 /// What a health check asks.

@@ -28,7 +28,7 @@ mod workers;
 
 use std::path::PathBuf;
 
-pub use balancer::{Balance, HealthCheck, LoadBalancer, Probe, Vip};
+pub use balancer::{Balance, HealthCheck, LoadBalancer, Observe, ObservedLayer, OnErrors, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use cdn::{Cdn, EdgeRule};
 pub use component::{Component, ComponentKind};

@@ -2,7 +2,9 @@
 
 use super::Validator;
 use crate::quantity::selector;
-use crate::scenario::{Balance, Component, ComponentId, HealthCheck, LoadBalancer, Probe, Vip};
+use crate::scenario::{
+    Balance, Component, ComponentId, HealthCheck, Host, LoadBalancer, Observe, OnErrors, Probe, Vip,
+};
 use crate::wire;
 
 impl Validator<'_> {
@@ -10,6 +12,7 @@ impl Validator<'_> {
         &mut self,
         at: &str,
         file: &wire::LoadBalancer,
+        hosts: &[Host],
         components: &[(String, wire::Component)],
     ) -> LoadBalancer {
         let to_at = format!("{at}.to");
@@ -41,8 +44,12 @@ impl Validator<'_> {
                 timeout: timeout.unwrap_or(interval),
                 fall: check.fall.0 as u32,
                 rise: check.rise.0 as u32,
+                observe: self.observe(&at, check),
             }
         });
+        let servers = to.and_then(|to| components[usize::from(to)].1.common.host.as_ref());
+        let servers = servers.and_then(|name| hosts.iter().find(|host| host.name == *name));
+        let weights = file.weights.as_ref().map(|list| self.weights(at, list, servers)).unwrap_or_default();
         if file.consistent && !matches!(file.balance, Balance::Source | Balance::Uri) {
             let expected = "consistent only with balance = \"source\" or \"uri\"";
             self.problem(&format!("{at}.consistent"), expected, None);
@@ -58,6 +65,7 @@ impl Validator<'_> {
             to: ComponentId(to.unwrap_or(0)),
             balance: file.balance,
             consistent: file.consistent,
+            weights,
             max_connections: count(file.max_connections),
             server_max_connections: count(file.server_max_connections),
             queue_timeout: file
@@ -73,6 +81,37 @@ impl Validator<'_> {
             client_timeout: file.client_timeout.map(|t| self.positive(&format!("{at}.client_timeout"), t)),
             server_timeout: self.positive(&format!("{at}.server_timeout"), file.server_timeout),
         }
+    }
+
+    /// The weights of the servers, machines of this host; none where all are alike.
+    fn weights(&mut self, at: &str, list: &wire::Weights, servers: Option<&Host>) -> Vec<u32> {
+        let at = format!("{at}.weights");
+        let weights: Vec<u32> = list.0.iter().map(|(_, weight)| weight.0 as u32).collect();
+        if let Some(host) = servers.filter(|host| host.count as usize != weights.len()) {
+            let (found, expected) = (weights.len(), host.count);
+            let expected = format!("{expected} of them, one for each machine of \"{}\"", host.name);
+            self.d.problem(&at, format!("{found} weights"), expected, None);
+        } else if weights.iter().all(|weight| *weight == 0) {
+            let hint = "write 1 for one that is to be sent requests".to_owned();
+            self.problem(&at, "at least one weight above 0", Some(hint));
+        }
+        if weights.windows(2).all(|pair| pair[0] == pair[1]) { Vec::new() } else { weights }
+    }
+
+    /// What a health check concludes from real requests.
+    fn observe(&mut self, at: &str, check: &wire::HealthCheck) -> Option<Observe> {
+        let limit = check.error_limit.as_ref().map(|limit| limit.0 as u32);
+        if let Some(layer) = check.observe {
+            let on_error = check.on_error.unwrap_or(OnErrors::FailCheck);
+            return Some(Observe { layer, error_limit: limit.unwrap_or(10), on_error });
+        }
+        for (key, written) in [("error_limit", limit.is_some()), ("on_error", check.on_error.is_some())] {
+            if written {
+                let hint = "add observe = \"layer7\"".to_owned();
+                self.problem(&format!("{at}.{key}"), format!("no {key} where nothing is observed"), Some(hint));
+            }
+        }
+        None
     }
 
     /// Looks at the path of a health check.

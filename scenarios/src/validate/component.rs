@@ -44,7 +44,7 @@ impl Validator<'_> {
     ) -> ComponentKind {
         match &file.kind {
             Some(wire::ComponentKind::LoadBalancer(file)) => {
-                ComponentKind::LoadBalancer(self.balancer(at, file, files))
+                ComponentKind::LoadBalancer(self.balancer(at, file, hosts, files))
             }
             Some(wire::ComponentKind::HttpCache(cache)) => {
                 ComponentKind::HttpCache(self.http_cache(at, cache, file.common.host.as_ref(), files))

@@ -1,6 +1,6 @@
 //! Load balancers, as written.
 
-use crate::scenario::Balance;
+use crate::scenario::{Balance, ObservedLayer, OnErrors};
 use crate::units::SimTime;
 
 use super::prelude::*;
@@ -15,6 +15,9 @@ table! {
         default balance: Balance = Balance::RoundRobin,
         /// For `source` and `uri`: whether a server that leaves or comes back moves only its own share of the requests.
         default consistent: bool = false,
+        /// How much each server is sent compared with the others: a number for each instance, in their order. One of weight 0
+        /// is sent only those that a cookie binds to it. Without them all are alike.
+        optional weights: Weights,
         /// How the servers' health is found out. Without it every server counts as up.
         optional health_check: HealthCheck,
         /// How often a failed connection is tried again. A request of which something was sent is never repeated.
@@ -70,8 +73,18 @@ table! {
         default fall: Count<1, 1000> = Count(3),
         /// Successes in a row that take it back in.
         default rise: Count<1, 1000> = Count(2),
+        /// Whether real requests are watched too: their connections (`layer4`) or their answers (`layer7`).
+        optional observe: ObservedLayer,
+        /// So many errors in a row of what is watched are one finding; by default 10.
+        optional error_limit: Count<1, 1_000_000>,
+        /// What such a finding does: it counts as a failed check (`fail-check`, the default), as one after which the next
+        /// takes the server out (`sudden-death`), or takes it out by itself (`mark-down`).
+        optional on_error: OnErrors,
     }
 }
+
+/// The weights of a balancer's servers.
+pub(crate) type Weights = List<Count<0, 256>>;
 
 words!(Balance {
     "round-robin" => RoundRobin,
@@ -80,3 +93,5 @@ words!(Balance {
     "source" => Source,
     "uri" => Uri,
 });
+words!(ObservedLayer { "layer4" => Connection, "layer7" => Answer });
+words!(OnErrors { "fail-check" => FailCheck, "sudden-death" => SuddenDeath, "mark-down" => MarkDown });

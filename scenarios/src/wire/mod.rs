@@ -32,7 +32,7 @@ mod threshold;
 mod traffic;
 pub(crate) mod workers;
 
-pub(crate) use balancer::{LoadBalancer, Vip};
+pub(crate) use balancer::{HealthCheck, LoadBalancer, Vip, Weights};
 pub(crate) use calibration::Calibration;
 pub(crate) use cdn::Cdn;
 pub(crate) use component::{Component, ComponentKind};

@@ -3,7 +3,7 @@
 //! A check goes over a connection of its own and takes a worker of the service, so an overloaded service fails its checks.
 
 use scenarios::plan::RequestId;
-use scenarios::scenario::ClassId;
+use scenarios::scenario::{ClassId, HealthCheck, ObservedLayer, OnErrors};
 
 use crate::call::{CHECK, CONNECT_ONLY, Call, NONE, Phase};
 use crate::event::Token;
@@ -29,6 +29,52 @@ impl Health {
         if self.against >= if self.up { fall } else { rise } {
             *self = Self { up: good, against: 0 };
         }
+    }
+
+    /// Takes in that so many errors in a row were seen as are a finding (`__health_adjust` of HAProxy's `check.c`). Of a server
+    /// that is down, it ends a row of good checks.
+    pub(super) fn take_errors(&mut self, rules: &Passive) {
+        let left = rules.fall.saturating_sub(self.against);
+        match rules.on_error {
+            OnErrors::MarkDown => *self = Self { up: false, against: 0 },
+            OnErrors::SuddenDeath if self.up && left > 1 => self.against = rules.fall - 1,
+            _ => self.learn(false, rules.fall, u32::MAX),
+        }
+    }
+}
+
+/// How a real request, or its connection, fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// There was no connection for it.
+    NoConnection,
+    /// It had one, and no good answer.
+    NoAnswer,
+    /// It had a good answer.
+    Answer,
+}
+
+/// What is concluded from real requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passive {
+    layer: ObservedLayer,
+    pub(super) error_limit: u32,
+    on_error: OnErrors,
+    fall: u32,
+}
+
+impl Passive {
+    /// By what the file says of checks; none where real requests are not watched.
+    pub(crate) fn new(check: Option<&HealthCheck>) -> Option<Self> {
+        let check = check?;
+        let observe = check.observe?;
+        let (error_limit, on_error) = (observe.error_limit, observe.on_error);
+        Some(Self { layer: observe.layer, error_limit, on_error, fall: check.fall })
+    }
+
+    /// Whether this speaks against a server rather than for it.
+    pub(super) fn is_error(&self, seen: Seen) -> bool {
+        seen == Seen::NoConnection || (seen == Seen::NoAnswer && self.layer == ObservedLayer::Answer)
     }
 }
 
@@ -151,14 +197,31 @@ impl World {
         let balancer = &mut self.balancers[place];
         let went_down = balancer.servers.learn(server, good, fall, rise, self.now);
         if went_down {
-            // Who knows in which state they are.
-            let target = balancer.target;
-            let pool = target.pool(from, target.base + server);
-            self.pools.close(pool);
-            self.hang_up(pool, u32::MAX);
-            self.leave_server_queue(from, server);
+            self.went_down(from, server);
         } else if good {
             self.next_in_queue(from, server);
+        }
+    }
+
+    /// A server went down for an instance of a balancer.
+    fn went_down(&mut self, from: u16, server: u16) {
+        let balancer = &self.balancers[usize::from(self.instances[usize::from(from)].index)];
+        // Who knows in which state they are.
+        let target = balancer.target;
+        let pool = target.pool(from, target.base + server);
+        self.pools.close(pool);
+        self.hang_up(pool, u32::MAX);
+        self.leave_server_queue(from, server);
+    }
+
+    /// An instance of a balancer sees how a real request to a server fares.
+    #[inline]
+    pub(crate) fn observe(&mut self, from: u16, server: u16, seen: Seen) {
+        let balancer = &mut self.balancers[usize::from(self.instances[usize::from(from)].index)];
+        if let Some(rules) = &balancer.passive
+            && balancer.servers.observe(server, seen, rules, self.now)
+        {
+            self.went_down(from, server);
         }
     }
 }
@@ -166,6 +229,36 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_in_a_row_do_what_the_file_says() {
+        let passive = |on_error| Passive { layer: ObservedLayer::Answer, error_limit: 2, on_error, fall: 3 };
+        // How many findings take a server out, alone.
+        for (on_error, findings) in [(OnErrors::FailCheck, 3), (OnErrors::SuddenDeath, 2), (OnErrors::MarkDown, 1)] {
+            let mut health = Health::UP;
+            for finding in 1..=findings {
+                assert!(health.up, "{on_error:?} before finding {finding}");
+                health.take_errors(&passive(on_error));
+            }
+            assert!(!health.up, "{on_error:?}");
+            health.learn(true, 3, 2);
+            health.take_errors(&passive(on_error));
+            health.learn(true, 3, 2);
+            assert!(!health.up, "{on_error:?}: the row of good checks was broken");
+            health.learn(true, 3, 2);
+            assert!(health.up);
+        }
+    }
+
+    #[test]
+    fn connections_or_answers_are_watched_not_both() {
+        let passive = |layer| Passive { layer, error_limit: 2, on_error: OnErrors::MarkDown, fall: 3 };
+        let told = |layer| {
+            [Seen::NoConnection, Seen::NoAnswer, Seen::Answer].map(|seen| passive(layer).is_error(seen))
+        };
+        assert_eq!(told(ObservedLayer::Connection), [true, false, false]);
+        assert_eq!(told(ObservedLayer::Answer), [true, true, false]);
+    }
 
     #[test]
     fn only_failures_in_a_row_take_a_server_out() {

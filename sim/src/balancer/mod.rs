@@ -1,7 +1,7 @@
 //! The load balancer: a choice among the servers that are up, connections pooled and retried, a queue before servers that are
 //! full, HAProxy's answers when there is none.
 //!
-//! `servers` chooses, `health` finds out who is up, `vip` holds the address of a pair. Rules and their sources: the page
+//! `servers` chooses (`weighted` where they are not alike), `health` finds out who is up, `vip` holds the address of a pair. Rules and their sources: the page
 //! on load balancers in the crate's documents.
 
 pub(crate) mod health;
@@ -10,6 +10,7 @@ pub(crate) mod servers;
 #[cfg(test)]
 mod tests;
 pub(crate) mod vip;
+mod weighted;
 
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Balance, KeyspaceId};
@@ -20,6 +21,7 @@ use crate::gauge::Gauge;
 use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
 use crate::world::World;
+use health::{Passive, Seen};
 use servers::Servers;
 
 /// The longest pause before a connection to the same server is tried again.
@@ -58,6 +60,8 @@ pub(crate) struct Balancer {
     pub(crate) queue_timer: u32,
     /// Whether a cookie binds users to servers.
     pub(crate) sticky: bool,
+    /// What is concluded from how real requests fare.
+    pub(crate) passive: Option<Passive>,
 }
 
 impl World {
@@ -187,7 +191,9 @@ impl World {
         }
         while balancer.servers.is_up(server) && balancer.servers.has_room(server) {
             let since = |queue: &Fifo| queue.first().map(|slot| self.calls[slot].work);
-            let (own, common) = (since(&balancer.queues[usize::from(server)]), since(&balancer.common));
+            let own = since(&balancer.queues[usize::from(server)]);
+            // One of no weight has room for those that are bound to it alone.
+            let common = if balancer.servers.is_usable(server) { since(&balancer.common) } else { None };
             let queue = match (own, common) {
                 (None, None) => return,
                 (Some(own), Some(common)) if common < own => &mut balancer.common,
@@ -237,7 +243,15 @@ impl World {
         let balancer = self.balancer(slot);
         let server = back.at - balancer.target.base;
         balancer.servers.end(server);
-        let up = balancer.servers.is_up(server);
+        if balancer.passive.is_some() {
+            let seen = match back.answer {
+                Answer::Good => Seen::Answer,
+                Answer::Refused | Answer::Unreachable => Seen::NoConnection,
+                Answer::Error | Answer::Reset | Answer::TimedOut | Answer::Rejected => Seen::NoAnswer,
+            };
+            self.observe(at, server, seen);
+        }
+        let up = self.balancer(slot).servers.is_up(server);
         match back.answer {
             Answer::Good | Answer::Error => {
                 // A connection to a server that is down is closed.
@@ -316,6 +330,7 @@ impl World {
                     let parent = std::mem::replace(&mut call.parent, NOBODY);
                     if parent < NOBODY {
                         balancer.servers.end(server);
+                        self.observe(from, server, Seen::NoAnswer);
                         self.finish_forwarding(parent, Answer::Error);
                         self.next_in_queue(from, server);
                     }

@@ -5,24 +5,28 @@
 
 use scenarios::scenario::Balance;
 
-use super::health::Health;
+use super::health::{Health, Passive, Seen};
 use super::least::LeastLoaded;
 
 /// Points of each server on the ring of a consistent hash; HAProxy has 16 for each unit of weight.
-const POINTS: u64 = 16;
+pub(super) const POINTS: u64 = 16;
 
 /// One server as one balancer instance sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
     pub(crate) health: Health,
+    /// Errors in a row of real requests.
+    errors: u32,
     /// How many deployments have it sent nothing new.
     held: u32,
     /// Requests that it was sent and has not answered.
     pub(crate) active: u32,
     /// When it came back; zero where it was there from the start.
     up_since: u64,
-    /// Turns that it may take, while its share grows.
-    credit: f64,
+    /// Turns that it may take, while its share grows; with weights, how far it is behind its due.
+    pub(super) credit: f64,
+    /// When it was asked last, as a count of choices; kept where loads are weighed.
+    pub(super) asked: u64,
 }
 
 impl Server {
@@ -35,8 +39,12 @@ impl Server {
 /// The servers of one balancer instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
-    all: Vec<Server>,
+    pub(super) all: Vec<Server>,
     balance: Balance,
+    /// What each is to have of the requests, compared with the others; empty where all are alike.
+    pub(super) weights: Vec<u32>,
+    /// Choices that were made by weighing loads.
+    pub(super) choices: u64,
     /// Whose turn it is.
     next: u16,
     /// Requests that a server is sent at once.
@@ -47,14 +55,14 @@ pub(crate) struct Servers {
     slow_until: u64,
     /// Those that are up, by load; kept for `least-connections` alone.
     least: Option<LeastLoaded>,
-    /// Those that are up, in order: what a hash counts through.
-    up: Vec<u16>,
+    /// Those that are up and have a weight, in order: what a hash counts through.
+    pub(super) up: Vec<u16>,
     /// Points of all servers, in order; empty where a hash counts through.
-    ring: Vec<(u64, u16)>,
+    pub(super) ring: Vec<(u64, u16)>,
 }
 
 /// Spreads what it is given over all numbers.
-fn scatter(value: u64) -> u64 {
+pub(super) fn scatter(value: u64) -> u64 {
     let z = (value ^ (value >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     let z = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     z ^ (z >> 32)
@@ -71,10 +79,20 @@ impl Servers {
         }
         let mut servers = Self {
             all: vec![
-                Server { health: Health::UP, held: 0, active: 0, up_since: 0, credit: 0.0 };
+                Server {
+                    health: Health::UP,
+                    errors: 0,
+                    held: 0,
+                    active: 0,
+                    up_since: 0,
+                    credit: 0.0,
+                    asked: 0
+                };
                 usize::from(count)
             ],
             balance,
+            weights: Vec::new(),
+            choices: 0,
             next: 0,
             limit,
             slow_start,
@@ -91,11 +109,13 @@ impl Servers {
     pub(crate) fn forget(&mut self) {
         let count = self.all.len() as u16;
         for server in &mut self.all {
-            *server = Server { health: Health::UP, active: 0, up_since: 0, credit: 0.0, ..*server };
+            let fresh = Server { health: Health::UP, errors: 0, active: 0, up_since: 0, ..*server };
+            *server = Server { credit: 0.0, asked: 0, ..fresh };
         }
-        self.up = (0..count).filter(|s| self.is_up(*s)).collect();
+        self.up = (0..count).filter(|s| self.is_usable(*s)).collect();
         self.slow_until = 0;
-        self.least = (self.balance == Balance::LeastConnections).then(|| LeastLoaded::new(count));
+        let by_load = self.balance == Balance::LeastConnections && self.weights.is_empty();
+        self.least = by_load.then(|| LeastLoaded::new(count));
         if let Some(least) = &mut self.least {
             (0..count).filter(|s| self.all[usize::from(*s)].held > 0).for_each(|s| least.take_out(s));
         }
@@ -106,13 +126,25 @@ impl Servers {
         self.all[usize::from(server)].is_up()
     }
 
+    /// Whether it may be sent what nothing binds to a server.
+    #[inline]
+    pub(crate) fn is_usable(&self, server: u16) -> bool {
+        self.is_up(server) && self.weights.get(usize::from(server)) != Some(&0)
+    }
+
     #[inline]
     pub(crate) fn has_room(&self, server: u16) -> bool {
         self.all[usize::from(server)].active < self.limit
     }
 
+    /// Whether any is up that may be sent what nothing binds to a server.
     pub(crate) fn any_up(&self) -> bool {
         !self.up.is_empty()
+    }
+
+    /// Until when a server's share grows.
+    pub(super) fn slow_until(&self) -> u64 {
+        self.slow_until
     }
 
     /// Whether servers are ever full.
@@ -153,6 +185,19 @@ impl Servers {
         self.changed(server, before, now)
     }
 
+    /// Takes in how a real request, or its connection, fared; whether that took the server out.
+    pub(crate) fn observe(&mut self, server: u16, seen: Seen, rules: &Passive, now: u64) -> bool {
+        let place = &mut self.all[usize::from(server)];
+        place.errors = if rules.is_error(seen) { place.errors + 1 } else { 0 };
+        if place.errors < rules.error_limit {
+            return false;
+        }
+        place.errors = 0;
+        let before = place.is_up();
+        place.health.take_errors(rules);
+        self.changed(server, before, now)
+    }
+
     /// A deployment has a server sent nothing new, or is over.
     pub(crate) fn hold(&mut self, server: u16, held: bool) {
         let place = &mut self.all[usize::from(server)];
@@ -176,12 +221,18 @@ impl Servers {
         if let Some(least) = &mut self.least {
             if after { least.set(server, active) } else { least.take_out(server) }
         }
-        self.up = (0..self.all.len() as u16).filter(|s| self.is_up(*s)).collect();
+        self.up = (0..self.all.len() as u16).filter(|s| self.is_usable(*s)).collect();
         before
     }
 
-    /// A server's share of a full one's, in (0, 1]: in a straight line over the time of its slow start.
-    fn weight(&self, server: u16, now: u64) -> f64 {
+    /// What a server is to have of the requests, compared with the others: its weight, and of that, over the time of its
+    /// slow start, a part in (0, 1] that grows in a straight line.
+    pub(super) fn share(&self, server: u16, now: u64) -> f64 {
+        let weight = self.weights.get(usize::from(server)).copied().unwrap_or(1);
+        f64::from(weight) * self.grown(server, now)
+    }
+
+    fn grown(&self, server: u16, now: u64) -> f64 {
         let since = self.all[usize::from(server)].up_since;
         if since == 0 || now >= since + self.slow_start {
             return 1.0;
@@ -194,15 +245,16 @@ impl Servers {
     #[inline]
     pub(crate) fn choose(&mut self, now: u64, avoid: Option<u16>, key: u64) -> Option<u16> {
         let chosen = match self.balance {
-            Balance::LeastConnections if now >= self.slow_until => {
+            Balance::LeastConnections if now >= self.slow_until && self.weights.is_empty() => {
                 self.least.as_ref().and_then(|least| least.first(avoid, self.limit))
             }
-            Balance::LeastConnections => self.least_by_weight(now, avoid),
+            Balance::LeastConnections => self.least_by_share(now, avoid),
             Balance::Random => self.less_busy_of_two(now, avoid, key),
             Balance::Source | Balance::Uri => self.by_hash(avoid, key),
-            _ => return self.in_turn(now, avoid),
+            _ if self.weights.is_empty() => return self.in_turn(now, avoid),
+            _ => self.in_turn_by_share(now, avoid),
         };
-        chosen.or_else(|| avoid.filter(|s| self.is_up(*s) && self.has_room(*s)))
+        chosen.or_else(|| avoid.filter(|s| self.is_usable(*s) && self.has_room(*s)))
     }
 
     #[inline]
@@ -236,51 +288,12 @@ impl Servers {
 
     /// Whether a server takes the turn that it has: as many of them as its share says.
     fn takes_turn(&mut self, server: u16, now: u64) -> bool {
-        let weight = self.weight(server, now);
+        let share = self.share(server, now);
         let place = &mut self.all[usize::from(server)];
-        place.credit += weight;
+        place.credit += share;
         let takes = place.credit >= 1.0;
         place.credit -= f64::from(u8::from(takes));
         takes
-    }
-
-    fn least_by_weight(&self, now: u64, avoid: Option<u16>) -> Option<u16> {
-        let load = |s: u16| f64::from(self.all[usize::from(s)].active + 1) / self.weight(s, now);
-        let candidates = self.up.iter().copied().filter(|s| Some(*s) != avoid && self.has_room(*s));
-        candidates.min_by(|a, b| load(*a).total_cmp(&load(*b)))
-    }
-
-    /// Mitzenmacher, "The power of two choices in randomized load balancing", 2001; HAProxy's `random(2)`.
-    fn less_busy_of_two(&self, now: u64, avoid: Option<u16>, key: u64) -> Option<u16> {
-        let load = |s: u16| f64::from(self.all[usize::from(s)].active + 1) / self.weight(s, now);
-        let fits = |s: u16| Some(s) != avoid && self.has_room(s);
-        let count = self.up.len() as u64;
-        let draw = |i: u64| {
-            let place = (u128::from(scatter(key.wrapping_add(i))) * u128::from(count)) >> 64;
-            let server = self.up.get(place as usize).copied().filter(|s| fits(*s))?;
-            // One whose share grows is drawn as often as its share says.
-            let unit = scatter(key.wrapping_add(i + 2)) as f64 / u64::MAX as f64;
-            (now >= self.slow_until || unit < self.weight(server, now)).then_some(server)
-        };
-        match (draw(1), draw(2)) {
-            (Some(a), Some(b)) => Some(if load(b) < load(a) { b } else { a }),
-            (Some(one), None) | (None, Some(one)) => Some(one),
-            (None, None) => self.least_by_weight(now, avoid),
-        }
-    }
-
-    /// The server that the key belongs to; where that is to be avoided, the one after it.
-    fn by_hash(&self, avoid: Option<u16>, key: u64) -> Option<u16> {
-        let fits = |s: u16| self.is_up(s) && Some(s) != avoid;
-        let hash = scatter(key);
-        if self.ring.is_empty() {
-            let count = self.up.len();
-            let place = hash.checked_rem(count as u64)? as usize;
-            return (0..count).map(|i| self.up[(place + i) % count]).find(|s| fits(*s));
-        }
-        let from = self.ring.partition_point(|(point, _)| *point < hash);
-        let (before, after) = self.ring.split_at(from);
-        after.iter().chain(before).map(|(_, server)| *server).find(|s| fits(*s))
     }
 }
 

@@ -123,3 +123,40 @@ fn a_hung_process_loses_its_address() {
     assert!(reset.iter().sum::<u64>() > 250, "all that was sent into the silence: {reset:?}");
     assert!(run.metric("balancer", 1, "in_service")[15] > 9.0);
 }
+
+#[test]
+fn servers_are_asked_by_their_weights() {
+    let run = run(&shop("weights = [4, 1]", "", ""));
+    let busy = |instance| run.metric("shop", instance, "in_service")[10..40].iter().sum::<f64>() / 30.0;
+    // A hundred a second of a tenth of a second each.
+    assert!((busy(0) - 8.0).abs() < 0.1 && (busy(1) - 2.0).abs() < 0.1, "{} and {}", busy(0), busy(1));
+}
+
+#[test]
+fn errors_of_real_requests_take_a_server_out_until_its_checks_are_good() {
+    let checks = |keys: &str| format!("health_check = {{ tcp = true, interval = \"1s\", rise = 2{keys} }}");
+    let watched = |layer: &str| {
+        checks(&format!(", observe = \"{layer}\", error_limit = 5, on_error = \"mark-down\""))
+    };
+    let fault = fault("serve_500", "component:shop[1]");
+    let failed = |balancer: &str| {
+        let run = run(&shop(balancer, "", &fault));
+        run.failures(Failure::Status)[10..18].iter().sum::<u64>()
+    };
+    let (unseen, connections) = (failed(&checks("")), failed(&watched("layer4")));
+    // Its connections are as they should be.
+    assert_eq!((unseen, connections), (400, 400));
+    // Five, and those that come while the fifth is answered, for every two good checks.
+    let answers = failed(&watched("layer7"));
+    assert!((20..=80).contains(&answers), "{answers}");
+}
+
+#[test]
+fn connections_that_fail_take_a_server_out_at_once() {
+    let checks = "health_check = { tcp = true, interval = \"5s\", observe = \"layer4\", error_limit = 3, \
+                  on_error = \"mark-down\" }\nretries = 0";
+    let run = run(&shop(checks, "", &fault("kill", "component:shop[1]")));
+    let failed = run.failed()[10..18].iter().sum::<u64>();
+    // Those that it had in hand, and three.
+    assert!((3..=9).contains(&failed), "{:?}", run.failed());
+}
