@@ -1,6 +1,6 @@
 //! Load balancers.
 
-use super::ComponentId;
+use super::{ComponentId, Peers, ProxyVersion, Tls};
 use crate::units::SimTime;
 
 /// HAProxy's role.
@@ -38,6 +38,15 @@ pub struct LoadBalancer {
     pub slow_start: Option<SimTime>,
     /// The cookie by which a user's requests return to the same server (`cookie NAME insert indirect nocache`).
     pub cookie: Option<String>,
+    /// Peers that tell by the PROXY protocol whose connections they pass on, and must (`accept-proxy`).
+    pub accept_proxy: Vec<Peers>,
+    /// Whether, and how, servers are told whose connections these are (`send-proxy`, `send-proxy-v2`). Such a connection carries
+    /// the requests of one client's connection, and so is not kept for those of others.
+    pub send_proxy: Option<ProxyVersion>,
+    /// TLS, where it ends here.
+    pub tls: Option<Tls>,
+    /// Whether clients may speak HTTP/2.
+    pub http2: bool,
     /// The virtual address that one instance holds; without it all are active.
     pub vip: Option<Vip>,
 }

@@ -1,6 +1,6 @@
 //! HTTP caches, what of a request class they keep, and purges.
 
-use super::{ClassId, ComponentId, PathPart};
+use super::{ClassId, ComponentId, PathPart, Peers};
 use crate::law::DurationLaw;
 use crate::rng::Purpose;
 use crate::units::{Bytes, SimTime};
@@ -37,6 +37,8 @@ pub struct HttpCache {
     pub connect_timeout: SimTime,
     /// How long the back end may stay silent once the request is sent.
     pub first_byte_timeout: SimTime,
+    /// Peers that tell by the PROXY protocol whose connections they pass on, and must (`-a 127.0.0.1:8443,PROXY`).
+    pub accept_proxy: Vec<Peers>,
 }
 
 /// Asks each back end now and then whether it is well.

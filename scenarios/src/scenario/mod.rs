@@ -3,6 +3,7 @@
 //! Only `validate` makes a [`Scenario`], so later code re-checks nothing. This module refuses to know how a file is
 //! written; the types are `non_exhaustive`, so that no one else can make one that breaks a rule.
 
+mod arrivals;
 mod balancer;
 mod calibration;
 mod cdn;
@@ -28,6 +29,7 @@ mod workers;
 
 use std::path::PathBuf;
 
+pub use arrivals::{Peers, ProxyVersion, Tls};
 pub use balancer::{Balance, HealthCheck, LoadBalancer, Observe, ObservedLayer, OnErrors, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use cdn::{Cdn, EdgeRule};

@@ -3,7 +3,7 @@
 use super::Validator;
 use crate::quantity::selector;
 use crate::scenario::{
-    Balance, Component, ComponentId, HealthCheck, Host, LoadBalancer, Observe, OnErrors, Probe, Vip,
+    Balance, Component, ComponentId, HealthCheck, Host, LoadBalancer, Observe, OnErrors, Probe, Tls, Vip,
 };
 use crate::wire;
 
@@ -19,6 +19,7 @@ impl Validator<'_> {
         let to = file.to.as_ref().and_then(|to| self.resolve(|v| &v.components, &to_at, to));
         if let Some(to) = to {
             self.takes_requests(&to_at, &components[usize::from(to)].1);
+            self.takes_connections(at, &components[usize::from(to)], file.send_proxy.is_some());
         }
         let health_check = file.health_check.as_ref().map(|check| {
             let at = format!("{at}.health_check");
@@ -66,6 +67,10 @@ impl Validator<'_> {
             balance: file.balance,
             consistent: file.consistent,
             weights,
+            accept_proxy: file.accept_proxy.0.iter().map(|(_, network)| *network).collect(),
+            send_proxy: file.send_proxy,
+            tls: file.tls.as_ref().map(|tls| self.tls(at, tls)),
+            http2: file.http2,
             max_connections: count(file.max_connections),
             server_max_connections: count(file.server_max_connections),
             queue_timeout: file
@@ -81,6 +86,35 @@ impl Validator<'_> {
             client_timeout: file.client_timeout.map(|t| self.positive(&format!("{at}.client_timeout"), t)),
             server_timeout: self.positive(&format!("{at}.server_timeout"), file.server_timeout),
         }
+    }
+
+    /// Whether the connections that a balancer opens are such as the component takes whose instances are its servers.
+    fn takes_connections(&mut self, at: &str, (name, to): &(String, wire::Component), announces: bool) {
+        let (accepts, ends_tls) = match &to.kind {
+            Some(wire::ComponentKind::LoadBalancer(to)) => (!to.accept_proxy.0.is_empty(), to.tls.is_some()),
+            Some(wire::ComponentKind::HttpCache(to)) => (!to.accept_proxy.0.is_empty(), false),
+            // Services take what whoever stands before them sends.
+            _ => (true, false),
+        };
+        if announces && !accepts {
+            let hint = format!("add accept_proxy = [\"127.0.0.0/8\"] to components.{name}");
+            let expected = "servers that accept the PROXY protocol";
+            self.problem(&format!("{at}.send_proxy"), expected, Some(hint));
+        }
+        if ends_tls {
+            let expected = "a component that takes plain HTTP";
+            self.problem(&format!("{at}.to"), expected, Some(format!("{name} ends TLS, and is sent none")));
+        }
+    }
+
+    /// What ends TLS in the component at a path.
+    fn tls(&mut self, at: &str, tls: &wire::Tls) -> Tls {
+        if tls.certificate.is_some() != tls.key.is_some() {
+            let missing = if tls.key.is_none() { "key" } else { "certificate" };
+            let hint = "a certificate is of no use without its key, nor a key without its certificate";
+            self.problem(&format!("{at}.tls"), format!("a {missing} too, or neither"), Some(hint.to_owned()));
+        }
+        Tls { files: tls.certificate.clone().zip(tls.key.clone()) }
     }
 
     /// The weights of the servers, machines of this host; none where all are alike.
@@ -108,7 +142,11 @@ impl Validator<'_> {
         for (key, written) in [("error_limit", limit.is_some()), ("on_error", check.on_error.is_some())] {
             if written {
                 let hint = "add observe = \"layer7\"".to_owned();
-                self.problem(&format!("{at}.{key}"), format!("no {key} where nothing is observed"), Some(hint));
+                self.problem(
+                    &format!("{at}.{key}"),
+                    format!("no {key} where nothing is observed"),
+                    Some(hint),
+                );
             }
         }
         None

@@ -68,6 +68,7 @@ impl Validator<'_> {
             normalise: file.normalise,
             connect_timeout: self.positive(&format!("{at}.connect_timeout"), file.connect_timeout),
             first_byte_timeout: self.positive(&format!("{at}.first_byte_timeout"), file.first_byte_timeout),
+            accept_proxy: file.accept_proxy.0.iter().map(|(_, network)| *network).collect(),
         }
     }
 

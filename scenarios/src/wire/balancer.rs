@@ -1,6 +1,6 @@
 //! Load balancers, as written.
 
-use crate::scenario::{Balance, ObservedLayer, OnErrors};
+use crate::scenario::{Balance, ObservedLayer, OnErrors, Peers, ProxyVersion};
 use crate::units::SimTime;
 
 use super::prelude::*;
@@ -41,8 +41,27 @@ table! {
         optional slow_start: SimTime,
         /// The cookie by which a user's requests return to the server of the first.
         optional cookie: String,
+        /// Peers that tell by the PROXY protocol whose connections they pass on: addresses, or networks. All of theirs must begin
+        /// with its header, and no others may.
+        default accept_proxy: List<Peers> = List::default(),
+        /// Whether servers are told by the PROXY protocol whose connections these are: `v1` (text) or `v2` (binary).
+        optional send_proxy: ProxyVersion,
+        /// Ends TLS here; servers are sent plain HTTP.
+        optional tls: Tls,
+        /// Whether clients may speak HTTP/2: by ALPN where TLS ends here, else by prior knowledge.
+        default http2: bool = false,
         /// A virtual address, which one of the instances holds: the others are passive.
         optional vip: Vip,
+    }
+}
+
+table! {
+    /// What TLS needs. With nothing in it, a certificate is made that nobody vouches for.
+    Tls {
+        /// A PEM file with the certificate and those that vouch for it; a relative path starts beside the scenario.
+        optional certificate: String,
+        /// A PEM file with the private key.
+        optional key: String,
     }
 }
 
@@ -93,5 +112,6 @@ words!(Balance {
     "source" => Source,
     "uri" => Uri,
 });
+words!(ProxyVersion { "v1" => V1, "v2" => V2 });
 words!(ObservedLayer { "layer4" => Connection, "layer7" => Answer });
 words!(OnErrors { "fail-check" => FailCheck, "sudden-death" => SuddenDeath, "mark-down" => MarkDown });

@@ -5,6 +5,7 @@ use crate::units::{Bytes, SimTime};
 
 use super::decode::Keyed;
 use super::prelude::*;
+use crate::scenario::Peers;
 
 table! {
     /// Keeps answers and gives them again (Varnish's role).
@@ -37,6 +38,9 @@ table! {
         default connect_timeout: SimTime = SimTime::from_millis(3_500),
         /// How long the back end may stay silent once the request is sent.
         default first_byte_timeout: SimTime = SimTime::from_secs(60),
+        /// Peers that tell by the PROXY protocol whose connections they pass on: addresses, or networks. All of theirs must begin
+        /// with its header, and no others may.
+        default accept_proxy: List<Peers> = List::default(),
     }
 }
 

@@ -32,7 +32,7 @@ mod threshold;
 mod traffic;
 pub(crate) mod workers;
 
-pub(crate) use balancer::{HealthCheck, LoadBalancer, Vip, Weights};
+pub(crate) use balancer::{HealthCheck, LoadBalancer, Tls, Vip, Weights};
 pub(crate) use calibration::Calibration;
 pub(crate) use cdn::Cdn;
 pub(crate) use component::{Component, ComponentKind};
@@ -57,7 +57,7 @@ use decode::{Count, Keyed};
 use prelude::*;
 
 use crate::law::{DurationLaw, SizeLaw};
-use crate::scenario::{Churn, Popularity, Sampling};
+use crate::scenario::{Churn, Peers, Popularity, Sampling};
 use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime, TrafficPrice};
 
 /// Counts of things of which there must be one: machines, workers, connections.
@@ -154,6 +154,7 @@ quantities! {
     Sampling: r"^\s*(auto|exact|1/[0-9]+)\s*$", "1/64";
     TrafficPrice: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/GB\s*$", "0.085 USD/GB";
     Churn: r"^\s*[0-9][0-9_.]*\s*%\s*/\s*(s|second|min|minute|h|hour|d|day|w|week)\s*$", "2%/day";
+    Peers: r"^\s*[0-9a-fA-F:.]+(/[0-9]{1,3})?\s*$", "10.0.0.0/8";
     Popularity: r"^\s*(uniform|zipf\(.*\))\s*$", "zipf(0.9)";
     DurationLaw: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=3ms, p99=15ms)";
     SizeLaw: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=400B, p99=3kB)";
