@@ -168,8 +168,7 @@ impl Asked {
             let wanted = end_to_end(head.headers).filter(|h| !is_of_whole(h.name));
             rest(wanted, self.client, normaliser, out);
         });
-        let capability = format!("{SURROGATE}=\"Surrogate/1.0 ESI/1.0\"");
-        write("surrogate-capability", capability.as_bytes(), out);
+        write_capability(out);
         if let Some(stored) = stored {
             validators::write_conditions(stored, out);
         }
@@ -189,8 +188,15 @@ impl Asked {
                 out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
         });
+        write_capability(out);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Says that pages are put together here (W3C's Edge Architecture Specification).
+fn write_capability(out: &mut Vec<u8>) {
+    let capability = format!("{SURROGATE}=\"Surrogate/1.0 ESI/1.0\"");
+    write("surrogate-capability", capability.as_bytes(), out);
 }
 
 fn is_any(name: &str, names: &[&str]) -> bool {
@@ -300,7 +306,8 @@ mod tests {
         assert_eq!(
             text(|out| asked.write_pass(&Normaliser::default(), out)),
             "POST /a HTTP/1.1\r\nhost: h\r\nContent-Length: 3\r\nIf-Match: \"x\"\r\n\
-             x-forwarded-for: 10.0.0.1, 127.0.0.9\r\n\r\n"
+             x-forwarded-for: 10.0.0.1, 127.0.0.9\r\n\
+             surrogate-capability: rehearsal=\"Surrogate/1.0 ESI/1.0\"\r\n\r\n"
         );
     }
 

@@ -1,7 +1,7 @@
 //! A client's connection, request by request.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use tokio::net::TcpStream;
@@ -13,8 +13,10 @@ use super::fields::{first, has};
 use super::obtain::{Decision, How, Obtained};
 use super::page::Budget;
 use super::pass::Unpassed;
+use super::threads;
 use super::user_context::HASH;
 use super::{Begun, Cache, address};
+use crate::edge::Arrival;
 use crate::http::head::{Bad, NO_FIELDS, RequestHead, parse_request};
 use crate::http::{Connection, Framing, Next, Requests, plain_answer, refuse};
 use crate::service::CLASS_HEADER;
@@ -37,11 +39,18 @@ enum Step {
 }
 
 /// Serves a connection until its end.
-pub(super) async fn serve(cache: Rc<Cache>, stream: TcpStream) {
-    let client = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+pub(super) async fn serve(cache: Rc<Cache>, mut stream: TcpStream) {
     let _connected = cache.connections.hold();
+    let arrival = match &cache.trust {
+        None => Arrival::of(&stream),
+        Some(trust) => match trust.welcome(&mut stream).await {
+            Some(arrival) => arrival,
+            None => return,
+        },
+    };
+    let conversation = converse(&cache, Connection::new(stream), arrival.from.ip().to_canonical());
     // A broken connection concerns its client alone.
-    let _ = converse(&cache, Connection::new(stream), client).await;
+    let _ = if cache.threads.is_some() { threads::scope(conversation).await } else { conversation.await };
 }
 
 async fn converse(cache: &Rc<Cache>, mut connection: Connection, address: IpAddr) -> io::Result<()> {
@@ -49,6 +58,13 @@ async fn converse(cache: &Rc<Cache>, mut connection: Connection, address: IpAddr
     // How long a client may be idle the file does not say.
     let mut requests = Requests::new(None);
     loop {
+        if let Some(threads) = &cache.threads {
+            threads.end();
+            // From the first byte of a request on it has a thread, or none is to be had and the connection ends.
+            if !(requests.begins(&mut connection).await? && threads.begin().await) {
+                return Ok(());
+            }
+        }
         let read = |input: &[u8]| cache.begin(input, address, &mut out);
         let (begun, step) = match requests.next(&mut connection, read).await? {
             Next::Head(begun) => begun,
@@ -73,7 +89,14 @@ async fn converse(cache: &Rc<Cache>, mut connection: Connection, address: IpAddr
                 Err(status) => cache.fail(&mut client, &begun, status, &mut out).await?,
             },
             Step::Pass(asked) => match cache.pass(&mut client, &asked, &begun).await {
-                Ok(answer) => cache.stream(&mut client, answer, How::Pass, &begun).await?,
+                // Half a page cannot be put together, and the answer to a HEAD request has none.
+                Ok(answer) if begun.is_head || answer.status == 206 => {
+                    cache.stream(&mut client, answer, How::Pass, &begun).await?
+                }
+                Ok(answer) => {
+                    let obtained = cache.for_one(answer, How::Pass).await;
+                    cache.give(&mut client, &asked, &begun, obtained, &mut out).await?
+                }
                 Err(Unpassed::Cut) => return Ok(()),
                 Err(Unpassed::Status(status)) => cache.fail(&mut client, &begun, status, &mut out).await?,
             },
@@ -185,7 +208,20 @@ impl Cache {
             drop(decision);
             return self.fail(client, begun, 504, out).await;
         }
-        match self.obtain(asked, decision).await {
+        let obtained = self.obtain(asked, decision).await;
+        self.give(client, asked, begun, obtained, out).await
+    }
+
+    /// Sends what a request was answered with; whether the connection stays open.
+    async fn give(
+        self: &Rc<Self>,
+        client: &mut Client<'_>,
+        asked: &Asked,
+        begun: &Begun,
+        obtained: Obtained,
+        out: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        match obtained {
             Obtained::Object(object, how) if object.page.is_some() => {
                 let body = if begun.is_head {
                     None

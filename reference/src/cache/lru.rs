@@ -1,60 +1,94 @@
-//! An order of numbered entries, in which each can be moved to the end at once: a doubly linked list in a vector.
+//! Orders of numbered entries, in which each can be moved to the end at once: doubly linked lists in a vector.
 
 const NONE: u32 = u32::MAX;
 
-/// The order. An entry is in it at most once.
+/// What stands before and after each entry; of any number of lists of which each entry is in one at most.
+#[derive(Debug, Default)]
+pub(super) struct Links(Vec<(u32, u32)>);
+
+/// Where a list begins and ends.
 #[derive(Debug)]
-pub(super) struct List {
-    links: Vec<(u32, u32)>,
+pub(super) struct Ends {
     first: u32,
     last: u32,
 }
 
-impl Default for List {
+impl Default for Ends {
     fn default() -> Self {
-        Self { links: Vec::new(), first: NONE, last: NONE }
+        Self { first: NONE, last: NONE }
     }
+}
+
+impl Ends {
+    /// The entry that was not moved for the longest time.
+    pub(super) fn first(&self) -> Option<u32> {
+        (self.first != NONE).then_some(self.first)
+    }
+}
+
+impl Links {
+    /// Puts an entry that is in no list at the end of this one.
+    pub(super) fn push(&mut self, list: &mut Ends, id: u32) {
+        let at = id as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, (NONE, NONE));
+        }
+        self.0[at] = (list.last, NONE);
+        match list.last {
+            NONE => list.first = id,
+            last => self.0[last as usize].1 = id,
+        }
+        list.last = id;
+    }
+
+    /// Takes an entry out of the list that it is in.
+    pub(super) fn remove(&mut self, list: &mut Ends, id: u32) {
+        let (before, after) = self.0[id as usize];
+        match before {
+            NONE => list.first = after,
+            before => self.0[before as usize].1 = after,
+        }
+        match after {
+            NONE => list.last = before,
+            after => self.0[after as usize].0 = before,
+        }
+    }
+
+    /// Moves an entry to the end of the list that it is in.
+    pub(super) fn move_to_end(&mut self, list: &mut Ends, id: u32) {
+        if list.last != id {
+            self.remove(list, id);
+            self.push(list, id);
+        }
+    }
+}
+
+/// One list.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    links: Links,
+    ends: Ends,
 }
 
 impl List {
     /// The entry that was not moved for the longest time.
     pub(super) fn first(&self) -> Option<u32> {
-        (self.first != NONE).then_some(self.first)
+        self.ends.first()
     }
 
     /// Puts an entry that is not in it at the end.
     pub(super) fn push(&mut self, id: u32) {
-        let at = id as usize;
-        if self.links.len() <= at {
-            self.links.resize(at + 1, (NONE, NONE));
-        }
-        self.links[at] = (self.last, NONE);
-        match self.last {
-            NONE => self.first = id,
-            last => self.links[last as usize].1 = id,
-        }
-        self.last = id;
+        self.links.push(&mut self.ends, id);
     }
 
     /// Takes an entry out that is in it.
     pub(super) fn remove(&mut self, id: u32) {
-        let (before, after) = self.links[id as usize];
-        match before {
-            NONE => self.first = after,
-            before => self.links[before as usize].1 = after,
-        }
-        match after {
-            NONE => self.last = before,
-            after => self.links[after as usize].0 = before,
-        }
+        self.links.remove(&mut self.ends, id);
     }
 
     /// Moves an entry that is in it to the end.
     pub(super) fn move_to_end(&mut self, id: u32) {
-        if self.last != id {
-            self.remove(id);
-            self.push(id);
-        }
+        self.links.move_to_end(&mut self.ends, id);
     }
 }
 

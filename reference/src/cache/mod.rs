@@ -5,11 +5,13 @@
 //! - [`directives`]: what answers say about their keeping; [`freshness`]: whether and for how long they may be kept
 //! - [`address`], [`vary`], [`normalise`]: what they are found by; [`fields`], [`date`]: their fields
 //! - [`validators`], [`range`]: what a client has already, or wants of it; [`esi`]: pages that include others
-//! - [`object`]: a stored answer; [`store`] with [`lru`] and [`tags`]: all of them; [`flights`]: who waits for whose fetch
+//! - [`object`]: a stored answer; [`store`] with [`lru`], [`tags`] and [`purges`]: all of them
+//! - [`flights`]: who waits for whose fetch; [`fetching`]: memory for what is on its way
 //!
 //! The rest is at work on connections:
 //!
 //! - [`converse`] with [`client`]: a client's connection, request by request; [`asked`]: a request that takes longer
+//! - [`threads`]: how many are at work at once
 //! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out; [`page`]: how it is put together
 //! - [`user_context`]: what differs by what a user may see
 //! - [`pass`]: what is not stored; [`purge`]: what is thrown out
@@ -24,6 +26,7 @@ mod date;
 mod deliver;
 mod directives;
 mod esi;
+mod fetching;
 mod fields;
 mod flights;
 mod freshness;
@@ -35,9 +38,11 @@ mod page;
 mod pass;
 mod probe;
 mod purge;
+mod purges;
 mod range;
 mod store;
 mod tags;
+mod threads;
 mod upstream;
 mod user_context;
 mod validators;
@@ -52,16 +57,21 @@ use scenarios::Scenario;
 use scenarios::scenario::{ComponentKind, HttpCache, Probe};
 
 use crate::component::{Context, Metrics};
+use crate::edge::Trust;
 use crate::emulated::Level;
 use crate::http::Framing;
 use backends::{BackEnds, Health};
+use fetching::Fetching;
 use flights::Flights;
 use freshness::{Defaults, Now};
 use normalise::Normaliser;
 use store::Store;
+use threads::Threads;
 
 /// The greatest share of the memory that one answer may take.
 const OBJECT_SHARE: usize = 4;
+/// The part of as many bytes as the memory has that answers on their way into it may take beside it, all together.
+const FETCHING_SHARE: usize = 2;
 /// Connections held at once, beyond which none is accepted.
 const CONNECTIONS_LIMIT: i64 = 16_384;
 /// How often what has come to its end is thrown out.
@@ -94,11 +104,14 @@ struct Counts {
 #[derive(Debug)]
 struct Cache {
     context: Rc<Context>,
+    /// Who is believed to speak for others; nobody, where nothing is said.
+    trust: Option<Trust>,
     start: Instant,
     /// Nanoseconds from 1970 to the start.
     unix_start: u128,
     store: RefCell<Store>,
     flights: Rc<Flights>,
+    fetching: Fetching,
     back_ends: BackEnds,
     defaults: Defaults,
     coalesce: bool,
@@ -107,6 +120,8 @@ struct Cache {
     first_byte_timeout: Duration,
     object_limit: usize,
     normaliser: Normaliser,
+    /// Where they are counted.
+    threads: Option<Rc<Threads>>,
     /// The paths that balancers check, which are answered here.
     checked: Vec<String>,
     counts: Counts,
@@ -138,10 +153,12 @@ impl Cache {
         let headers = usize::try_from(settings.headers.get()).unwrap_or(usize::MAX);
         Self {
             context: Rc::clone(context),
+            trust: Trust::of(&settings.accept_proxy),
             start: Instant::now(),
             unix_start: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos()),
             store: RefCell::new(Store::new(memory, headers, normaliser.clone())),
             flights: Rc::default(),
+            fetching: Fetching::new(memory / FETCHING_SHARE),
             back_ends: BackEnds::new(behind, own, health, settings.connect_timeout.as_duration()),
             defaults: Defaults { grace: settings.grace.as_duration(), keep: settings.keep.as_duration() },
             coalesce: settings.coalesce,
@@ -150,6 +167,7 @@ impl Cache {
             first_byte_timeout: settings.first_byte_timeout.as_duration(),
             object_limit: memory / OBJECT_SHARE,
             normaliser,
+            threads: settings.threads.as_ref().map(Threads::new),
             checked: checked(&context.scenario),
             counts: Counts::default(),
             connections: Level::default(),
@@ -242,6 +260,12 @@ pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<M
         figures.set("purged", store.counts.purged as f64);
         figures.set("keys", store.len() as f64);
         figures.set("memory_bytes", store.bytes() as f64);
+        if let Some(threads) = &cache.threads {
+            figures.set("threads", threads.busy.get() as f64);
+            figures.set("waiting", threads.queue.get() as f64);
+            figures.set("queue_seconds", threads.queue.seconds());
+            figures.set("dropped", threads.dropped.get() as f64);
+        }
         figures.set("connections", cache.connections.get() as f64);
         figures.set("in_service", cache.inside.get() as f64);
         figures.set("servers_up", cache.back_ends.well() as f64);

@@ -12,7 +12,9 @@ use super::fields::has;
 use super::flights::{Boarding, Flight, Outcome, Waiter};
 use super::freshness::{self, Life, Phase};
 use super::object::Object;
+use super::purges::Since;
 use super::store::Kept;
+use super::threads::{Task, Thread, Threads};
 use super::upstream::{self, Answer, Collected};
 use super::vary::{Names, Vary};
 
@@ -161,14 +163,14 @@ impl Cache {
                     self.refresh(asked.clone(), Rc::clone(&object), flight);
                     return Obtained::Object(object, How::Stale);
                 }
-                Decision::Fetch(fetch) => return self.fetch(asked, fetch).await,
-                Decision::Wait(waiter) => match waiter.wait().await {
+                Decision::Fetch(fetch) => return self.fetch_for(asked, fetch).await,
+                Decision::Wait(waiter) => match Threads::park(self.threads.as_ref(), waiter.wait()).await {
                     None => {}
                     Some(Outcome::Failed(status)) => return Obtained::Failed(status),
                     Some(Outcome::Stale(object)) => return Obtained::Object(object, How::Stale),
                     Some(Outcome::ForOneAlone) => {
                         let fetch = Fetch { stale: None, flight: None, keeps: true, how: How::Miss };
-                        return self.fetch(asked, fetch).await;
+                        return self.fetch_for(asked, fetch).await;
                     }
                 },
                 Decision::Fail(status) => return Obtained::Failed(status),
@@ -185,12 +187,28 @@ impl Cache {
     pub(super) fn refresh(self: &Rc<Self>, asked: Asked, stale: Rc<Object>, flight: Flight) {
         let cache = Rc::clone(self);
         tokio::task::spawn_local(async move {
+            let Some(thread) = cache.thread(Task::Background).await else { return };
             let fetch = Fetch { stale: Some(stale), flight: Some(flight), keeps: true, how: How::Miss };
-            cache.fetch(&asked, fetch).await;
+            cache.fetch(&asked, fetch, thread).await;
         });
     }
 
-    async fn fetch(&self, asked: &Asked, fetch: Fetch) -> Obtained {
+    /// A thread for a fetch, where they are counted: none where none is to be had.
+    pub(super) async fn thread(&self, task: Task) -> Option<Option<Thread>> {
+        match &self.threads {
+            None => Some(None),
+            Some(threads) => threads.take(task).await.map(Some),
+        }
+    }
+
+    /// Fetches for somebody who waits for it.
+    async fn fetch_for(&self, asked: &Asked, fetch: Fetch) -> Obtained {
+        let thread = self.thread(Task::Fetch).await.flatten();
+        self.fetch(asked, fetch, thread).await
+    }
+
+    async fn fetch(&self, asked: &Asked, fetch: Fetch, thread: Option<Thread>) -> Obtained {
+        let since = self.store.borrow().begin_fetch();
         let mut request = Vec::with_capacity(512);
         let normaliser = &self.normaliser;
         match &fetch.stale {
@@ -198,7 +216,7 @@ impl Cache {
             None => asked.write_fetch(None, normaliser, &mut request),
         }
         let answer = match upstream::ask(&self.back_ends, &request, self.first_byte_timeout).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.fetched_by(thread),
             Err(status) => return self.failed(asked, fetch, status),
         };
         if answer.status == 304
@@ -211,11 +229,11 @@ impl Cache {
         if !fetch.keeps {
             return self.unkept(answer, fetch).await;
         }
-        self.keep(asked, fetch, answer).await
+        self.keep(asked, fetch, answer, &since).await
     }
 
     /// Stores an answer, if it may be.
-    async fn keep(&self, asked: &Asked, fetch: Fetch, mut answer: Answer) -> Obtained {
+    async fn keep(&self, asked: &Asked, fetch: Fetch, mut answer: Answer, since: &Since) -> Obtained {
         let now = self.now();
         let authorised = asked.with(|head| has(head.headers, "authorization"));
         let life =
@@ -233,17 +251,27 @@ impl Cache {
             self.mark(asked, &varies, fetch.flight.as_ref());
             return self.unkept(answer, fetch).await;
         };
-        let body = match answer.collect(self.object_limit).await {
+        let body = match answer.collect(self.object_limit, &self.fetching).await {
             Ok(Collected::Whole(body)) => body,
             Ok(Collected::TooLong) => {
                 self.mark(asked, &varies, fetch.flight.as_ref());
+                return Obtained::Answer(Box::new(answer), fetch.how);
+            }
+            Ok(Collected::NoRoom) => {
+                // Another time there may be room, so that nothing is remembered; but nobody is to find that out in a row.
+                if let Some(flight) = &fetch.flight {
+                    flight.tell(Outcome::ForOneAlone);
+                }
                 return Obtained::Answer(Box::new(answer), fetch.how);
             }
             Err(()) => return self.failed(asked, fetch, 502),
         };
         let object = answer.with_fields(|reason, headers| {
             let object = Rc::new(Object::new(answer.status, reason, headers, body.into(), life, now));
-            if let Vary::By(names) = Vary::read(headers) {
+            let thrown_out = self.store.borrow().threw_out(since, &asked.address, &object);
+            if let Vary::By(names) = Vary::read(headers)
+                && !thrown_out
+            {
                 self.put(asked, &names, Kept::Object(Rc::clone(&object)), life.stays());
             }
             object
@@ -253,14 +281,19 @@ impl Cache {
     }
 
     /// An answer that is not kept. A page is put together all the same, if it is not too long.
-    async fn unkept(&self, mut answer: Answer, fetch: Fetch) -> Obtained {
+    async fn unkept(&self, answer: Answer, fetch: Fetch) -> Obtained {
         let how = fetch.how;
         // Nobody is to wait for what is not for him.
         drop(fetch);
+        self.for_one(answer, how).await
+    }
+
+    /// An answer that nobody else gets: a page, ready to be put together, if it is not too long, or the answer as it is.
+    pub(super) async fn for_one(&self, mut answer: Answer, how: How) -> Obtained {
         if !answer.with_fields(|_, headers| Directives::of_answer(headers).esi) {
             return Obtained::Answer(Box::new(answer), how);
         }
-        match answer.collect(self.object_limit).await {
+        match answer.collect(self.object_limit, &self.fetching).await {
             Ok(Collected::Whole(body)) => {
                 let (life, now) = (Life::default(), self.now());
                 let object = answer.with_fields(|reason, headers| {
@@ -269,7 +302,7 @@ impl Cache {
                 answer.give_back(&self.back_ends);
                 Obtained::Object(Rc::new(object), how)
             }
-            Ok(Collected::TooLong) => Obtained::Answer(Box::new(answer), how),
+            Ok(Collected::TooLong | Collected::NoRoom) => Obtained::Answer(Box::new(answer), how),
             Err(()) => Obtained::Failed(502),
         }
     }

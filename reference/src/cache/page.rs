@@ -106,7 +106,8 @@ impl Cache {
                 Budget::takes(&budget.bytes, object.body.len()).then(|| object.body.to_vec())
             }
             Obtained::Answer(mut answer, _) if is_good(answer.status) => {
-                let Ok(Collected::Whole(body)) = answer.collect(budget.bytes.get()).await else {
+                let Ok(Collected::Whole(body)) = answer.collect(budget.bytes.get(), &self.fetching).await
+                else {
                     return None;
                 };
                 answer.give_back(&self.back_ends);

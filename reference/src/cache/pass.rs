@@ -8,6 +8,7 @@ use super::client::Client;
 use super::fields::{first, write};
 use super::object::passed_on;
 use super::obtain::How;
+use super::threads::Task;
 use super::upstream::{self, Answer};
 use super::{Begun, address};
 use crate::http::head::RequestHead;
@@ -41,6 +42,7 @@ impl Cache {
         asked: &Asked,
         begun: &Begun,
     ) -> Result<Answer, Unpassed> {
+        let thread = self.thread(Task::Fetch).await.flatten();
         let number = self.back_ends.next().ok_or(Unpassed::Status(503))?;
         let (mut connection, _) = self.back_ends.connection(number).await.ok_or(Unpassed::Status(503))?;
         if begun.expects_continue && client.input().is_empty() {
@@ -71,7 +73,7 @@ impl Cache {
         if (200..400).contains(&answer.status) {
             asked.with(|head| self.invalidate(head, asked, &answer));
         }
-        Ok(answer)
+        Ok(answer.fetched_by(thread))
     }
 
     /// What an unsafe request has changed is thrown out, with what its answer says that it changed (RFC 9111, section 4.4).

@@ -8,9 +8,10 @@ use std::time::Duration;
 use httparse::Header;
 
 use super::freshness::{Now, Phase};
-use super::lru::List;
+use super::lru::{Ends, Links, List};
 use super::normalise::Normaliser;
 use super::object::Object;
+use super::purges::{Purge, Purges, Since};
 use super::tags::Tags;
 use super::vary::{self, Names};
 
@@ -60,6 +61,8 @@ struct Variants {
     names: Option<Names>,
     /// By variant, in order.
     slots: Vec<(Rc<[u8]>, u32)>,
+    /// In the order of their use.
+    by_use: Ends,
 }
 
 /// The store.
@@ -72,8 +75,11 @@ pub(super) struct Store {
     free: Vec<u32>,
     index: HashMap<Rc<[u8]>, Variants>,
     order: List,
+    /// The order of use among the variants of each address.
+    among_variants: Links,
     by_end: BTreeSet<(Duration, u32)>,
     tags: Tags,
+    purges: Purges,
     bytes: usize,
     scratch: Vec<u8>,
     pub(super) counts: Counts,
@@ -90,8 +96,10 @@ impl Store {
             free: Vec::new(),
             index: HashMap::new(),
             order: List::default(),
+            among_variants: Links::default(),
             by_end: BTreeSet::new(),
             tags: Tags::default(),
+            purges: Purges::default(),
             bytes: 0,
             scratch: Vec::new(),
             counts: Counts::default(),
@@ -126,6 +134,8 @@ impl Store {
         if now.running.saturating_sub(slot.moved_at) >= MOVED_AGAIN_AFTER {
             slot.moved_at = now.running;
             self.order.move_to_end(id);
+            let variants = self.index.get_mut(address).expect("it was found there just now");
+            self.among_variants.move_to_end(&mut variants.by_use, id);
         }
         Some(slot.kept.clone())
     }
@@ -189,10 +199,8 @@ impl Store {
             return;
         }
         let crowded = self.index.get(address).filter(|variants| variants.slots.len() >= VARIANTS_LIMIT);
-        if let Some(variants) = crowded {
-            // Whichever stands next to the new one: there is no order of use among them.
-            let at = variants.position(&variant).unwrap_or_else(|at| at).min(variants.slots.len() - 1);
-            self.remove(variants.slots[at].1);
+        if let Some(oldest) = crowded.and_then(|variants| variants.by_use.first()) {
+            self.remove(oldest);
             self.counts.evictions += 1;
         }
         while self.bytes + size > self.limit {
@@ -213,10 +221,9 @@ impl Store {
         if variants.names.as_ref() != Some(names) {
             variants.names = Some(Rc::clone(names));
         }
-        match variants.position(&variant) {
-            Ok(at) => variants.slots[at].1 = id,
-            Err(at) => variants.slots.insert(at, (Rc::clone(&variant), id)),
-        }
+        let at = variants.position(&variant).expect_err("what there was is gone");
+        variants.slots.insert(at, (Rc::clone(&variant), id));
+        self.among_variants.push(&mut variants.by_use, id);
         if let Kept::Object(object) = &kept {
             object.tags.iter().for_each(|tag| self.tags.add(tag, id));
         }
@@ -226,8 +233,23 @@ impl Store {
         self.slots[id as usize] = Some(Slot { kept, address, variant, size, end, moved_at: now.running });
     }
 
+    /// A fetch begins that wants to put what it brings here.
+    pub(super) fn begin_fetch(&self) -> Since {
+        self.purges.begin()
+    }
+
+    /// Whether what a fetch brought would have been thrown out since it began.
+    pub(super) fn threw_out(&self, since: &Since, address: &[u8], object: &Object) -> bool {
+        self.purges.concern(since, address, &object.tags)
+    }
+
     /// Throws all variants of an address out; how many there were.
     pub(super) fn remove_address(&mut self, address: &[u8]) -> usize {
+        self.purges.note(|| Purge::Address(address.into()));
+        self.take_address(address)
+    }
+
+    fn take_address(&mut self, address: &[u8]) -> usize {
         let Some(variants) = self.index.remove(address) else { return 0 };
         variants.slots.iter().for_each(|(_, id)| drop(self.take(*id)));
         variants.slots.len()
@@ -242,13 +264,17 @@ impl Store {
 
     /// Throws out all addresses that begin so; a walk through all that there are.
     pub(super) fn purge_beginning(&mut self, start: &[u8]) -> usize {
+        self.purges.note(|| Purge::Beginning(start.into()));
         let found: Vec<Rc<[u8]>> =
             self.index.keys().filter(|address| address.starts_with(start)).map(Rc::clone).collect();
-        found.iter().map(|address| self.purge_address(address)).sum()
+        let count = found.iter().map(|address| self.take_address(address)).sum();
+        self.counts.purged += count as u64;
+        count
     }
 
     /// Throws out what has this tag, or makes it stale (`soft`); how much there was.
     pub(super) fn purge_tag(&mut self, tag: &[u8], soft: bool, now: Now) -> usize {
+        self.purges.note(|| Purge::Tag(tag.into()));
         let ids = self.tags.of(tag);
         for id in &ids {
             if soft {
@@ -290,6 +316,7 @@ impl Store {
 
     /// Throws everything out.
     pub(super) fn flush(&mut self) {
+        self.purges.note(|| Purge::All);
         while let Some(id) = self.order.first() {
             self.remove(id);
         }
@@ -301,6 +328,7 @@ impl Store {
             if let Ok(at) = variants.position(&slot.variant) {
                 variants.slots.remove(at);
             }
+            self.among_variants.remove(&mut variants.by_use, id);
             if variants.slots.is_empty() {
                 self.index.remove(&slot.address);
             }

@@ -128,3 +128,31 @@ fn an_address_with_many_variants_is_thrown_out_at_once_and_has_no_more_than_a_nu
     assert_eq!(store.purge_address(b"a"), VARIANTS_LIMIT);
     assert_eq!((store.len(), store.bytes()), (0, 0));
 }
+
+#[test]
+fn of_too_many_variants_the_one_longest_unused_goes() {
+    let mut store = store(1 << 30);
+    let names = Names::from([Box::from("x-v")]);
+    let put = |store: &mut Store, variant: usize, at: Now| {
+        let object = object(10, "", 600, at);
+        let (value, end) = (variant.to_string(), object.born + object.life.stays());
+        let headers = [Header { name: "x-v", value: value.as_bytes() }];
+        store.put(b"a", &names, &headers, Kept::Object(object), end, at);
+    };
+    let finds = |store: &mut Store, variant: usize, at: Now| {
+        let value = variant.to_string();
+        store.find(b"a", &[Header { name: "x-v", value: value.as_bytes() }], at).is_some()
+    };
+    for variant in 0..VARIANTS_LIMIT {
+        put(&mut store, variant, now(0));
+    }
+    assert!(finds(&mut store, 0, now(5)), "used after the interval, so it moves");
+    put(&mut store, VARIANTS_LIMIT, now(6));
+    put(&mut store, VARIANTS_LIMIT + 1, now(6));
+    assert_eq!([0, 1, 2, 3].map(|variant| finds(&mut store, variant, now(7))), [true, false, false, true]);
+    assert_eq!((store.len(), store.counts.evictions), (VARIANTS_LIMIT, 2));
+    // What is thrown out by other ways leaves that order too.
+    store.purge_address(b"a");
+    put(&mut store, 7, now(8));
+    assert_eq!(store.len(), 1);
+}

@@ -7,7 +7,9 @@ use httparse::Header;
 use tokio::time::timeout;
 
 use super::backends::BackEnds;
+use super::fetching::Fetching;
 use super::fields;
+use super::threads::Thread;
 use crate::http::head::{NO_FIELDS, parse_response};
 use crate::http::{Body, Connection, Framing};
 
@@ -27,6 +29,8 @@ pub(super) struct Answer {
     pub(super) framing: Framing,
     keep_alive: bool,
     body: Body,
+    /// Who fetches it.
+    _thread: Option<Thread>,
     /// What of the body was taken from the connection already, as it came.
     pub(super) taken: Vec<u8>,
 }
@@ -38,6 +42,8 @@ pub(super) enum Collected {
     Whole(Vec<u8>),
     /// It is longer than allowed; the answer can be passed on as it is.
     TooLong,
+    /// So it can here: others that are on their way have all the memory for that.
+    NoRoom,
 }
 
 /// Sends a request without a body and waits for the head of its answer. A connection that was used before may have been
@@ -118,7 +124,17 @@ pub(super) async fn head(
                 let head = connection.input()[..len].to_vec();
                 connection.consume(len);
                 let (body, taken) = (Body::new(framing), Vec::new());
-                return Ok(Answer { connection, back_end, head, status, framing, keep_alive, body, taken });
+                return Ok(Answer {
+                    connection,
+                    back_end,
+                    head,
+                    status,
+                    framing,
+                    keep_alive,
+                    body,
+                    _thread: None,
+                    taken,
+                });
             }
             Ok(None) => {}
             Err(_) => return Err(Unanswered::Broken),
@@ -133,6 +149,11 @@ pub(super) async fn head(
 }
 
 impl Answer {
+    /// The same, with the thread that is at work until all of it has come.
+    pub(super) fn fetched_by(self, thread: Option<Thread>) -> Self {
+        Self { _thread: thread, ..self }
+    }
+
     /// Its reason phrase and its fields.
     pub(super) fn with_fields<R>(&self, f: impl FnOnce(&str, &[Header<'_>]) -> R) -> R {
         let mut fields = NO_FIELDS;
@@ -180,16 +201,23 @@ impl Answer {
         }
     }
 
-    /// Takes all of the body, if it is not longer than `limit`.
+    /// Takes all of the body, if it is not longer than `limit` and there is memory for it.
     ///
     /// # Errors
     /// Where it breaks off.
-    pub(super) async fn collect(&mut self, limit: usize) -> Result<Collected, ()> {
+    pub(super) async fn collect(&mut self, limit: usize, fetching: &Fetching) -> Result<Collected, ()> {
         if matches!(self.framing, Framing::Length(length) if length > limit as u64) {
             return Ok(Collected::TooLong);
         }
+        let mut held = fetching.hold();
+        if matches!(self.framing, Framing::Length(length) if !held.grow_to(length as usize)) {
+            return Ok(Collected::NoRoom);
+        }
         loop {
             let done = self.take(false)?;
+            if !held.grow_to(self.taken.len()) {
+                return Ok(Collected::NoRoom);
+            }
             if self.taken.len() > limit {
                 return Ok(Collected::TooLong);
             }
