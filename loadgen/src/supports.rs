@@ -3,7 +3,7 @@
 //! What stands behind the entry is no matter of the generator's, but whoever runs that must implement it: the reference
 //! stack has a list of its own.
 
-use scenarios::scenario::{Executor, Extract, SessionState};
+use scenarios::scenario::{ComponentKind, Executor, Extract, SessionState};
 use scenarios::{Diagnostics, Scenario};
 
 const SUPPORTS: &[&str] = &[
@@ -96,6 +96,11 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
             let at = format!("traffic.{}.session.cookies", traffic.name);
             let hint = "a service tells a session by its cookie: a user who sends none back has none to lose";
             problems.push(scenario.unsupported(&at, "loadgen", hint));
+        }
+        let component = scenario.component(traffic.to);
+        if matches!(&component.kind, ComponentKind::LoadBalancer(balancer) if balancer.tls.is_some()) {
+            let place = format!("components.{}.tls", component.name);
+            problems.push(scenario.unsupported(&place, "loadgen", "its requests are plain HTTP/1.1"));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }

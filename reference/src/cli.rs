@@ -130,7 +130,12 @@ fn check(file: &Path) -> Result<(), Error> {
 }
 
 fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) -> Result<(), Error> {
-    let scenario = load(file)?;
+    // Who connects to it, and from where, the file does not say here.
+    let scenario = Scenario::load(file).map_err(Error::Scenario)?;
+    let problems = support::check_components(&scenario);
+    if !problems.is_empty() {
+        return Err(Error::Scenario(Diagnostics::new(problems)));
+    }
     let found = scenario.component_ids().find(|id| scenario.component(*id).name == name);
     let to = found.and_then(|id| scenario.component(id).kind.forwards_to());
     let (Some(component), Some(to)) = (found, to) else {
@@ -144,7 +149,9 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
         && balancer.weights.len() != servers.len()
     {
         let (weights, count) = (balancer.weights.len(), servers.len());
-        return Err(Error::Refused(format!("{name} has {weights} weights for {count} servers; give --to as often")));
+        return Err(Error::Refused(format!(
+            "{name} has {weights} weights for {count} servers; give --to as often"
+        )));
     }
     // A free port stays ours while the component starts to listen on it.
     let reservation = reserve(listen)?;

@@ -26,6 +26,7 @@ use crate::emulated::{Cores, Timer};
 use crate::message::{self, Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
+use crate::support::is_announced;
 use crate::trouble::{Drag, Trouble};
 use crate::{cache, proxy, queue, service, sql, store, vrrp};
 
@@ -178,6 +179,11 @@ impl Context {
         if before.speed != trouble.speed {
             self.cores.set_speed(trouble.speed);
         }
+    }
+
+    /// Whether whoever passes requests on to this component says first, by the PROXY protocol, whose connection it is.
+    pub(crate) fn is_announced(&self) -> bool {
+        is_announced(&self.scenario, self.component)
     }
 
     /// How many cores its host has.

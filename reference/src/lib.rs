@@ -9,13 +9,15 @@
 //! - `component`: what all components share; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`,
 //!   `queue`: the components
 //! - `relay`: the network between their machines; `vrrp`: who holds an address that several share
-//! - `emulated`: processors that are not there; `http`, `resp`: protocols; `socket`, `addresses`: who listens where
+//! - `emulated`: processors that are not there; `http`, `resp`: protocols; `edge`: how clients' connections come in; `socket`,
+//!   `addresses`: who listens where
 
 mod addresses;
 mod cache;
 pub mod cli;
 pub mod client;
 mod component;
+mod edge;
 mod emulated;
 mod http;
 mod message;

@@ -1,8 +1,9 @@
 //! What of a scenario this stack can run. Everything else is an error before anything is started.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
-use scenarios::scenario::{ComponentKind, Engine, FaultKind, FaultTarget};
+use scenarios::scenario::{Action, ComponentId, ComponentKind, Engine, FaultKind, FaultTarget, Peers, Step};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
@@ -20,7 +21,8 @@ const SUPPORTS: &[&str] = &[
     "network[*].{latency, bandwidth, loss}",
     "network[*].between.**",
     "components(kind=load-balancer).{host, to, balance, consistent, cookie, slow_start}",
-    "components(kind=load-balancer).weights[*]",
+    "components(kind=load-balancer).{weights[*], accept_proxy[*], send_proxy, http2}",
+    "components(kind=load-balancer).tls.{certificate, key}",
     "components(kind=load-balancer).health_check.{http, tcp, interval, timeout, fall, rise}",
     "components(kind=load-balancer).health_check.{observe, error_limit, on_error}",
     "components(kind=load-balancer).{retries, redispatch, connect_timeout, client_timeout, server_timeout}",
@@ -28,6 +30,8 @@ const SUPPORTS: &[&str] = &[
     "components(kind=load-balancer).{max_connections, server_max_connections, queue_timeout}",
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
     "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
+    "components(kind=http-cache).accept_proxy[*]",
+    "components(kind=http-cache).threads.{pools, min, max, queue}",
     "components(kind=http-cache).probe.{http, interval, timeout, window, threshold, initial}",
     "components(kind=service).{host, workers, backlog, when_full}",
     "components(kind=service).workers.{manager, max, start, min_spare, max_spare, idle_timeout, boot}",
@@ -86,6 +90,13 @@ const SUPPORTS: &[&str] = &[
 /// # Errors
 /// Everything that it cannot, in one pass.
 pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
+    let mut problems = check_components(scenario);
+    announcements(scenario, &mut problems);
+    if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
+}
+
+/// What of a scenario the components cannot do, wherever those stand who connect to them.
+pub(crate) fn check_components(scenario: &Scenario) -> Vec<Diagnostic> {
     let mut problems = scenario.refuse_unless_supported(WORLD, SUPPORTS);
     hosts(scenario, &mut problems);
     network(scenario, &mut problems);
@@ -95,7 +106,8 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     steps(scenario, &mut problems);
     engines(scenario, &mut problems);
     memory(scenario, &mut problems);
-    if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
+    features(scenario, &mut problems);
+    problems
 }
 
 fn hosts(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
@@ -188,6 +200,67 @@ fn memory(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
         if needed > memory.get() {
             let hint = "its services can need more: nobody is killed for want of memory here";
             problems.push(scenario.unsupported(&format!("hosts.{}.memory", host.name), WORLD, hint));
+        }
+    }
+}
+
+/// Whether whoever connects to a component on this machine must say first, by the PROXY protocol, whose connection it is. A
+/// service takes that on every connection or on none.
+pub(crate) fn is_announced(scenario: &Scenario, id: ComponentId) -> bool {
+    let on_this_machine =
+        |accepted: &[Peers]| accepted.iter().any(|n| n.contains(Ipv4Addr::LOCALHOST.into()));
+    match &scenario.component(id).kind {
+        ComponentKind::LoadBalancer(balancer) => on_this_machine(&balancer.accept_proxy),
+        ComponentKind::HttpCache(cache) => on_this_machine(&cache.accept_proxy),
+        ComponentKind::Service(_) => {
+            scenario.components.iter().any(|c| c.kind.forwards_to() == Some(id) && announces(&c.kind))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a component says to those behind it whose connections it passes on.
+fn announces(kind: &ComponentKind) -> bool {
+    matches!(kind, ComponentKind::LoadBalancer(balancer) if balancer.send_proxy.is_some())
+}
+
+/// Who connects to a component that wants to be told whose connections these are, and does not tell it.
+fn announcements(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    let hint = "it takes connections here only with the PROXY protocol, which is not spoken by this one";
+    let mut refuse = |place: String| problems.push(scenario.unsupported(&place, WORLD, hint));
+    let wants = |id| is_announced(scenario, id);
+    for component in &scenario.components {
+        if component.kind.forwards_to().is_some_and(wants) && !announces(&component.kind) {
+            refuse(format!("components.{}.to", component.name));
+        }
+    }
+    let mut steps: Vec<&Step> = scenario.requests.iter().flat_map(|class| &class.steps).collect();
+    while let Some(step) = steps.pop() {
+        if let Action::Parallel(branches) = &step.action {
+            steps.extend(branches);
+        }
+        if step.at.is_some_and(wants) {
+            refuse(format!("{}.at", step.place));
+        }
+    }
+    for traffic in scenario.traffic.iter().filter(|traffic| wants(traffic.to)) {
+        refuse(format!("traffic.{}.to", traffic.name));
+    }
+}
+
+/// What only some builds have.
+fn features(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    if cfg!(feature = "tls") {
+        return;
+    }
+    for component in &scenario.components {
+        let ComponentKind::LoadBalancer(balancer) = &component.kind else { continue };
+        for (key, is_wanted) in [("tls", balancer.tls.is_some()), ("http2", balancer.http2)] {
+            if is_wanted {
+                let place = format!("components.{}.{key}", component.name);
+                let hint = "this build has neither TLS nor HTTP/2: build it with --features reference/tls";
+                problems.push(scenario.unsupported(&place, WORLD, hint));
+            }
         }
     }
 }

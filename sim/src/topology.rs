@@ -385,7 +385,8 @@ fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBal
     let slow_start = b.slow_start.map_or(0, |t| t.as_nanos());
     Balancer {
         target,
-        servers: Servers::new(target.count, b.balance, b.consistent, limit, slow_start).with_weights(&b.weights),
+        servers: Servers::new(target.count, b.balance, b.consistent, limit, slow_start)
+            .with_weights(&b.weights),
         balance: b.balance,
         retries: b.retries,
         redispatch: b.redispatch,

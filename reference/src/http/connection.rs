@@ -14,6 +14,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::stream::Stream;
+
 /// Read at once at first; a whole request or answer of ordinary size fits.
 const READ_SIZE: usize = 16 << 10;
 /// Read at once where the last read filled what there was.
@@ -26,7 +28,7 @@ thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::ne
 /// A connection. Nagle's algorithm is off: we write whole messages.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     input: Vec<u8>,
     used: usize,
     read_size: usize,
@@ -35,11 +37,17 @@ pub(crate) struct Connection {
 impl Connection {
     /// Takes a socket over.
     pub(crate) fn new(stream: TcpStream) -> Self {
-        // It fails only on a socket that is already dead, which the next read will tell.
-        let _ = stream.set_nodelay(true);
-        // Some machines' default (BBR) spaces packets by a timer, which has no place on a loopback interface. Reno is
-        // part of every kernel.
-        let _ = SockRef::from(&stream).set_tcp_congestion(b"reno");
+        prepare(&stream);
+        Self::of(Stream::Socket(stream))
+    }
+
+    /// What is no socket, but carries bytes as one does.
+    #[cfg(feature = "tls")]
+    pub(crate) fn over(stream: Box<dyn super::stream::Duplex>) -> Self {
+        Self::of(Stream::Other(stream))
+    }
+
+    fn of(stream: Stream) -> Self {
         Self { stream, input: Vec::new(), used: 0, read_size: READ_SIZE }
     }
 
@@ -119,7 +127,8 @@ impl Connection {
     /// # Errors
     /// The kernel's.
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
     }
 
     /// Writes all of one and then all of the other, in one system call where the kernel takes it.
@@ -137,7 +146,7 @@ impl Connection {
             first = &first[of_first..];
             second = &second[n - of_first..];
         }
-        self.stream.write_all(if first.is_empty() { second } else { first }).await
+        self.write_all(if first.is_empty() { second } else { first }).await
     }
 
     /// Writes as much of it as the kernel takes at once.
@@ -170,6 +179,15 @@ impl Connection {
             }
         }
     }
+}
+
+/// Makes a socket ready for whole messages.
+pub(crate) fn prepare(stream: &TcpStream) {
+    // It fails only on a socket that is already dead, which the next read will tell.
+    let _ = stream.set_nodelay(true);
+    // Some machines' default (BBR) spaces packets by a timer, which has no place on a loopback interface. Reno is part of
+    // every kernel.
+    let _ = SockRef::from(stream).set_tcp_congestion(b"reno");
 }
 
 impl Drop for Connection {

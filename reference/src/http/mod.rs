@@ -3,7 +3,7 @@
 //!
 //! - [`head`]: request and response heads, how long their bodies are
 //! - [`body`]: where a body ends, chunked ones included
-//! - [`connection`]: a socket with its input buffer; [`patience`]: limits on waiting for it
+//! - [`connection`]: a socket (or a [`stream`] that is none) with its input buffer; [`patience`]: limits on waiting for it
 //! - [`requests`]: the heads of a client's requests, one after the other
 
 pub(crate) mod body;
@@ -11,6 +11,7 @@ pub(crate) mod connection;
 pub(crate) mod head;
 pub(crate) mod patience;
 pub(crate) mod requests;
+mod stream;
 
 pub(crate) use body::Body;
 pub(crate) use connection::Connection;

@@ -9,10 +9,10 @@ use super::head::{Bad, HEAD_LIMIT};
 use super::{Connection, Patience, plain_answer};
 
 /// From the first byte of a head to its last: who is slower only holds a place.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may be idle before a request, or stand still in the middle of a body, where nothing says how long. It
 /// holds before the first request too, and is no shorter there: clients may open connections before they need them.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// How long, and for how many bytes, a client that was refused is listened to, so that the refusal reaches it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_LIMIT: usize = 256 << 10;
@@ -61,6 +61,27 @@ impl Requests {
     /// From now on the client may be idle for so long between two requests.
     pub(crate) fn set_idle(&mut self, idle: Duration) {
         self.idle = Patience::new(Some(idle));
+    }
+
+    /// Waits for the first byte of a request; false where the client closed its side, or was idle for too long.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub(crate) async fn begins(&mut self, client: &mut Connection) -> io::Result<bool> {
+        if !client.input().is_empty() {
+            return Ok(true);
+        }
+        let filled = if self.has_begun {
+            self.idle.limit(client.fill()).await
+        } else {
+            let limit = *self.first.get_or_insert_with(|| Instant::now() + self.first_timeout);
+            self.head.until(|| limit, client.fill()).await
+        };
+        match filled {
+            Ok(count) => Ok(count > 0),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads until `parse` finds a head. It consumes nothing.

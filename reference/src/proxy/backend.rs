@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::LoadBalancer;
+use scenarios::scenario::{LoadBalancer, ProxyVersion};
 use tokio::time::{sleep, timeout};
 
 use super::choice::{Choice, Key};
 use super::health::Seen;
 use super::queue::Turn;
+use super::rewrite::From;
 use super::servers::{Chosen, Servers, Slot};
 use crate::component::Context;
 use crate::http::Connection;
@@ -30,6 +31,8 @@ pub(super) struct Backend {
     redispatch: bool,
     connect_timeout: Duration,
     queue_timeout: Duration,
+    /// How servers are told whose connections these are.
+    pub(super) send_proxy: Option<ProxyVersion>,
     /// How long a server may stay silent.
     pub(super) server_timeout: Duration,
     pub(super) retried: Cell<u64>,
@@ -57,13 +60,15 @@ impl Backend {
         let addresses = &context.addresses[settings.to.index()];
         let draws = Purpose::named("proxy-balance").of(u64::from(context.instance));
         let draws = Stream::new(context.scenario.run.seed, draws, 0);
-        let choice = Choice::new(settings.balance, settings.consistent, addresses.len(), &settings.weights, draws);
+        let choice =
+            Choice::new(settings.balance, settings.consistent, addresses.len(), &settings.weights, draws);
         Self {
             servers: Rc::new(Servers::new(addresses, settings, choice)),
             retries: settings.retries,
             redispatch: settings.redispatch,
             connect_timeout: settings.connect_timeout.as_duration(),
             queue_timeout: settings.queue_timeout.as_duration(),
+            send_proxy: settings.send_proxy,
             server_timeout: settings.server_timeout.as_duration(),
             retried: Cell::new(0),
             queue_timeouts: Cell::new(0),
@@ -74,9 +79,14 @@ impl Backend {
     ///
     /// # Errors
     /// Where no server is up, none had room in time, or none could be connected to.
-    pub(super) async fn lease(&self, bound: Option<usize>, key: Key) -> Result<Lease, Unavailable> {
+    pub(super) async fn lease(
+        &self,
+        bound: Option<usize>,
+        key: Key,
+        from: &From,
+    ) -> Result<Lease, Unavailable> {
         let slot = self.admit(bound, None, key).await?;
-        self.reach(slot, true, key).await
+        self.reach(slot, true, key, from).await
     }
 
     /// A new connection in the stead of one that turned out to be closed. The place stays: whoever gave it back would wait
@@ -84,14 +94,20 @@ impl Backend {
     ///
     /// # Errors
     /// As of [`Backend::lease`].
-    pub(super) async fn renew(&self, closed: Lease, key: Key) -> Result<Lease, Unavailable> {
+    pub(super) async fn renew(&self, closed: Lease, key: Key, from: &From) -> Result<Lease, Unavailable> {
         let Lease { connection, slot, .. } = closed;
         drop(connection);
-        self.reach(slot, false, key).await
+        self.reach(slot, false, key, from).await
     }
 
     /// A connection under a place, or under another where the place's server is not reached.
-    async fn reach(&self, mut slot: Slot, idle_will_do: bool, key: Key) -> Result<Lease, Unavailable> {
+    async fn reach(
+        &self,
+        mut slot: Slot,
+        idle_will_do: bool,
+        key: Key,
+        from: &From,
+    ) -> Result<Lease, Unavailable> {
         for retries_left in (0..=self.retries).rev() {
             let server = slot.server();
             if let Some(connection) = idle_will_do.then(|| self.servers.take_idle(server)).flatten() {
@@ -99,7 +115,11 @@ impl Backend {
                 return Ok(Lease { connection, slot, reused: true });
             }
             let address = self.servers.address(server);
-            if let Ok(connection) = Connection::connect(address, Some(self.connect_timeout)).await {
+            if let Ok(mut connection) = Connection::connect(address, Some(self.connect_timeout)).await {
+                // A new connection has room for it, and one that broke already will tell so when the request follows.
+                if self.send_proxy.is_some() {
+                    let _ = connection.write_all(from.announcement()).await;
+                }
                 self.servers.observe(server, Seen::Connection);
                 return Ok(Lease { connection, slot, reused: false });
             }
@@ -142,6 +162,10 @@ impl Backend {
 
     /// Keeps a connection whose answer was read to its end for the next request, and gives its place back.
     pub(super) fn keep(&self, lease: Lease) {
+        if self.send_proxy.is_some() {
+            // It is one client's for ever.
+            return drop(lease);
+        }
         let Lease { connection, slot, .. } = lease;
         // The connection first: the place may go to somebody who can use it.
         self.servers.keep(slot.server(), connection);

@@ -54,7 +54,13 @@ pub(super) struct Choice {
 impl Choice {
     /// A rule for so many servers, which have these weights (HAProxy's, 0 to 256) or, with none, are alike; what is drawn is
     /// drawn from `draws`.
-    pub(super) fn new(rule: Balance, consistent: bool, servers: usize, weights: &[u32], draws: Stream) -> Self {
+    pub(super) fn new(
+        rule: Balance,
+        consistent: bool,
+        servers: usize,
+        weights: &[u32],
+        draws: Stream,
+    ) -> Self {
         let is_weighted = !weights.is_empty();
         let weights = if is_weighted { weights.to_vec() } else { vec![1; servers] };
         let mut ring: Vec<(u64, usize)> = Vec::new();
@@ -86,8 +92,9 @@ impl Choice {
             Balance::Uri => Some(key.uri),
             _ => None,
         };
-        let fits =
-            |server: usize| self.takes(server) && load.is_up(server) && (hash.is_some() || load.has_room(server));
+        let fits = |server: usize| {
+            self.takes(server) && load.is_up(server) && (hash.is_some() || load.has_room(server))
+        };
         let other = |server: usize| Some(server) != avoid && fits(server);
         let chosen = match (self.rule, hash) {
             (_, Some(hash)) => self.by_hash(hash, other),

@@ -7,7 +7,7 @@ use std::io;
 
 use super::backend::{Lease, Unavailable};
 use super::health::Seen;
-use super::rewrite::{self, RequestFrame, ResponseFrame};
+use super::rewrite::{self, From, RequestFrame, ResponseFrame};
 use super::{Proxy, Waits};
 use crate::http::{Body, Connection, Framing};
 
@@ -27,7 +27,7 @@ pub(super) enum Unanswered {
     Cut,
 }
 
-impl From<Unavailable> for Unanswered {
+impl std::convert::From<Unavailable> for Unanswered {
     fn from(_: Unavailable) -> Self {
         Self::Status(503)
     }
@@ -40,6 +40,7 @@ impl Proxy {
         &self,
         client: &mut Connection,
         request: &RequestFrame,
+        from: &From,
         waits: &mut Waits,
         out: &mut Vec<u8>,
     ) -> Result<bool, Unanswered> {
@@ -47,14 +48,14 @@ impl Proxy {
             return Err(Unanswered::Status(500));
         }
         let bound = request.bound.filter(|server| *server < self.backend.servers.len());
-        let lease = self.backend.lease(bound, request.key).await?;
+        let lease = self.backend.lease(bound, request.key, from).await?;
         if request.expects_continue && client.input().is_empty() {
             let go_ahead = client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
             waits.requests.body.limit(go_ahead).await.map_err(|_| Unanswered::Cut)?;
         }
         let mut body = Body::new(request.framing);
         self.take_body(client, &mut body, out)?;
-        let (mut lease, sent) = self.send_first(lease, request, waits, out).await?;
+        let (mut lease, sent) = self.send_first(lease, request, from, waits, out).await?;
         let whole = match waits.server.limit(lease.connection.write_all(&out[sent..])).await {
             Ok(()) => self.send_rest(client, &mut lease, &mut body, waits, out).await?,
             Err(_) => false,
@@ -91,6 +92,7 @@ impl Proxy {
         &self,
         mut lease: Lease,
         request: &RequestFrame,
+        from: &From,
         waits: &mut Waits,
         out: &[u8],
     ) -> Result<(Lease, usize), Unanswered> {
@@ -99,7 +101,7 @@ impl Proxy {
                 Ok(sent) => return Ok((lease, sent)),
                 Err(error) if lease.reused && error.kind() != io::ErrorKind::TimedOut => {
                     self.backend.retried.set(self.backend.retried.get() + 1);
-                    lease = self.backend.renew(lease, request.key).await?;
+                    lease = self.backend.renew(lease, request.key, from).await?;
                 }
                 Err(_) => {
                     self.backend.servers.observe(lease.server(), Seen::NoAnswer);

@@ -1,7 +1,6 @@
 //! A client's connection: its requests are read one after the other, each is passed on, or refused.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use tokio::net::TcpStream;
@@ -9,15 +8,40 @@ use tokio::net::TcpStream;
 use super::exchange::Unanswered;
 use super::rewrite::{self, From};
 use super::{Proxy, Waits};
+use crate::edge::Arrival;
 use crate::http::{Connection, Framing, Next, plain_answer, refuse, take_leave};
 
 /// Serves a connection until its end.
 pub(super) async fn serve(proxy: Rc<Proxy>, stream: TcpStream) {
-    let address = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
     proxy.connections.set(proxy.connections.get() + 1);
-    // A broken connection concerns its client alone.
-    let _ = converse(&proxy, Connection::new(stream), &From::new(address)).await;
+    take_in(&proxy, stream).await;
     proxy.connections.set(proxy.connections.get() - 1);
+}
+
+async fn take_in(proxy: &Rc<Proxy>, mut stream: TcpStream) {
+    let arrival = match &proxy.trust {
+        None => Arrival::of(&stream),
+        Some(trust) => match trust.welcome(&mut stream).await {
+            Some(arrival) => arrival,
+            None => return proxy.refused.set(proxy.refused.get() + 1),
+        },
+    };
+    let from = From::new(arrival, proxy.backend.send_proxy);
+    #[cfg(feature = "tls")]
+    if let Some(front) = &proxy.front {
+        let from = Rc::new(from);
+        let proxy = Rc::clone(proxy);
+        let conversing = move |connection| {
+            let (proxy, from) = (Rc::clone(&proxy), Rc::clone(&from));
+            async move {
+                let _ = converse(&proxy, connection, &from).await;
+            }
+        };
+        let front = Rc::clone(front);
+        return front.serve(stream, conversing).await;
+    }
+    // A broken connection concerns its client alone.
+    let _ = converse(proxy, Connection::new(stream), &from).await;
 }
 
 async fn converse(proxy: &Proxy, mut client: Connection, from: &From) -> io::Result<()> {
@@ -40,7 +64,7 @@ async fn converse(proxy: &Proxy, mut client: Connection, from: &From) -> io::Res
         };
         proxy.requests.set(proxy.requests.get() + 1);
         proxy.in_service.set(proxy.in_service.get() + 1);
-        let result = proxy.exchange(&mut client, &request, &mut waits, &mut out).await;
+        let result = proxy.exchange(&mut client, &request, from, &mut waits, &mut out).await;
         proxy.in_service.set(proxy.in_service.get() - 1);
         drop(room);
         match result {

@@ -9,6 +9,7 @@ use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{HealthCheck, Observe, ObservedLayer, OnErrors, Probe};
 
 use super::Proxy;
+use crate::edge::announcement;
 use crate::emulated::clock::now_nanos;
 use crate::http::Connection;
 use crate::http::head::{NO_FIELDS, parse_response};
@@ -143,6 +144,9 @@ fn following(due: u64, now: u64, interval: u64) -> u64 {
 /// Whether a server gives a check what it wants.
 async fn ask(proxy: &Proxy, server: usize, request: Option<&str>) -> io::Result<bool> {
     let mut connection = Connection::connect(proxy.backend.servers.address(server), None).await?;
+    if let Some(version) = proxy.backend.send_proxy {
+        connection.write_all(announcement::own(version)).await?;
+    }
     let Some(request) = request else { return Ok(true) };
     connection.write_all(request.as_bytes()).await?;
     loop {
@@ -224,7 +228,8 @@ mod tests {
     fn answers_are_no_matter_where_connections_are_watched() {
         let rules = watching("observe = \"layer4\", error_limit = 2, on_error = \"mark-down\"");
         let mut verdict = Verdict::UP;
-        for seen in [Seen::NoAnswer, Seen::NoAnswer, Seen::NoConnection, Seen::Connection, Seen::NoConnection] {
+        for seen in [Seen::NoAnswer, Seen::NoAnswer, Seen::NoConnection, Seen::Connection, Seen::NoConnection]
+        {
             verdict.observe(seen, &rules);
         }
         assert!(verdict.up);

@@ -3,11 +3,12 @@
 //!
 //! `PROPTEST_CASES=2000000 cargo test --release -p reference laws` looks for longer.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use proptest::prelude::*;
 
 use super::rewrite::{self, From, RequestFrame, Rules};
+use crate::edge::Arrival;
 use crate::http::{Body, Framing};
 
 const REQUESTS: [&str; 6] = [
@@ -167,7 +168,8 @@ fn rules(cookie: bool) -> Rules {
 }
 
 fn read_request(bytes: &[u8], cookie: bool, out: &mut Vec<u8>) -> Option<RequestFrame> {
-    let from = From::new(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let place = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+    let from = From::new(Arrival { from: place, to: place }, None);
     rewrite::request(bytes, &from, &rules(cookie), out).ok().flatten()
 }
 

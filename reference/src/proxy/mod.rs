@@ -27,6 +27,9 @@ use scenarios::scenario::LoadBalancer;
 use tokio::sync::Semaphore;
 
 use crate::component::{Context, Metrics};
+use crate::edge::Trust;
+#[cfg(feature = "tls")]
+use crate::edge::front::Front;
 use crate::http::{Patience, Requests};
 use crate::socket::Listener;
 use backend::Backend;
@@ -42,6 +45,10 @@ pub(crate) struct Proxy {
     context: Rc<Context>,
     backend: Backend,
     rules: rewrite::Rules,
+    /// Who is believed to speak for others; nobody, where nothing is said.
+    trust: Option<Trust>,
+    #[cfg(feature = "tls")]
+    front: Option<Rc<Front>>,
     client_timeout: Option<Duration>,
     /// Room for requests, where there is a limit.
     room: Option<Semaphore>,
@@ -81,6 +88,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Resul
         backend: Backend::new(context, settings),
         context: Rc::clone(context),
         rules: rewrite::Rules { cookie: settings.cookie.clone() },
+        trust: Trust::of(&settings.accept_proxy),
+        #[cfg(feature = "tls")]
+        front: Front::new(settings, &context.scenario.source.path)?.map(Rc::new),
         client_timeout: settings.client_timeout.map(|span| span.as_duration()),
         room: settings.max_connections.map(|limit| Semaphore::new(limit as usize)),
         connections: Cell::new(0),

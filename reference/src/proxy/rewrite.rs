@@ -2,12 +2,13 @@
 //! to a server is set, read and hidden.
 
 use std::io::Write;
-use std::net::IpAddr;
 
 use httparse::Header;
+use scenarios::scenario::ProxyVersion;
 
 use super::choice::{Key, hash_of_address, hash_of_target};
 use super::cookie;
+use crate::edge::{Arrival, announcement};
 use crate::http::Framing;
 use crate::http::head::{Bad, NO_FIELDS, connection_options, is_hop_by_hop, parse_request, parse_response};
 
@@ -23,11 +24,23 @@ pub(super) struct Rules {
 pub(super) struct From {
     address: String,
     hash: u64,
+    /// What servers are told first of whose connection it is; empty where they are told nothing.
+    announcement: Vec<u8>,
 }
 
 impl From {
-    pub(super) fn new(address: IpAddr) -> Self {
-        Self { address: address.to_string(), hash: hash_of_address(address) }
+    pub(super) fn new(arrival: Arrival, announce: Option<ProxyVersion>) -> Self {
+        let address = arrival.from.ip().to_canonical();
+        let mut announcement = Vec::new();
+        if let Some(version) = announce {
+            announcement::write(version, arrival.from, arrival.to, &mut announcement);
+        }
+        Self { address: address.to_string(), hash: hash_of_address(address), announcement }
+    }
+
+    /// What servers are told first of whose connection it is; empty where they are told nothing.
+    pub(super) fn announcement(&self) -> &[u8] {
+        &self.announcement
     }
 }
 
@@ -214,7 +227,8 @@ mod tests {
     use super::*;
 
     fn from() -> From {
-        From::new(IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 9)))
+        let place = std::net::SocketAddr::from(([127, 0, 0, 9], 80));
+        From::new(Arrival { from: place, to: place }, None)
     }
 
     fn rewritten(head: &str, rules: &Rules) -> (RequestFrame, String) {

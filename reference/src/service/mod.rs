@@ -39,6 +39,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::component::{Context, Metrics};
+use crate::edge::Trust;
 use crate::http::{Body, Connection, Next, Patience, Requests, plain_answer, refuse};
 use crate::socket::Listener;
 use backends::Backends;
@@ -75,6 +76,8 @@ struct Service {
     requests: Cell<u64>,
     failures: Cell<u64>,
     name: String,
+    /// Whether connections begin with whose they are.
+    is_announced: bool,
 }
 
 /// Starts the service on the context's listener and returns where its figures come from.
@@ -97,6 +100,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         sessions: Sessions::new(&context.scenario),
         caching: Caching::new(&context.scenario),
         name: context.name(),
+        is_announced: context.is_announced(),
         context: Rc::clone(context),
         listener,
         connections: Cell::new(0),
@@ -167,10 +171,14 @@ impl Drop for Fresh {
     }
 }
 
-async fn serve(service: Rc<Service>, stream: TcpStream, fresh: Fresh) {
+async fn serve(service: Rc<Service>, mut stream: TcpStream, fresh: Fresh) {
     service.connections.set(service.connections.get() + 1);
-    // A broken connection concerns its client alone.
-    let _ = converse(&service, Connection::new(stream), fresh).await;
+    if !service.is_announced {
+        // A broken connection concerns its client alone.
+        let _ = converse(&service, Connection::new(stream), fresh).await;
+    } else if Trust::Everybody.welcome(&mut stream).await.is_some() {
+        let _ = converse(&service, Connection::new(stream), fresh).await;
+    }
     service.connections.set(service.connections.get() - 1);
 }
 

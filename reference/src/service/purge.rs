@@ -6,15 +6,17 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use scenarios::scenario::Purge;
+use scenarios::scenario::{ProxyVersion, Purge};
 use tokio::time::timeout;
 
 use super::Service;
 use super::caching::write_tag;
 use super::calls::status_of_answer;
 use super::walk::Errand;
+use crate::edge::announcement;
 use crate::http::Connection;
 use crate::resp::Failed;
+use crate::support::is_announced;
 
 /// An instance that does not answer in this time keeps what it has.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,7 +29,11 @@ impl Service {
     pub(super) async fn purge(&self, errand: Errand, draw: usize, purge: &Purge) -> Result<(), Failed> {
         let context = Rc::clone(&self.context);
         let first_key = |keyspace| context.draws.keys(errand.id, keyspace).next().unwrap_or(0);
-        let mut request = b"PURGE / HTTP/1.1\r\nhost: purge\r\nconnection: close\r\n".to_vec();
+        let mut request = Vec::new();
+        if is_announced(&context.scenario, purge.cache) {
+            request.extend_from_slice(announcement::own(ProxyVersion::V2));
+        }
+        request.extend_from_slice(b"PURGE / HTTP/1.1\r\nhost: purge\r\nconnection: close\r\n");
         request.extend_from_slice(if purge.soft { b"xkey-softpurge:" } else { b"xkey-purge:" });
         for tag in &purge.tags {
             request.push(b' ');

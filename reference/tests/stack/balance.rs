@@ -267,7 +267,10 @@ fn a_server_that_takes_no_connections_is_out_before_its_checks_say_so() {
     let stack = start(&shop(settings, "workers = 4", WAIT, &["kill = \"component:shop[1]\""]));
     let balancer = stack.entry("balancer")[0];
     stack.begin_fault(0).expect("killed");
-    assert!((0..6).all(|item| asked(balancer, &format!("/item/{item}")) == "shop[2]"), "others are asked instead");
+    assert!(
+        (0..6).all(|item| asked(balancer, &format!("/item/{item}")) == "shop[2]"),
+        "others are asked instead"
+    );
     assert!(figure(&stack, "balancer", 1, "servers_up") < 1.5);
     assert!((figure(&stack, "balancer", 1, "retries") - 2.0).abs() < 0.5, "and the dead one no more");
 }

@@ -5,8 +5,11 @@ mod balance;
 mod cache;
 mod cache_origin;
 mod conformance;
+mod edge;
 mod faults;
 mod framing;
+#[cfg(feature = "tls")]
+mod http2;
 mod lifetime;
 mod network;
 mod origin;

@@ -234,7 +234,9 @@ mod tests {
     fn errors_in_a_row_do_what_the_file_says() {
         let passive = |on_error| Passive { layer: ObservedLayer::Answer, error_limit: 2, on_error, fall: 3 };
         // How many findings take a server out, alone.
-        for (on_error, findings) in [(OnErrors::FailCheck, 3), (OnErrors::SuddenDeath, 2), (OnErrors::MarkDown, 1)] {
+        for (on_error, findings) in
+            [(OnErrors::FailCheck, 3), (OnErrors::SuddenDeath, 2), (OnErrors::MarkDown, 1)]
+        {
             let mut health = Health::UP;
             for finding in 1..=findings {
                 assert!(health.up, "{on_error:?} before finding {finding}");

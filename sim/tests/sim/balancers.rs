@@ -135,9 +135,8 @@ fn servers_are_asked_by_their_weights() {
 #[test]
 fn errors_of_real_requests_take_a_server_out_until_its_checks_are_good() {
     let checks = |keys: &str| format!("health_check = {{ tcp = true, interval = \"1s\", rise = 2{keys} }}");
-    let watched = |layer: &str| {
-        checks(&format!(", observe = \"{layer}\", error_limit = 5, on_error = \"mark-down\""))
-    };
+    let watched =
+        |layer: &str| checks(&format!(", observe = \"{layer}\", error_limit = 5, on_error = \"mark-down\""));
     let fault = fault("serve_500", "component:shop[1]");
     let failed = |balancer: &str| {
         let run = run(&shop(balancer, "", &fault));
