@@ -79,8 +79,7 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            // What was written to a socket is the kernel's already.
-            Self::Socket(_) => Poll::Ready(Ok(())),
+            Self::Socket(socket) => Pin::new(socket).poll_flush(cx),
             #[cfg(feature = "tls")]
             Self::Other(other) => Pin::new(other).poll_flush(cx),
         }
