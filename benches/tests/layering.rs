@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("results", &["scenarios"]),
     ("sim", &["scenarios", "results"]),
     ("loadgen", &["scenarios", "results"]),
-    ("reports", &["scenarios", "results"]),
+    ("reports", &["scenarios", "results", "programs"]),
     ("reference", &["scenarios"]),
     ("programs", &["scenarios", "results"]),
     ("sim-cli", &["scenarios", "results", "sim", "reports", "programs"]),

@@ -8,6 +8,9 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use results::RunRecord;
+use scenarios::exit;
+
+mod gate;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,8 +19,10 @@ Examples:
   report compare A B -o difference.html --markdown > difference.md
   report summary runs/20260101-120000-quickstart-sim/run.json
 
+  report gate steady.toml --base './old --port {port}' --candidate './new --port {port}'
+
 A RUN is the directory of a run or its run.json; of a run that was killed, its run.journal.
-Exit codes: 0 done, 104 a run cannot be read or two cannot be compared, 2 wrong arguments.";
+Exit codes: 0 done, 104 a run cannot be read or two cannot be compared, 2 wrong arguments; 111 to 113 as `report gate --help` says.";
 
 /// Draws run records as self-contained HTML, and compares two runs of a scenario.
 #[derive(Debug, Parser)]
@@ -58,6 +63,24 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Say whether a candidate is slower than its base: both measured in turn, in one session.
+    #[command(after_help = gate::EXAMPLES)]
+    Gate(gate::Gate),
+    /// Say whether many sessions together show a loss that none of them could.
+    #[command(
+        after_help = "Example:\n  report drift history.jsonl\n\nExit codes: 0 no drift, 112 drift beyond the margin."
+    )]
+    Drift(gate::Drift),
+    /// Hold two seeded simulations against each other, which must be the same, or two files of counts, to 1%.
+    #[command(
+        after_help = "Examples:\n  report exact runs/BASE-sim runs/CANDIDATE-sim\n  report exact base.json candidate.json     {\"name\": instructions, ...}\n\nExit codes: 0 the same, 112 not."
+    )]
+    Exact {
+        /// What was.
+        base: PathBuf,
+        /// What is.
+        candidate: PathBuf,
+    },
     /// Print a run in a few lines.
     Summary {
         /// The run.
@@ -84,8 +107,8 @@ enum Command {
 }
 
 impl Arguments {
-    /// Does it.
-    pub(crate) fn run(self, to: &mut impl Write) -> anyhow::Result<()> {
+    /// Does it; the exit code.
+    pub(crate) fn run(self, to: &mut impl Write) -> anyhow::Result<u8> {
         match self.command {
             Command::Render { runs, output } => {
                 let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
@@ -110,6 +133,13 @@ impl Arguments {
                     }
                 }
             }
+            Command::Gate(gate) => return gate.run(to),
+            Command::Drift(drift) => return drift.run(to),
+            Command::Exact { base, candidate } => {
+                let exact = reports::exact(&base, &candidate)?;
+                write!(to, "{}", exact.text())?;
+                return Ok(if exact.same { exit::GOOD } else { exit::REGRESSED });
+            }
             Command::Summary { run } => write!(to, "{}", reports::summary(&RunRecord::read(run)?))?,
             Command::Export { run, format } => results::export(&RunRecord::read(run)?, format, to)?,
             Command::Schema => write!(to, "{}", results::RECORD_SCHEMA)?,
@@ -119,7 +149,7 @@ impl Arguments {
                 to.write_all(&script)?;
             }
         }
-        Ok(())
+        Ok(exit::GOOD)
     }
 }
 

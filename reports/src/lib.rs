@@ -1,7 +1,7 @@
 //! Reports: draws run records as self-contained HTML, and compares two of them.
 //!
 //! Start at [`render`] and [`Comparison`]. What a figure is and how far it may be off is the `results` crate's; this
-//! one refuses to compute statistics.
+//! one draws it, and the gate decides by it.
 //!
 //! - `format`, `table`: numbers and tables as readers see them, for terminals, Markdown and HTML
 //! - `moments`: a run over time, in as many steps as a chart or a table has room for
@@ -11,11 +11,15 @@
 //! - [`mod@compare`]: two runs of one scenario
 //! - `summary`: a run on a terminal; `waterfall`: a single request
 //! - `paired`: two configurations with common random numbers
+//! - [`gate`]: is the candidate slower than the base? A session of paired runs, and what it came to
+//! - `exact`: what must not change at all
 //! - `trust`: recoveries, replications, and how far to trust a run
 
 mod chart;
 pub mod compare;
+mod exact;
 mod format;
+pub mod gate;
 mod moments;
 mod page;
 mod paired;
@@ -27,7 +31,9 @@ mod verdict;
 mod waterfall;
 
 pub use compare::{Comparison, compare};
+pub use exact::{Exact, exact};
 pub use page::render;
 pub use paired::Paired;
 pub use summary::summary;
+pub use table::Table;
 pub use waterfall::waterfall;

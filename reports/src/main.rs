@@ -9,7 +9,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match cli::Arguments::parse().run(&mut std::io::stdout().lock()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Where even standard error is gone, nobody can be told.

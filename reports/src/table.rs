@@ -5,13 +5,16 @@ use askama::Template;
 /// Rows of text under a head. The first column names the row; the others are numbers, set to the right.
 #[derive(Clone, Debug, Default, Template)]
 #[template(path = "table.html")]
-pub(crate) struct Table {
-    pub(crate) head: Vec<String>,
-    pub(crate) rows: Vec<Vec<String>>,
+pub struct Table {
+    /// The names of the columns.
+    pub head: Vec<String>,
+    /// The cells.
+    pub rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new(head: &[&str]) -> Self {
+    /// Without rows.
+    pub fn new(head: &[&str]) -> Self {
         Self { head: head.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
     }
 
@@ -24,7 +27,7 @@ impl Table {
     }
 
     /// Aligned columns, two spaces apart and indented by two.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let widths = self.widths();
         let mut text = String::new();
         for row in [&self.head].into_iter().chain(&self.rows) {
@@ -40,7 +43,7 @@ impl Table {
     }
 
     /// A Markdown table.
-    pub(crate) fn markdown(&self) -> String {
+    pub fn markdown(&self) -> String {
         let line = |cells: &[String]| {
             let cells: Vec<_> = cells.iter().map(|c| c.replace('|', "\\|")).collect();
             format!("| {} |\n", cells.join(" | "))

@@ -13,3 +13,7 @@ pub const BAD_SCENARIO: u8 = 104;
 pub const INTERRUPTED: u8 = 105;
 /// The run's figures must not be believed.
 pub const INVALID: u8 = 111;
+/// The candidate is slower than the base.
+pub const REGRESSED: u8 = 112;
+/// The noise leaves open whether the candidate is slower.
+pub const INCONCLUSIVE: u8 = 113;

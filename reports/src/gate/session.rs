@@ -1,0 +1,215 @@
+//! A session: a pilot that says how many rounds it takes, the rest of them, and a second look at whatever is suspected.
+//!
+//! The number of rounds is fixed after the pilot, which is blind to the side (see [`Settings::rounds_needed`]): nobody peeks.
+//! What the first look suspects, a second one of as many new rounds has to confirm.
+
+use std::time::Duration;
+
+use super::judge::{Finding, Judgement, disturbed, judge};
+use super::quantity::Quantity;
+use super::rounds::{Arm, Round, Rounds};
+use super::settings::Settings;
+use scenarios::rng::{Purpose, Stream};
+use scenarios::units::Seed;
+
+/// Where rounds come from.
+pub trait Source {
+    /// Why there may be none.
+    type Error;
+
+    /// What a round tells.
+    fn quantities(&self) -> Vec<Quantity>;
+
+    /// Plays the next round. None where it was disturbed and has to be played again.
+    ///
+    /// # Errors
+    /// If it cannot be played at all.
+    fn round(&mut self, order: [Arm; 3]) -> Result<Option<Round>, Self::Error>;
+
+    /// How long the session has taken.
+    fn elapsed(&self) -> Duration;
+}
+
+/// What came of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is worse.
+    Pass,
+    /// Something is better, and nothing worse.
+    Improved,
+    /// Something is worse, and a second look says so too.
+    Regressed,
+    /// The noise leaves something open.
+    Inconclusive,
+    /// The machine was disturbed.
+    Invalid,
+}
+
+/// A session that has ended.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Why it is invalid, if it is.
+    pub reason: Option<String>,
+    /// What is known of each quantity: by all rounds, but for findings, which are those of the procedure.
+    pub judgements: Vec<Judgement>,
+    /// The rounds of the first look.
+    pub first: Rounds,
+    /// Those of the second, where there was one.
+    pub second: Rounds,
+    /// How many rounds the first look was to have by its pilot.
+    pub needed: usize,
+    /// Rounds that were disturbed and played again.
+    pub repeated: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// So many disturbed rounds for one that is good make the session invalid.
+const DISTURBED_SHARE: f64 = 0.5;
+
+struct Player<'a, S> {
+    source: &'a mut S,
+    random: Stream,
+    orders: Vec<[Arm; 3]>,
+    repeated: usize,
+    played: usize,
+}
+
+impl<S: Source> Player<'_, S> {
+    /// Every six rounds have all orders, by chance which first.
+    fn order(&mut self) -> [Arm; 3] {
+        if self.orders.is_empty() {
+            self.orders = Arm::ORDERS.to_vec();
+            for i in (1..self.orders.len()).rev() {
+                self.orders.swap(i, self.random.below(i as u64 + 1) as usize);
+            }
+        }
+        self.orders.pop().expect("it was filled where it was empty")
+    }
+
+    /// Plays up to so many rounds; false where too many of them were disturbed.
+    fn fill(&mut self, rounds: &mut Rounds, up_to: usize) -> Result<bool, S::Error> {
+        while rounds.rounds.len() < up_to {
+            let order = self.order();
+            self.played += 1;
+            match self.source.round(order)? {
+                Some(round) => rounds.rounds.push(round),
+                None => {
+                    self.repeated += 1;
+                    self.orders.push(order);
+                }
+            }
+            if self.played > 8 && self.repeated as f64 > DISTURBED_SHARE * self.played as f64 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Holds a session.
+///
+/// # Errors
+/// Those of the source.
+pub fn hold<S: Source>(source: &mut S, settings: &Settings) -> Result<Session, S::Error> {
+    let quantities = source.quantities();
+    let empty = || Rounds { quantities: quantities.clone(), rounds: Vec::new() };
+    let mut session = Session {
+        verdict: Verdict::Invalid,
+        reason: None,
+        judgements: Vec::new(),
+        first: empty(),
+        second: empty(),
+        needed: settings.pilot,
+        repeated: 0,
+        took: Duration::ZERO,
+    };
+    let random = Stream::new(Seed(settings.seed), Purpose::named("order of blocks"), 0);
+    let mut player = Player { source, random, orders: Vec::new(), repeated: 0, played: 0 };
+    look(&mut player, settings, &mut session)?;
+    session.repeated = player.repeated;
+    session.took = player.source.elapsed();
+    Ok(session)
+}
+
+fn look<S: Source>(
+    player: &mut Player<'_, S>,
+    settings: &Settings,
+    session: &mut Session,
+) -> Result<(), S::Error> {
+    const REPEATED: &str = "more than half of the rounds were disturbed";
+    if !player.fill(&mut session.first, settings.pilot)? {
+        session.reason = Some(REPEATED.to_owned());
+        return Ok(());
+    }
+    session.needed = settings.rounds_needed(&session.first);
+    // Half of the time is for the second look.
+    let a_round = player.source.elapsed().as_secs_f64() / player.played.max(1) as f64;
+    let affordable = (0.5 * settings.budget.as_secs_f64() / a_round.max(1e-9)) as usize;
+    let count = session.needed.min(affordable).max(session.first.rounds.len());
+    if !player.fill(&mut session.first, count)? {
+        session.reason = Some(REPEATED.to_owned());
+        return Ok(());
+    }
+    session.judgements = judge(&session.first, settings, settings.alarm, |_| true);
+    if let Some(reason) = contaminated(&session.first, settings) {
+        session.reason = Some(reason);
+        return Ok(());
+    }
+    let suspects: Vec<usize> = (0..session.judgements.len())
+        .filter(|q| session.judgements[*q].finding == Finding::Regressed)
+        .collect();
+    if !suspects.is_empty() {
+        if !player.fill(&mut session.second, count)? {
+            session.reason = Some(REPEATED.to_owned());
+            return Ok(());
+        }
+        if let Some(reason) = contaminated(&session.second, settings) {
+            session.reason = Some(reason);
+            return Ok(());
+        }
+        confirm(session, settings, &suspects);
+    }
+    let has = |finding: Finding, gated: bool| {
+        session.judgements.iter().any(|j| j.finding == finding && (j.rules.gated || !gated))
+    };
+    session.verdict = if has(Finding::Regressed, false) {
+        Verdict::Regressed
+    } else if has(Finding::Open, true) {
+        Verdict::Inconclusive
+    } else if has(Finding::Improved, false) {
+        Verdict::Improved
+    } else {
+        Verdict::Pass
+    };
+    Ok(())
+}
+
+fn contaminated(rounds: &Rounds, settings: &Settings) -> Option<String> {
+    let differs = disturbed(rounds, settings);
+    let names: Vec<String> = differs.iter().map(ToString::to_string).collect();
+    (!names.is_empty())
+        .then(|| format!("the base differs from itself by more than the margin in {}", names.join(", ")))
+}
+
+/// What the second look confirms stays suspected; what it does not is judged anew by all rounds, where it cannot be a
+/// regression any more.
+fn confirm(session: &mut Session, settings: &Settings, suspects: &[usize]) {
+    let second = judge(&session.second, settings, settings.confirmation, |q| suspects.contains(&q));
+    let mut all = session.first.clone();
+    all.rounds.extend(session.second.rounds.iter().cloned());
+    let mut pooled = judge(&all, settings, settings.alarm, |_| true);
+    for (q, judged) in pooled.iter_mut().enumerate() {
+        let place = suspects.iter().position(|s| *s == q);
+        let confirmed = place.is_some_and(|place| second[place].finding == Finding::Regressed);
+        judged.finding = match session.judgements[q].finding {
+            Finding::Regressed if confirmed => Finding::Regressed,
+            Finding::Regressed if judged.finding == Finding::Regressed => Finding::Open,
+            Finding::Regressed => judged.finding,
+            other => other,
+        };
+    }
+    session.judgements = pooled;
+}

@@ -1,0 +1,166 @@
+//! A session in words: for terminals, Markdown, JUnit, and the annotations that code hosts show beside a change.
+
+use std::fmt::Write as _;
+
+use super::judge::{Finding, Judgement};
+use super::session::{Session, Verdict};
+use crate::table::Table;
+
+/// Code hosts show a few annotations; a change is not to drown in them.
+const ANNOTATIONS: usize = 3;
+
+impl Verdict {
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Improved => "improved",
+            Self::Regressed => "regressed",
+            Self::Inconclusive => "inconclusive",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+fn found(judgement: &Judgement) -> &'static str {
+    match judgement.finding {
+        Finding::Pass => "pass",
+        Finding::Improved => "improved",
+        Finding::Regressed => "regressed",
+        Finding::Open if judgement.rules.gated => "open",
+        Finding::Open => "open, not gated",
+    }
+}
+
+fn sentence(judgement: &Judgement) -> String {
+    let show = |v| judgement.quantity.metric.show(v);
+    let (of, estimate) = (&judgement.quantity, show(judgement.estimate));
+    let interval = format!("{} to {}", show(judgement.low), show(judgement.high));
+    match judgement.finding {
+        Finding::Regressed => format!("{of} is worse: {estimate} ({interval})"),
+        Finding::Improved => format!("{of} is better: {estimate} ({interval})"),
+        Finding::Pass => format!("{of} is not worse: {estimate} ({interval})"),
+        Finding::Open => format!(
+            "{of} is open: {estimate} ({interval}); with this noise, nothing below {} would be noticed",
+            show(judgement.visible)
+        ),
+    }
+}
+
+/// What came of a session in a sentence.
+pub fn headline(session: &Session) -> String {
+    let rounds = session.first.rounds.len() + session.second.rounds.len();
+    let effort = format!("{rounds} rounds, {:.0} s", session.took.as_secs_f64());
+    let of = |finding: Finding| session.judgements.iter().filter(move |j| j.finding == finding);
+    let all = |finding: Finding| of(finding).map(sentence).collect::<Vec<_>>().join("; ");
+    match session.verdict {
+        Verdict::Pass => format!("pass: the candidate is not slower than the base ({effort})"),
+        Verdict::Improved => format!("improved: {} ({effort})", all(Finding::Improved)),
+        Verdict::Regressed => format!("regressed: {} ({effort})", all(Finding::Regressed)),
+        Verdict::Inconclusive => {
+            let gated = of(Finding::Open).filter(|j| j.rules.gated).map(sentence);
+            format!("inconclusive: {} ({effort})", gated.collect::<Vec<_>>().join("; "))
+        }
+        Verdict::Invalid => {
+            let reason = session.reason.as_deref().unwrap_or("no reason is known");
+            format!("invalid: {reason} ({effort})")
+        }
+    }
+}
+
+fn table(session: &Session) -> Table {
+    let head = ["quantity", "candidate", "from", "to", "margin", "noticed from", "p", "finding"];
+    let mut table = Table::new(&head);
+    for judgement in &session.judgements {
+        let show = |v| judgement.quantity.metric.show(v);
+        table.rows.push(vec![
+            judgement.quantity.to_string(),
+            show(judgement.estimate),
+            show(judgement.low),
+            show(judgement.high),
+            show(judgement.rules.margin),
+            show(judgement.visible),
+            format!("{:.4}", judgement.p),
+            found(judgement).to_owned(),
+        ]);
+    }
+    table
+}
+
+fn effort(session: &Session) -> String {
+    let (first, second) = (session.first.rounds.len(), session.second.rounds.len());
+    let mut text = format!("{first} rounds, of {} that the pilot's noise asked for", session.needed);
+    if second > 0 {
+        let _ = write!(text, "; {second} more to confirm what they suspected");
+    }
+    if session.repeated > 0 {
+        let _ = write!(text, "; {} played again, disturbed", session.repeated);
+    }
+    text
+}
+
+/// For a terminal.
+pub fn text(session: &Session, notes: &[String]) -> String {
+    let mut text = format!("{}\n\n{}\n{}\n", headline(session), table(session).text(), effort(session));
+    notes.iter().for_each(|note| text += &format!("{note}\n"));
+    text
+}
+
+/// For a job's summary.
+pub fn markdown(session: &Session, notes: &[String]) -> String {
+    let mut text =
+        format!("**{}**\n\n{}\n{}.\n", headline(session), table(session).markdown(), effort(session));
+    notes.iter().for_each(|note| text += &format!("\n{note}.\n"));
+    text
+}
+
+/// As workflow commands of GitHub, the worst first.
+pub fn annotations(session: &Session) -> String {
+    let level = |j: &Judgement| match j.finding {
+        Finding::Regressed => Some((0, "error")),
+        Finding::Open if j.rules.gated => Some((1, "warning")),
+        Finding::Improved => Some((2, "notice")),
+        _ => None,
+    };
+    let mut lines: Vec<(u8, String)> = Vec::new();
+    if session.verdict == Verdict::Invalid {
+        lines.push((0, format!("::warning title=performance gate::{}", headline(session))));
+    } else {
+        lines.extend(session.judgements.iter().filter_map(|j| {
+            level(j).map(|(rank, level)| (rank, format!("::{level} title=performance gate::{}", sentence(j))))
+        }));
+    }
+    lines.sort_by_key(|(rank, _)| *rank);
+    lines.into_iter().take(ANNOTATIONS).map(|(_, line)| line + "\n").collect()
+}
+
+/// As JUnit has it, a case a quantity: regressed ones fail, open ones and those of an invalid session are skipped.
+pub fn junit(session: &Session) -> String {
+    let escape = |text: &str| {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    };
+    let case = |j: &Judgement| {
+        let message = escape(&sentence(j));
+        let inner = match (session.verdict, j.finding) {
+            (Verdict::Invalid, _) => {
+                format!("<skipped message=\"{}\"/>", escape(session.reason.as_deref().unwrap_or_default()))
+            }
+            (_, Finding::Regressed) => format!("<failure message=\"{message}\"/>"),
+            (_, Finding::Open) => format!("<skipped message=\"{message}\"/>"),
+            _ => format!("<system-out>{message}</system-out>"),
+        };
+        let (name, of) = (j.quantity.metric.name(), escape(&j.quantity.scenario));
+        format!("    <testcase classname=\"gate.{of}\" name=\"{name}\">{inner}</testcase>\n")
+    };
+    let count = |finding: Finding| session.judgements.iter().filter(|j| j.finding == finding).count();
+    let invalid = session.verdict == Verdict::Invalid;
+    let failures = if invalid { 0 } else { count(Finding::Regressed) };
+    let skipped = if invalid { session.judgements.len() } else { count(Finding::Open) };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"performance gate\" tests=\"{}\" \
+         failures=\"{failures}\" skipped=\"{skipped}\" time=\"{:.3}\">\n{}  </testsuite>\n</testsuites>\n",
+        session.judgements.len(),
+        session.took.as_secs_f64(),
+        session.judgements.iter().map(case).collect::<String>(),
+    )
+}
