@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use scenarios::scenario::ComponentKind;
+use scenarios::scenario::{ComponentId, ComponentKind};
 use scenarios::{Diagnostics, Scenario, exit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -37,6 +37,8 @@ Examples:
                                      a log for each process, and the file's components at ports 7000, 7001, ...
   reference proxy shop.toml balancer --listen 127.0.0.1:8080 --to 127.0.0.1:8081
                                      run one proxy of a scenario alone, before a server of yours
+  reference store shop.toml objects --listen 127.0.0.1:6379 --dump dump.rdb
+                                     run one store of a scenario alone, filled from a file
   reference completions bash         a completion script for a shell
 
 Exit codes: 0 good, 104 bad scenario or one that the stack cannot run.";
@@ -78,6 +80,19 @@ enum Command {
         #[arg(long, required = true)]
         to: Vec<SocketAddr>,
     },
+    /// Run one key-value store of a scenario alone, for clients of yours, until Ctrl-C.
+    Store {
+        /// The scenario.
+        file: PathBuf,
+        /// The component that is run as the file configures it.
+        component: String,
+        /// Where it listens; at a free port with port 0.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// A file in Redis's format that it is filled from, if it is there, and that SAVE and BGSAVE write.
+        #[arg(long)]
+        dump: Option<PathBuf>,
+    },
     /// Print a completion script.
     Completions {
         /// For this shell.
@@ -97,6 +112,7 @@ pub fn main() -> ExitCode {
         }
         Command::Check { file } => check(file),
         Command::Proxy { file, component, listen, to } => proxy(file, component, *listen, to),
+        Command::Store { file, component, listen, dump } => store(file, component, *listen, dump.as_deref()),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Arguments::command(), "reference", &mut io::stdout());
             Ok(())
@@ -153,21 +169,47 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
             "{name} has {weights} weights for {count} servers; give --to as often"
         )));
     }
+    let servers = |id| if id == to { servers.to_vec() } else { Vec::new() };
+    alone(&scenario, component, listen, servers, None)
+}
+
+fn store(file: &Path, name: &str, listen: SocketAddr, dump: Option<&Path>) -> Result<(), Error> {
+    let scenario = load(file)?;
+    let is_it = |id: &ComponentId| {
+        let component = scenario.component(*id);
+        component.name == name && matches!(component.kind, ComponentKind::KvStore(_))
+    };
+    let Some(component) = scenario.component_ids().find(is_it) else {
+        return Err(Error::Refused(format!("\"{name}\" is no key-value store of {}", file.display())));
+    };
+    // Relative to where we are, whatever becomes of that.
+    let dump = dump.map(std::path::absolute).transpose()?;
+    alone(&scenario, component, listen, |_| Vec::new(), dump)
+}
+
+/// Runs one component of a scenario in this process until a signal ends it.
+fn alone(
+    scenario: &Scenario,
+    component: ComponentId,
+    listen: SocketAddr,
+    servers: impl Fn(ComponentId) -> Vec<SocketAddr>,
+    dump: Option<PathBuf>,
+) -> Result<(), Error> {
+    let name = &scenario.component(component).name;
     // A free port stays ours while the component starts to listen on it.
     let reservation = reserve(listen)?;
     let listen = reservation.local_addr()?.as_socket().unwrap_or(listen);
-    let addresses = scenario.component_ids().map(|id| match id {
-        id if id == component => vec![listen],
-        id if id == to => servers.to_vec(),
-        _ => Vec::new(),
-    });
+    let addresses =
+        scenario.component_ids().map(|id| if id == component { vec![listen] } else { servers(id) });
     let setup = Setup {
         path: scenario.source.path.clone(),
         text: scenario.source.text.clone(),
         component: component.index(),
         instance: 0,
-        first_start: true,
+        // What is in the file is not filled in once more.
+        first_start: !dump.as_ref().is_some_and(|dump| dump.exists()),
         leads: true,
+        dump,
         addresses: addresses.collect(),
         peers: Vec::new(),
         disk: None,

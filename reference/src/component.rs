@@ -60,6 +60,8 @@ pub(crate) struct Takeover {
     pub(crate) lead: Box<dyn Fn() -> io::Result<()>>,
     /// How much it knows of what it is a copy of; none where it does not know all until then.
     pub(crate) position: Box<dyn Fn() -> Option<u64>>,
+    /// Loses what is on the way from there.
+    pub(crate) cut: Box<dyn Fn()>,
 }
 
 impl fmt::Debug for Takeover {
@@ -83,6 +85,8 @@ pub(crate) struct Context {
     pub(crate) leads: bool,
     /// What a copy does to become that.
     pub(crate) lead: RefCell<Option<Takeover>>,
+    /// The file that it has its records from, and where it saves them; of stores that have one.
+    pub(crate) dump: Option<PathBuf>,
     /// Where everybody listens, by component and instance.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// A file for what outlives the process.
@@ -122,6 +126,7 @@ impl Context {
             first_start: setup.first_start,
             leads: setup.leads,
             lead: RefCell::default(),
+            dump: setup.dump,
             addresses: setup.addresses,
             disk: setup.disk,
             peers: setup.peers,
@@ -227,7 +232,7 @@ impl Context {
             context.holding.send_replace(true);
             Ok(())
         });
-        *self.lead.borrow_mut() = Some(Takeover { lead, position: Box::new(|| None) });
+        *self.lead.borrow_mut() = Some(Takeover { lead, position: Box::new(|| None), cut: Box::new(|| ()) });
         Ok(())
     }
 
@@ -352,6 +357,12 @@ async fn obey(context: &Context, metrics: &Metrics) {
             Some(Order::Position) => {
                 let takeover = context.lead.borrow();
                 say(&Word::Position(takeover.as_ref().and_then(|takeover| (takeover.position)())));
+            }
+            Some(Order::Cut) => {
+                if let Some(takeover) = context.lead.borrow().as_ref() {
+                    (takeover.cut)();
+                }
+                say(&Word::Done);
             }
             Some(Order::Lead) => {
                 say(&match context.lead.borrow().as_ref().map(|takeover| (takeover.lead)()) {

@@ -58,6 +58,9 @@ pub(crate) struct Setup {
     pub(crate) first_start: bool,
     /// Whether it is the one that clients talk to, rather than a copy of it.
     pub(crate) leads: bool,
+    /// The file that a store has its records from, and where it saves them.
+    #[serde(default)]
+    pub(crate) dump: Option<PathBuf>,
     /// Where the instances of each component listen.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// The names of the sockets on which the instances of this component hear each other, where they share an address.
@@ -87,6 +90,8 @@ pub(crate) enum Order {
     Lead,
     /// Answer with how much of the store's history is known; of copies of stores.
     Position,
+    /// The cable of the store that is copied is pulled: what is on the way from it does not arrive; of copies of stores.
+    Cut,
 }
 
 /// What the relay is told on its standard input, first.

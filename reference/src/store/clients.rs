@@ -30,6 +30,15 @@ pub(super) fn name_bytes(name: &[u8]) -> u64 {
     2 * (name.len() as u64 + 64)
 }
 
+/// What a client waits for: that so many copies have so much of the stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    pub(super) offset: u64,
+    pub(super) wanted: u64,
+    /// No longer than until then.
+    pub(super) until_ms: Option<u64>,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -60,6 +69,8 @@ pub(super) struct Client {
     pub(super) pending: Vec<u8>,
     /// How much of that was written since.
     pub(super) written: usize,
+    /// Nothing is read before that is so.
+    pub(super) waits_for: Option<Awaited>,
     /// Nothing is read before what is pending is written.
     pub(super) stalled: bool,
     pub(super) created_ms: u64,
@@ -94,6 +105,7 @@ impl Client {
             partial: None,
             pending: Vec::new(),
             written: 0,
+            waits_for: None,
             stalled: false,
             created_ms: now_ms,
             last_ms: now_ms,

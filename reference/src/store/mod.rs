@@ -3,9 +3,10 @@
 //! - [`data`]: records, expiry, memory; [`index`] finds them, [`record`] and [`fields`] are what is kept, [`clock`] tells
 //!   their time
 //! - [`eviction`], [`lfu`], [`expiry`]: which records go, by Redis's rules
-//! - [`server`]: records and [`clients`], with [`settings`]; [`poll`]: the clients' sockets
+//! - [`server`]: records and [`clients`], with [`settings`]; [`poll`]: the clients' sockets; [`latency`]: what took
+//!   long
 //! - [`commands`]: what the commands do
-//! - [`replication`]: copies of the store; [`rdb`]: records on their way
+//! - [`replication`]: copies of the store; [`save`] and [`load`]: files of what it holds; [`rdb`]: records on their way
 //! - [`prefill`]: what is there before the run starts; [`standing`]: the part of it that nobody has written since
 //!
 //! Eviction is written apart from the simulator's, so that their agreement says something.
@@ -19,12 +20,15 @@ mod expiry;
 mod fields;
 mod glob;
 mod index;
+mod latency;
 mod lfu;
+mod load;
 mod poll;
 mod prefill;
 mod rdb;
 mod record;
 mod replication;
+mod save;
 mod server;
 mod settings;
 mod standing;
@@ -65,6 +69,10 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     server.borrow_mut().me = Rc::downgrade(&server);
     server.borrow_mut().drag = Rc::clone(&context.drag);
     let poll = Rc::new(Poll::new(Rc::clone(&server))?);
+    if let Some(dump) = &context.dump {
+        server.borrow_mut().saves.files.path = Some(dump.clone());
+        load::load(&server, dump)?;
+    }
     if context.leads {
         tokio::task::spawn_local(vital(Rc::clone(&poll).accept(context.listen(BACKLOG)?)));
     } else {
@@ -112,6 +120,10 @@ fn takeover(context: &Rc<Context>, server: &Rc<RefCell<Server>>, poll: &Rc<Poll>
         let server = Rc::clone(server);
         Box::new(move || server.borrow().replication.position())
     };
+    let cut = {
+        let server = Rc::clone(server);
+        Box::new(move || server.borrow_mut().forget_original())
+    };
     // The context holds what is returned, so it is not to be held in turn.
     let (context, server, poll) = (Rc::downgrade(context), Rc::clone(server), Rc::clone(poll));
     let lead = Box::new(move || {
@@ -121,7 +133,7 @@ fn takeover(context: &Rc<Context>, server: &Rc<RefCell<Server>>, poll: &Rc<Poll>
         tokio::task::spawn_local(vital(Rc::clone(&poll).accept(listener)));
         Ok(())
     });
-    Takeover { lead, position }
+    Takeover { lead, position, cut }
 }
 
 /// Stands still for each fork, as long as one takes for so much memory. What the child would write is not written.

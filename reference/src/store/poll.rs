@@ -15,7 +15,7 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::clients::{Client, Partial};
+use super::clients::{Awaited, Client, Partial};
 use super::commands::execute;
 use super::server::Server;
 use crate::resp::Writer;
@@ -168,8 +168,10 @@ impl Poll {
         let evicts = server.data.go_on_evicting();
         server.replicate();
         let sends = server.send_records();
+        let saves = server.go_on_saving();
+        server.release_waiting(buffers);
         server.write_addressed(buffers);
-        evicts || sends
+        evicts || sends || saves
     }
 }
 
@@ -178,7 +180,7 @@ impl Server {
     fn read(&mut self, index: usize, ends: bool, buffers: &mut Buffers) {
         loop {
             let Some(client) = self.clients.get_mut(index) else { return };
-            if client.stalled {
+            if client.stalled || client.waits_for.is_some() {
                 return;
             }
             let Some(stream) = client.stream.as_mut() else { return };
@@ -260,7 +262,7 @@ impl Server {
     ) -> Option<usize> {
         let mut used = 0;
         loop {
-            let mut over = false;
+            let (mut over, mut waits) = (false, false);
             while buffers.out.len() < OUTPUT_SIZE {
                 let stranger = self.clients.get(index)?.stranger;
                 match parser.read(&input[used..], stranger) {
@@ -270,8 +272,10 @@ impl Server {
                             execute(self, index, &input[used..], parser.arguments(), &mut buffers.out);
                         }
                         used += length;
-                        over = self.clients.get(index).is_none_or(|client| client.over);
-                        if over {
+                        let client = self.clients.get(index);
+                        over = client.is_none_or(|client| client.over);
+                        waits = client.is_some_and(|client| client.waits_for.is_some());
+                        if over || waits {
                             break;
                         }
                     }
@@ -292,7 +296,7 @@ impl Server {
                 return None;
             }
             let client = self.clients.get_mut(index)?;
-            if !is_full {
+            if !is_full || waits {
                 return Some(used);
             }
             if !client.pending.is_empty() {
@@ -348,6 +352,26 @@ impl Server {
         client.written = 0;
         client.over_soft_limit_since_ms = None;
         if std::mem::take(&mut client.stalled) {
+            if let Some(partial) = client.partial.take() {
+                self.go_on(index, partial, buffers);
+            }
+            buffers.again.push(index);
+        }
+    }
+
+    /// Answers those that waited for copies long enough, and goes on with them.
+    fn release_waiting(&mut self, buffers: &mut Buffers) {
+        for index in std::mem::take(&mut self.waiting) {
+            let awaited = self.clients.get(index).and_then(|client| client.waits_for);
+            let Some(Awaited { offset, wanted, until_ms }) = awaited else { continue };
+            let have = self.copies_with(offset) as u64;
+            if have < wanted && until_ms.is_none_or(|until| self.data.clock.now_ms() < until) {
+                self.waiting.push(index);
+                continue;
+            }
+            self.send(index, format!(":{have}\r\n").as_bytes());
+            let Some(client) = self.clients.get_mut(index) else { continue };
+            client.waits_for = None;
             if let Some(partial) = client.partial.take() {
                 self.go_on(index, partial, buffers);
             }

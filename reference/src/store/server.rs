@@ -8,7 +8,10 @@ use tokio::sync::Notify;
 
 use super::clients::{Client, Clients};
 use super::data::Data;
+use super::latency::Latencies;
+use super::load::Loading;
 use super::replication::Replication;
+use super::save::Saves;
 use super::settings::Settings;
 use crate::emulated::clock::now_nanos;
 use crate::trouble::Drag;
@@ -55,9 +58,16 @@ pub(super) struct Server {
     pub(super) patterns: HashMap<Vec<u8>, BTreeSet<usize>>,
     /// Clients that were given something to send by others.
     pub(super) addressed: Vec<usize>,
+    /// Clients that wait for copies.
+    pub(super) waiting: Vec<usize>,
+    /// Whether a transaction is carried out.
+    pub(super) is_executing: bool,
     pub(super) slow: VecDeque<Slow>,
     pub(super) slow_count: u64,
+    pub(super) latencies: Latencies,
     pub(super) replication: Replication,
+    pub(super) saves: Saves,
+    pub(super) loading: Loading,
     /// Whether the last attempt to save failed, so that writes are refused (`stop-writes-on-bgsave-error`).
     pub(super) save_failed: bool,
     /// What makes it slow.
@@ -76,6 +86,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(data: Data, port: u16) -> Self {
+        let saves = Saves::new(data.clock.unix_ms() / 1000);
         Self {
             data,
             clients: Clients::default(),
@@ -84,9 +95,14 @@ impl Server {
             channels: HashMap::new(),
             patterns: HashMap::new(),
             addressed: Vec::new(),
+            waiting: Vec::new(),
+            is_executing: false,
             slow: VecDeque::new(),
             slow_count: 0,
+            latencies: Latencies::default(),
             replication: Replication::new(),
+            saves,
+            loading: Loading::default(),
             save_failed: false,
             drag: Rc::new(Drag::none()),
             nudge: Rc::default(),
@@ -108,6 +124,15 @@ impl Server {
             client.pending.extend_from_slice(bytes);
         }
         self.addressed.push(client);
+    }
+
+    /// How many copies have so much of the stream.
+    pub(super) fn copies_with(&self, offset: u64) -> usize {
+        let has = |index: &&usize| {
+            let copy = self.clients.get(**index).and_then(|client| client.copy.as_ref());
+            copy.is_some_and(|copy| copy.has >= offset)
+        };
+        self.replication.copies.iter().filter(has).count()
     }
 
     /// Closes a client's connection.
@@ -139,7 +164,12 @@ impl Server {
     /// So many times a second: what is not about a command.
     pub(super) fn cron(&mut self, hz: u64) {
         self.data.tick();
-        self.data.expire_cycle(hz);
+        if !self.loading.is_on {
+            let began = now_nanos();
+            self.data.expire_cycle(hz);
+            self.note_latency("expire-cycle", now_nanos() - began);
+            self.save_by_rule();
+        }
         self.data.shrink_tables();
         self.close_idle();
         self.bound_buffers();
@@ -151,7 +181,7 @@ impl Server {
             // So that copies know that there is nothing new.
             self.stream(b"*1\r\n$4\r\nPING\r\n");
         }
-        if !self.addressed.is_empty() {
+        if !self.addressed.is_empty() || !self.waiting.is_empty() || self.saves.is_under_way() {
             self.nudge.notify_one();
         }
     }

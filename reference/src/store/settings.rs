@@ -1,8 +1,11 @@
 //! What `CONFIG GET` shows and `CONFIG SET` changes.
 
+use std::path::Path;
+
 use scenarios::scenario::Eviction;
 
 use super::data::{Data, Limits};
+use super::save::Files;
 use super::server::{MOST_HZ, Server};
 
 /// Settings that are not about records.
@@ -21,6 +24,8 @@ pub(super) struct Settings {
     /// Commands that take at least so long are remembered; negative: none.
     pub(super) slow_micros: i64,
     pub(super) slow_most: usize,
+    /// Events that take at least so many milliseconds are remembered; zero: none.
+    pub(super) latency_ms: u64,
     /// What may be pending for a listener: at once, and for how long how much.
     pub(super) pubsub_limit: OutputLimit,
 }
@@ -44,17 +49,21 @@ impl Default for Settings {
             original_password: String::new(),
             slow_micros: 10_000,
             slow_most: 128,
+            latency_ms: 0,
             pubsub_limit: OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_s: 60 },
         }
     }
 }
 
 /// All names, in order.
-pub(super) const NAMES: [&str; 18] = [
+pub(super) const NAMES: [&str; 22] = [
     "appendonly",
     "client-output-buffer-limit",
     "databases",
+    "dbfilename",
+    "dir",
     "hz",
+    "latency-monitor-threshold",
     "lfu-decay-time",
     "lfu-log-factor",
     "masterauth",
@@ -68,6 +77,7 @@ pub(super) const NAMES: [&str; 18] = [
     "save",
     "slowlog-log-slower-than",
     "slowlog-max-len",
+    "stop-writes-on-bgsave-error",
     "timeout",
 ];
 
@@ -90,6 +100,23 @@ impl Server {
             "masterauth" => settings.original_password.clone(),
             "requirepass" => settings.password.clone(),
             "slowlog-log-slower-than" => settings.slow_micros.to_string(),
+            "latency-monitor-threshold" => settings.latency_ms.to_string(),
+            "dir" => {
+                let directory = self.saves.files.path.as_deref().and_then(Path::parent);
+                directory.map_or_else(String::new, |directory| directory.display().to_string())
+            }
+            "dbfilename" => {
+                let name = self.saves.files.path.as_deref().and_then(Path::file_name);
+                name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+            }
+            "save" => {
+                let rules =
+                    self.saves.files.rules.iter().map(|(seconds, changes)| format!("{seconds} {changes}"));
+                rules.collect::<Vec<_>>().join(" ")
+            }
+            "stop-writes-on-bgsave-error" => {
+                if self.saves.files.stops_writes { "yes" } else { "no" }.to_owned()
+            }
             "slowlog-max-len" => settings.slow_most.to_string(),
             "proto-max-bulk-len" => crate::resp::BULK_LIMIT.to_string(),
             "client-output-buffer-limit" => {
@@ -103,10 +130,15 @@ impl Server {
     /// Changes several settings at once, or none; the name of the first that cannot be.
     pub(super) fn change_settings<'n>(&mut self, changes: &[(&'n [u8], &[u8])]) -> Result<(), &'n [u8]> {
         let (mut limits, mut settings) = (self.data.limits, self.settings.clone());
+        let mut files = self.saves.files.clone();
         for (name, value) in changes {
-            change(&mut limits, &mut settings, &name.to_ascii_lowercase(), value).ok_or(*name)?;
+            let lower = name.to_ascii_lowercase();
+            change_file(&mut files, &lower, value)
+                .or_else(|| change(&mut limits, &mut settings, &lower, value))
+                .ok_or(*name)?;
         }
         self.settings = settings;
+        self.saves.files = files;
         if self.data.limits.eviction != limits.eviction {
             self.data.forget_candidates();
         }
@@ -140,6 +172,7 @@ fn change(limits: &mut Limits, settings: &mut Settings, name: &[u8], value: &[u8
         b"masterauth" => settings.original_password = text.to_owned(),
         b"requirepass" => settings.password = text.to_owned(),
         b"slowlog-log-slower-than" => settings.slow_micros = text.parse().ok()?,
+        b"latency-monitor-threshold" => settings.latency_ms = text.parse().ok()?,
         b"slowlog-max-len" => settings.slow_most = text.parse().ok()?,
         b"client-output-buffer-limit" => {
             let words: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -158,9 +191,33 @@ fn change(limits: &mut Limits, settings: &mut Settings, name: &[u8], value: &[u8
                 }
             }
         }
-        // There are no snapshots by rule here, and no log of commands.
-        b"save" if text.is_empty() => {}
+        // There is no log of commands.
         b"appendonly" if text == "no" => {}
+        _ => return None,
+    }
+    Some(())
+}
+
+/// What is about files of what the store holds. Where they are no client may say, as in Redis (`enable-protected-configs`).
+fn change_file(files: &mut Files, name: &[u8], value: &[u8]) -> Option<()> {
+    let text = std::str::from_utf8(value).ok()?;
+    match name {
+        b"stop-writes-on-bgsave-error" => {
+            files.stops_writes = match text {
+                "yes" => true,
+                "no" => false,
+                _ => return None,
+            };
+        }
+        b"save" => {
+            let numbers: Option<Vec<u64>> =
+                text.split_ascii_whitespace().map(|word| word.parse().ok()).collect();
+            let (rules, rest) = numbers.as_ref()?.as_chunks::<2>();
+            let are_rules =
+                rest.is_empty() && rules.iter().all(|[seconds, changes]| *seconds > 0 && *changes > 0);
+            files.rules =
+                are_rules.then(|| rules.iter().map(|[seconds, changes]| (*seconds, *changes)).collect())?;
+        }
         _ => return None,
     }
     Some(())

@@ -227,6 +227,10 @@ fn replies_are_those_of_redis() {
         ("INCRBY n -0", "-ERR value is not an integer or out of range\r\n"),
         ("INCRBY n 0", ":2\r\n"),
         ("INCR text", "-ERR value is not an integer or out of range\r\n"),
+        ("INCRBYFLOAT text 1", "-ERR value is not a valid float\r\n"),
+        ("INCRBYFLOAT float 5000.1", "$22\r\n5000.10000000000000009\r\n"),
+        ("HINCRBYFLOAT hash float 0.1", "$3\r\n0.1\r\n"),
+        ("HINCRBYFLOAT hash float x", "-ERR value is not a valid float\r\n"),
         ("MSET x 1 y 2", "+OK\r\n"),
         ("MSET x 1 y", "-ERR wrong number of arguments for 'mset' command\r\n"),
         ("MGET x y z", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n"),
@@ -244,6 +248,47 @@ fn replies_are_those_of_redis() {
         assert_eq!(run(&mut data, command), reply, "{command}");
     }
     assert_eq!(data.data.memory(), 0);
+}
+
+#[test]
+fn what_took_long_is_remembered_by_kind_and_second() {
+    let mut server = store(None, Eviction::NoEviction);
+    server.data.clock.stop();
+    server.note_latency("command", 9_000_000);
+    assert_eq!(run(&mut server, "LATENCY LATEST"), "*0\r\n", "nobody wants to know");
+    run(&mut server, "CONFIG SET latency-monitor-threshold 5");
+    for nanos in [4_999_999, 7_000_000, 6_000_000] {
+        server.note_latency("command", nanos);
+    }
+    server.data.clock.advance_ms(1000);
+    server.note_latency("command", 5_000_000);
+    server.note_latency("expire-cycle", 5_000_000);
+    let latest = run(&mut server, "LATENCY LATEST");
+    let second = server.data.clock.unix_ms() / 1000;
+    let first = format!("*4\r\n$7\r\ncommand\r\n:{second}\r\n:5\r\n:7\r\n");
+    assert!(latest.starts_with(&format!("*2\r\n{first}")), "{latest}");
+    let history = run(&mut server, "LATENCY HISTORY command");
+    let before = second - 1;
+    assert_eq!(history, format!("*2\r\n*2\r\n:{before}\r\n:7\r\n*2\r\n:{second}\r\n:5\r\n"));
+    assert!(run(&mut server, "LATENCY DOCTOR").contains("7 ms at most"));
+    assert_eq!(run(&mut server, "LATENCY RESET expire-cycle other"), ":1\r\n");
+    assert_eq!(run(&mut server, "LATENCY RESET"), ":1\r\n");
+    assert_eq!(run(&mut server, "LATENCY HISTORY command"), "*0\r\n");
+}
+
+#[test]
+fn clients_are_listed_by_number_and_kind() {
+    let mut server = store(None, Eviction::NoEviction);
+    let other = join(&mut server);
+    run_as(&mut server, other, "SUBSCRIBE channel");
+    let lines = |reply: String| reply.matches("id=").count();
+    assert_eq!(lines(run(&mut server, "CLIENT LIST")), 2);
+    assert_eq!(lines(run(&mut server, "CLIENT LIST ID 2 7")), 1);
+    assert_eq!(lines(run(&mut server, "CLIENT LIST TYPE pubsub")), 1);
+    assert_eq!(run(&mut server, "CLIENT LIST ID x"), "-ERR Invalid client ID\r\n");
+    assert_eq!(run(&mut server, "CLIENT KILL TYPE pubsub ID 1"), ":0\r\n", "all conditions must hold");
+    assert_eq!(run(&mut server, "CLIENT KILL TYPE pubsub ID 2"), ":1\r\n");
+    assert_eq!(lines(run(&mut server, "CLIENT LIST")), 1);
 }
 
 #[test]

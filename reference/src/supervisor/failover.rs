@@ -70,6 +70,21 @@ impl Copies {
 }
 
 impl Supervisor {
+    /// What a store sent that is unplugged now, and that is still on the way, is lost to its copies. What one sent that hangs
+    /// arrives, as with a real pair.
+    pub(super) async fn cut_off_copies(&self, instance: &Instance) {
+        if !self.copies.leads(instance) {
+            return;
+        }
+        let Some(group) = self.copies.group(instance) else { return };
+        for copy in &group.members {
+            if !std::ptr::eq(&raw const **copy, instance) && !copy.state.get().is_down() {
+                // One that does not answer loses nothing: it will find the store gone.
+                let _ = copy.order(Order::Cut).await;
+            }
+        }
+    }
+
     /// Lets a copy take over from an instance in due time, if it has been down until then.
     pub(super) fn await_failover(self: &Rc<Self>, instance: &Rc<Instance>) {
         let ComponentKind::KvStore(store) = &self.scenario.component(instance.component).kind else { return };

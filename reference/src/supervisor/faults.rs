@@ -159,6 +159,7 @@ impl Supervisor {
         }
         if wanted.unplugged && !now.unplugged {
             Self::tell(instance, Order::Unplug).await?;
+            self.cut_off_copies(instance).await;
         }
         if wanted.hung {
             instance.child.pause().await;

@@ -155,6 +155,7 @@ impl Instance {
             instance: self.number,
             first_start: true,
             leads: self.leads.get(),
+            dump: None,
             addresses,
             peers,
             disk: self.disk.as_ref().map(disk::path),

@@ -27,4 +27,5 @@ mod store_abuse;
 mod store_clients;
 mod store_conformance;
 mod store_copies;
+mod store_files;
 mod trouble;

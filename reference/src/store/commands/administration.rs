@@ -52,6 +52,8 @@ pub(super) fn config(call: &mut Call<'_>) -> Outcome {
         call.server.data.reset_counts();
         call.server.totals = Default::default();
         call.reply.simple("OK");
+    } else if arguments.is(1, "REWRITE") {
+        return Err("ERR The server is running without a config file");
     } else {
         return Err("ERR unknown subcommand or wrong number of arguments for 'CONFIG'");
     }
@@ -103,11 +105,5 @@ pub(super) fn time(call: &mut Call<'_>) -> Outcome {
     call.reply.array(2);
     call.reply.bulk((ms / 1000).to_string().as_bytes());
     call.reply.bulk((ms % 1000 * 1000).to_string().as_bytes());
-    Ok(())
-}
-
-pub(super) fn lastsave(call: &mut Call<'_>) -> Outcome {
-    let started = call.server.data.clock.unix_ms() / 1000 - call.server.uptime_seconds();
-    call.reply.integer(started as i64);
     Ok(())
 }

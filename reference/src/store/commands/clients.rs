@@ -45,10 +45,13 @@ fn describe(call: &Call<'_>, client: &Client, into: &mut String) {
     let now = call.server.data.clock.now_ms();
     let seconds = |since: u64| now.saturating_sub(since) / 1000;
     let address = client.address.map(|address| address.to_string()).unwrap_or_default();
+    let local = local_address(client);
     let flags = match client {
         Client { copy: Some(_), .. } => "S",
         Client { is_original: true, .. } => "M",
         _ if client.listens() => "P",
+        Client { waits_for: Some(_), .. } => "b",
+        Client { transaction: Some(_), .. } => "x",
         _ => "N",
     };
     let queued = client.transaction.as_ref().map_or(-1, |transaction| transaction.queue.len() as i64);
@@ -58,7 +61,7 @@ fn describe(call: &Call<'_>, client: &Client, into: &mut String) {
     );
     writeln!(
         into,
-        "id={} addr={address} laddr= fd=-1 name={} age={} idle={} flags={flags} db=0 sub={} psub={} ssub=0 \
+        "id={} addr={address} laddr={local} fd=-1 name={} age={} idle={} flags={flags} db=0 sub={} psub={} ssub=0 \
          multi={queued} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={output} \
          tot-mem={} events=r cmd={} user=default redir=-1 resp={}",
         client.id,
@@ -74,6 +77,12 @@ fn describe(call: &Call<'_>, client: &Client, into: &mut String) {
     .expect("writing to a string cannot fail");
 }
 
+/// Where it found the store.
+fn local_address(client: &Client) -> String {
+    let local = client.stream.as_ref().and_then(|stream| stream.local_addr().ok());
+    local.map(|address| address.to_string()).unwrap_or_default()
+}
+
 /// `TYPE` as `CLIENT LIST` and `CLIENT KILL` have it.
 fn is_of_type(client: &Client, kind: &[u8]) -> Result<bool, Failure> {
     match kind.to_ascii_lowercase().as_slice() {
@@ -87,14 +96,21 @@ fn is_of_type(client: &Client, kind: &[u8]) -> Result<bool, Failure> {
 
 fn list(call: &mut Call<'_>) -> Outcome {
     let arguments = call.arguments;
+    let mut ids = None;
     let kind = match arguments.len() {
         2 => None,
         4 if arguments.is(2, "TYPE") => Some(arguments.get(3)),
+        4.. if arguments.is(2, "ID") => {
+            let read: Option<Vec<i64>> = arguments.from(3).map(integer).collect();
+            ids = Some(read.ok_or("ERR Invalid client ID")?);
+            None
+        }
         _ => return Err(SYNTAX),
     };
     let mut lines = String::new();
     for (_, client) in call.server.clients.iter() {
-        if kind.map_or(Ok(true), |kind| is_of_type(client, kind))? {
+        let is_named = ids.as_ref().is_none_or(|ids| ids.contains(&(client.id as i64)));
+        if is_named && kind.map_or(Ok(true), |kind| is_of_type(client, kind))? {
             describe(call, client, &mut lines);
         }
     }
@@ -116,6 +132,7 @@ fn is_meant(client: &Client, is_self: bool, arguments: Arguments<'_>) -> Result<
             b"ADDR" => {
                 meant &= client.address.is_some_and(|address| address.to_string().as_bytes() == value);
             }
+            b"LADDR" => meant &= local_address(client).as_bytes() == value,
             b"TYPE" => meant &= is_of_type(client, value)?,
             b"USER" => meant &= value == b"default",
             b"SKIPME" => spares_self = !value.eq_ignore_ascii_case(b"no"),

@@ -1,6 +1,7 @@
 //! Commands about hashes.
 
 use super::keys::scan_options;
+use super::strings::float_sum;
 use super::{Call, Failure, Outcome, TOO_LONG, WRONG_TYPE};
 use crate::resp::{REPLY_LIMIT, integer};
 use crate::store::data::Data;
@@ -149,6 +150,19 @@ pub(super) fn hincrby(call: &mut Call<'_>) -> Outcome {
         Ok::<_, Failure>(sum)
     })??;
     call.reply.integer(sum);
+    Ok(())
+}
+
+pub(super) fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
+    let (key, name, more) = (call.arguments.get(1), call.arguments.get(2), call.arguments.get(3));
+    // Before a hash is made for it.
+    float_sum(None, more)?;
+    let sum = call.server.data.change_fields(key, |fields| {
+        let sum = float_sum(fields.get(name), more).map_err(|_| "ERR hash value is not a float")?;
+        fields.set(name, sum.as_bytes());
+        Ok::<_, Failure>(sum)
+    })??;
+    call.reply.bulk(sum.as_bytes());
     Ok(())
 }
 

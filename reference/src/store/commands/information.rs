@@ -80,8 +80,21 @@ fn resident_bytes() -> u64 {
 }
 
 fn persistence(server: &Server, text: &mut String) {
-    line(text, format_args!("loading:0"));
-    line(text, format_args!("rdb_changes_since_last_save:{}", server.data.changes()));
+    let (saves, loading) = (&server.saves, &server.loading);
+    let changes = server.data.changes().saturating_sub(saves.last_changes);
+    line(text, format_args!("loading:{}", u8::from(loading.is_on)));
+    if loading.is_on {
+        line(text, format_args!("loading_total_bytes:{}", loading.total_bytes));
+        line(text, format_args!("loading_loaded_bytes:{}", loading.loaded_bytes));
+    }
+    line(text, format_args!("rdb_changes_since_last_save:{changes}"));
+    line(text, format_args!("rdb_bgsave_in_progress:{}", u8::from(saves.is_under_way())));
+    line(text, format_args!("rdb_last_save_time:{}", saves.last_unix_s));
+    line(text, format_args!("rdb_last_bgsave_status:{}", if saves.failed { "err" } else { "ok" }));
+    line(text, format_args!("rdb_last_bgsave_time_sec:{}", saves.last_took_s.map_or(-1, |s| s as i64)));
+    line(text, format_args!("rdb_saves:{}", saves.count));
+    line(text, format_args!("rdb_last_load_keys_expired:{}", loading.keys_expired));
+    line(text, format_args!("rdb_last_load_milliseconds:{}", loading.took_nanos / 1_000_000));
 }
 
 fn stats(server: &Server, text: &mut String) {

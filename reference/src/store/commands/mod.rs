@@ -2,15 +2,20 @@
 //!
 //! - [`table`]: all of them, by name; [`strings`], [`hashes`], [`keys`], [`expiry`]: those about keys
 //! - [`connection`], [`clients`], [`transactions`], [`publishing`]: those about clients
-//! - [`administration`], [`information`], [`replication`]: those about the store
+//! - [`administration`], [`information`], [`latency`], [`persistence`], [`replication`]: those about the
+//!   store
+//! - [`extended`]: numbers with a point
 
 mod administration;
 mod clients;
 mod connection;
 mod expiry;
+mod extended;
 mod hashes;
 mod information;
 mod keys;
+mod latency;
+mod persistence;
 mod publishing;
 mod replication;
 mod strings;
@@ -29,6 +34,7 @@ pub(super) const SYNTAX: &str = "ERR syntax error";
 pub(super) const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
 pub(super) const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const TOO_LONG: &str = "ERR the reply would be longer than 256 MiB";
+const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 const MISCONF: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
     Commands that may modify the data set are disabled, because this instance is configured to report errors during writes \
@@ -116,12 +122,17 @@ pub(super) fn execute(server: &mut Server, client: usize, input: &[u8], ranges: 
         transactions::spoil(server, client);
         return reply.error("READONLY You can't write against a read only replica.");
     }
-    if server.save_failed && command.has(Flag::Writes) && !server.data.is_applying {
+    if server.loading.is_on && !command.has(Flag::WhileLoading) {
+        transactions::spoil(server, client);
+        return reply.error(LOADING);
+    }
+    let refuses_writes = server.save_failed || server.saves.refuse_writes();
+    if refuses_writes && command.has(Flag::Writes) && !server.data.is_applying {
         transactions::spoil(server, client);
         return reply.error(MISCONF);
     }
     // As Redis does: room is made before any command, and only those that may need more of it are refused.
-    let room = server.data.make_room();
+    let room = server.make_room();
     if room == Room::None && command.has(Flag::NeedsRoom) {
         transactions::spoil(server, client);
         return reply.error(OUT_OF_MEMORY);
@@ -141,7 +152,8 @@ fn carry_out(
     reply: Writer<'_>,
 ) {
     let threshold = server.settings.slow_micros;
-    let is_timed = threshold >= 0 && (command.has(Flag::Slow) || threshold < SHORT_MICROS);
+    let is_timed = threshold >= 0 && (command.has(Flag::Slow) || threshold < SHORT_MICROS)
+        || server.settings.latency_ms > 0;
     let start = if is_timed { now_nanos() } else { 0 };
     if let Some(client) = server.clients.get_mut(client) {
         client.last_command = command.name;
@@ -153,8 +165,10 @@ fn carry_out(
         call.reply.error(message);
     }
     if is_timed {
-        let micros = (now_nanos() - start) / 1000;
-        if micros >= threshold as u64 {
+        let nanos = now_nanos() - start;
+        server.note_latency(if command.has(Flag::Slow) { "command" } else { "fast-command" }, nanos);
+        let micros = nanos / 1000;
+        if threshold >= 0 && micros >= threshold as u64 {
             remember(server, client, micros, arguments);
         }
     }

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{Call, Outcome, SYNTAX};
+use super::{Call, NOT_INTEGER, Outcome, SYNTAX};
 use crate::resp::integer;
+use crate::store::clients::Awaited;
 use crate::store::replication::copy::{Original, follow};
 
 pub(super) fn replicaof(call: &mut Call<'_>) -> Outcome {
@@ -87,6 +88,37 @@ pub(super) fn role(call: &mut Call<'_>) -> Outcome {
         reply.bulk(ip.as_bytes());
         reply.bulk(port.to_string().as_bytes());
         reply.bulk(has.to_string().as_bytes());
+    }
+    Ok(())
+}
+
+/// Lets its client wait until so many copies have what was written until now, or no longer.
+pub(super) fn wait(call: &mut Call<'_>) -> Outcome {
+    let wanted = integer(call.arguments.get(1)).ok_or(NOT_INTEGER)?;
+    let timeout_ms = integer(call.arguments.get(2)).ok_or("ERR timeout is not an integer or out of range")?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| "ERR timeout is negative")?;
+    if call.server.replication.following.is_some() {
+        return Err(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+        );
+    }
+    // What has changed is part of the stream only now.
+    call.server.replicate();
+    let offset = call.server.replication.offset;
+    let have = call.server.copies_with(offset) as i64;
+    // Nobody waits for his own transaction.
+    let is_queued = call.server.is_executing;
+    if have >= wanted || is_queued {
+        call.reply.integer(have);
+        return Ok(());
+    }
+    // So that copies say at once how far they are.
+    call.server.stream(b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
+    let until_ms = (timeout_ms > 0).then(|| call.server.data.clock.now_ms() + timeout_ms);
+    call.server.waiting.push(call.client);
+    if let Some(client) = call.server.clients.get_mut(call.client) {
+        client.waits_for = Some(Awaited { offset, wanted: wanted as u64, until_ms });
     }
     Ok(())
 }

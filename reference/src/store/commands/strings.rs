@@ -1,5 +1,6 @@
 //! Commands about strings.
 
+use super::extended::Extended;
 use super::{Call, Failure, NOT_INTEGER, Outcome, SYNTAX, TOO_LONG, WRONG_TYPE};
 use crate::resp::{BULK_LIMIT, REPLY_LIMIT, Writer, integer};
 use crate::store::data::{Expiry, WrongType};
@@ -281,20 +282,18 @@ pub(super) fn decrby(call: &mut Call<'_>) -> Outcome {
     add(call, less.checked_neg().ok_or("ERR decrement would overflow")?)
 }
 
-pub(super) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
+/// The sum of what is kept and what is added, as text.
+pub(super) fn float_sum(kept: Option<&[u8]>, more: &[u8]) -> Result<String, Failure> {
     const NOT_FLOAT: &str = "ERR value is not a valid float";
-    let float = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<f64>().ok();
-    let more = float(call.arguments.get(2)).ok_or(NOT_FLOAT)?;
-    let current = match bytes(call)? {
-        Some(bytes) => float(&bytes).ok_or(NOT_FLOAT)?,
-        None => 0.0,
-    };
-    let sum = current + more;
-    if !sum.is_finite() {
-        return Err("ERR increment would produce NaN or Infinity");
-    }
-    let text = sum.to_string();
-    call.server.data.set(call.arguments.get(1), Value::new(text.as_bytes()), Expiry::Keep);
-    call.reply.bulk(text.as_bytes());
+    let more = Extended::read(more).ok_or(NOT_FLOAT)?;
+    let kept = kept.map_or(Some(Extended::zero()), Extended::read).ok_or(NOT_FLOAT)?;
+    Ok(kept.plus(&more).write())
+}
+
+pub(super) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
+    let kept = bytes(call)?;
+    let sum = float_sum(kept.as_deref(), call.arguments.get(2))?;
+    call.server.data.set(call.arguments.get(1), Value::new(sum.as_bytes()), Expiry::Keep);
+    call.reply.bulk(sum.as_bytes());
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::{
     Arguments, Call, Outcome, administration, clients, connection, expiry, hashes, information, keys,
-    publishing, replication, strings, transactions,
+    latency, persistence, publishing, replication, strings, transactions,
 };
 
 /// What a command is like.
@@ -22,6 +22,8 @@ pub(super) enum Flag {
     AtOnce = 16,
     /// It can take long without being given much.
     Slow = 32,
+    /// It is carried out while the store is still being filled from a file.
+    WhileLoading = 64,
 }
 
 /// A command.
@@ -56,6 +58,7 @@ const SLOW: u8 = Flag::Slow as u8;
 const STRANGER: u8 = Flag::Strangers as u8;
 const LISTENER: u8 = Flag::Listeners as u8;
 const AT_ONCE: u8 = Flag::AtOnce as u8;
+const LOADING: u8 = Flag::WhileLoading as u8;
 
 type Row = (&'static str, usize, usize, u8, fn(&mut Call<'_>) -> Outcome);
 
@@ -116,38 +119,43 @@ const ROWS: &[Row] = &[
     ("hexists", 3, 3, READ, hashes::hexists),
     ("hstrlen", 3, 3, READ, hashes::hstrlen),
     ("hincrby", 4, 4, GROW, hashes::hincrby),
+    ("hincrbyfloat", 4, 4, GROW, hashes::hincrbyfloat),
     ("hscan", 3, MANY, SLOW, hashes::hscan),
     ("ping", 1, 2, LISTENER, connection::ping),
-    ("echo", 2, 2, READ, connection::echo),
-    ("select", 2, 2, READ, connection::select),
-    ("quit", 1, MANY, STRANGER | LISTENER | AT_ONCE, connection::quit),
-    ("hello", 1, MANY, STRANGER, connection::hello),
-    ("auth", 2, 3, STRANGER, connection::auth),
-    ("reset", 1, 1, STRANGER | LISTENER | AT_ONCE, connection::reset),
-    ("client", 2, MANY, READ, clients::client),
-    ("multi", 1, 1, AT_ONCE, transactions::multi),
-    ("exec", 1, 1, AT_ONCE | SLOW, transactions::exec),
-    ("watch", 2, MANY, AT_ONCE, transactions::watch),
-    ("unwatch", 1, 1, READ, transactions::unwatch),
-    ("discard", 1, 1, AT_ONCE, transactions::discard),
-    ("subscribe", 2, MANY, LISTENER, publishing::subscribe),
-    ("unsubscribe", 1, MANY, LISTENER, publishing::unsubscribe),
-    ("psubscribe", 2, MANY, LISTENER, publishing::psubscribe),
-    ("punsubscribe", 1, MANY, LISTENER, publishing::punsubscribe),
-    ("publish", 3, 3, READ, publishing::publish),
-    ("pubsub", 2, MANY, READ, publishing::pubsub),
-    ("info", 1, MANY, READ, information::info),
-    ("command", 1, MANY, READ, administration::command),
-    ("config", 2, MANY, READ, administration::config),
-    ("slowlog", 2, 3, READ, administration::slowlog),
-    ("memory", 2, MANY, READ, administration::memory),
-    ("time", 1, 1, READ, administration::time),
-    ("role", 1, 1, READ, replication::role),
-    ("replicaof", 3, 3, AT_ONCE, replication::replicaof),
-    ("slaveof", 3, 3, AT_ONCE, replication::replicaof),
-    ("replconf", 1, MANY, AT_ONCE, replication::replconf),
+    ("echo", 2, 2, LOADING, connection::echo),
+    ("select", 2, 2, LOADING, connection::select),
+    ("quit", 1, MANY, STRANGER | LISTENER | AT_ONCE | LOADING, connection::quit),
+    ("hello", 1, MANY, STRANGER | LOADING, connection::hello),
+    ("auth", 2, 3, STRANGER | LOADING, connection::auth),
+    ("reset", 1, 1, STRANGER | LISTENER | AT_ONCE | LOADING, connection::reset),
+    ("client", 2, MANY, LOADING, clients::client),
+    ("multi", 1, 1, AT_ONCE | LOADING, transactions::multi),
+    ("exec", 1, 1, AT_ONCE | SLOW | LOADING, transactions::exec),
+    ("watch", 2, MANY, AT_ONCE | LOADING, transactions::watch),
+    ("unwatch", 1, 1, LOADING, transactions::unwatch),
+    ("discard", 1, 1, AT_ONCE | LOADING, transactions::discard),
+    ("subscribe", 2, MANY, LISTENER | LOADING, publishing::subscribe),
+    ("unsubscribe", 1, MANY, LISTENER | LOADING, publishing::unsubscribe),
+    ("psubscribe", 2, MANY, LISTENER | LOADING, publishing::psubscribe),
+    ("punsubscribe", 1, MANY, LISTENER | LOADING, publishing::punsubscribe),
+    ("publish", 3, 3, LOADING, publishing::publish),
+    ("pubsub", 2, MANY, LOADING, publishing::pubsub),
+    ("info", 1, MANY, LOADING, information::info),
+    ("command", 1, MANY, LOADING, administration::command),
+    ("config", 2, MANY, LOADING, administration::config),
+    ("slowlog", 2, 3, LOADING, administration::slowlog),
+    ("memory", 2, MANY, LOADING, administration::memory),
+    ("time", 1, 1, LOADING, administration::time),
+    ("role", 1, 1, LOADING, replication::role),
+    ("replicaof", 3, 3, AT_ONCE | LOADING, replication::replicaof),
+    ("slaveof", 3, 3, AT_ONCE | LOADING, replication::replicaof),
+    ("replconf", 1, MANY, AT_ONCE | LOADING, replication::replconf),
     ("psync", 3, 3, AT_ONCE, replication::psync),
-    ("lastsave", 1, 1, READ, administration::lastsave),
+    ("wait", 3, 3, READ, replication::wait),
+    ("save", 1, 1, SLOW | AT_ONCE, persistence::save),
+    ("bgsave", 1, 2, AT_ONCE, persistence::bgsave),
+    ("lastsave", 1, 1, LOADING, persistence::lastsave),
+    ("latency", 2, MANY, LOADING, latency::latency),
 ];
 
 /// Names up to sixteen bytes, as a number; the commands in a table of twice their number and more, by a hash of that.

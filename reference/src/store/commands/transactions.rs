@@ -71,12 +71,13 @@ pub(super) fn exec(call: &mut Call<'_>) -> Outcome {
     }
     // There may be less room than when the commands were queued.
     let needs_room = |(input, ranges): &Queued| flag(Arguments { input, ranges }.get(0), Flag::NeedsRoom);
-    if transaction.queue.iter().any(needs_room) && call.server.data.make_room() == Room::None {
+    if transaction.queue.iter().any(needs_room) && call.server.make_room() == Room::None {
         return Err(
             "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
         );
     }
     let mut out = Vec::new();
+    call.server.is_executing = true;
     for (input, ranges) in &transaction.queue {
         let arguments = Arguments { input, ranges };
         let Some(command) = table::named(arguments.get(0)) else { continue };
@@ -89,6 +90,7 @@ pub(super) fn exec(call: &mut Call<'_>) -> Outcome {
             Writer::new(&mut out, version3).error(TOO_LONG);
         }
     }
+    call.server.is_executing = false;
     call.reply.array(transaction.queue.len());
     call.reply.raw(&out);
     Ok(())

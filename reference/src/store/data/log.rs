@@ -64,11 +64,14 @@ pub(in crate::store) struct Log {
 }
 
 impl Data {
-    /// Notes that copies must be told of a key.
+    /// Notes that a key is about to change, or has just come: copies must be told of it.
     #[inline]
     pub(super) fn note(&mut self, slot: u32) {
         if !self.watched.is_empty() {
             self.watched.note(self.slots[slot as usize].record.key());
+        }
+        if self.moment.is_some() {
+            self.keep_for_moment(slot);
         }
         if let Some(log) = self.log.as_mut() {
             log.keys.push(self.slots[slot as usize].record.key().into());

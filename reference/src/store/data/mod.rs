@@ -25,6 +25,7 @@ use super::fields::Fields;
 use super::index::{Hasher, Index, Tag};
 use super::lfu;
 use super::record::{Content, Record, Value};
+use super::save::Moment;
 use super::standing::Standing;
 
 use log::{Log, Watched};
@@ -112,6 +113,8 @@ pub(crate) struct Data {
     /// What was changed since the copies were told; none where there are no copies.
     log: Option<Log>,
     pub(super) watched: Watched,
+    /// The records that are being saved, as they were when that began.
+    pub(super) moment: Option<Box<Moment>>,
     /// Whether the records are another store's, which alone says what expires and what has to go …
     pub(super) is_copy: bool,
     /// … and does so just now.
@@ -141,6 +144,7 @@ impl Data {
             changes: 0,
             log: None,
             watched: Watched::default(),
+            moment: None,
             is_copy: false,
             is_applying: false,
             stream: Stream::new(seed, Purpose::named("store-sampling"), 0),
@@ -230,6 +234,9 @@ impl Data {
     pub(super) fn find(&mut self, key: &[u8]) -> Option<u32> {
         let Some(slot) = self.peek(key) else {
             let (keyspace, number) = self.find_standing(key)?;
+            if self.moment.is_some() {
+                self.keep_standing_for_moment(key, self.place_of_standing(keyspace, number));
+            }
             let size = self.standing[keyspace].size(number);
             self.standing[keyspace].take(number);
             self.records_bytes -= memory::record_bytes(key.len() as u64, size as u64, false);
@@ -356,6 +363,7 @@ impl Data {
             self.remove_slot(old);
         }
         let Some(slot) = self.find(from) else { return };
+        self.note(slot);
         let touched = self.slot(slot).touched;
         let value = match self.content(slot) {
             Content::String(value) => Some(value.to_vec()),
@@ -402,6 +410,9 @@ impl Data {
             self.hashes.insert(slot, Fields::default());
         }
         self.index.insert(self.hasher.tag(key), slot);
+        if self.moment.is_some() {
+            self.leave_out_of_moment(slot);
+        }
         self.note(slot);
         self.records_bytes += self.bytes(slot);
         self.note_tables();
@@ -464,6 +475,7 @@ impl Data {
     /// Removes everything.
     pub(crate) fn clear(&mut self) {
         self.changes += 1;
+        self.moment = None;
         self.watched.note_all();
         if let Some(log) = self.log.as_mut() {
             *log = Log { cleared: true, keys: Vec::new() };

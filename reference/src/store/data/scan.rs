@@ -1,8 +1,19 @@
 //! Visiting all records, a few at a time, while others come and go.
 
 use super::Data;
+use crate::store::standing::Standing;
 
 impl Data {
+    /// Where [`Data::scan`] finds a slot.
+    pub(in crate::store) fn place_of(&self, slot: u32) -> u64 {
+        self.standing.iter().map(Standing::all).sum::<u64>() + u64::from(slot)
+    }
+
+    /// Where it finds one that only stands.
+    pub(super) fn place_of_standing(&self, keyspace: usize, number: u64) -> u64 {
+        self.standing[..keyspace].iter().map(Standing::all).sum::<u64>() + number
+    }
+
     /// Visits keys that are there from a place on, at least `count` places if there are so many, and says where to go on;
     /// zero at the end. Whatever is there all the time is visited: those that only stand come first, as they can become
     /// written ones, and written ones never change their place.

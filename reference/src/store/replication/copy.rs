@@ -82,7 +82,8 @@ impl Server {
         }
     }
 
-    fn forget_original(&mut self) {
+    /// Ends the connection to the original. What has come and is not applied yet is lost, unless the next connection brings it.
+    pub(in crate::store) fn forget_original(&mut self) {
         let original = self.clients.iter().find(|(_, client)| client.is_original).map(|(index, _)| index);
         if let Some(index) = original {
             self.close(index);

@@ -1,18 +1,30 @@
-//! Records as Redis writes them to disk and to its copies: the format RDB, version 10 (rdb.h, rdb.c of Redis 7.0), without its
-//! compression and its packed forms.
+//! Records as Redis writes them to disk and to its copies: the format RDB, version 10 (rdb.h, rdb.c of Redis 7.0).
 //!
-//! What is read may have strings as numbers, which Redis writes; of the kinds of values, strings and plain hashes. A server
-//! whose values are compressed or packed writes them plainly with `rdbcompression no` and `hash-max-listpack-entries 0`.
+//! It is written without compression and packed forms. What is read may have them ([`packed`]), and strings as numbers; of the
+//! kinds of values, strings and hashes. At its end a file has a [`checksum`].
+
+mod checksum;
+mod packed;
 
 use super::data::{Data, Expiry};
 use super::prefill::FILLER;
 use super::record::{Content, Value};
+
+pub(super) use checksum::crc64;
 
 /// The magic, the version, the number of the database.
 pub(super) const START: &[u8] = b"REDIS0010\xfe\x00";
 /// The end, and eight zeros where a checksum could be: none was made.
 pub(super) const END: &[u8] = b"\xff\0\0\0\0\0\0\0\0";
 
+/// The end of records whose checksum so far is this, and theirs.
+pub(super) fn end(crc: u64) -> [u8; 9] {
+    let mut end = [EOF; 9];
+    end[1..].copy_from_slice(&crc64(crc, &[EOF]).to_le_bytes());
+    end
+}
+
+const FUNCTION: u8 = 0xf5;
 const AUX: u8 = 0xfa;
 const RESIZE: u8 = 0xfb;
 const EXPIRES_MS: u8 = 0xfc;
@@ -23,6 +35,7 @@ const IDLE: u8 = 0xf8;
 const FREQUENCY: u8 = 0xf9;
 const STRING: u8 = 0;
 const HASH: u8 = 4;
+const HASH_LISTPACK: u8 = 16;
 /// The longest string that is taken for one.
 const STRING_LIMIT: u64 = 512 << 20;
 
@@ -51,52 +64,59 @@ impl Data {
         with_standing: bool,
         into: &mut Vec<u8>,
     ) -> u64 {
-        let ahead = self.clock.unix_ms() - self.clock.now_ms();
         self.scan(from, count, |key, slot| {
-            let Some(slot) = slot else {
-                if with_standing && let Some(size) = self.standing_size(key) {
-                    into.push(STRING);
-                    write_string(key, into);
-                    write_length(size, into);
-                    into.resize(into.len() + size, FILLER);
-                }
-                return;
-            };
-            if let Some(deadline) = self.deadline(slot) {
-                into.push(EXPIRES_MS);
-                into.extend_from_slice(&(deadline + ahead).to_le_bytes());
-            }
-            match self.content(slot) {
-                Content::String(value) => {
-                    into.push(STRING);
-                    write_string(key, into);
-                    match value {
-                        Value::Bytes(bytes) => write_string(bytes, into),
-                        Value::Padding(size) => {
-                            write_length(size, into);
-                            into.resize(into.len() + size, FILLER);
-                        }
-                    }
-                }
-                Content::Hash => {
-                    into.push(HASH);
-                    write_string(key, into);
-                    let Some(fields) = self.fields(slot) else { return write_length(0, into) };
-                    write_length(fields.len(), into);
-                    for (name, value) in fields.iter() {
-                        write_string(name, into);
-                        write_string(value, into);
-                    }
-                }
+            if slot.is_some() || with_standing {
+                self.write_record(key, slot, into);
             }
         })
+    }
+
+    /// Writes one record, which stands where it has no slot.
+    pub(super) fn write_record(&self, key: &[u8], slot: Option<u32>, into: &mut Vec<u8>) {
+        let Some(slot) = slot else {
+            if let Some(size) = self.standing_size(key) {
+                into.push(STRING);
+                write_string(key, into);
+                write_length(size, into);
+                into.resize(into.len() + size, FILLER);
+            }
+            return;
+        };
+        if let Some(deadline) = self.deadline(slot) {
+            let ahead = self.clock.unix_ms() - self.clock.now_ms();
+            into.push(EXPIRES_MS);
+            into.extend_from_slice(&(deadline + ahead).to_le_bytes());
+        }
+        match self.content(slot) {
+            Content::String(value) => {
+                into.push(STRING);
+                write_string(key, into);
+                match value {
+                    Value::Bytes(bytes) => write_string(bytes, into),
+                    Value::Padding(size) => {
+                        write_length(size, into);
+                        into.resize(into.len() + size, FILLER);
+                    }
+                }
+            }
+            Content::Hash => {
+                into.push(HASH);
+                write_string(key, into);
+                let Some(fields) = self.fields(slot) else { return write_length(0, into) };
+                write_length(fields.len(), into);
+                for (name, value) in fields.iter() {
+                    write_string(name, into);
+                    write_string(value, into);
+                }
+            }
+        }
     }
 }
 
 /// Why a stream of records cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not records of a kind that is known here: {0}")]
-pub(super) struct Unreadable(&'static str);
+pub(super) struct Unreadable(pub(super) &'static str);
 
 /// One step of reading.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,6 +134,12 @@ pub(super) enum Step {
 pub(super) struct Reader {
     has_started: bool,
     expires_unix_ms: Option<u64>,
+    /// Of all that was read.
+    crc: u64,
+    /// Whether records that are expired are left out; copies keep them until they are told.
+    leaves_expired: bool,
+    /// How many were.
+    pub(super) expired: u64,
 }
 
 /// A place in bytes that may not all be there yet.
@@ -170,13 +196,28 @@ impl<'a> Cursor<'a> {
             Some(Err(0)) => self.number().map(|n| i64::from(i8::from_le_bytes(n))),
             Some(Err(1)) => self.number().map(|n| i64::from(i16::from_le_bytes(n))),
             Some(Err(2)) => self.number().map(|n| i64::from(i32::from_le_bytes(n))),
-            Some(Err(_)) => return Err(Unreadable("a compressed string")),
+            Some(Err(3)) => {
+                let (Some(packed), Some(length)) = (self.plain_length()?, self.plain_length()?) else {
+                    return Ok(None);
+                };
+                if packed > STRING_LIMIT || length > STRING_LIMIT {
+                    return Err(Unreadable("a string too long"));
+                }
+                let Some(packed) = self.take(packed as usize) else { return Ok(None) };
+                return packed::decompress(packed, length as usize).map(Some);
+            }
+            Some(Err(_)) => return Err(Unreadable("a string of an unknown form")),
         };
         Ok(number.map(|number| number.to_string().into_bytes()))
     }
 }
 
 impl Reader {
+    /// For a file, of which records are left out that have expired since.
+    pub(super) fn of_file() -> Self {
+        Self { leaves_expired: true, ..Self::default() }
+    }
+
     /// Reads one element at the start of `bytes` into the store.
     ///
     /// # Errors
@@ -188,6 +229,7 @@ impl Reader {
                 None => Ok(Step::More),
                 Some(magic) if magic.starts_with(b"REDIS") => {
                     self.has_started = true;
+                    self.crc = crc64(0, magic);
                     Ok(Step::Used(9))
                 }
                 Some(_) => Err(Unreadable("no magic at the start")),
@@ -196,7 +238,10 @@ impl Reader {
         Ok(match self.element(&mut cursor, data)? {
             None => Step::More,
             Some(true) => Step::End(cursor.at),
-            Some(false) => Step::Used(cursor.at),
+            Some(false) => {
+                self.crc = crc64(self.crc, &bytes[..cursor.at]);
+                Step::Used(cursor.at)
+            }
         })
     }
 
@@ -204,7 +249,16 @@ impl Reader {
     fn element(&mut self, cursor: &mut Cursor<'_>, data: &mut Data) -> Partly<bool> {
         let Some(kind) = cursor.byte() else { return Ok(None) };
         let whole = match kind {
-            EOF => return Ok(cursor.take(8).map(|_| true)),
+            EOF => {
+                let Some(written) = cursor.number().map(u64::from_le_bytes) else { return Ok(None) };
+                // Zero says that none was made.
+                if written != 0 && written != crc64(self.crc, &[EOF]) {
+                    return Err(Unreadable("records whose checksum is not theirs"));
+                }
+                return Ok(Some(true));
+            }
+            // Functions belong to no key, and nobody calls them here.
+            FUNCTION => cursor.string()?.is_some(),
             AUX => cursor.string()?.is_some() && cursor.string()?.is_some(),
             RESIZE => cursor.plain_length()?.is_some() && cursor.plain_length()?.is_some(),
             DATABASE => match cursor.plain_length()? {
@@ -226,42 +280,61 @@ impl Reader {
             }
             STRING => {
                 let (Some(key), Some(value)) = (cursor.string()?, cursor.string()?) else { return Ok(None) };
-                let expiry = self.expiry(data);
-                data.set(&key, Value::new(&value), expiry);
+                if let Some(expiry) = self.expiry(data) {
+                    data.set(&key, Value::new(&value), expiry);
+                }
                 true
             }
-            HASH => return self.hash(cursor, data),
-            _ => return Err(Unreadable("a value that is neither a string nor a plain hash")),
+            HASH => {
+                let (Some(key), Some(count)) = (cursor.string()?, cursor.plain_length()?) else {
+                    return Ok(None);
+                };
+                let mut fields = Vec::new();
+                for _ in 0..count {
+                    let (Some(name), Some(value)) = (cursor.string()?, cursor.string()?) else {
+                        return Ok(None);
+                    };
+                    fields.extend([name, value]);
+                }
+                self.hash(&key, &fields, data);
+                true
+            }
+            HASH_LISTPACK => {
+                let (Some(key), Some(listpack)) = (cursor.string()?, cursor.string()?) else {
+                    return Ok(None);
+                };
+                self.hash(&key, &packed::elements(&listpack)?, data);
+                true
+            }
+            _ => return Err(Unreadable("a value that is neither a string nor a hash")),
         };
         Ok(whole.then_some(false))
     }
 
-    fn hash(&mut self, cursor: &mut Cursor<'_>, data: &mut Data) -> Partly<bool> {
-        let (Some(key), Some(count)) = (cursor.string()?, cursor.plain_length()?) else { return Ok(None) };
-        let mut pairs = Vec::new();
-        for _ in 0..count {
-            let (Some(name), Some(value)) = (cursor.string()?, cursor.string()?) else { return Ok(None) };
-            pairs.push((name, value));
-        }
-        data.remove(&key);
-        let filled = data.change_fields(&key, |fields| {
-            pairs.iter().for_each(|(name, value)| {
-                fields.set(name, value);
+    /// Fields and their values by turns.
+    fn hash(&mut self, key: &[u8], fields: &[Vec<u8>], data: &mut Data) {
+        let Some(expiry) = self.expiry(data) else { return };
+        data.remove(key);
+        let filled = data.change_fields(key, |all| {
+            fields.as_chunks::<2>().0.iter().for_each(|[name, value]| {
+                all.set(name, value);
             });
         });
         debug_assert!(filled.is_ok(), "what was there was removed");
-        if let (Expiry::In(ms), Some(slot)) = (self.expiry(data), data.find(&key)) {
+        if let (Expiry::In(ms), Some(slot)) = (expiry, data.find(key)) {
             data.expire_slot(slot, ms as i64);
         }
-        Ok(Some(false))
     }
 
-    /// When the record that follows expires.
-    fn expiry(&mut self, data: &Data) -> Expiry {
-        match self.expires_unix_ms.take() {
-            Some(at) => Expiry::In(at.saturating_sub(data.clock.unix_ms())),
-            None => Expiry::Never,
+    /// When the record that was read expires; none where it is to be left out.
+    fn expiry(&mut self, data: &Data) -> Option<Expiry> {
+        let Some(at) = self.expires_unix_ms.take() else { return Some(Expiry::Never) };
+        let left = at.saturating_sub(data.clock.unix_ms());
+        if left == 0 && self.leaves_expired {
+            self.expired += 1;
+            return None;
         }
+        Some(Expiry::In(left))
     }
 }
 
@@ -332,7 +405,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut data = empty();
-            let mut reader = Reader { has_started: true, expires_unix_ms: None };
+            let mut reader = Reader { has_started: true, ..Reader::default() };
             let mut at = 0;
             while let Ok(Step::Used(count)) = reader.step(&bytes[at..], &mut data) {
                 at += count;

@@ -1,0 +1,315 @@
+//! Records on their way to a file, as they are at one moment (`SAVE`, `BGSAVE`).
+//!
+//! Redis forks for it; here the loop writes records a few at a time while clients are served, and whatever is about to change
+//! is written before it does. A thread of its own takes what is written to the disk: to a file beside the old one, which it
+//! replaces when all is there.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
+use std::thread;
+
+use super::data::Data;
+use super::rdb::{self, crc64};
+use super::server::Server;
+use crate::emulated::clock::now_nanos;
+
+/// Records written between two looks at anything else.
+const RECORDS: u64 = 500;
+/// Records written between two pieces where there is nothing else to look at.
+const RECORDS_AT_ONCE: u64 = 10_000;
+/// What is handed to the thread at once, and how often ahead of the disk.
+const PIECE_SIZE: usize = 1 << 20;
+const PIECES_AHEAD: usize = 16;
+/// After a save that failed the next one by rule is made so much later (`CONFIG_BGSAVE_RETRY_DELAY`).
+const RETRY_S: u64 = 5;
+
+/// The records of one moment, as far as they are not written yet.
+#[derive(Debug)]
+pub(super) struct Moment {
+    /// The next record; none left at the largest.
+    cursor: u64,
+    /// Slots past the cursor that were written before they changed, or were not there at the moment.
+    done: HashSet<u32>,
+    out: Vec<u8>,
+}
+
+impl Data {
+    /// From now on records are kept as they are now, until they are written.
+    fn begin_moment(&mut self) {
+        let (done, mut out) = (HashSet::new(), rdb::START.to_vec());
+        out.reserve(PIECE_SIZE);
+        self.moment = Some(Box::new(Moment { cursor: 0, done, out }));
+    }
+
+    /// Writes some records of the moment.
+    fn write_moment(&mut self, count: u64) {
+        let Some(mut moment) = self.moment.take() else { return };
+        let Moment { cursor, done, out } = &mut *moment;
+        let next = self.scan(*cursor, count, |key, slot| {
+            if slot.is_none_or(|slot| !done.contains(&slot)) {
+                self.write_record(key, slot, out);
+            }
+        });
+        *cursor = if next == 0 { u64::MAX } else { next };
+        self.moment = Some(moment);
+    }
+
+    /// A record is about to change.
+    #[cold]
+    pub(super) fn keep_for_moment(&mut self, slot: u32) {
+        let Some(mut moment) = self.moment.take() else { return };
+        if self.place_of(slot) >= moment.cursor && moment.done.insert(slot) && !self.is_expired(slot) {
+            self.write_record(self.key(slot), Some(slot), &mut moment.out);
+        }
+        self.moment = Some(moment);
+    }
+
+    /// One that only stood, at a place of its own, is about to be written.
+    #[cold]
+    pub(super) fn keep_standing_for_moment(&mut self, key: &[u8], place: u64) {
+        let Some(mut moment) = self.moment.take() else { return };
+        if place >= moment.cursor {
+            self.write_record(key, None, &mut moment.out);
+        }
+        self.moment = Some(moment);
+    }
+
+    /// A record that is new is none of the moment's.
+    #[cold]
+    pub(super) fn leave_out_of_moment(&mut self, slot: u32) {
+        if let Some(moment) = self.moment.as_mut() {
+            moment.done.insert(slot);
+        }
+    }
+}
+
+/// What the thread is given.
+enum Piece {
+    Bytes(Vec<u8>),
+    /// That was all, and this is the end.
+    End(Vec<u8>),
+}
+
+/// A save under way.
+#[derive(Debug)]
+struct Writing {
+    /// None once all was handed over.
+    pieces: Option<SyncSender<Piece>>,
+    /// The checksum of what was handed over.
+    crc: u64,
+    outcome: Receiver<io::Result<()>>,
+    began_nanos: u64,
+    /// Writes by then.
+    changes: u64,
+}
+
+/// Where and when the store is saved.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    /// None where the store was given none, and so cannot be saved.
+    pub(super) path: Option<PathBuf>,
+    /// When so many seconds have passed and so much was changed since the last time.
+    pub(super) rules: Vec<(u64, u64)>,
+    /// Whether writes are refused where the last save failed, and there are rules.
+    pub(super) stops_writes: bool,
+}
+
+/// What is known of saves.
+#[derive(Debug)]
+pub(super) struct Saves {
+    pub(super) files: Files,
+    writing: Option<Writing>,
+    pub(super) last_unix_s: u64,
+    last_try_unix_s: u64,
+    pub(super) last_changes: u64,
+    pub(super) last_took_s: Option<u64>,
+    pub(super) failed: bool,
+    pub(super) count: u64,
+}
+
+impl Saves {
+    pub(super) fn new(now_unix_s: u64) -> Self {
+        let files = Files { path: None, rules: Vec::new(), stops_writes: true };
+        Self {
+            files,
+            writing: None,
+            last_unix_s: now_unix_s,
+            last_try_unix_s: 0,
+            last_changes: 0,
+            last_took_s: None,
+            failed: false,
+            count: 0,
+        }
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Whether the last save failed that users rely on (`MISCONF`).
+    pub(super) fn refuse_writes(&self) -> bool {
+        self.failed && self.files.stops_writes && !self.files.rules.is_empty()
+    }
+}
+
+impl Server {
+    /// Begins to save what there is now.
+    pub(super) fn begin_save(&mut self) {
+        let (pieces, taken) = sync_channel(PIECES_AHEAD);
+        let (done, outcome) = channel();
+        let Some(path) = self.saves.files.path.clone() else { return };
+        let beside = path.with_file_name(format!("temp-{}.rdb", std::process::id()));
+        let spawned = thread::Builder::new().name("save".to_owned()).spawn(move || {
+            let written = write(&taken, &beside, &path);
+            if written.is_err() {
+                let _ = fs::remove_file(&beside);
+            }
+            // Whoever wanted to know may be gone.
+            let _ = done.send(written);
+        });
+        self.saves.count += 1;
+        self.saves.last_try_unix_s = self.data.clock.unix_ms() / 1000;
+        if spawned.is_err() {
+            self.saves.failed = true;
+            return;
+        }
+        self.data.begin_moment();
+        self.saves.writing = Some(Writing {
+            pieces: Some(pieces),
+            crc: 0,
+            outcome,
+            began_nanos: now_nanos(),
+            changes: self.data.changes(),
+        });
+    }
+
+    /// Goes on with a save, if one is under way; whether there is more to do at once.
+    pub(super) fn go_on_saving(&mut self) -> bool {
+        if self.saves.writing.is_none() {
+            return false;
+        }
+        let goes_on = self.hand_over(RECORDS);
+        match self.saves.writing.as_ref().map(|writing| writing.outcome.try_recv()) {
+            Some(Ok(outcome)) => self.saved(outcome),
+            Some(Err(TryRecvError::Disconnected)) => self.saved(Err(io::Error::other("the thread is gone"))),
+            _ => return goes_on,
+        }
+        false
+    }
+
+    /// Saves, and does nothing else until that is done.
+    pub(super) fn save(&mut self) -> bool {
+        self.begin_save();
+        while self.saves.writing.as_ref().is_some_and(|writing| writing.pieces.is_some()) {
+            if !self.hand_over(RECORDS_AT_ONCE) {
+                // The disk is behind.
+                thread::yield_now();
+            }
+        }
+        if let Some(outcome) = self.saves.writing.as_ref().map(|writing| writing.outcome.recv()) {
+            self.saved(outcome.unwrap_or_else(|RecvError| Err(io::Error::other("the thread is gone"))));
+        }
+        !self.saves.failed
+    }
+
+    /// Writes some records, and hands what is written to the thread; whether it could take more.
+    fn hand_over(&mut self, count: u64) -> bool {
+        let Some(writing) = self.saves.writing.as_mut() else { return false };
+        let Some(pieces) = writing.pieces.as_ref() else { return false };
+        let Some(moment) = self.data.moment.as_mut() else {
+            // Everything was removed, and the save with it, as Redis stops its child.
+            self.saves.writing = None;
+            return false;
+        };
+        if moment.cursor < u64::MAX && moment.out.len() < PIECE_SIZE {
+            self.data.write_moment(count);
+        }
+        let Some(moment) = self.data.moment.as_mut() else { return false };
+        let is_all = moment.cursor == u64::MAX;
+        if !is_all && moment.out.len() < PIECE_SIZE {
+            return true;
+        }
+        let bytes = std::mem::take(&mut moment.out);
+        let crc = crc64(writing.crc, &bytes);
+        let piece =
+            if is_all { Piece::End([&bytes[..], &rdb::end(crc)].concat()) } else { Piece::Bytes(bytes) };
+        match pieces.try_send(piece) {
+            Ok(()) => {
+                writing.crc = crc;
+                if is_all {
+                    writing.pieces = None;
+                    self.data.moment = None;
+                }
+                !is_all
+            }
+            Err(TrySendError::Full(Piece::Bytes(bytes))) => {
+                moment.out = bytes;
+                false
+            }
+            Err(TrySendError::Full(Piece::End(mut bytes))) => {
+                bytes.truncate(bytes.len() - rdb::END.len());
+                moment.out = bytes;
+                false
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                // It will say why.
+                writing.pieces = None;
+                self.data.moment = None;
+                false
+            }
+        }
+    }
+
+    fn saved(&mut self, outcome: io::Result<()>) {
+        let Some(writing) = self.saves.writing.take() else { return };
+        self.data.moment = None;
+        self.saves.last_took_s = Some((now_nanos() - writing.began_nanos) / 1_000_000_000);
+        self.saves.failed = outcome.is_err();
+        match outcome {
+            Ok(()) => {
+                self.saves.last_unix_s = self.data.clock.unix_ms() / 1000;
+                self.saves.last_changes = writing.changes;
+            }
+            Err(error) => {
+                let path = self.saves.files.path.as_deref().unwrap_or(Path::new("")).display();
+                crate::process::complain(&format!("{path}: the store could not be saved: {error}"));
+            }
+        }
+    }
+
+    /// Saves where a rule says so.
+    pub(super) fn save_by_rule(&mut self) {
+        let now = self.data.clock.unix_ms() / 1000;
+        let saves = &self.saves;
+        if saves.is_under_way() || saves.failed && now.saturating_sub(saves.last_try_unix_s) <= RETRY_S {
+            return;
+        }
+        let changes = self.data.changes().saturating_sub(saves.last_changes);
+        let since = now.saturating_sub(saves.last_unix_s);
+        if saves.files.rules.iter().any(|(seconds, least)| since > *seconds && changes >= *least) {
+            self.begin_save();
+        }
+    }
+}
+
+/// Writes pieces to a file, which takes its place once all is on the disk.
+fn write(pieces: &Receiver<Piece>, beside: &Path, path: &Path) -> io::Result<()> {
+    let mut file = File::create(beside)?;
+    loop {
+        match pieces.recv() {
+            Ok(Piece::Bytes(bytes)) => file.write_all(&bytes)?,
+            Ok(Piece::End(bytes)) => {
+                file.write_all(&bytes)?;
+                break;
+            }
+            Err(RecvError) => return Err(io::Error::other("the save was stopped")),
+        }
+    }
+    file.sync_all()?;
+    fs::rename(beside, path)?;
+    // So that the new name is there after a power cut too; some file systems do not know this.
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all().or(Ok(())))
+}
