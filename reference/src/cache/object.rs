@@ -9,9 +9,9 @@ use httparse::Header;
 use super::date;
 use super::directives::Directives;
 use super::esi::{self, Piece};
-use super::fields::{has, members, write};
+use super::fields::{has, write};
 use super::freshness::{Life, Now, Phase};
-use super::validators;
+use super::{tags, validators};
 use crate::http::head::{HEADERS_LIMIT, NO_FIELDS, connection_options, is_hop_by_hop};
 
 /// What Varnish keeps of an object beside what the back end sent (`struct object` on a 64-bit machine).
@@ -71,13 +71,7 @@ impl Object {
             page,
             born: now.running,
             life,
-            // As in Varnish's xkey: names with white space or commas between them.
-            tags: members(headers, "xkey")
-                .flat_map(|list| list.split(u8::is_ascii_whitespace))
-                .filter(|tag| !tag.is_empty())
-                .take(TAGS_LIMIT)
-                .map(Box::from)
-                .collect(),
+            tags: tags::read(headers, "xkey").take(TAGS_LIMIT).map(Box::from).collect(),
         }
     }
 

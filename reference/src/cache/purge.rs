@@ -3,7 +3,7 @@
 
 use super::Cache;
 use super::asked::Asked;
-use super::fields::members;
+use super::tags;
 
 impl Cache {
     /// Throws out what a request names; how many answers there were.
@@ -16,7 +16,7 @@ impl Cache {
             }
             let (mut count, mut by_tag) = (0, false);
             for (name, soft) in [("xkey-purge", false), ("xkey-softpurge", true)] {
-                for tag in members(head.headers, name).flat_map(|list| list.split(u8::is_ascii_whitespace)) {
+                for tag in tags::read(head.headers, name) {
                     by_tag = true;
                     count += store.purge_tag(tag, soft, now);
                 }

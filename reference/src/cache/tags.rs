@@ -2,6 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use httparse::Header;
+
+use super::fields::members;
+
+/// The tags in all fields of this name, as Varnish's xkey has them: with white space or commas between them.
+pub(super) fn read<'h, 'b>(headers: &'h [Header<'b>], name: &'h str) -> impl Iterator<Item = &'b [u8]> + 'h {
+    members(headers, name).flat_map(|list| list.split(u8::is_ascii_whitespace)).filter(|tag| !tag.is_empty())
+}
+
 /// The entries of each tag.
 #[derive(Debug, Default)]
 pub(super) struct Tags(HashMap<Box<[u8]>, BTreeSet<u32>>);
