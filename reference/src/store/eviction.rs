@@ -161,6 +161,9 @@ impl Data {
 
     /// A candidate of a random bucket that is not empty.
     fn any_candidate(&mut self) -> Option<u32> {
+        if self.candidates() == 0 {
+            return None;
+        }
         for _ in 0..TRIES {
             let bucket = self.any_bucket();
             let among = self.bucket(bucket).count();
