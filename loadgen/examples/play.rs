@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&directory)?;
     let job = Job {
         scenario: &scenario,
-        entries: &Entries { by_traffic, base_path: String::new() },
+        entries: &Entries { by_traffic, base_path: String::new(), tls: None },
         options: Options::default(),
         directory: &directory,
         provenance: Provenance::here("loadgen example"),

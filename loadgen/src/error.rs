@@ -22,6 +22,16 @@ pub enum Error {
         /// Where to.
         address: String,
     },
+    /// Somebody accepts connections, but they do not come to stand.
+    #[error(
+        "{address}: {problem}\nhint: --ca-file trusts the authorities of a file, --insecure trusts everybody"
+    )]
+    Handshake {
+        /// Where to.
+        address: String,
+        /// What failed.
+        problem: String,
+    },
     /// More threads than a traffic has connections.
     #[error(
         "found {found} threads, expected at most {most}: every thread needs a connection of every traffic"

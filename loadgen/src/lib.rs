@@ -25,9 +25,11 @@ pub mod run;
 pub mod supports;
 pub mod system;
 pub mod target;
+#[cfg(feature = "tls")]
+pub mod trust;
 pub mod validity;
 
 pub use clock::Clock;
-pub use engine::{Address, Entries, Entry, Options, Pulse};
+pub use engine::{Address, Client, Clients, Entries, Entry, Options, Pulse, Request, Tls};
 pub use error::Error;
-pub use run::{Job, Snapshot, run};
+pub use run::{Job, Snapshot, run, run_over};

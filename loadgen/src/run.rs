@@ -1,6 +1,7 @@
 //! A whole run: engine threads, the watchdog, the control thread, and the journal that they all report to.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -16,7 +17,7 @@ use crate::abort::Aborts;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
-use crate::engine::{Entries, Left, Options, Ready, Report, Shared, most_threads, play};
+use crate::engine::{Clients, Entries, Left, Options, Ready, Report, Shared, most_threads, play};
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};
 use crate::system::System;
@@ -91,6 +92,31 @@ pub fn run(
     system: Option<&dyn System>,
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunRecord, Error> {
+    make(job, None, system, observe)
+}
+
+/// The same over clients of the caller's instead of sockets: of the job's entries nothing is used.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+pub fn run_over(
+    job: Job<'_>,
+    clients: Arc<dyn Clients>,
+    system: Option<&dyn System>,
+    observe: &mut dyn FnMut(&Snapshot),
+) -> Result<RunRecord, Error> {
+    make(job, Some(clients), system, observe)
+}
+
+fn make(
+    job: Job<'_>,
+    clients: Option<Arc<dyn Clients>>,
+    system: Option<&dyn System>,
+    observe: &mut dyn FnMut(&Snapshot),
+) -> Result<RunRecord, Error> {
     let (threads, most) = (job.options.threads.get(), most_threads(job.scenario));
     if threads > most {
         return Err(Error::Threads { found: threads, most });
@@ -109,6 +135,7 @@ pub fn run(
         grace: longest.unwrap_or_default() + GRACE,
         stop: job.stop,
         left: &left,
+        clients,
     };
     let watchdog = Watchdog::default();
     let over = AtomicBool::new(false);
@@ -195,6 +222,9 @@ fn reachable(job: &Job<'_>, ready: &[Ready]) -> Result<(), Error> {
         if ready.iter().all(|thread| thread.open[index] == 0) {
             let addresses: Vec<_> =
                 job.entries.by_traffic[index].iter().map(|e| e.address.to_string()).collect();
+            if let Some(problem) = ready.iter().find_map(|thread| thread.problem.clone()) {
+                return Err(Error::Handshake { address: addresses.join(", "), problem });
+            }
             return Err(Error::Unreachable { traffic: traffic.name.clone(), address: addresses.join(", ") });
         }
     }

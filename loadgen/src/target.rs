@@ -44,6 +44,8 @@ pub enum TargetError {
 /// A target, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// The host's name where connections are to be encrypted.
+    pub secure: Option<String>,
     /// One of its addresses: connections do not spread over several.
     pub entry: Entry,
     /// What stands before every path.
@@ -67,10 +69,10 @@ pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
             return Err(TargetError::Url { found: url.to_owned(), problem });
         }
         let entry = Entry { address: Address::Unix(path.into()), host: "localhost".to_owned() };
-        return Ok(Target { entry, base_path: String::new() });
+        return Ok(Target { entry, base_path: String::new(), secure: None });
     }
     let wrong = |problem| TargetError::Url { found: url.to_owned(), problem };
-    let (host, port, base_path) = split(url).map_err(wrong)?;
+    let (secure, host, port, base_path) = split(url).map_err(wrong)?;
     let unresolved = |source| TargetError::Resolve { host: host.to_owned(), source };
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unresolved)?.collect();
     let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
@@ -80,18 +82,19 @@ pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
         return Err(TargetError::Public { host: host.to_owned(), address: public });
     }
     Ok(Target {
-        entry: Entry { address: address.into(), host: host_field(host, port) },
+        entry: Entry { address: address.into(), host: host_field(host, port, if secure { 443 } else { 80 }) },
         base_path: base_path.to_owned(),
+        secure: secure.then(|| host.to_owned()),
     })
 }
 
-/// Host, port and base path of a URL, or what was expected.
-fn split(url: &str) -> Result<(&str, u16, &str), &'static str> {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return Err(match url.starts_with("https://") {
-            true => "expected http:// (TLS is not supported yet)",
-            false => "expected a URL that starts with http://",
-        });
+/// Whether a URL asks for TLS, its host, port and base path, or what was expected.
+fn split(url: &str) -> Result<(bool, &str, u16, &str), &'static str> {
+    let (secure, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+        (Some(rest), _) => (false, rest),
+        (None, Some(rest)) if cfg!(feature = "tls") => (true, rest),
+        (None, Some(_)) => return Err("expected http:// (TLS needs a build with --features tls)"),
+        (None, None) => return Err("expected a URL that starts with http:// or https://"),
     };
     let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     if !printable(rest) || rest.contains(['?', '#', '@', '"', '<', '>', '\\']) {
@@ -108,11 +111,13 @@ fn split(url: &str) -> Result<(&str, u16, &str), &'static str> {
     if host.is_empty() {
         return Err("expected a host");
     }
-    let port = port.map_or(Ok(80), str::parse).map_err(|_| "expected a port from 1 to 65535")?;
+    let port = port
+        .map_or(Ok(if secure { 443 } else { 80 }), str::parse)
+        .map_err(|_| "expected a port from 1 to 65535")?;
     if port == 0 {
         return Err("expected a port from 1 to 65535");
     }
-    Ok((host, port, path.trim_end_matches('/')))
+    Ok((secure, host, port, path.trim_end_matches('/')))
 }
 
 /// Whether an address is this machine's own or of a private network.
@@ -168,11 +173,11 @@ mod tests {
 
     #[test]
     fn a_url_is_host_port_and_base_path() {
-        assert_eq!(split("http://shop.test"), Ok(("shop.test", 80, "")));
-        assert_eq!(split("http://shop.test:81/a/b/"), Ok(("shop.test", 81, "/a/b")));
-        assert_eq!(split("http://[::1]:81/"), Ok(("::1", 81, "")));
+        assert_eq!(split("http://shop.test"), Ok((false, "shop.test", 80, "")));
+        assert_eq!(split("http://shop.test:81/a/b/"), Ok((false, "shop.test", 81, "/a/b")));
+        assert_eq!(split("http://[::1]:81/"), Ok((false, "::1", 81, "")));
         for wrong in [
-            "https://x",
+            "ftp://x",
             "x:80",
             "http://",
             "http://:80",

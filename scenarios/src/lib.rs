@@ -13,7 +13,7 @@
 //! - [`schema`]: the JSON Schema of the file; [`explain`]: the scenario in words and numbers
 //! - [`memory`]: what a record takes of a store's memory
 //! - [`fit`]: a scenario from an access log
-//! - [`trace`]: recorded requests, from CSV
+//! - [`trace`]: recorded requests, from CSV; `logs`: from other formats
 //! - [`library`]: scenarios that are compiled in; [`exit`]: exit codes of all programs
 
 pub mod curve;
@@ -24,6 +24,7 @@ pub mod explain;
 pub mod fit;
 pub mod law;
 pub mod library;
+mod logs;
 pub mod memory;
 pub mod plan;
 pub mod quantity;

@@ -9,6 +9,8 @@ use crate::scenario::ClassId;
 
 /// The most rows that a file may have.
 pub const ROWS_LIMIT: usize = 20_000_000;
+/// The key of a request that has none.
+const NO_KEY: u64 = u64::MAX;
 /// No time of a file is later, in nanoseconds: a hundred years.
 const TIME_LIMIT: u64 = 100 * 365 * 86_400 * 1_000_000_000;
 
@@ -98,6 +100,39 @@ impl Trace {
         Ok(trace)
     }
 
+    /// Takes rows of another format than CSV, in order of their times. Either all of them have keys or none is kept: a path
+    /// without a key takes any.
+    pub(crate) fn of_rows(rows: Vec<Row>, reading: &Reading<'_>) -> Result<Self, BadTrace> {
+        let mut trace = Self { nanos: Vec::new(), classes: Vec::new(), keys: Vec::new() };
+        let zero = if reading.from_first_row { rows.first().map_or(0, |row| row.nanos) } else { 0 };
+        let keyed = rows.iter().any(|row| row.key.is_some());
+        for (number, row) in (1..).zip(rows) {
+            let Row { line, nanos, class: name, key } = row;
+            let bad = |found: String, expected: String| BadTrace { line, found, expected };
+            let (class, keys) = (reading.class)(&name).ok_or_else(|| {
+                bad(format!("{name:?}"), format!("one of the request classes {}", reading.classes))
+            })?;
+            if let Some(key) = key.filter(|key| *key >= keys) {
+                return Err(bad(key.to_string(), format!("a key's number, from 0 to {}", keys - 1)));
+            }
+            if nanos > TIME_LIMIT + zero {
+                return Err(bad(format!("{nanos} ns"), "a time of at most 100 years".to_owned()));
+            }
+            if !(reading.keep)(number) {
+                continue;
+            }
+            if trace.nanos.len() == ROWS_LIMIT {
+                return Err(bad(format!("row {number}"), format!("at most {ROWS_LIMIT} rows")));
+            }
+            trace.nanos.push(((nanos - zero) as f64 / reading.speed).round() as i64);
+            trace.classes.push(class);
+            if keyed {
+                trace.keys.push(key.unwrap_or(NO_KEY));
+            }
+        }
+        Ok(trace)
+    }
+
     /// How many requests there are.
     pub fn len(&self) -> usize {
         self.nanos.len()
@@ -126,7 +161,7 @@ impl Trace {
     /// Its first key, where the file has keys.
     #[inline]
     pub fn key(&self, row: usize) -> Option<u64> {
-        self.keys.get(row).copied()
+        self.keys.get(row).copied().filter(|key| *key != NO_KEY)
     }
 
     /// The first row that is due at this nanosecond of the timeline or later.
@@ -162,6 +197,18 @@ impl Trace {
         corners.push((at + span * 0.0005, 0.0));
         corners
     }
+}
+
+/// A request as a file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// The line of the file, or the number of the entry.
+    pub(crate) line: u64,
+    /// When, since the file's own zero.
+    pub(crate) nanos: u64,
+    /// The name of its class.
+    pub(crate) class: String,
+    pub(crate) key: Option<u64>,
 }
 
 struct Columns {

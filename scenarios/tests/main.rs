@@ -1,5 +1,6 @@
 //! The scenario crate from outside, a file per behaviour.
 
+mod arrivals;
 mod cli;
 mod derived;
 mod fit;

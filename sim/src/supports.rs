@@ -145,8 +145,9 @@ const CURVE_ARRIVAL_RATE: &[&str] = &[
     "traffic(executor=curve-arrival-rate).{expected, curve}",
 ];
 
-const REPLAY: &[&str] =
-    &["traffic(executor=replay).{to, timeout, file, speed, origin, share, connections, max_in_flight}"];
+const REPLAY: &[&str] = &[
+    "traffic(executor=replay).{to, timeout, file, format, unmatched, speed, origin, share, connections, max_in_flight}",
+];
 
 const CLOSED_LOOPS: &[&str] = &[
     "traffic(executor=constant-vus).{to, timeout, vus, think}",

@@ -84,6 +84,14 @@ pub(crate) struct Options {
     /// Allows a target that is neither this machine nor in a private network: only with its owner's consent
     #[arg(long)]
     pub(crate) i_am_authorised: bool,
+    /// Trusts the authorities of this file, in PEM, instead of the machine's
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Trusts every certificate
+    #[cfg(feature = "tls")]
+    #[arg(long, conflicts_with = "ca_file")]
+    pub(crate) insecure: bool,
     /// Leaves the scenario's faults out
     #[arg(long)]
     pub(crate) skip_faults: bool,
@@ -95,6 +103,9 @@ pub(crate) struct Options {
     /// The longest answer accepted
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = str::parse::<Bytes>)]
     pub(crate) max_body: Bytes,
+    /// Serves how the run stands to Prometheus at this address, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
     /// Where runs are kept
     #[arg(long, value_name = "DIRECTORY", default_value = "runs")]
     pub(crate) out: PathBuf,

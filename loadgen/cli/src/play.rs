@@ -16,6 +16,7 @@ use results::{Provenance, RunRecord};
 use scenarios::{Scenario, exit};
 
 use crate::arguments::Options;
+use crate::metrics::Metrics;
 use crate::prepare::{Prepared, prepare};
 use crate::progress;
 use crate::stack::StackSystem;
@@ -96,6 +97,24 @@ fn start(scenario: &Scenario, quiet: bool, stop: &AtomicBool) -> Result<Option<S
     }
 }
 
+/// How connections to a target are encrypted.
+#[cfg(feature = "tls")]
+fn tls(target: &loadgen::target::Target, options: &Options) -> Result<Option<loadgen::Tls>, Problem> {
+    use loadgen::trust::{Trust, tls};
+    let trust = match &options.ca_file {
+        _ if options.insecure => Trust::Anybody,
+        Some(path) => Trust::File(path.clone()),
+        None => Trust::System,
+    };
+    target.secure.as_ref().map(|host| tls(host, &trust)).transpose().map_err(Problem::configuration)
+}
+
+/// A build without TLS takes no target that asks for it.
+#[cfg(not(feature = "tls"))]
+fn tls(_: &loadgen::target::Target, _: &Options) -> Result<Option<loadgen::Tls>, Problem> {
+    Ok(None)
+}
+
 /// The record of the run, with its progress `shown`; none where it was interrupted before it began.
 pub(crate) fn measure(
     prepared: &Prepared,
@@ -109,7 +128,8 @@ pub(crate) fn measure(
             let target =
                 loadgen::target::resolve(url, options.i_am_authorised).map_err(Problem::configuration)?;
             let by_traffic = scenario.traffic.iter().map(|_| vec![target.entry.clone()]).collect();
-            (Entries { by_traffic, base_path: target.base_path }, None)
+            let tls = tls(&target, options)?;
+            (Entries { by_traffic, base_path: target.base_path, tls }, None)
         }
         None => {
             let Some(system) = start(scenario, !shown, stop)? else { return Ok(None) };
@@ -128,9 +148,18 @@ pub(crate) fn measure(
         provenance: Provenance::here(tool),
         stop,
     };
+    let metrics = options.metrics.map(Metrics::listen).transpose().map_err(|error| {
+        Problem::configuration(anyhow::anyhow!("--metrics: nothing can listen there: {error}"))
+    })?;
+    if let Some(metrics) = metrics.as_ref().filter(|_| shown) {
+        writeln!(io::stderr(), "metrics at http://{}/metrics", metrics.address())?;
+    }
     let mut progress = Progress::new(shown);
     let system = system.as_ref().map(|system| system as &dyn loadgen::system::System);
     let record = loadgen::run(job, system, &mut |snapshot| {
+        if let Some(metrics) = &metrics {
+            metrics.show(snapshot);
+        }
         progress.show(progress::share(snapshot), || progress::line(snapshot, scenario.run.warmup));
     });
     progress.end();

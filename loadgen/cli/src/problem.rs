@@ -6,9 +6,11 @@ use programs::Problem;
 /// A target or a limit is the command's; anything else is not.
 pub(crate) fn of_loadgen(error: Error) -> Problem {
     match error {
-        Error::Target(_) | Error::Limit(_) | Error::Unreachable { .. } | Error::Threads { .. } => {
-            Problem::configuration(error)
-        }
+        Error::Target(_)
+        | Error::Limit(_)
+        | Error::Unreachable { .. }
+        | Error::Handshake { .. }
+        | Error::Threads { .. } => Problem::configuration(error),
         _ => Problem::Failure(error.into()),
     }
 }

@@ -37,7 +37,7 @@ impl StackSystem {
             }
             by_traffic.push(entries);
         }
-        Ok(Entries { by_traffic, base_path: String::new() })
+        Ok(Entries { by_traffic, base_path: String::new(), tls: None })
     }
 }
 

@@ -124,7 +124,7 @@ fn ceiling(directory: &Path) -> Result<Finding, Error> {
     let directory = directory.join(format!("rehearsal-doctor-{}", std::process::id()));
     let job = Job {
         scenario: &scenario,
-        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new() },
+        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None },
         options: Options { threads: NonZeroU32::MIN, ..Options::default() },
         directory: &directory,
         provenance: Provenance::here("loadgen doctor"),

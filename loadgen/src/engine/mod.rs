@@ -3,24 +3,30 @@
 //! - `pacer`: due times, and nothing else, decide when a request is handed over
 //! - `users`: when those are due who wait for answers
 //! - `lane`, `slot`: where a request goes
-//! - `transport`, `sockets`, `poller`: how it gets there
+//! - `transport`, `sockets`, `tls`, `poller`: how it gets there; `clients`: over whatever else
 //! - `ledger`: what was done of the plan, for the judgement of the run's validity
 
+mod clients;
 mod lane;
 pub(crate) mod ledger;
 mod pacer;
 pub(crate) mod poller;
 mod slot;
 mod sockets;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
+mod tls;
 mod transport;
 mod users;
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
@@ -28,15 +34,18 @@ use std::time::Duration;
 use results::{Delta, Frame, Recorder};
 use scenarios::Scenario;
 use scenarios::plan::{Plan, SUBSTREAMS};
-use scenarios::scenario::Executor;
+use scenarios::scenario::{Executor, TrafficId};
 use scenarios::units::SimTime;
 
+use self::clients::Workers;
+pub use self::clients::{Client, Clients, Request};
 use self::lane::{Lane, TrafficLane};
 pub use self::ledger::Pulse;
 use self::ledger::{Account, Ledger};
 use self::slot::Slot;
 use self::sockets::Sockets;
-use self::transport::Transport as _;
+pub use self::tls::Tls;
+use self::transport::Transport;
 pub(crate) use self::users::Left;
 use self::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
@@ -81,12 +90,14 @@ pub struct Entry {
 }
 
 /// Where a scenario's requests go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Entries {
     /// The instances that each traffic meets, in the scenario's order of traffic.
     pub by_traffic: Vec<Vec<Entry>>,
     /// What stands before every path: empty, or starting with a slash and not ending with one.
     pub base_path: String,
+    /// How connections are encrypted; not at all where there is none.
+    pub tls: Option<Tls>,
 }
 
 /// How the engine works.
@@ -128,6 +139,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) stop: &'a AtomicBool,
     /// What closed loops have left.
     pub(crate) left: &'a Left,
+    /// What requests go over instead of sockets.
+    pub(crate) clients: Option<Arc<dyn Clients>>,
 }
 
 /// A thread whose connections are open, or have failed to.
@@ -135,6 +148,8 @@ pub(crate) struct Shared<'a> {
 pub(crate) struct Ready {
     /// Open connections by traffic.
     pub(crate) open: Vec<u32>,
+    /// Why a connection could not be opened, where that says more than that it could not.
+    pub(crate) problem: Option<String>,
     /// Starts it.
     pub(crate) start: Sender<Clock>,
 }
@@ -153,7 +168,39 @@ pub(crate) fn play(
     events: &Sender<Event>,
 ) -> Result<Vec<Account>, Error> {
     let engine = |source| Error::Engine { source };
-    let mut lane = lane(shared, thread).map_err(engine)?;
+    match &shared.clients {
+        None => {
+            let (entries, limits) = (shared.entries, shared.options.limits);
+            let mut sockets = Sockets::new(shared.scenario, entries).map_err(engine)?;
+            let slots = slots(shared, thread, |traffic, number| {
+                let instances = &entries.by_traffic[traffic.index()];
+                let entry = &instances[number as usize % instances.len()];
+                sockets.add(entry.address.clone(), Rc::from(entry.host.as_str()), limits);
+            });
+            play_over(sockets, slots, shared, thread, ready, events)
+        }
+        Some(clients) => {
+            let mut workers = Workers::new(shared.scenario, Arc::clone(clients)).map_err(engine)?;
+            let slots = slots(shared, thread, |traffic, _| workers.add(traffic));
+            play_over(workers, slots, shared, thread, ready, events)
+        }
+    }
+}
+
+fn play_over<T: Transport>(
+    transport: T,
+    slots: (Vec<Slot>, Vec<TrafficLane>),
+    shared: &Shared<'_>,
+    thread: u32,
+    ready: Sender<Ready>,
+    events: &Sender<Event>,
+) -> Result<Vec<Account>, Error> {
+    let engine = |source| Error::Engine { source };
+    let users = Users::new(shared.scenario, shared.plan, shared.left);
+    let (recorder, ledger) = (Recorder::new(shared.frame), Ledger::new(shared.frame));
+    let clock = Clock::starting_in(Duration::ZERO);
+    let (slots, traffic) = slots;
+    let mut lane = Lane::new((clock, transport), recorder, ledger, users, traffic, slots);
     lane.open_all();
     let give_up = monotonic_nanos() + OPENING.as_nanos() as u64;
     loop {
@@ -169,7 +216,7 @@ pub(crate) fn play(
     }
     let (start, started) = mpsc::channel();
     // Whoever started this thread may have given up; then `started` says so.
-    let _ = ready.send(Ready { open: lane.open_by_traffic(), start });
+    let _ = ready.send(Ready { open: lane.open_by_traffic(), problem: lane.transport.problem(), start });
     // The starter waits until every sender has spoken or is gone.
     drop(ready);
     let Ok(clock) = started.recv() else { return Ok(Vec::new()) };
@@ -180,30 +227,22 @@ pub(crate) fn play(
     Ok(lane.ledger.accounts())
 }
 
-/// A thread's share: connection k belongs to thread k mod n and goes to entry instance k mod the number of instances.
-fn lane<'a>(shared: &Shared<'a>, thread: u32) -> io::Result<Lane<'a, Sockets>> {
+/// A thread's share: connection k belongs to thread k mod n; `add` is told of each, with its number.
+fn slots(
+    shared: &Shared<'_>,
+    thread: u32,
+    mut add: impl FnMut(TrafficId, u32),
+) -> (Vec<Slot>, Vec<TrafficLane>) {
     let threads = shared.options.threads.get();
-    let mut sockets = Sockets::new(shared.scenario, &shared.entries.base_path)?;
-    let mut slots = Vec::new();
-    let mut traffic = Vec::new();
-    for (index, source) in shared.scenario.traffic.iter().enumerate() {
-        let instances = &shared.entries.by_traffic[index];
-        let hosts: Vec<Rc<str>> = instances.iter().map(|entry| Rc::from(entry.host.as_str())).collect();
+    let (mut slots, mut traffic) = (Vec::new(), Vec::new());
+    for (id, source) in shared.scenario.traffic_ids().zip(&shared.scenario.traffic) {
         let own = matches!(source.executor, Executor::Users(_)).then_some((slots.len() as u32, threads));
-        for k in (thread..source.connections).step_by(threads as usize) {
-            let instance = k as usize % instances.len();
-            slots.push(Slot::new(index));
-            sockets.add(
-                instances[instance].address.clone(),
-                Rc::clone(&hosts[instance]),
-                shared.options.limits,
-            );
+        for number in (thread..source.connections).step_by(threads as usize) {
+            slots.push(Slot::new(id.index()));
+            add(id, number);
         }
         let share = source.max_in_flight / threads + u32::from(thread < source.max_in_flight % threads);
         traffic.push(TrafficLane::new(source, share, own));
     }
-    let clock = Clock::starting_in(Duration::ZERO);
-    let users = Users::new(shared.scenario, shared.plan, shared.left);
-    let (recorder, ledger) = (Recorder::new(shared.frame), Ledger::new(shared.frame));
-    Ok(Lane::new((clock, sockets), recorder, ledger, users, traffic, slots))
+    (slots, traffic)
 }

@@ -12,9 +12,10 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFla
 use scenarios::Scenario;
 use scenarios::plan::Planned;
 
-use super::Address;
 use super::poller::{Edge, Poller};
+use super::tls::{Session, Tls};
 use super::transport::{Happening, Transport};
+use super::{Address, Entries};
 use crate::http::{Composer, Jar, Judge, Limits, Progress, Reader, Violation, Wanted, fields, tells_of_loss};
 
 /// Bytes read at once.
@@ -31,6 +32,8 @@ struct Socket {
     /// The `Host` field for this address.
     host: Rc<str>,
     descriptor: Option<OwnedFd>,
+    /// Where connections are encrypted.
+    session: Option<Session>,
     /// Sockets so far, so that an edge meant for an earlier one is known.
     generation: u32,
     connecting: bool,
@@ -48,6 +51,12 @@ struct Socket {
 }
 
 impl Socket {
+    /// Whether bytes of the request are still to be written.
+    #[inline]
+    fn has_rest(&self) -> bool {
+        self.written < self.out.len() || self.session.as_ref().is_some_and(Session::has_rest)
+    }
+
     /// What it means that the connection is lost.
     fn lost(&self) -> Failure {
         if self.busy && self.reader.has_begun() { Failure::Truncated } else { Failure::Reset }
@@ -56,6 +65,11 @@ impl Socket {
     /// Writes as much as the kernel takes.
     fn write(&mut self) -> io::Result<()> {
         let Some(descriptor) = &self.descriptor else { return Ok(()) };
+        if let Some(session) = &mut self.session {
+            session.take(&self.out[self.written..]);
+            self.written = self.out.len();
+            return Ok(session.flush(descriptor)?);
+        }
         while self.written < self.out.len() {
             match rustix::net::send(descriptor, &self.out[self.written..], SendFlags::NOSIGNAL) {
                 Ok(written) => self.written += written,
@@ -85,12 +99,14 @@ pub(super) struct Sockets {
     /// Sockets with more to read.
     again: VecDeque<u32>,
     lacked: Option<String>,
+    tls: Option<Tls>,
+    problem: Option<String>,
 }
 
 impl Sockets {
-    pub(super) fn new(scenario: &Scenario, base_path: &str) -> io::Result<Self> {
+    pub(super) fn new(scenario: &Scenario, entries: &Entries) -> io::Result<Self> {
         Ok(Self {
-            composer: Composer::new(scenario, base_path),
+            composer: Composer::new(scenario, &entries.base_path),
             judges: scenario.requests.iter().map(Judge::new).collect(),
             kept: Vec::new(),
             poller: Poller::new()?,
@@ -99,6 +115,8 @@ impl Sockets {
             at_once: VecDeque::new(),
             again: VecDeque::new(),
             lacked: None,
+            tls: entries.tls.clone(),
+            problem: None,
         })
     }
 
@@ -108,6 +126,7 @@ impl Sockets {
             address,
             host,
             descriptor: None,
+            session: None,
             generation: 0,
             connecting: false,
             busy: false,
@@ -164,7 +183,7 @@ impl Sockets {
     fn disconnect(&mut self, slot: u32) {
         let socket = &mut self.sockets[slot as usize];
         // The kernel forgets a descriptor's edges with its last reference; those already taken show an old generation.
-        socket.descriptor = None;
+        (socket.descriptor, socket.session) = (None, None);
         socket.generation = socket.generation.wrapping_add(1);
         (socket.connecting, socket.busy, socket.ended, socket.written) = (false, false, false, 0);
         socket.out.clear();
@@ -191,6 +210,10 @@ impl Sockets {
                 self.close(slot);
                 return Some(Happening::Closed(slot, of_connecting(error)));
             }
+            if let Err(happening) = self.shake(slot)? {
+                return Some(happening);
+            }
+            let socket = &mut self.sockets[slot as usize];
             socket.connecting = false;
             if edge.readable {
                 // The edge of an end that came with the connection is not shown again.
@@ -198,11 +221,31 @@ impl Sockets {
             }
             return Some(Happening::Opened(slot));
         }
-        if edge.writable && socket.written < socket.out.len() && socket.write().is_err() {
+        if edge.writable && socket.has_rest() && socket.write().is_err() {
             self.close(slot);
             return Some(Happening::Closed(slot, Failure::Reset));
         }
         if edge.readable { self.read(slot, false) } else { None }
+    }
+
+    /// Goes on with the handshake where connections are encrypted; none while it lasts.
+    fn shake(&mut self, slot: u32) -> Option<Result<(), Happening>> {
+        let Some(tls) = &self.tls else { return Some(Ok(())) };
+        let socket = &mut self.sockets[slot as usize];
+        let descriptor = socket.descriptor.as_ref()?;
+        let session = match &mut socket.session {
+            Some(session) => Ok(session),
+            none => Session::new(tls).map(|session| none.insert(session)).map_err(|error| error.to_string()),
+        };
+        match session.and_then(|session| session.shake(descriptor)) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(problem) => {
+                self.problem = Some(problem);
+                self.close(slot);
+                Some(Err(Happening::Closed(slot, Failure::Refused)))
+            }
+        }
     }
 
     fn look_again(&mut self, slot: u32) {
@@ -218,8 +261,15 @@ impl Sockets {
         for _ in 0..READS {
             let socket = &mut self.sockets[slot as usize];
             let descriptor = socket.descriptor.as_ref()?;
-            let read = match rustix::net::recv(descriptor, &mut *self.buffer, RecvFlags::empty()) {
-                Ok((read, _)) => read,
+            let encrypted = socket.session.is_some();
+            let read = match &mut socket.session {
+                None => {
+                    rustix::net::recv(descriptor, &mut *self.buffer, RecvFlags::empty()).map(|(read, _)| read)
+                }
+                Some(session) => session.read(descriptor, &mut self.buffer),
+            };
+            let read = match read {
+                Ok(read) => read,
                 Err(Errno::AGAIN) => return None,
                 Err(Errno::INTR) => continue,
                 Err(_) => {
@@ -238,10 +288,12 @@ impl Sockets {
             };
             match progress {
                 // What is less than was asked for is all there is, unless its end is still to be read.
-                Ok(Progress::More) if read < READ_BYTES && !again && !socket.ended => return None,
+                Ok(Progress::More) if read < READ_BYTES && !again && !socket.ended && !encrypted => {
+                    return None;
+                }
                 Ok(Progress::More) => {}
                 Ok(Progress::Done { status, keep_alive }) => {
-                    let open = keep_alive && !socket.ended && socket.written == socket.out.len();
+                    let open = keep_alive && !socket.ended && !socket.has_rest();
                     self.kept.clear();
                     let result = self.judges[socket.class].judge(status, &socket.reader, &mut self.kept);
                     let result = match result {
@@ -251,6 +303,9 @@ impl Sockets {
                     socket.busy = false;
                     if !open {
                         self.disconnect(slot);
+                    } else if encrypted {
+                        // The kernel may hold more records, of which no edge will tell.
+                        self.look_again(slot);
                     }
                     return Some(Happening::Answered { slot, result, open });
                 }
@@ -353,6 +408,10 @@ impl Transport for Sockets {
             }
         }
         None
+    }
+
+    fn problem(&mut self) -> Option<String> {
+        self.problem.take()
     }
 
     fn lacked(&mut self) -> Option<String> {

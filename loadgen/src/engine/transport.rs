@@ -50,6 +50,11 @@ pub(super) trait Transport: Debug {
     /// Takes the next of what has happened.
     fn next(&mut self) -> Option<Happening>;
 
+    /// Why a connection could not be opened, where that says more than that it could not.
+    fn problem(&mut self) -> Option<String> {
+        None
+    }
+
     /// What this machine lacked since this was asked last: a run that needs more than it has proves nothing.
     fn lacked(&mut self) -> Option<String> {
         None

@@ -11,5 +11,5 @@ mod response;
 pub(crate) use cookies::{Jar, tells_of_loss};
 pub use judge::Wanted;
 pub(crate) use judge::{Judge, fields};
-pub(crate) use request::{Composer, host_field};
+pub(crate) use request::{Composer, host_field, path_of};
 pub use response::{Limits, Progress, Reader, Violation};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use scenarios::Scenario;
 use scenarios::plan::{Draws, Planned};
 use scenarios::rng::Purpose;
-use scenarios::scenario::{Method, PathPart, Text, TextPart, Vary};
+use scenarios::scenario::{Method, PathPart, RequestClass, Text, TextPart, Vary};
 
 use super::Jar;
 
@@ -41,7 +41,7 @@ impl Composer {
     /// `base` stands before every path: empty, or starting with a slash and not ending with one.
     pub(crate) fn new(scenario: &Scenario, base: &str) -> Self {
         let vary = |vary: &Vary| (format!("\r\n{}: ", vary.header()), vary.purpose(), vary.raw);
-        let class = |class: &scenarios::scenario::RequestClass| {
+        let class = |class: &RequestClass| {
             let mut end = format!(
                 "\r\nx-rehearsal-class: {}\r\nuser-agent: rehearsal-loadgen/{}\r\n",
                 class.name,
@@ -159,10 +159,25 @@ fn hexadecimal(number: u64, out: &mut [u8; 16]) {
     }
 }
 
-/// A host for the `Host` field: an IPv6 address stands in brackets, the scheme's own port is left out.
-pub(crate) fn host_field(host: &str, port: u16) -> String {
+/// The path of a request: its class's, with the keys in their places.
+pub(crate) fn path_of(class: &RequestClass, planned: &Planned, draws: &Draws) -> String {
+    let mut path = String::new();
+    for part in &class.path.parts {
+        match part {
+            PathPart::Text(text) => path.push_str(text),
+            PathPart::Key(keyspace) => {
+                let key = draws.keys(planned.id, *keyspace).next().expect("a request's keys have no end");
+                write!(path, "{key}").expect("writing to memory does not fail");
+            }
+        }
+    }
+    path
+}
+
+/// A host for the `Host` field: an IPv6 address stands in brackets, the scheme's `own` port is left out.
+pub(crate) fn host_field(host: &str, port: u16, own: u16) -> String {
     let mut field = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    if port != 80 {
+    if port != own {
         write!(field, ":{port}").expect("writing to memory does not fail");
     }
     field
@@ -219,7 +234,7 @@ mix = { page = 1 }
 
     #[test]
     fn an_address_of_version_six_stands_in_brackets() {
-        assert_eq!(host_field("::1", 8080), "[::1]:8080");
-        assert_eq!(host_field("example.org", 80), "example.org");
+        assert_eq!(host_field("::1", 8080, 80), "[::1]:8080");
+        assert_eq!(host_field("example.org", 443, 443), "example.org");
     }
 }

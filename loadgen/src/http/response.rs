@@ -73,7 +73,7 @@ pub enum Progress {
 pub struct Reader {
     limits: Limits,
     /// The head so far, where it came in pieces.
-    head: Vec<u8>,
+    partial: Vec<u8>,
     /// Bytes of interim answers that went before.
     interim_bytes: usize,
     state: State,
@@ -102,7 +102,7 @@ impl Reader {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            head: Vec::new(),
+            partial: Vec::new(),
             interim_bytes: 0,
             state: State::Head,
             wanted: Wanted::default(),
@@ -113,7 +113,7 @@ impl Reader {
 
     /// Forgets a half-read answer: for a new connection.
     pub fn reset(&mut self) {
-        self.head.clear();
+        self.partial.clear();
         self.interim_bytes = 0;
         self.state = State::Head;
     }
@@ -137,7 +137,7 @@ impl Reader {
 
     /// Whether an answer has begun that is not complete.
     pub fn has_begun(&self) -> bool {
-        !self.head.is_empty() || self.interim_bytes > 0 || matches!(self.state, State::Body { .. })
+        !self.partial.is_empty() || self.interim_bytes > 0 || matches!(self.state, State::Body { .. })
     }
 
     /// Takes what has arrived. After `Done` the next bytes belong to the next answer.
@@ -186,7 +186,7 @@ impl Reader {
     /// The head, once it is there, and how much of `input` it took.
     fn feed_head(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
         let limit = self.limits.head_bytes.saturating_sub(self.interim_bytes);
-        if self.head.is_empty() {
+        if self.partial.is_empty() {
             // The common case: it came in one piece and is read where it lies.
             return match parse(input, &self.limits)? {
                 Some(head) if head.bytes > limit => Err(Violation::HeadTooLong),
@@ -200,26 +200,26 @@ impl Reader {
                 }
                 None if input.len() > limit => Err(Violation::HeadTooLong),
                 None => {
-                    self.head.extend_from_slice(input);
+                    self.partial.extend_from_slice(input);
                     Ok(None)
                 }
             };
         }
-        let before = self.head.len();
+        let before = self.partial.len();
         let room = (limit + 1).saturating_sub(before).min(input.len());
-        self.head.extend_from_slice(&input[..room]);
-        match parse(&self.head, &self.limits)? {
+        self.partial.extend_from_slice(&input[..room]);
+        match parse(&self.partial, &self.limits)? {
             Some(head) if head.bytes <= limit => {
                 let taken = head.bytes - before;
                 if self.wanted.head {
                     self.kept_head.clear();
-                    self.kept_head.extend_from_slice(&self.head[..head.bytes]);
+                    self.kept_head.extend_from_slice(&self.partial[..head.bytes]);
                 }
-                self.head.clear();
+                self.partial.clear();
                 Ok(Some((head, taken)))
             }
             Some(_) => Err(Violation::HeadTooLong),
-            None if self.head.len() > limit => Err(Violation::HeadTooLong),
+            None if self.partial.len() > limit => Err(Violation::HeadTooLong),
             None => Ok(None),
         }
     }

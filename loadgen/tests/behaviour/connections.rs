@@ -92,7 +92,7 @@ fn a_socket_in_the_file_system_is_a_target() {
     let entry = Entry { address: Address::Unix(path), host: "localhost".to_owned() };
     let job = Job {
         scenario: &scenario,
-        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new() },
+        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None },
         options: Options::default(),
         directory: directory.path(),
         provenance: Provenance::here("loadgen test"),

@@ -2,9 +2,12 @@
 
 mod accounting;
 mod bad_servers;
+mod clients;
 mod connections;
 mod overload;
 mod pacing;
 mod stall;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod users;

@@ -22,12 +22,9 @@ fn what_exceeds_max_in_flight_is_dropped() {
     assert_eq!(dropped, failed);
     // Two connections at 100 ms each serve at most 20 a second, and those in flight at the end.
     assert!((1..=50).contains(&ok), "{ok} good answers");
-    // A machine that stood still would be a reason of its own; the slow server is none.
-    assert!(
-        record.validity.reasons.iter().all(|reason| reason.contains("stood still")),
-        "{:?}",
-        record.validity
-    );
+    // A machine that is too busy for the generator would be a reason of its own; the slow server is none.
+    let of_the_machine = |reason: &String| reason.contains("stood still") || reason.contains("taken up");
+    assert!(record.validity.reasons.iter().all(of_the_machine), "{:?}", record.validity);
 }
 
 #[test]

@@ -208,7 +208,7 @@ to = "shop"
 /// Every request of a scenario with one traffic goes to one address.
 pub(crate) fn entries(address: SocketAddr) -> Entries {
     let entry = Entry { address: address.into(), host: address.to_string() };
-    Entries { by_traffic: vec![vec![entry]], base_path: String::new() }
+    Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None }
 }
 
 /// Plays a scenario against an address.

@@ -6,24 +6,24 @@
 
 /// What a line says of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line<'a> {
-    pub(super) address: &'a [u8],
+pub(crate) struct Line<'a> {
+    pub(crate) address: &'a [u8],
     /// Seconds since 1970 on the log's own clock, its zone not taken off.
-    pub(super) local_seconds: i64,
+    pub(crate) local_seconds: i64,
     /// The zone, in seconds to take off.
-    pub(super) zone_seconds: i64,
-    pub(super) method: &'a [u8],
+    pub(crate) zone_seconds: i64,
+    pub(crate) method: &'a [u8],
     /// Without the query.
-    pub(super) path: &'a [u8],
-    pub(super) status: u16,
+    pub(crate) path: &'a [u8],
+    pub(crate) status: u16,
     /// Bytes of the body.
-    pub(super) bytes: u64,
-    pub(super) agent: Option<&'a [u8]>,
+    pub(crate) bytes: u64,
+    pub(crate) agent: Option<&'a [u8]>,
 }
 
 impl<'a> Line<'a> {
     /// Reads a line; none where it is of another format.
-    pub(super) fn read(line: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(line: &'a [u8]) -> Option<Self> {
         let (address, rest) = word(line)?;
         // What is between may hold spaces in a user's name, so the time's bracket is looked for.
         let start = rest.windows(2).position(|w| w == b" [")? + 2;
@@ -107,7 +107,7 @@ fn time(text: &[u8]) -> Option<(i64, i64)> {
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar (H. Hinnant, "chrono-compatible low-level date algorithms").
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);

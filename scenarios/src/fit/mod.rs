@@ -3,7 +3,7 @@
 //! Reads the log once, in memory that does not grow with it. Owns the estimates; refuses to know what serves the requests:
 //! the stack in the fragment is a stand-in.
 
-mod line;
+pub(crate) mod line;
 mod paths;
 mod popularity;
 mod sizes;

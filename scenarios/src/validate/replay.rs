@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::traffic::Around;
 use super::{Validator, hexadecimal};
+use crate::logs;
 use crate::rng::{Purpose, Stream};
 use crate::scenario::{Action, ClassId, KeyspaceId, Origin, PathPart, Replay, RequestClass, Step};
 use crate::trace::{Reading, Trace};
-use crate::wire;
+use crate::wire::{self, ReplayFormat};
 
 const SHARE: Purpose = Purpose::named("replay-share");
 /// No replayed file is longer, in bytes.
@@ -43,7 +44,7 @@ impl Validator<'_> {
             Err(error) => {
                 let found = format!("{}: {error}", path.display());
                 let hint = "the path is relative to the scenario's file".to_owned();
-                self.d.problem(&file_at, found, "a readable CSV file", Some(hint));
+                self.d.problem(&file_at, found, "a readable file", Some(hint));
                 return None;
             }
         };
@@ -63,7 +64,21 @@ impl Validator<'_> {
             from_first_row: file.origin == Origin::FirstRow,
             keep: &|row| share >= 1.0 || Stream::new(seed, SHARE, row).unit() < share,
         };
-        match Trace::read(BufReader::with_capacity(1 << 16, hashing), &reading) {
+        let matcher = |method: &str, path: &str| {
+            around.requests.iter().find_map(|class| Some((class.name.clone(), matches(class, method, path)?)))
+        };
+        let input = BufReader::with_capacity(1 << 16, hashing);
+        let trace = match file.format {
+            ReplayFormat::Csv => Trace::read(input, &reading),
+            ReplayFormat::JsonLines => logs::json_lines(input, &matcher, file.unmatched)
+                .and_then(|rows| Trace::of_rows(rows, &reading)),
+            ReplayFormat::AccessLog => logs::access_log(input, &matcher, file.unmatched)
+                .and_then(|rows| Trace::of_rows(rows, &reading)),
+            ReplayFormat::Har => {
+                logs::har(input, &matcher, file.unmatched).and_then(|rows| Trace::of_rows(rows, &reading))
+            }
+        };
+        match trace {
             Ok(trace) if trace.is_empty() => {
                 self.d.problem(
                     &file_at,
@@ -84,6 +99,32 @@ impl Validator<'_> {
             }
         }
     }
+}
+
+/// Whether a class has this method and path; if so, the first key in the path.
+fn matches(class: &RequestClass, method: &str, path: &str) -> Option<Option<u64>> {
+    if class.method.as_str() != method {
+        return None;
+    }
+    let (mut rest, mut key) = (path, None);
+    for part in &class.path.parts {
+        match part {
+            PathPart::Text(text) => {
+                // A query in a class's path is no part of what logs are matched by.
+                rest = rest.strip_prefix(text.split('?').next().unwrap_or_default())?;
+                if text.contains('?') {
+                    break;
+                }
+            }
+            PathPart::Key(_) => {
+                let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+                let number = rest[..digits].parse::<u64>().ok()?;
+                key = key.or(Some(number));
+                rest = &rest[digits..];
+            }
+        }
+    }
+    rest.is_empty().then_some(key)
 }
 
 /// How many keys the least keyspace has that a class names; a class without keyspaces takes any key.

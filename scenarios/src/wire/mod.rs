@@ -51,7 +51,7 @@ pub(crate) use request::{Get, RequestClass, Step};
 pub(crate) use service::Service;
 pub(crate) use sql_store::SqlStore;
 pub(crate) use threshold::Limit;
-pub(crate) use traffic::{Arrivals, Curve, Executor, Open, Replay, Session, Traffic};
+pub(crate) use traffic::{Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, Traffic};
 
 use decode::{Count, Keyed};
 use prelude::*;

@@ -1,6 +1,7 @@
 //! Sources of requests, as written.
 
 use crate::law::{CountLaw, DurationLaw};
+use crate::logs::Unmatched;
 use crate::rate::Growth;
 use crate::scenario::{Origin, Reuse, SessionState};
 use crate::units::{Rate, Ratio, SimTime};
@@ -214,9 +215,14 @@ table! {
 table! {
     /// Requests from a recorded file, at the file's times.
     Replay {
-        /// A CSV file, relative to the scenario's, with a header of `time_s` (or `time_ms`, `time_us`), `class` and
-        /// perhaps `key`, in order of time.
+        /// A file, relative to the scenario's.
         required file: String,
+        /// What it is: `csv` with a header of `time_s` (or `time_ms`, `time_us`), `class` and perhaps `key`, in order of
+        /// time; `jsonl` with the same keys in an object per line, or `method` and `path` instead of `class`; `access-log`
+        /// in the Common or Combined log format; `har`. Methods and paths are held against those of the request classes.
+        default format: ReplayFormat = ReplayFormat::Csv,
+        /// What becomes of requests whose method and path no class has: `refuse` the file, or `skip` them.
+        default unmatched: Unmatched = Unmatched::Refuse,
         /// How many times as fast as recorded.
         default speed: Share = Share(1.0),
         /// What falls on the timeline's zero: the file's `first-row`, or the `file`'s own zero.
@@ -230,6 +236,17 @@ table! {
     }
 }
 
+/// What a recorded file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplayFormat {
+    Csv,
+    JsonLines,
+    AccessLog,
+    Har,
+}
+
+words!(ReplayFormat { "csv" => Csv, "jsonl" => JsonLines, "access-log" => AccessLog, "har" => Har });
+words!(Unmatched { "refuse" => Refuse, "skip" => Skip });
 words!(Origin { "first-row" => FirstRow, "file" => File });
 
 /// Declares an executor whose users each think, ask, wait for the answer, and think again.

@@ -4,3 +4,4 @@ mod configuration;
 mod ends;
 mod runs;
 mod support;
+mod users;
