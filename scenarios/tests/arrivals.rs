@@ -58,7 +58,7 @@ fn replayed(name: &str, format: &str, content: &str) -> Scenario {
     let text = MINIMAL
         .replace(CONSTANT, &REPLAY.replace("FILE", name).replace("FORMAT", format))
         .replace(", mix = { home = 1 }", "")
-        .replace("requests.home", "keyspaces.products = { in = \"kv\", keys = 100 }\ncomponents.kv = { kind = \"kv-store\", host = \"app\" }\nrequests.product = { path = \"/p/{products}\" }\nrequests.home");
+        .replace("requests.home", "keyspaces.products = { in = \"kv\", keys = 100, value = \"100B\" }\ncomponents.kv = { kind = \"kv-store\", host = \"app\" }\nrequests.product = { path = \"/p/{products}\" }\nrequests.home");
     Scenario::parse(directory.path().join("test.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
