@@ -213,6 +213,7 @@ fn alone(
         addresses: addresses.collect(),
         peers: Vec::new(),
         disk: None,
+        switched_off: Vec::new(),
     };
     let end = async {
         // It listens; whoever started it and does not read this does without.
@@ -342,6 +343,8 @@ fn print_table(stack: &Stack, scenario: &Scenario) -> io::Result<()> {
             writeln!(out, "\nrequests go to http://{address}")?;
         }
     }
+    let (admin, token) = stack.admin();
+    writeln!(out, "\nfigures are at http://{admin}/metrics; the admin API there asks for the token {token}")?;
     writeln!(out, "Ctrl-C stops it.")?;
     out.flush()
 }

@@ -80,6 +80,7 @@ pub struct InstanceStats {
 pub struct Stack {
     components: Vec<String>,
     listeners: Vec<Listener>,
+    admin: (SocketAddr, String),
     /// Faults and figures are talked about on connections of their own: a restart takes its time.
     faults: Mutex<Line>,
     figures: Mutex<Line>,
@@ -148,8 +149,8 @@ impl Stack {
         };
         let executable = options.executable.clone().unwrap_or_else(process::this_executable);
         let (supervisor, opening) = Supervisor::start(&stage, &executable)?;
-        let (control, token, places) = match opening {
-            Opening::Ready { control, token, listeners } => (control, token, listeners),
+        let (control, admin, token, places) = match opening {
+            Opening::Ready { control, admin, token, listeners } => (control, admin, token, listeners),
             Opening::Failed { message } => {
                 supervisor.stop();
                 return Err(Error::Refused(message));
@@ -176,10 +177,16 @@ impl Stack {
         Ok(Self {
             components: scenario.components.iter().map(|c| c.name.clone()).collect(),
             listeners: places.into_iter().map(listener).collect(),
+            admin: (admin, token),
             faults: Mutex::new(faults),
             figures: Mutex::new(figures),
             supervisor: Some(supervisor),
         })
+    }
+
+    /// Where the admin API listens, and the token that it asks for; `GET /metrics` needs none.
+    pub fn admin(&self) -> (SocketAddr, &str) {
+        (self.admin.0, &self.admin.1)
     }
 
     /// All instances, in the file's order.

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::emulated::clock::process_cpu_seconds;
 use crate::emulated::{Cores, Timer};
+use crate::log::{self, Level};
 use crate::message::{self, Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
@@ -31,6 +33,11 @@ use crate::trouble::{Drag, Trouble};
 use crate::{cache, proxy, queue, service, sql, store, vrrp};
 
 const ERROR_RATE: Purpose = Purpose::named("reference-error-rate");
+
+/// How long an instance that is to end may take for what it has under way.
+const FINISH_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it looks whether that is done.
+const FINISH_LOOK: Duration = Duration::from_millis(2);
 
 /// Writes an instance's figures down.
 pub(crate) type Metrics = Box<dyn Fn(&mut Figures)>;
@@ -41,6 +48,15 @@ pub(crate) struct Flush(Box<dyn Fn()>);
 impl std::fmt::Debug for Flush {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Flush")
+    }
+}
+
+/// How many requests an instance has under way.
+struct UnderWay(Box<dyn Fn() -> i64>);
+
+impl fmt::Debug for UnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnderWay")
     }
 }
 
@@ -91,6 +107,12 @@ pub(crate) struct Context {
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// A file for what outlives the process.
     pub(crate) disk: Option<PathBuf>,
+    /// Steps that are left out; of services.
+    pub(crate) switched_off: RefCell<BTreeSet<(usize, u32)>>,
+    /// Whether it takes nothing new, as it is about to end.
+    pub(crate) finishing: Cell<bool>,
+    /// How much is under way; of those that finish it.
+    under_way: RefCell<Option<UnderWay>>,
     /// The names of the sockets on which those hear each other that share an address with it.
     pub(crate) peers: Vec<String>,
     /// Whether it has the address that it shares.
@@ -129,6 +151,9 @@ impl Context {
             dump: setup.dump,
             addresses: setup.addresses,
             disk: setup.disk,
+            switched_off: RefCell::new(setup.switched_off.into_iter().collect()),
+            finishing: Cell::new(false),
+            under_way: RefCell::default(),
             peers: setup.peers,
             holding: watch::Sender::new(setup.leads),
             trouble: Cell::default(),
@@ -236,6 +261,21 @@ impl Context {
         Ok(())
     }
 
+    /// Says how much is under way.
+    pub(crate) fn on_finish(&self, under_way: impl Fn() -> i64 + 'static) {
+        *self.under_way.borrow_mut() = Some(UnderWay(Box::new(under_way)));
+    }
+
+    /// Takes nothing new, and waits until what is under way is done, within limits.
+    async fn finish(&self) {
+        self.finishing.set(true);
+        let deadline = Instant::now() + FINISH_PATIENCE;
+        let is_done = || self.under_way.borrow().as_ref().is_none_or(|under_way| (under_way.0)() == 0);
+        while !is_done() && Instant::now() < deadline {
+            tokio::time::sleep(FINISH_LOOK).await;
+        }
+    }
+
     /// Says how all that this instance holds is thrown away.
     pub(crate) fn on_flush(&self, flush: impl Fn() + 'static) {
         *self.flush.borrow_mut() = Some(Flush(Box::new(flush)));
@@ -305,6 +345,8 @@ fn start(setup: Setup) -> Result<(Rc<Context>, Metrics), String> {
     let context = Rc::new(Context::new(setup)?);
     let started = context.start().and_then(|metrics| vrrp::start(&context).map(|()| metrics));
     let metrics = started.map_err(|error| format!("{}: {error}", context.name()))?;
+    let message = format!("listens on {}", context.address());
+    log::write(Level::Info, "process", &context.name(), &message, &[]);
     Ok((context, metrics))
 }
 
@@ -336,6 +378,7 @@ async fn obey(context: &Context, metrics: &Metrics) {
         match message::read::<Order>(&line) {
             Some(Order::Figures) => say(&Word::Figures(figures(metrics))),
             Some(Order::Suffer(trouble)) => {
+                log::write(Level::Warning, "fault", &context.name(), &format!("{trouble:?}"), &[]);
                 context.suffer(trouble);
                 say(&Word::Done);
             }
@@ -350,6 +393,18 @@ async fn obey(context: &Context, metrics: &Metrics) {
                 if let Some(Flush(flush)) = &*context.flush.borrow() {
                     flush();
                 }
+                say(&Word::Done);
+            }
+            Some(Order::Switch { class, step, on }) => {
+                let mut off = context.switched_off.borrow_mut();
+                let _was = if on { off.remove(&(class, step)) } else { off.insert((class, step)) };
+                let class = &context.scenario.requests[class].name;
+                let message = format!("step {step} is switched {}", if on { "on" } else { "off" });
+                log::write(Level::Info, "admin", &context.name(), &message, &[("class", class)]);
+                say(&Word::Done);
+            }
+            Some(Order::Finish) => {
+                context.finish().await;
                 say(&Word::Done);
             }
             Some(Order::Unplug) => silence(context),

@@ -34,7 +34,7 @@ impl Stage {
 /// What the supervisor answers on its standard output, once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Opening {
-    Ready { control: SocketAddr, token: String, listeners: Vec<Place> },
+    Ready { control: SocketAddr, admin: SocketAddr, token: String, listeners: Vec<Place> },
     Failed { message: String },
 }
 
@@ -67,6 +67,8 @@ pub(crate) struct Setup {
     pub(crate) peers: Vec<String>,
     /// A file for what outlives the process, though not the stack.
     pub(crate) disk: Option<PathBuf>,
+    /// Steps that are left out: classes and the steps' numbers.
+    pub(crate) switched_off: Vec<(usize, u32)>,
 }
 
 /// What a component is told after that.
@@ -88,6 +90,14 @@ pub(crate) enum Order {
     Plug,
     /// From now on be the one that clients talk to; for copies of stores, and instances that share an address.
     Lead,
+    /// Leave a step out from now on, or take it again; for services.
+    Switch {
+        class: usize,
+        step: u32,
+        on: bool,
+    },
+    /// Take nothing new, and answer when what is under way is done.
+    Finish,
     /// Answer with how much of the store's history is known; of copies of stores.
     Position,
     /// The cable of the store that is copied is pulled: what is on the way from it does not arrive; of copies of stores.

@@ -21,6 +21,7 @@ use super::program::{Site, Task};
 use super::walk::Errand;
 use crate::component::Figures;
 use crate::emulated::clock::now_nanos;
+use crate::log::{self, Level};
 use crate::resp::Failed;
 
 const PAUSE: Purpose = Purpose::named("retry-pause");
@@ -167,7 +168,12 @@ impl Service {
         loop {
             let error = match self.race(errand, task, site, &mut made).await {
                 Ended::Good => return Ok(()),
-                Ended::Refused => return Err(Failed::Server("refused by the policy of the call".to_owned())),
+                Ended::Refused => {
+                    let class = self.context.scenario.requests[errand.class].name.as_str();
+                    let message = "a call was refused by its policy";
+                    log::write(Level::Warning, "policy", &self.name, message, &[("class", class)]);
+                    return Err(Failed::Server("refused by the policy of the call".to_owned()));
+                }
                 Ended::Bad(error) => error,
             };
             let retries = account.policy.retries.filter(|retries| made.retries < retries.times);

@@ -41,6 +41,8 @@ use tokio::time::timeout;
 use crate::component::{Context, Metrics};
 use crate::edge::Trust;
 use crate::http::{Body, Connection, Next, Patience, Requests, plain_answer, refuse};
+use crate::log;
+use crate::resp::Failed;
 use crate::socket::Listener;
 use backends::Backends;
 use caching::Caching;
@@ -109,6 +111,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
     });
     tokio::task::spawn_local(accept(Rc::clone(&service)));
     messages::start(&service);
+    let workers = Rc::clone(&service.workers);
+    context.on_finish(move || workers.busy.get() + workers.waiting.get());
     Ok(Box::new(move |figures| {
         let workers = &service.workers;
         figures.set("cores", f64::from(service.context.cores()));
@@ -143,6 +147,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
 
 async fn accept(service: Rc<Service>) {
     loop {
+        if service.context.finishing.get() {
+            return;
+        }
         service.workers.room().await;
         if service.connections.get() >= CONNECTIONS_LIMIT {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -220,7 +227,7 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
             }
             Err(error) => return Err(error),
         }
-        let close = !incoming.keep_alive;
+        let close = !incoming.keep_alive || service.context.finishing.get();
         drop(fresh.take());
         if !holds_connection {
             permit = None;
@@ -235,6 +242,21 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
         if let Some(permit) = &mut permit {
             permit.rest();
         }
+    }
+}
+
+impl Service {
+    /// Writes down why a request failed.
+    fn complain(&self, incoming: &Incoming, done: Result<(), Failed>) {
+        let (Err(error), true) = (done, log::is_on()) else { return };
+        let (id, class) = match incoming.asked {
+            Asked::Class { id, class } => (id, class),
+            Asked::Steps { errand, .. } => (errand.id, errand.class),
+            _ => return,
+        };
+        let (id, class) = (format!("{:016x}", id.0), &self.context.scenario.requests[class].name);
+        let more = [("request", id.as_str()), ("class", class.as_str())];
+        log::write(log::Level::Error, "request", &self.name, &error.to_string(), &more);
     }
 }
 
@@ -301,6 +323,7 @@ async fn answer<'a>(
     let (id, class) = match incoming.asked {
         // Whoever began to fail while this one was under way fails it too.
         _ if done.is_err() || is_failing() => {
+            service.complain(incoming, done);
             service.failures.set(service.failures.get() + 1);
             return plain_answer(500, close, incoming.is_head, out);
         }

@@ -51,6 +51,8 @@ enum Called {
 /// A step.
 #[derive(Debug)]
 pub(super) struct Step {
+    /// Its class, and its number there, as the file has it.
+    pub(super) written: (usize, u32),
     /// For which share of the requests it is taken.
     pub(super) share: Ratio,
     /// The number by which that is drawn.
@@ -104,12 +106,14 @@ impl Program {
             Self { lists: Vec::new(), length: 0, classes: Vec::new(), queues: Vec::new(), sites: Vec::new() };
         for (class, id) in scenario.requests.iter().zip(scenario.class_ids()) {
             let next_draw = class.all_steps().count().max(OWN_DRAWS);
-            let list = Compiler { program: &mut program, scenario, next_draw }.class(id, true).ok_or(id)?;
+            let mut compiler = Compiler { program: &mut program, scenario, next_draw, within: id };
+            let list = compiler.class(id, true).ok_or(id)?;
             program.classes.push(list);
         }
         for id in scenario.component_ids() {
             let ComponentKind::Queue(queue) = &scenario.component(id).kind else { continue };
-            let mut compiler = Compiler { program: &mut program, scenario, next_draw: OWN_DRAWS };
+            let mut compiler =
+                Compiler { program: &mut program, scenario, next_draw: OWN_DRAWS, within: queue.class };
             let list = compiler.class(queue.class, false).ok_or(queue.class)?;
             program.queues.push((id, list));
         }
@@ -136,6 +140,8 @@ struct Compiler<'a> {
     program: &'a mut Program,
     scenario: &'a Scenario,
     next_draw: usize,
+    /// The class whose steps are spelled out.
+    within: ClassId,
 }
 
 impl Compiler<'_> {
@@ -156,10 +162,12 @@ impl Compiler<'_> {
     /// The steps of a class, for a client's request (`root`) or for somebody who asks for them.
     fn class(&mut self, class: ClassId, root: bool) -> Option<usize> {
         let scenario = self.scenario;
+        let before = std::mem::replace(&mut self.within, class);
         let mut steps = Vec::new();
         for step in &scenario.class(class).steps {
             steps.push(self.step(step, root)?);
         }
+        self.within = before;
         self.place(steps)
     }
 
@@ -174,7 +182,7 @@ impl Compiler<'_> {
             let draw = if first { number } else { self.draw()? };
             times.push(self.task(step, draw, root && first)?);
         }
-        Some(Step { share: step.share, draw: number, times })
+        Some(Step { written: (self.within.index(), step.number), share: step.share, draw: number, times })
     }
 
     fn task(&mut self, step: &Written, draw: u16, root: bool) -> Option<Task> {
@@ -208,7 +216,9 @@ impl Compiler<'_> {
             (Action::Publish, Some(to)) => (draw, Op::Publish { to }),
             (action, Some(to)) => {
                 let task = Task { draw: own(self)?, site: None, op: simple(action)? };
-                let steps = vec![Step { share: Ratio::new(1.0), draw: task.draw, times: vec![task] }];
+                let written = (self.within.index(), step.number);
+                let steps =
+                    vec![Step { written, share: Ratio::new(1.0), draw: task.draw, times: vec![task] }];
                 (draw, Op::Call { to, list: self.place(steps)? })
             }
             (action, None) if site.is_some() => (own(self)?, simple(action)?),

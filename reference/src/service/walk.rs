@@ -41,6 +41,9 @@ impl Service {
             return Err(Failed::Server(format!("there is no list of steps {list}")));
         };
         for step in steps {
+            if self.context.switched_off.borrow().contains(&step.written) {
+                continue;
+            }
             if !self.context.draws.takes(errand.id, errand.draw(step.draw), step.share) {
                 continue;
             }

@@ -172,13 +172,20 @@ impl Supervisor {
         let killed = instance.phase.get().is_down() || instance.is_broken_down();
         let mut state = State { killed, ..State::default() };
         let mut trouble = Trouble { times: instance.phase.get().times(), ..Trouble::default() };
+        let imposed = instance.imposed.get();
         let mut good = 1.0;
+        if self.speaks_http(instance) {
+            trouble.failing = imposed.failing;
+            good -= imposed.error_share;
+        }
+        trouble.times *= imposed.times;
+        trouble.disk_full = imposed.disk_full;
         for fault in instance.faults.borrow().iter() {
             match self.scenario.faults[*fault].kind {
                 FaultKind::Kill => state.killed = true,
                 FaultKind::Hang => state.hung = true,
                 FaultKind::Unplug => state.unplugged = true,
-                FaultKind::Serve500 => trouble.failing = self.speaks_http(instance),
+                FaultKind::Serve500 => trouble.failing |= self.speaks_http(instance),
                 FaultKind::ErrorRate { share } if self.speaks_http(instance) => good *= 1.0 - share.get(),
                 FaultKind::Slow { times } => trouble.times *= times,
                 FaultKind::CpuSteal { share } => trouble.speed *= 1.0 - share.get(),

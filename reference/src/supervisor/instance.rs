@@ -14,6 +14,7 @@ use super::child::Child;
 use super::disk;
 use crate::message::{Order, Setup, Stage, Word};
 use crate::process::Role;
+use crate::trouble::Trouble;
 use crate::{addresses, socket};
 
 /// An instance.
@@ -33,6 +34,8 @@ pub(super) struct Instance {
     leads: Cell<bool>,
     /// What it keeps when its child dies.
     disk: Option<File>,
+    /// What ails it by hand.
+    pub(super) imposed: Cell<Trouble>,
     setup: RefCell<Option<Setup>>,
     pub(super) last_figures: RefCell<BTreeMap<String, f64>>,
     pub(super) faults: RefCell<Vec<usize>>,
@@ -96,6 +99,7 @@ impl Instance {
             _reservation: reservation,
             leads: Cell::new(leads),
             disk: None,
+            imposed: Cell::default(),
             setup: RefCell::default(),
             last_figures: RefCell::default(),
             faults: RefCell::default(),
@@ -159,7 +163,15 @@ impl Instance {
             addresses,
             peers,
             disk: self.disk.as_ref().map(disk::path),
+            switched_off: Vec::new(),
         });
+    }
+
+    /// Writes down which steps its next child leaves out.
+    pub(super) fn set_switched_off(&self, steps: Vec<(usize, u32)>) {
+        if let Some(setup) = self.setup.borrow_mut().as_mut() {
+            setup.switched_off = steps;
+        }
     }
 
     /// Starts the child, which was prepared.

@@ -8,9 +8,10 @@
 //! - [`network`]: what lies between them; [`address`]: addresses that several share
 //! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other; [`failover`]: copies that take over
 //! - [`life`]: who dies without being told to, and is started again
-//! - [`control`]: the socket on which orders come
+//! - [`control`]: the socket on which orders come; [`admin`]: the same by HTTP, and figures
 
 mod address;
+mod admin;
 mod child;
 mod control;
 mod deployment;
@@ -23,6 +24,7 @@ pub(crate) mod network;
 mod words;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
@@ -60,6 +62,8 @@ struct Supervisor {
     deployments: RefCell<Vec<deployment::Deployment>>,
     /// Held by whoever brings an instance into another state.
     applying: tokio::sync::Mutex<()>,
+    /// Steps that services leave out: classes and the steps' numbers.
+    switched_off: RefCell<BTreeSet<(usize, u32)>>,
 }
 
 /// Runs this process as the supervisor until it is told to stop or its standard input ends.
@@ -101,13 +105,14 @@ async fn supervise(stage: Stage) -> ExitCode {
         () = lifeline() => Err("the start was given up".to_owned()),
     };
     let code = match started {
-        Ok((control, token)) => {
+        Ok((control, admin, token)) => {
             let places = supervisor.instances.iter().map(|i| supervisor.place(i)).collect();
-            open(&Opening::Ready { control, token, listeners: places });
+            open(&Opening::Ready { control, admin, token, listeners: places });
             tokio::select! {
                 () = lifeline() => {}
                 () = supervisor.stop.notified() => {}
             }
+            supervisor.finish().await;
             ExitCode::SUCCESS
         }
         Err(message) => fail(message),
@@ -167,11 +172,12 @@ impl Supervisor {
             stop: Notify::new(),
             deployments: RefCell::default(),
             applying: tokio::sync::Mutex::default(),
+            switched_off: RefCell::default(),
         })
     }
 
     /// Starts all children and the control socket.
-    async fn start(self: &Rc<Self>, stage: &Stage) -> Result<(SocketAddr, String), String> {
+    async fn start(self: &Rc<Self>, stage: &Stage) -> Result<(SocketAddr, SocketAddr, String), String> {
         if let Some(directory) = &stage.logs {
             self.children().for_each(|child| child.log_to(directory.join(log_name(&child.name))));
         }
@@ -196,7 +202,34 @@ impl Supervisor {
         let address = listener.local_addr().map_err(|error| format!("no control socket: {error}"))?;
         let token = control::token().map_err(|error| format!("no randomness: {error}"))?;
         tokio::task::spawn_local(control::listen(Rc::clone(self), listener, token.clone()));
-        Ok((address, token))
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(|error| format!("no admin socket: {error}"))?;
+        let admin = listener.local_addr().map_err(|error| format!("no admin socket: {error}"))?;
+        tokio::task::spawn_local(admin::listen(Rc::clone(self), listener, token.clone()));
+        Ok((address, admin, token))
+    }
+
+    /// Lets services end what they have under way, all at once and within limits.
+    async fn finish(&self) {
+        let is_service = |id| matches!(self.scenario.component(id).kind, ComponentKind::Service(_));
+        let finishing = self.instances.iter().filter(|instance| {
+            is_service(instance.component) && instance.child.is_alive() && !instance.state.get().is_silent()
+        });
+        let tasks: Vec<_> = finishing
+            .map(|instance| {
+                let instance = Rc::clone(instance);
+                tokio::task::spawn_local(async move { instance.order(message::Order::Finish).await })
+            })
+            .collect();
+        for task in tasks {
+            // Whoever does not answer is killed like the others.
+            let _ = task.await;
+        }
+    }
+
+    /// Says to the next process of an instance which steps it leaves out.
+    fn tell_switches(&self, instance: &Instance) {
+        instance.set_switched_off(self.switched_off.borrow().iter().copied().collect());
     }
 
     /// All processes but this one.

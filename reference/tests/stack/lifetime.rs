@@ -213,4 +213,9 @@ fn ports_can_be_fixed_and_logs_are_kept_apart() {
         .collect();
     names.sort();
     assert_eq!(names, ["archive-1.log", "balancer-1.log", "objects-1.log", "shop-1.log", "shop-2.log"]);
+    drop(stack);
+    let log = std::fs::read_to_string(logs.join("shop-1.log")).expect("a log");
+    let first: serde_json::Value =
+        serde_json::from_str(log.lines().next().expect("it has a line")).expect("lines are JSON");
+    assert_eq!((first["level"].as_str(), first["channel"].as_str()), (Some("info"), Some("process")));
 }

@@ -1,6 +1,7 @@
 //! The stack as it really runs: processes on loopback addresses.
 
 mod abuse;
+mod admin;
 mod balance;
 mod cache;
 mod cache_origin;

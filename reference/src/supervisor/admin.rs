@@ -1,0 +1,232 @@
+//! The admin API: HTTP on the loopback interface. Figures for Prometheus are open, everything else is for whoever shows the token
+//! (`Authorization: Bearer …`).
+//!
+//! | request | effect |
+//! |---|---|
+//! | `GET /metrics` | the figures of all instances |
+//! | `GET /state` | who is there, what ails it, which steps are switched off |
+//! | `POST /faults/N/begin`, `POST /faults/N/end` | the scenario's fault number N, from one |
+//! | `POST /instances/NAME/trouble?failing=true&error_share=0.1&times=3&disk_full=true` | ails an instance (`shop[1]`) by hand; without words, no more |
+//! | `POST /switches/PLACE?on=false` | has services leave a step out (`requests.page.steps[2]`, from one), or take it again |
+
+use std::fmt::Write as _;
+use std::io;
+use std::rc::Rc;
+
+use scenarios::scenario::ComponentKind;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Supervisor;
+use crate::http::head::{NO_FIELDS, field, parse_request};
+use crate::http::{Connection, Framing, Next, Requests, reason, refuse};
+use crate::message::Order;
+use crate::trouble::Trouble;
+
+/// A request, as far as it matters here.
+struct Asked {
+    method: String,
+    target: String,
+    has_token: bool,
+    keep_alive: bool,
+    has_body: bool,
+    len: usize,
+}
+
+/// What is answered: a status, and a text.
+type Answer = (u16, String);
+
+/// Serves clients for ever.
+pub(super) async fn listen(supervisor: Rc<Supervisor>, listener: TcpListener, token: String) {
+    let token: Rc<str> = format!("Bearer {token}").into();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (supervisor, token) = (Rc::clone(&supervisor), Rc::clone(&token));
+                tokio::task::spawn_local(async move {
+                    // A broken connection concerns its client alone.
+                    let _ = serve(&supervisor, stream, &token).await;
+                });
+            }
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn serve(supervisor: &Rc<Supervisor>, stream: TcpStream, token: &str) -> io::Result<()> {
+    let mut connection = Connection::new(stream);
+    let mut requests = Requests::new(None);
+    let mut out = Vec::new();
+    loop {
+        let next = requests.next(&mut connection, |input| {
+            let mut fields = NO_FIELDS;
+            let Some(head) = parse_request(input, &mut fields)? else { return Ok(None) };
+            Ok(Some(Asked {
+                method: head.method.to_owned(),
+                target: head.target.to_owned(),
+                has_token: field(head.headers, "authorization") == Some(token.as_bytes()),
+                keep_alive: head.keep_alive,
+                has_body: !matches!(head.framing, Framing::Length(0)),
+                len: head.len,
+            }))
+        });
+        let asked = match next.await? {
+            Next::Head(asked) if !asked.has_body => asked,
+            Next::Head(_) => return refuse(connection, 400, false, &mut out).await,
+            Next::End => return Ok(()),
+            Next::Refused(status) => return refuse(connection, status, false, &mut out).await,
+        };
+        connection.consume(asked.len);
+        let (status, text) = supervisor.administer(&asked).await;
+        let kind = if text.starts_with('{') { "application/json" } else { "text/plain; version=0.0.4" };
+        let head = format!(
+            "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            reason(status),
+            text.len()
+        );
+        connection.write_both(head.as_bytes(), text.as_bytes()).await?;
+        if !asked.keep_alive {
+            return Ok(());
+        }
+    }
+}
+
+impl Supervisor {
+    async fn administer(self: &Rc<Self>, asked: &Asked) -> Answer {
+        let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let done = |result: Result<(), String>| match result {
+            Ok(()) => (200, json!({ "done": true }).to_string()),
+            Err(message) => (400, json!({ "error": message }).to_string()),
+        };
+        match (asked.method.as_str(), parts.as_slice()) {
+            ("GET", ["metrics"]) => (200, self.metrics().await),
+            _ if !asked.has_token => {
+                (401, json!({ "error": "show the token: Authorization: Bearer …" }).to_string())
+            }
+            ("GET", ["state"]) => (200, self.told_state()),
+            ("POST", ["faults", number, verb @ ("begin" | "end")]) => {
+                match number.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
+                    Some(fault) if *verb == "begin" => done(self.begin_fault(fault).await),
+                    Some(fault) => done(self.end_fault(fault).await),
+                    None => done(Err(format!("{number} is no number of a fault, counted from one"))),
+                }
+            }
+            ("POST", ["instances", name, "trouble"]) => done(self.impose(&plain(name), query).await),
+            ("POST", ["switches", place]) => done(self.switch(&plain(place), query).await),
+            _ => (404, json!({ "error": "there is no such thing" }).to_string()),
+        }
+    }
+
+    /// Figures in Prometheus' text format.
+    async fn metrics(&self) -> String {
+        let mut text = String::new();
+        let all = self.figures().await;
+        let mut names: Vec<&String> = all.iter().flat_map(|one| one.figures.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            // All of a name stand together, as the format asks for.
+            for one in &all {
+                let Some(value) = one.figures.get(name) else { continue };
+                let component = &self.scenario.components[one.component].name;
+                let labels = format!("component=\"{component}\",instance=\"{}\"", one.instance + 1);
+                writeln!(text, "rehearsal_{name}{{{labels}}} {value}")
+                    .expect("writing to a string cannot fail");
+            }
+        }
+        text
+    }
+
+    fn told_state(&self) -> String {
+        let instances: Vec<_> = self
+            .instances
+            .iter()
+            .map(|instance| {
+                let faults: Vec<&str> =
+                    instance.faults.borrow().iter().map(|f| self.scenario.faults[*f].name.as_str()).collect();
+                json!({
+                    "name": instance.name(),
+                    "address": self.place(instance).address.to_string(),
+                    "process": instance.child.pid(),
+                    "faults": faults,
+                    "imposed": instance.imposed.get(),
+                })
+            })
+            .collect();
+        let off: Vec<&str> = self
+            .scenario
+            .requests
+            .iter()
+            .enumerate()
+            .flat_map(|(class, request)| request.all_steps().map(move |step| (class, step)))
+            .filter(|(class, step)| self.switched_off.borrow().contains(&(*class, step.number)))
+            .map(|(_, step)| step.place.as_str())
+            .collect();
+        json!({ "instances": instances, "switched_off": off }).to_string()
+    }
+
+    /// Ails an instance by what a query says.
+    async fn impose(&self, name: &str, query: &str) -> Result<(), String> {
+        let mut trouble = Trouble::default();
+        for (word, value) in pairs(query) {
+            let number = || {
+                let number = value.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+                number.ok_or_else(|| format!("{word}: expected a number, found {value}"))
+            };
+            let truth = || {
+                value.parse::<bool>().map_err(|_| format!("{word}: expected true or false, found {value}"))
+            };
+            match word {
+                "failing" => trouble.failing = truth()?,
+                "error_share" => trouble.error_share = number()?.min(1.0),
+                "times" => trouble.times = number()?,
+                "disk_full" => trouble.disk_full = truth()?,
+                other => return Err(format!("{other}: expected failing, error_share, times or disk_full")),
+            }
+        }
+        let instance = self.instances.iter().find(|instance| instance.name() == name);
+        let instance = instance.ok_or_else(|| format!("there is no instance {name}"))?;
+        instance.imposed.set(trouble);
+        self.apply(instance).await
+    }
+
+    /// Has services leave a step out, or take it again.
+    async fn switch(&self, place: &str, query: &str) -> Result<(), String> {
+        let on = match pairs(query).next() {
+            Some(("on", "true")) => true,
+            Some(("on", "false")) => false,
+            _ => return Err("expected ?on=true or ?on=false".to_owned()),
+        };
+        let mut steps = self.scenario.requests.iter().enumerate().flat_map(|(class, request)| {
+            request.all_steps().filter(|step| step.place == place).map(move |step| (class, step.number))
+        });
+        let known = || self.scenario.requests.iter().flat_map(|request| request.all_steps()).next();
+        let example = || known().map_or("", |step| step.place.as_str());
+        let (class, step) =
+            steps.next().ok_or_else(|| format!("there is no step {place}; the first is {}", example()))?;
+        if on {
+            self.switched_off.borrow_mut().remove(&(class, step));
+        } else {
+            self.switched_off.borrow_mut().insert((class, step));
+        }
+        let is_service = |id| matches!(self.scenario.component(id).kind, ComponentKind::Service(_));
+        for instance in self.instances.iter().filter(|instance| is_service(instance.component)) {
+            self.tell_switches(instance);
+            if instance.child.is_alive() && !instance.state.get().is_silent() {
+                Self::tell(instance, Order::Switch { class, step, on }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The words of a query, as far as they need no decoding.
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter_map(|pair| pair.split_once('='))
+}
+
+/// A part of a path with its brackets decoded, as some clients encode them.
+fn plain(part: &str) -> String {
+    part.replace("%5B", "[").replace("%5b", "[").replace("%5D", "]").replace("%5d", "]")
+}
