@@ -1,6 +1,8 @@
-//! The two worlds agree: a window of the quickstart, with its node's death, simulated and played over sockets.
+//! The two worlds agree: a window of the quickstart, with its node's death, and one scenario full of faults, simulated and played
+//! over sockets.
 
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use benches::programs::{binaries, only_run, run};
 use serde_json::Value;
@@ -12,27 +14,50 @@ const ATTEMPTS: usize = 3;
 const THROUGHPUT: f64 = 0.02;
 const MEDIAN: f64 = 0.15;
 
-/// (phase, figure, relative prediction error)
-fn errors(comparison: &Value) -> Vec<(String, String, f64)> {
+/// How far off the simulated share of failed requests may be, as a share of the requests, where some fail: an error rate is drawn
+/// anew in each world, and a takeover comes up to an advertisement sooner or later.
+const FAILED: f64 = 0.08;
+
+static PLAYING: Mutex<()> = Mutex::new(());
+
+/// The binaries that play, simulate and compare.
+struct Programs {
+    loadgen: PathBuf,
+    sim: PathBuf,
+    report: PathBuf,
+}
+
+/// A figure of a phase: by how much it was predicted wrongly, in its unit and as a share of what was measured.
+#[derive(Debug)]
+struct Error {
+    phase: String,
+    figure: String,
+    difference: f64,
+    relative: f64,
+}
+
+fn errors(comparison: &Value) -> Vec<Error> {
     let phases = comparison["phases"].as_array().expect("a comparison has phases");
     let figures = phases.iter().flat_map(|phase| {
         let name = phase["phase"].as_str().expect("a phase has a name");
-        phase["figures"].as_array().expect("a phase has figures").iter().map(move |figure| {
-            let told = figure["figure"].as_str().expect("a figure has a name");
-            (name.to_owned(), told.to_owned(), figure["relative"].as_f64().unwrap_or(f64::NAN))
+        phase["figures"].as_array().expect("a phase has figures").iter().map(move |figure| Error {
+            phase: name.to_owned(),
+            figure: figure["figure"].as_str().expect("a figure has a name").to_owned(),
+            // What could not be told is as bad as what is far off.
+            difference: figure["difference"].as_f64().unwrap_or(f64::NAN),
+            relative: figure["relative"].as_f64().unwrap_or(f64::NAN),
         })
     });
     figures.collect()
 }
 
-/// What lies too far off where nothing is broken; none where this attempt cannot be judged.
-fn attempt(loadgen: &Path, sim: &Path, report: &Path) -> Option<Vec<String>> {
+/// The prediction errors of a scenario played and then simulated; none where this attempt cannot be judged.
+fn attempt(programs: &Programs, scenario: &str, part: &[&str]) -> Option<Vec<Error>> {
     let here = tempfile::tempdir().expect("a temporary directory");
     let [measured, simulated] = ["measured", "simulated"].map(|name| here.path().join(name));
-    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/library/quickstart.toml");
     let out = measured.to_str().expect("the path is text");
-    let window = ["run", quickstart, "--from", "8s", "--for", "17s", "--out", out, "--quiet", "--no-report"];
-    let played = run(loadgen, &window);
+    let played = [&["run", scenario, "--out", out, "--quiet", "--no-report"], part].concat();
+    let played = run(&programs.loadgen, &played);
     match played.status.code() {
         Some(0 | 99) => {}
         Some(111) => return None,
@@ -41,41 +66,63 @@ fn attempt(loadgen: &Path, sim: &Path, report: &Path) -> Option<Vec<String>> {
     let measured = only_run(&measured);
     let scenario = measured.join("scenario.toml");
     let out = simulated.to_str().expect("the path is text");
-    let done = run(sim, &["run", scenario.to_str().expect("the path is text"), "--out", out, "--quiet"]);
+    let scenario = scenario.to_str().expect("the path is text");
+    let done = run(&programs.sim, &["run", scenario, "--out", out, "--quiet"]);
     assert!(matches!(done.status.code(), Some(0 | 99)), "sim: {}", String::from_utf8_lossy(&done.stderr));
     let runs = [only_run(&simulated), measured].map(|p| p.to_str().expect("the path is text").to_owned());
-    let compared = run(report, &["compare", &runs[0], &runs[1], "--json"]);
+    let compared = run(&programs.report, &["compare", &runs[0], &runs[1], "--json"]);
     assert!(compared.status.success(), "report: {}", String::from_utf8_lossy(&compared.stderr));
-    let comparison = serde_json::from_slice(&compared.stdout).expect("the comparison is JSON");
-    let errors = errors(&comparison);
-    let quiet: Vec<_> = errors.iter().filter(|(phase, ..)| phase == "before" || phase == "after").collect();
-    assert_eq!(quiet.len(), 10, "five figures before the fault and five after it");
-    let limit = |figure: &str| match figure {
-        "throughput" => Some(THROUGHPUT),
-        "p50" => Some(MEDIAN),
-        _ => None,
+    Some(errors(&serde_json::from_slice(&compared.stdout).expect("the comparison is JSON")))
+}
+
+/// Plays and simulates a scenario until its errors hold, a few times at most; why that could not be judged, if so.
+fn skipped(scenario: &str, part: &[&str], holds: impl Fn(&Error) -> bool) -> Option<String> {
+    let Some([loadgen, sim, report]) = binaries(["loadgen", "sim", "report"]) else {
+        return Some("the binaries are not built; cargo test --workspace builds them".to_owned());
     };
-    // An error that could not be told (NaN) is as bad as a large one.
-    let holds = |figure: &str, error: f64| limit(figure).is_none_or(|limit| error.abs() <= limit);
-    let far = quiet.iter().filter(|(_, figure, error)| !holds(figure, *error));
-    Some(far.map(|(phase, figure, error)| format!("{phase}: {figure} {:+.1}%", error * 100.0)).collect())
+    let programs = Programs { loadgen, sim, report };
+    // Two at once would be in each other's way.
+    let _one_at_a_time = PLAYING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut judged = None;
+    for _ in 0..ATTEMPTS {
+        let Some(mut errors) = attempt(&programs, scenario, part) else { continue };
+        errors.retain(|error| !holds(error));
+        if errors.is_empty() {
+            return None;
+        }
+        judged = Some(errors);
+    }
+    match judged {
+        Some(far) => panic!("in none of {ATTEMPTS} attempts did the worlds agree; the last: {far:#?}"),
+        None => Some(format!("each of {ATTEMPTS} attempts was invalid, for this machine stalled")),
+    }
 }
 
 #[test]
 fn simulated_quickstart_agrees_with_the_measured_one_outside_the_fault() {
-    let Some([loadgen, sim, report]) = binaries(["loadgen", "sim", "report"]) else {
-        return println!("SKIPPED: the binaries are not built; cargo test --workspace builds them");
-    };
-    let mut judged = None;
-    for _ in 0..ATTEMPTS {
-        match attempt(&loadgen, &sim, &report) {
-            Some(far) if far.is_empty() => return,
-            Some(far) => judged = Some(far),
-            None => println!("an attempt was invalid: this machine stalled"),
-        }
+    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/library/quickstart.toml");
+    let skipped =
+        skipped(quickstart, &["--from", "8s", "--for", "17s"], |error| match error.figure.as_str() {
+            _ if error.phase != "before" && error.phase != "after" => true,
+            "throughput" => error.relative.abs() <= THROUGHPUT,
+            "p50" => error.relative.abs() <= MEDIAN,
+            _ => true,
+        });
+    if let Some(why) = skipped {
+        println!("SKIPPED: {why}");
     }
-    match judged {
-        Some(far) => panic!("in none of {ATTEMPTS} attempts did the worlds agree; the last: {far:?}"),
-        None => println!("SKIPPED: each of {ATTEMPTS} attempts was invalid, for this machine stalled"),
+}
+
+#[test]
+fn faults_do_the_same_in_both_worlds() {
+    let faults = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults.toml");
+    let skipped = skipped(faults, &[], |error| match error.figure.as_str() {
+        "failed" => error.difference.abs() <= FAILED,
+        // Fifty milliseconds, most of them of the way: what this machine adds does not matter.
+        "p50" if error.phase.starts_with("during delay") => error.relative.abs() <= MEDIAN,
+        _ => true,
+    });
+    if let Some(why) = skipped {
+        println!("SKIPPED: {why}");
     }
 }

@@ -44,7 +44,7 @@ pub trait System: Sync {
 }
 
 /// Counters that become counts of an interval.
-const COUNTS: [&str; 8] = [
+const COUNTS: [&str; 14] = [
     sample::HITS,
     sample::GRACE_HITS,
     sample::MISSES,
@@ -53,10 +53,23 @@ const COUNTS: [&str; 8] = [
     sample::EVICTIONS,
     sample::EXPIRED,
     sample::PURGED,
+    sample::LOST_WRITES,
+    sample::PUBLISHED,
+    sample::ACKNOWLEDGED,
+    sample::REDELIVERED,
+    sample::DEAD_LETTERED,
+    sample::DROPPED,
 ];
 /// States that are reported as they are.
-const STATES: [&str; 5] =
-    [sample::KEYS, sample::KEYS_WITH_TTL, sample::MEMORY_BYTES, sample::CONNECTIONS, sample::UP];
+const STATES: [&str; 7] = [
+    sample::KEYS,
+    sample::KEYS_WITH_TTL,
+    sample::MEMORY_BYTES,
+    sample::CONNECTIONS,
+    sample::REPLICATION_LAG_BYTES,
+    sample::INSTANCES,
+    sample::UP,
+];
 
 /// Turns readings into samples: counters into what was added since the reading before.
 #[derive(Debug, Default)]

@@ -212,6 +212,7 @@ fn alone(
         dump,
         addresses: addresses.collect(),
         peers: Vec::new(),
+        book: None,
         disk: None,
         switched_off: Vec::new(),
     };

@@ -141,6 +141,12 @@ impl Context {
             .ok_or_else(|| format!("the scenario has no component number {}", setup.component))?;
         let timer = Timer::start().map_err(|error| format!("no timer: {error}"))?;
         let cores = scenario.host(scenario.component(component).host).cores;
+        let cores = match &setup.book {
+            Some(book) => {
+                Cores::shared(cores, book, timer.clone()).map_err(|error| format!("no cores: {error}"))?
+            }
+            None => Cores::new(cores, timer.clone()),
+        };
         Ok(Self {
             draws: Draws::new(&scenario),
             component,
@@ -164,7 +170,7 @@ impl Context {
             )),
             drag: Rc::new(Drag::none()),
             held: watch::Sender::default(),
-            cores: Cores::new(cores, timer.clone()),
+            cores,
             timer,
             listener: RefCell::default(),
             flush: RefCell::default(),

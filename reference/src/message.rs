@@ -69,6 +69,8 @@ pub(crate) struct Setup {
     pub(crate) disk: Option<PathBuf>,
     /// Steps that are left out: classes and the steps' numbers.
     pub(crate) switched_off: Vec<(usize, u32)>,
+    /// What the cores of its machine are at, where other processes hold them as well.
+    pub(crate) book: Option<PathBuf>,
 }
 
 /// What a component is told after that.

@@ -14,7 +14,8 @@ const WORLD: &str = "the reference stack";
 
 /// What of the file is implemented, or is no matter of the stack's (traffic); see `scenarios::supports`.
 const SUPPORTS: &[&str] = &[
-    "hosts.*.{count, cores, memory, nic, zone}",
+    "hosts.*.{count, cores, memory, nic, zone, speed}",
+    "hosts.*.steal.{share, bursts, gaps}",
     "hosts.*.breakdowns.{up, down}",
     "components.*.restart",
     "components.*.breakdowns.{up, down}",
@@ -38,6 +39,7 @@ const SUPPORTS: &[&str] = &[
     "components(kind=service).{worker_holds, keep_alive}",
     "components(kind=service).memory.{base, per_worker}",
     "policies.**",
+    "components(kind=service).autoscale.{min, metric, target, interval, boot, drain, down_after, step}",
     "components(kind=kv-store).{host, max_memory, eviction, samples}",
     "components(kind=kv-store).{replicas, replication_lag}",
     "components(kind=kv-store).failover.{detect, switch}",
@@ -101,6 +103,7 @@ pub(crate) fn check_components(scenario: &Scenario) -> Vec<Diagnostic> {
     hosts(scenario, &mut problems);
     network(scenario, &mut problems);
     deployments(scenario, &mut problems);
+    fleets(scenario, &mut problems);
     caching(scenario, &mut problems);
     flushes(scenario, &mut problems);
     steps(scenario, &mut problems);
@@ -119,17 +122,45 @@ fn hosts(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
         if id.index() >= HOSTS_LIMIT {
             refuse(format!("hosts.{}", host.name), "there can be at most 250 hosts here");
         }
-        let on_it = scenario.components.iter().filter(|c| c.host == id);
-        let mut working =
-            on_it.filter(|c| matches!(c.kind, ComponentKind::Service(_) | ComponentKind::SqlStore(_)));
-        let _first = working.next();
-        for other in working {
-            refuse(
-                format!("components.{}.host", other.name),
-                "two components that use the cores of one host are not implemented; give each a host of its own",
-            );
+    }
+}
+
+/// Only balancers can be told which instances are there.
+fn fleets(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
+    let mut refuse = |place: String, hint: &str| problems.push(scenario.unsupported(&place, WORLD, hint));
+    for id in scenario.component_ids() {
+        let component = scenario.component(id);
+        let ComponentKind::Service(service) = &component.kind else { continue };
+        if service.autoscale.is_none() {
+            continue;
+        }
+        let calls = |other: &ComponentKind| match other {
+            ComponentKind::LoadBalancer(_) => false,
+            ComponentKind::Queue(queue) => queue.to == id,
+            kind => kind.forwards_to() == Some(id),
+        };
+        let is_called = scenario.components.iter().any(|other| calls(&other.kind))
+            || scenario.requests.iter().any(|class| asks(&class.steps, id));
+        if is_called {
+            let hint = "such a component can only be reached by a load-balancer here";
+            refuse(format!("components.{}.autoscale", component.name), hint);
+        }
+        let is_it = |target: &FaultTarget| matches!(*target, FaultTarget::Component(hit, _) if hit == id);
+        for (index, fault) in scenario.faults.iter().enumerate() {
+            if matches!(fault.kind, FaultKind::Deploy(_)) && fault.targets.iter().any(is_it) {
+                let hint = "a component that grows and shrinks cannot be deployed here";
+                refuse(format!("faults[{index}].deploy.component"), hint);
+            }
         }
     }
+}
+
+/// Whether any of these steps is another component's to ask of this one.
+fn asks(steps: &[Step], id: ComponentId) -> bool {
+    steps.iter().any(|step| match &step.action {
+        Action::Parallel(branches) => asks(branches, id),
+        _ => step.at == Some(id),
+    })
 }
 
 fn network(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {

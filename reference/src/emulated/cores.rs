@@ -6,134 +6,202 @@
 //!
 //! All cores go at one speed, which can change: the schedule is kept on a clock of its own, which counts the work that a core
 //! could have done so far, and whoever works is told when that clock turns faster.
+//!
+//! Where processes share a host, they share its [`Book`]: a file that each reads and writes under a lock, in some microseconds.
 
-use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use tokio::sync::Notify;
 
 use super::Timer;
 use super::clock::now_nanos;
 
+/// A process that stands still with the lock in its hand must not stop the others: they go on without after so long, and
+/// what it writes when it goes on is of the past.
+const LOCK_PATIENCE_NANOS: u64 = 1_000_000;
+
 /// A host's cores.
 #[derive(Debug)]
 pub(crate) struct Cores {
     timer: Timer,
-    pace: RefCell<Pace>,
-    schedule: RefCell<Schedule>,
+    shelf: Shelf,
+    /// How the schedule's clock goes, as far as this process knows.
+    pace: Cell<Pace>,
+    own: RefCell<Own>,
     faster: Notify,
 }
 
 /// How the schedule's clock goes: by `speed` nanoseconds a nanosecond since the last change.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Pace {
     speed: f64,
     /// The last change, on the real clock and on the schedule's.
     since: u64,
     at_since: u64,
-    /// Busy and waiting nanoseconds of real time until then, and what the schedule had of them.
-    real: [f64; 2],
-    scheduled: [u64; 2],
 }
 
 impl Pace {
-    fn new() -> Self {
-        Self { speed: 1.0, since: 0, at_since: 0, real: [0.0; 2], scheduled: [0; 2] }
-    }
+    const EVEN: Self = Self { speed: 1.0, since: 0, at_since: 0 };
 
     /// What the schedule's clock shows at a moment.
-    fn scheduled(&self, now: u64) -> u64 {
+    fn scheduled(self, now: u64) -> u64 {
         let passed = now.saturating_sub(self.since);
         self.at_since + if self.speed == 1.0 { passed } else { (passed as f64 * self.speed) as u64 }
     }
 
     /// When the schedule's clock will show this.
-    fn moment(&self, scheduled: u64) -> u64 {
+    fn moment(self, scheduled: u64) -> u64 {
         let left = scheduled.saturating_sub(self.at_since);
-        self.since.saturating_add(if self.speed == 1.0 {
-            left
-        } else {
-            (left as f64 / self.speed).ceil() as u64
-        })
+        let takes = if self.speed == 1.0 { left } else { (left as f64 / self.speed).ceil() as u64 };
+        self.since.saturating_add(takes)
     }
 
-    /// Busy and waiting nanoseconds of real time, from those of the schedule.
-    fn real(&self, scheduled: [u64; 2]) -> [f64; 2] {
-        std::array::from_fn(|i| self.real[i] + (scheduled[i] - self.scheduled[i]) as f64 / self.speed)
-    }
-
-    fn change(&mut self, now: u64, speed: f64, scheduled: [u64; 2]) {
-        *self =
-            Self { speed, since: now, at_since: self.scheduled(now), real: self.real(scheduled), scheduled };
+    fn at(self, speed: f64, now: u64) -> Self {
+        Self { speed, since: now, at_since: self.scheduled(now) }
     }
 }
 
-#[derive(Debug)]
-struct Schedule {
-    /// When each core is free.
-    free_at: BinaryHeap<Reverse<u64>>,
-    /// All durations handed out, in nanoseconds.
-    assigned: u64,
-    /// When those start that wait still; in order, as they are served in order.
-    starts: VecDeque<u64>,
-    /// All waiting, past and to come, in nanoseconds.
-    waiting: u64,
+/// What the cores are at.
+#[derive(Clone, Debug, PartialEq)]
+struct Book {
+    pace: Pace,
+    /// When each core is free, on the schedule's clock.
+    free_at: Vec<u64>,
 }
 
-impl Schedule {
+/// A piece of work, on the schedule's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    came: u64,
+    start: u64,
+    end: u64,
+}
+
+impl Book {
     fn new(cores: u32) -> Self {
-        let free_at = (0..cores.max(1)).map(|_| Reverse(0)).collect();
-        Self { free_at, assigned: 0, starts: VecDeque::new(), waiting: 0 }
+        Self { pace: Pace::EVEN, free_at: vec![0; cores.max(1) as usize] }
     }
 
-    /// Takes the core that is free first; when the work ends.
-    fn assign(&mut self, now: u64, nanos: u64) -> u64 {
-        let Reverse(free) = self.free_at.pop().expect("a host has at least one core");
-        let start = free.max(now);
-        let end = start.saturating_add(nanos);
-        self.free_at.push(Reverse(end));
-        self.forget_started(now);
-        if start > now {
-            self.starts.push_back(start);
-            self.waiting += start - now;
+    /// Takes the core that is free first.
+    fn assign(&mut self, now: u64, nanos: u64) -> Piece {
+        let came = self.pace.scheduled(now);
+        let first = self.free_at.iter_mut().min().expect("a host has at least one core");
+        let start = came.max(*first);
+        *first = start.saturating_add(nanos);
+        Piece { came, start, end: *first }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let pace = [self.pace.speed.to_bits(), self.pace.since, self.pace.at_since];
+        pace.iter().chain(&self.free_at).flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// From what [`Book::bytes`] made; none where nobody has written it yet.
+    fn read(bytes: &[u8], cores: u32) -> Option<Self> {
+        let (numbers, _) = bytes.as_chunks::<8>();
+        let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let [speed, since, at_since, free_at @ ..] = &numbers[..] else { return None };
+        let pace = Pace { speed: f64::from_bits(*speed), since: *since, at_since: *at_since };
+        (free_at.len() == cores.max(1) as usize).then(|| Self { pace, free_at: free_at.to_vec() })
+    }
+}
+
+/// Where the book is kept.
+#[derive(Debug)]
+enum Shelf {
+    Own(RefCell<Book>),
+    /// In a file, for several processes.
+    Shared {
+        file: File,
+        cores: u32,
+    },
+}
+
+impl Shelf {
+    fn with<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
+        let (file, cores) = match self {
+            Self::Own(book) => return act(&mut book.borrow_mut()),
+            Self::Shared { file, cores } => (file, *cores),
+        };
+        let until = now_nanos() + LOCK_PATIENCE_NANOS;
+        while file.try_lock().is_err() && now_nanos() < until {
+            std::hint::spin_loop();
         }
-        self.assigned += nanos;
-        end
+        let mut bytes = vec![0; 8 * (cores.max(1) as usize + 3)];
+        let read = file.read_at(&mut bytes, 0).ok().and_then(|count| Book::read(&bytes[..count], cores));
+        let mut book = read.unwrap_or_else(|| Book::new(cores));
+        let result = act(&mut book);
+        // The file is in memory or on a disk for temporary files; where that is full, the work is not seen by others.
+        let _ = file.write_all_at(&book.bytes(), 0);
+        let _ = file.unlock();
+        result
     }
+}
 
-    fn forget_started(&mut self, now: u64) {
-        while self.starts.front().is_some_and(|start| *start <= now) {
-            self.starts.pop_front();
+/// What this process has used, for its figures.
+#[derive(Debug, Default)]
+struct Own {
+    /// Those that are not over, and perhaps some that are; in the order of their starts.
+    pieces: VecDeque<Piece>,
+    /// Busy and waiting nanoseconds of those that are over, on the schedule's clock.
+    over: [u64; 2],
+    /// The same of all on the real clock until the last change of speed, and on the schedule's until then.
+    real: [f64; 2],
+    until: [u64; 2],
+}
+
+impl Own {
+    fn add(&mut self, piece: Piece) {
+        while let Some(first) = self.pieces.front().filter(|first| first.end <= piece.came) {
+            self.over[0] += first.end - first.start;
+            self.over[1] += first.start - first.came;
+            self.pieces.pop_front();
         }
+        self.pieces.push_back(piece);
     }
 
-    /// How long all together waited until `now`.
-    fn waited_nanos(&mut self, now: u64) -> u64 {
-        self.forget_started(now);
-        self.waiting - self.starts.iter().map(|start| start - now).sum::<u64>()
+    /// Busy and waiting nanoseconds, on the schedule's clock.
+    fn used(&self, now: u64) -> [u64; 2] {
+        let busy: u64 = self.pieces.iter().map(|p| now.clamp(p.start, p.end) - p.start).sum();
+        let waited: u64 = self.pieces.iter().map(|p| now.clamp(p.came, p.start) - p.came).sum();
+        [self.over[0] + busy, self.over[1] + waited]
     }
 
-    /// What was worked off by `now`: a core with work left is busy without a gap until it is free.
-    fn busy_nanos(&self, now: u64) -> u64 {
-        let left: u64 = self.free_at.iter().map(|Reverse(free)| free.saturating_sub(now)).sum();
-        self.assigned.saturating_sub(left)
+    /// The same on the real clock.
+    fn real(&self, pace: Pace, now: u64) -> [f64; 2] {
+        let used = self.used(pace.scheduled(now));
+        std::array::from_fn(|i| self.real[i] + used[i].saturating_sub(self.until[i]) as f64 / pace.speed)
     }
 
-    fn busy_and_waited(&mut self, now: u64) -> [u64; 2] {
-        [self.busy_nanos(now), self.waited_nanos(now)]
+    fn change(&mut self, before: Pace, after: Pace, now: u64) {
+        self.real = self.real(before, now);
+        self.until = self.used(after.scheduled(now));
     }
 }
 
 impl Cores {
     /// A host with this many cores, all idle.
     pub(crate) fn new(cores: u32, timer: Timer) -> Self {
-        Self {
-            timer,
-            pace: RefCell::new(Pace::new()),
-            schedule: RefCell::new(Schedule::new(cores)),
-            faster: Notify::new(),
-        }
+        Self::on(Shelf::Own(RefCell::new(Book::new(cores))), timer)
+    }
+
+    /// A host whose cores other processes use as well, by way of this file.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub(crate) fn shared(cores: u32, file: &Path, timer: Timer) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(file)?;
+        Ok(Self::on(Shelf::Shared { file, cores }, timer))
+    }
+
+    fn on(shelf: Shelf, timer: Timer) -> Self {
+        let pace = Cell::new(shelf.with(|book| book.pace));
+        Self { timer, shelf, pace, own: RefCell::default(), faster: Notify::new() }
     }
 
     /// Holds a core for `nanos` of its work as soon as one is free; returns when that is over.
@@ -141,10 +209,10 @@ impl Cores {
         if nanos == 0 {
             return;
         }
-        let now = self.pace.borrow().scheduled(now_nanos());
-        let end = self.schedule.borrow_mut().assign(now, nanos);
+        let piece = self.shelf.with(|book| book.assign(now_nanos(), nanos));
+        self.own.borrow_mut().add(piece);
         loop {
-            let moment = self.pace.borrow().moment(end);
+            let moment = self.pace.get().moment(piece.end);
             if moment <= now_nanos() {
                 return;
             }
@@ -155,32 +223,31 @@ impl Cores {
         }
     }
 
-    /// The cores go at this share of their speed from now on, also with what they work on.
+    /// The cores go at this share of their speed from now on, also with what they work on. All processes that share them are
+    /// told the same.
     pub(crate) fn set_speed(&self, speed: f64) {
         let now = now_nanos();
-        let mut pace = self.pace.borrow_mut();
-        let faster = speed > pace.speed;
-        let used = self.schedule.borrow_mut().busy_and_waited(pace.scheduled(now));
-        pace.change(now, speed, used);
-        if faster {
+        let after = self.shelf.with(|book| {
+            if book.pace.speed != speed {
+                book.pace = book.pace.at(speed, now);
+            }
+            book.pace
+        });
+        let before = self.pace.replace(after);
+        self.own.borrow_mut().change(before, after, now);
+        if after.speed > before.speed {
             self.faster.notify_waiters();
         }
     }
 
     /// How long work has waited for a core so far, all together, in seconds.
     pub(crate) fn waited_seconds(&self) -> f64 {
-        self.real()[1] / 1e9
+        self.own.borrow().real(self.pace.get(), now_nanos())[1] / 1e9
     }
 
     /// Core time used so far, in seconds: what is stolen of it counts, as the machine's own accounting has it.
     pub(crate) fn busy_seconds(&self) -> f64 {
-        self.real()[0] / 1e9
-    }
-
-    fn real(&self) -> [f64; 2] {
-        let pace = self.pace.borrow();
-        let scheduled = pace.scheduled(now_nanos());
-        pace.real(self.schedule.borrow_mut().busy_and_waited(scheduled))
+        self.own.borrow().real(self.pace.get(), now_nanos())[0] / 1e9
     }
 }
 
@@ -190,33 +257,61 @@ mod tests {
 
     #[test]
     fn two_cores_serve_in_order_of_arrival() {
-        let mut schedule = Schedule::new(2);
-        assert_eq!(schedule.assign(0, 10), 10);
-        assert_eq!(schedule.assign(0, 4), 4);
-        assert_eq!(schedule.assign(1, 3), 7, "starts when the second core is free at 4");
-        assert_eq!(schedule.assign(20, 5), 25, "an idle core starts at once");
-        assert_eq!(schedule.busy_nanos(22), 10 + 4 + 3 + 2);
-        assert_eq!(schedule.waited_nanos(22), 3, "from 1 to 4");
-        assert_eq!(schedule.assign(22, 10), 32, "the other core is idle");
-        assert_eq!(schedule.assign(22, 1), 26, "starts when the first core is free at 25");
-        assert_eq!(schedule.waited_nanos(23), 3 + 1);
-        assert_eq!(schedule.waited_nanos(40), 3 + 3);
+        let (mut book, mut own) = (Book::new(2), Own::default());
+        let mut assign = |now, nanos| {
+            let piece = book.assign(now, nanos);
+            own.add(piece);
+            (piece.end, own.used(now))
+        };
+        assert_eq!(assign(0, 10).0, 10);
+        assert_eq!(assign(0, 4).0, 4);
+        assert_eq!(assign(1, 3).0, 7, "starts when the second core is free at 4");
+        assert_eq!(assign(20, 5).0, 25, "an idle core starts at once");
+        assert_eq!(
+            assign(22, 10),
+            (32, [10 + 4 + 3 + 2, 3]),
+            "the other core is idle; one waited from 1 to 4"
+        );
+        assert_eq!(assign(22, 1).0, 26, "starts when the first core is free at 25");
+        assert_eq!(own.used(23), [10 + 4 + 3 + 3 + 1, 3 + 1]);
+        assert_eq!(own.used(40), [10 + 4 + 3 + 5 + 10 + 1, 3 + 3]);
     }
 
     #[test]
     fn a_change_of_speed_reaches_what_is_under_way() {
-        let mut pace = Pace::new();
-        let mut schedule = Schedule::new(1);
-        let first = schedule.assign(pace.scheduled(1_000), 100);
-        let second = schedule.assign(pace.scheduled(1_000), 100);
-        assert_eq!((pace.moment(first), pace.moment(second)), (1_100, 1_200));
-        let used = schedule.busy_and_waited(pace.scheduled(1_050));
-        pace.change(1_050, 0.5, used);
-        assert_eq!((pace.moment(first), pace.moment(second)), (1_150, 1_350), "half of the first was left");
-        let used = schedule.busy_and_waited(pace.scheduled(1_250));
-        pace.change(1_250, 1.0, used);
-        assert_eq!(pace.moment(second), 1_300, "half of the second was left");
-        let real = pace.real(schedule.busy_and_waited(pace.scheduled(2_000)));
-        assert_eq!(real, [300.0, 150.0], "busy all the time, and the second waited for the first");
+        let (mut book, mut own) = (Book::new(1), Own::default());
+        let [first, second] = [(); 2].map(|()| book.assign(1_000, 100));
+        own.add(first);
+        own.add(second);
+        let moments = |pace: Pace| (pace.moment(first.end), pace.moment(second.end));
+        assert_eq!(moments(book.pace), (1_100, 1_200));
+        let half = book.pace.at(0.5, 1_050);
+        own.change(book.pace, half, 1_050);
+        assert_eq!(moments(half), (1_150, 1_350), "half of the first was left");
+        let whole = half.at(1.0, 1_250);
+        own.change(half, whole, 1_250);
+        assert_eq!(moments(whole).1, 1_300, "half of the second was left");
+        assert_eq!(
+            own.real(whole, 2_000),
+            [300.0, 150.0],
+            "busy all the time, and the second waited for the first"
+        );
+    }
+
+    #[test]
+    fn processes_that_share_a_book_wait_for_each_other() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let open = || Shelf::Shared {
+            file: File::options().read(true).write(true).open(file.path()).expect("it is there"),
+            cores: 1,
+        };
+        let (one, other) = (open(), open());
+        assert_eq!(one.with(|book| book.assign(1_000, 50)).end, 1_050);
+        assert_eq!(
+            other.with(|book| book.assign(1_010, 50)),
+            Piece { came: 1_010, start: 1_050, end: 1_100 }
+        );
+        one.with(|book| book.pace = book.pace.at(0.5, 2_000));
+        assert_eq!(other.with(|book| book.pace).speed, 0.5);
     }
 }

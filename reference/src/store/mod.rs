@@ -110,6 +110,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
         figures.set("keys_with_ttl", server.data.volatile_len() as f64);
         figures.set("memory_bytes", server.data.memory() as f64);
         figures.set("connections", server.clients.len() as f64);
+        figures.set("history_bytes", server.replication.offset as f64);
         figures.set("commands", server.totals.commands as f64);
     }))
 }

@@ -24,13 +24,15 @@ pub(super) enum Phase {
     Drained,
     /// Its process is gone, and balancers were told of it or not.
     Down { held: bool },
+    /// Its component does without it at present.
+    Absent,
     /// It is there again, and its work takes so many times as long.
     Cold { times: f64 },
 }
 
 impl Phase {
     pub(super) fn is_down(self) -> bool {
-        matches!(self, Self::Down { .. })
+        matches!(self, Self::Down { .. } | Self::Absent)
     }
 
     /// How many times as long work takes.
@@ -42,7 +44,7 @@ impl Phase {
     }
 
     fn is_held(self) -> bool {
-        matches!(self, Self::Drained | Self::Down { held: true })
+        matches!(self, Self::Drained | Self::Down { held: true } | Self::Absent)
     }
 }
 
@@ -115,7 +117,7 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn enter(&self, instance: &Instance, phase: Phase) -> Result<(), String> {
+    pub(super) async fn enter(&self, instance: &Instance, phase: Phase) -> Result<(), String> {
         instance.phase.set(phase);
         let is_balancer = |other: &&Rc<Instance>| self.sends_to(other, instance);
         if phase.is_held() {

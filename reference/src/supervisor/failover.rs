@@ -85,6 +85,22 @@ impl Supervisor {
         }
     }
 
+    /// What of a store's history, in bytes, the copy that is furthest behind lacks; none where there is no copy. One that does
+    /// not answer, or knows no history from its beginning, lacks all of it.
+    pub(super) async fn lag(&self, leader: &Rc<Instance>, figures: &BTreeMap<String, f64>) -> Option<f64> {
+        let history = *figures.get("history_bytes")?;
+        let mut lag = None;
+        for copy in self.copies.members(leader).iter().filter(|copy| !Rc::ptr_eq(copy, leader)) {
+            let is_down = || copy.state.get().is_down();
+            let known = match copy.child.order_unless(is_down, &Order::Position).await {
+                Some(Word::Position(Some(position))) => position as f64,
+                _ => 0.0,
+            };
+            lag = Some((history - known).max(lag.unwrap_or(0.0)));
+        }
+        lag
+    }
+
     /// Lets a copy take over from an instance in due time, if it has been down until then.
     pub(super) fn await_failover(self: &Rc<Self>, instance: &Rc<Instance>) {
         let ComponentKind::KvStore(store) = &self.scenario.component(instance.component).kind else { return };

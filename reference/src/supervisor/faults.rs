@@ -131,6 +131,7 @@ impl Supervisor {
             instance.state.set(State { killed: true, ..wanted });
             instance.child.kill();
             instance.child.gone().await;
+            self.clear_book(instance);
             return self.tell_network(instance).await;
         }
         if now.killed {
@@ -173,6 +174,7 @@ impl Supervisor {
         let mut state = State { killed, ..State::default() };
         let mut trouble = Trouble { times: instance.phase.get().times(), ..Trouble::default() };
         let imposed = instance.imposed.get();
+        trouble.speed = self.machines.speed(&self.scenario, instance);
         let mut good = 1.0;
         if self.speaks_http(instance) {
             trouble.failing = imposed.failing;
@@ -225,13 +227,21 @@ impl Supervisor {
     pub(super) async fn figures(&self) -> Vec<InstanceFigures> {
         let mut all = Vec::with_capacity(self.instances.len());
         for instance in &self.instances {
-            let figures = match self.copies.leader(instance).figures().await {
-                Some(figures) => {
+            let leader = self.copies.leader(instance);
+            let figures = match leader.figures().await {
+                Some(mut figures) => {
+                    if let Some(lag) = self.lag(&leader, &figures).await {
+                        figures.insert("replication_lag_bytes".to_owned(), lag);
+                    }
                     instance.last_figures.borrow_mut().clone_from(&figures);
                     figures
                 }
                 None => not_up(instance),
             };
+            let mut figures = figures;
+            if let Some(present) = self.fleets.present(instance) {
+                figures.insert("instances".to_owned(), f64::from(present));
+            }
             all.push(InstanceFigures {
                 component: instance.component.index(),
                 instance: instance.number,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use scenarios::scenario::ComponentId;
 use socket2::Socket;
@@ -112,6 +113,11 @@ impl Instance {
         }
     }
 
+    /// Its host, and the number of its machine there.
+    pub(super) fn machine(&self) -> (usize, u32) {
+        (self.host, self.number)
+    }
+
     /// As the file's faults write it.
     pub(super) fn name(&self) -> &str {
         &self.child.name
@@ -151,7 +157,13 @@ impl Instance {
     }
 
     /// Writes down what the child will be told; `addresses` are those of all components, as it is to see them.
-    pub(super) fn prepare(&self, stage: &Stage, addresses: Vec<Vec<SocketAddr>>, peers: Vec<String>) {
+    pub(super) fn prepare(
+        &self,
+        stage: &Stage,
+        addresses: Vec<Vec<SocketAddr>>,
+        peers: Vec<String>,
+        book: Option<PathBuf>,
+    ) {
         *self.setup.borrow_mut() = Some(Setup {
             path: stage.path.clone(),
             text: stage.text.clone(),
@@ -162,6 +174,7 @@ impl Instance {
             dump: None,
             addresses,
             peers,
+            book,
             disk: self.disk.as_ref().map(disk::path),
             switched_off: Vec::new(),
         });

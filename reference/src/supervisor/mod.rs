@@ -5,13 +5,16 @@
 //!
 //! - [`instance`]: one instance of a component; [`child`]: its process; [`words`]: what that says
 //! - [`disk`]: files that outlive children and nobody else
+//! - [`machine`]: how fast the machines' cores go, and who shares them
 //! - [`network`]: what lies between them; [`address`]: addresses that several share
 //! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other; [`failover`]: copies that take over
+//! - [`autoscale`]: what comes and goes with the load
 //! - [`life`]: who dies without being told to, and is started again
 //! - [`control`]: the socket on which orders come; [`admin`]: the same by HTTP, and figures
 
 mod address;
 mod admin;
+mod autoscale;
 mod child;
 mod control;
 mod deployment;
@@ -20,6 +23,7 @@ mod failover;
 mod faults;
 mod instance;
 mod life;
+pub(crate) mod machine;
 pub(crate) mod network;
 mod words;
 
@@ -43,9 +47,12 @@ use crate::message::{self, Opening, Place, Stage};
 use crate::process::complain;
 use crate::support;
 use address::SharedAddresses;
+use autoscale::Fleets;
 use child::Child;
+use deployment::Phase;
 use failover::Copies;
 use instance::Instance;
+use machine::Machines;
 use network::Network;
 
 /// Everything that the supervisor holds.
@@ -58,6 +65,8 @@ struct Supervisor {
     copies: Copies,
     shared: SharedAddresses,
     network: Network,
+    machines: Machines,
+    fleets: Fleets,
     stop: Notify,
     deployments: RefCell<Vec<deployment::Deployment>>,
     /// Held by whoever brings an instance into another state.
@@ -163,12 +172,16 @@ impl Supervisor {
         }
         let copies = Copies::new(&scenario, &instances);
         let network = Network::new(&scenario, stage, &instances)?;
+        let machines = Machines::new(&scenario)?;
+        let fleets = Fleets::new(&instances, &scenario);
         Ok(Self {
             scenario,
             instances,
             copies,
             shared,
             network,
+            machines,
+            fleets,
             stop: Notify::new(),
             deployments: RefCell::default(),
             applying: tokio::sync::Mutex::default(),
@@ -184,16 +197,28 @@ impl Supervisor {
         self.network.start(stage).await.map_err(|error| format!("the network: {error}"))?;
         for instance in self.instances.iter().chain(self.copies.all()) {
             let peers = self.shared.names(instance.component);
-            instance.prepare(stage, self.addresses(instance), peers);
+            let book = self.machines.book(instance);
+            instance.prepare(stage, self.addresses(instance), peers, book);
+            if instance.phase.get() == Phase::Absent {
+                instance.state.set(instance.state.get().fenced());
+                continue;
+            }
             instance.spawn().map_err(|error| format!("{}: {error}", instance.name()))?;
         }
-        for instance in self.instances.iter().chain(self.copies.all()) {
+        let has_child = |i: &&Rc<Instance>| i.phase.get() != Phase::Absent;
+        for instance in self.instances.iter().chain(self.copies.all()).filter(has_child) {
             instance.child.ready().await.map_err(|error| format!("{}: {error}", instance.name()))?;
         }
         for instance in self.instances.iter().chain(self.copies.all()) {
             tokio::task::spawn_local(Rc::clone(self).watch_over(Rc::clone(instance)));
         }
+        for instance in &self.instances {
+            // Machines may be slow from the start.
+            self.apply(instance).await?;
+        }
         self.break_down();
+        self.steal();
+        self.scale_all();
         for instance in self.instances.iter().filter(|i| self.shared.of(i.component).is_some()) {
             tokio::task::spawn_local(Rc::clone(self).hear_claims(Rc::clone(instance)));
         }

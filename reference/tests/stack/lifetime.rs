@@ -114,17 +114,17 @@ fn a_dropped_stack_is_gone_and_the_next_starts() {
 
 #[test]
 fn what_the_stack_cannot_run_is_an_error_with_its_place() {
-    let scenario =
-        shop("", "workers = 4\nautoscale = { min = 1, target = \"60%\" }", &["wait = \"1ms\""], &[]);
+    let text = shop("", "workers = 4", &["wait = \"1ms\""], &[]).source.text.clone();
+    let text = text.replace("[hosts.db]", "[hosts.db]\nscheduling = \"priority\"");
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let file = directory.path().join("scaled.toml");
-    std::fs::write(&file, &scenario.source.text).expect("written");
+    let file = directory.path().join("priority.toml");
+    std::fs::write(&file, &text).expect("written");
     let output =
         Command::new(env!("CARGO_BIN_EXE_reference")).arg("check").arg(&file).output().expect("it runs");
     assert_eq!(output.status.code(), Some(104));
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(message.contains("components.shop.autoscale"), "{message}");
-    assert!(message.contains("scaled.toml:"), "{message}");
+    assert!(message.contains("hosts.db.scheduling"), "{message}");
+    assert!(message.contains("priority.toml:"), "{message}");
 }
 
 #[test]

@@ -126,3 +126,89 @@ fn a_store_that_cannot_save_refuses_writes_and_answers_reads() {
     stack.end_fault(0).expect("there is room");
     eventually("a save has succeeded", || ask("SET a 1") == '+');
 }
+
+#[test]
+fn components_on_one_machine_wait_for_each_others_work_and_a_slow_machine_is_slow_for_all() {
+    let text = shop(
+        "",
+        "workers = 4",
+        &["work = \"60ms\""],
+        &["cpu_steal = { target = \"host:app[1]\", share = \"50%\" }"],
+    );
+    let text = text.source.text.replace("count = 2\ncores = 2", "cores = 1\nspeed = 0.5");
+    let text = text.replace(
+        "[components.objects]",
+        "[components.blog]\nkind = \"service\"\nhost = \"app\"\nworkers = 4\n[components.objects]",
+    );
+    let text = text.replace("host = \"db\"", "host = \"app\"").replace("[hosts.db]", "");
+    let text = text
+        + "[requests.post]\npath = \"/post\"\n[[requests.post.steps]]\nwork = \"60ms\"\n\
+           [traffic.readers]\nto = \"blog\"\nexecutor = \"constant-arrival-rate\"\nrate = \"1/s\"\nmix = { post = 1 }\n";
+    let scenario = Scenario::parse(Path::new("one.toml"), text).unwrap_or_else(|p| panic!("{p}"));
+    let stack = start(&scenario);
+    let (shop, blog) = (stack.entry("shop")[0], stack.entry("blog")[0]);
+    let both = || {
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| get(blog, "/post").expect("answered").0);
+            assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+            assert_eq!(other.join().expect("no panic"), 200);
+        });
+        began.elapsed()
+    };
+    assert!(takes(shop) >= Duration::from_millis(120), "60 ms at half the speed");
+    assert!(both() >= Duration::from_millis(240), "one after the other");
+    stack.begin_fault(0).expect("it has less");
+    assert!(both() >= Duration::from_millis(480), "at a quarter of the speed");
+    stack.end_fault(0).expect("as before");
+    eventually("it is as before", || both() < Duration::from_millis(480));
+}
+
+#[test]
+fn time_is_stolen_in_bursts() {
+    let text = shop("", "workers = 4", &["work = \"10ms\""], &[]).source.text.clone();
+    let steal = "steal = { share = \"90%\", bursts = \"300ms\", gaps = \"300ms\" }";
+    let text = text.replace("count = 2\ncores", &format!("count = 2\n{steal}\ncores"));
+    let stack = start(&Scenario::parse(Path::new("steal.toml"), text).unwrap_or_else(|p| panic!("{p}")));
+    let shop = stack.entry("shop")[0];
+    let once = || {
+        let began = Instant::now();
+        assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+        began.elapsed()
+    };
+    for _ in 0..2 {
+        eventually("a burst", || once() > Duration::from_millis(90));
+        eventually("a gap", || once() < Duration::from_millis(60));
+    }
+}
+
+#[test]
+fn a_service_grows_with_its_load_and_shrinks_again() {
+    let scale = "autoscale = { min = 1, metric = \"workers\", target = \"50%\", interval = \"200ms\", boot = \"100ms\", \
+                 drain = \"5s\", down_after = \"600ms\" }";
+    let text = shop("", &format!("workers = 2\n{scale}"), &["wait = \"200ms\""], &[]).source.text.clone();
+    let text = text.replace("count = 2\ncores", "count = 3\ncores");
+    let stack = start(&Scenario::parse(Path::new("scale.toml"), text).unwrap_or_else(|p| panic!("{p}")));
+    let front = stack.entry("balancer")[0];
+    let present = || figure(&stack, "shop", 1, "instances");
+    assert_eq!((present(), figure(&stack, "balancer", 1, "servers_up")), (1.0, 1.0));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        assert_eq!(get(front, "/item/1").expect("answered").0, 200);
+                    }
+                })
+            })
+            .collect();
+        eventually("all three are there", || {
+            present() > 2.5 && figure(&stack, "balancer", 1, "servers_up") > 2.5
+        });
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().expect("no request fails"));
+    });
+    eventually("one is left", || present() < 1.5 && figure(&stack, "balancer", 1, "servers_up") < 1.5);
+    assert_eq!(get(front, "/item/1").expect("answered").0, 200);
+}

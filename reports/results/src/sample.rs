@@ -89,6 +89,8 @@ pub const WAKEUP_LAG_MAX_S: &str = "wakeup_lag_max_s";
 pub const STALE_READS: &str = "stale_reads";
 /// Commits that a new master never got; a count.
 pub const LOST_COMMITS: &str = "lost_commits";
+/// What of a store's history the copy that is furthest behind lacks, in bytes; a state.
+pub const REPLICATION_LAG_BYTES: &str = "replication_lag_bytes";
 /// Commits that a replica has not applied yet; a state.
 pub const REPLICATION_QUEUE: &str = "replication_queue";
 /// Updates that waited too long for their row; a count.

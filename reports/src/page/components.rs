@@ -31,6 +31,9 @@ pub(super) fn components(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Fig
         let caption = "How many wait, on average: at each instance, and at the client for a free connection.";
         figures.extend(drawn(timeline, "Waiting", caption, Unit::Count, &waiting));
     }
+    let connections = by_instance(record, sample::CONNECTIONS);
+    let caption = "Connections that each instance holds, idle ones included.";
+    figures.extend(drawn(timeline, "Connections", caption, Unit::Count, &connections));
     figures.extend(stores(record, timeline));
     if record.world == World::Loadgen {
         let mut cores: Vec<Named<'_>> = of_generator(record, sample::CPU, "used by the generator").collect();
@@ -57,6 +60,7 @@ fn stores(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
         .collect();
     let with_ttl = by_instance(record, sample::KEYS_WITH_TTL);
     let memory = by_instance(record, sample::MEMORY_BYTES);
+    let lag = by_instance(record, sample::REPLICATION_LAG_BYTES);
     let charts = [
         ("Hit ratio", "Keys found among the keys asked for.", Unit::Share, ratios),
         ("Evictions", "Keys removed to make room.", Unit::PerSecond, evictions),
@@ -67,6 +71,7 @@ fn stores(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
             with_ttl,
         ),
         ("Memory", "Of the records held.", Unit::Bytes, memory),
+        ("Behind the original", "What the last of its copies lacks of a store's history.", Unit::Bytes, lag),
     ];
     charts
         .iter()
