@@ -1,7 +1,10 @@
 //! Copies of a store: how far behind they are, when one takes over, and what that loses.
 //!
 //! Replication is asynchronous, as Redis's is (its documentation, "High availability with Redis Sentinel": acknowledged
-//! writes can be lost): the copy that takes over has what the store had a lag before its death. A store that starts again
+//! writes can be lost): the copy that takes over has what the store had a lag before its death, or before its cable was
+//! pulled. A store that hangs has sent all that it acknowledged, and that arrives (seen with two servers of redis 7.0.15,
+//! the first stopped by SIGSTOP and the second promoted, over a wire that delays by 20 ms: none of 760 writes were lost, and
+//! up to 30 where what was on the wire went too). A store that starts again
 //! by itself has what is on its disk, which are its persistent keyspaces, and its copies follow it in that. A copy that
 //! took over stays the store when the old machine comes back, which then is a copy.
 
@@ -23,8 +26,8 @@ pub(crate) struct Replication {
     failover_nanos: Option<u64>,
     /// Writes of the last lag: when, the key by name (0 where it does not count in memory), and how many.
     recent: VecDeque<(u64, u64, u32)>,
-    /// Since when it has not answered.
-    down_since: Option<u64>,
+    /// Since when nothing that it sent arrives.
+    cut_since: Option<u64>,
     /// The end of the failover under way.
     failover: Token,
     /// Faults that last of machines that are no longer the store, and how many of those are being started again.
@@ -43,7 +46,7 @@ impl Replication {
             lag_nanos: stated.replication_lag.as_nanos(),
             failover_nanos: stated.failover.map(|time| time.as_nanos()),
             recent: VecDeque::new(),
-            down_since: None,
+            cut_since: None,
             failover: Token::NONE,
             forgiven: Vec::new(),
             starting: 0,
@@ -75,7 +78,7 @@ impl Replication {
         if self.copies == 0 {
             return contents.lose_all();
         }
-        let last = self.down_since.unwrap_or(now);
+        let last = self.cut_since.unwrap_or(now);
         for (at, name, count) in self.recent.drain(..) {
             if at + self.lag_nanos >= last {
                 self.lost_writes += u64::from(count);
@@ -99,8 +102,10 @@ impl World {
     /// A store has just broken, in a way that keeps it from answering: a copy takes over in a while.
     pub(crate) fn look_after_store(&mut self, at: u16) {
         let (down, now) = (self.is_down(at), self.now);
+        let instance = &self.instances[usize::from(at)];
+        let is_cut = instance.killed > 0 || instance.unplugged > 0;
         let Some(replication) = self.replication(at) else { return };
-        replication.down_since = down.then(|| replication.down_since.unwrap_or(now));
+        replication.cut_since = is_cut.then(|| replication.cut_since.unwrap_or(now));
         match replication.failover_nanos {
             _ if !down => replication.failover = Token::NONE,
             Some(nanos) if replication.copies > 0 && replication.failover == Token::NONE => {
@@ -122,10 +127,12 @@ impl World {
             return;
         }
         replication.failover = Token::NONE;
-        replication.copies -= 1;
         if self.instances[usize::from(at)].killed == 0 {
-            // It hangs or cannot be reached: whoever waits for it sees the connection close.
+            // It hangs or cannot be reached: whoever waits for it sees the connection close. What a copy has is left.
             self.kill(at);
+        }
+        if let Some(replication) = self.replication(at) {
+            replication.copies -= 1;
         }
         let stops = |effect| matches!(effect, Effect::Kill | Effect::Hang | Effect::Unplug);
         let faults = self.faults.0.iter().enumerate();
@@ -139,7 +146,7 @@ impl World {
         if let Some(replication) = self.replication(at) {
             replication.starting += starting;
             replication.forgiven.extend(forgiven);
-            replication.down_since = None;
+            replication.cut_since = None;
         }
         self.instances[usize::from(at)].note_up(self.now);
     }

@@ -136,6 +136,24 @@ fn what_the_copy_had_not_got_is_lost() {
 }
 
 #[test]
+fn a_store_that_hangs_had_sent_what_it_acknowledged_and_one_that_is_unplugged_had_not() {
+    let keyspace = "keys = 100000\nttl = \"1d\"\nvalue = \"100B\"";
+    let set = "[[requests.read.steps]]\nset = { keyspace = \"items\" }";
+    let store = "replicas = 1\nreplication_lag = \"2s\"\nfailover = { detect = \"2s\", switch = \"3s\" }";
+    let [hung, unplugged] = ["hang", "unplug"].map(|fault| {
+        let run = run(&shop(store, keyspace, set, &KILL.replace("kill", fault)));
+        let keys = run.metric("objects", 0, "keys");
+        let lost = run.metric("objects", 0, "lost_writes").iter().sum::<f64>();
+        // A second before the fault there were about a hundred fewer than at it, and as many are written in each second after.
+        let expected = keys[8] + 100.0 - lost + 100.0;
+        assert!((keys[15] - expected).abs() < 130.0, "{fault}: {} keys, {lost} lost, {}", keys[8], keys[15]);
+        lost
+    });
+    assert_eq!(hung, 0.0);
+    assert!((150.0..250.0).contains(&unplugged), "100 writes a second for two seconds: {unplugged}");
+}
+
+#[test]
 fn fills_that_the_copy_had_not_got_are_lost_where_only_some_keys_are_followed() {
     let keyspace = "keys = 1_000_000\nttl = \"1d\"\nvalue = \"100B\"";
     let [kept, refused] = ["", "max_memory = \"1B\"\neviction = \"noeviction\"\n"].map(|memory| {
