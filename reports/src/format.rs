@@ -111,6 +111,11 @@ pub(crate) fn span(time: SimTime) -> String {
     seconds(time.as_secs_f64())
 }
 
+/// A share to the whole per cent.
+pub(crate) fn percent_round(value: f64) -> String {
+    format!("{:.0}%", 100.0 * value)
+}
+
 /// A round fraction in per cent.
 pub(crate) fn percent(value: f64) -> String {
     format!("{}%", short(value * 100.0))

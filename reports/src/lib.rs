@@ -5,7 +5,7 @@
 //!
 //! - `format`, `table`: numbers and tables as readers see them, for terminals, Markdown and HTML
 //! - `moments`: a run over time, in as many steps as a chart or a table has room for
-//! - `chart`: lines over an axis, as inline SVG that follows the page's colours
+//! - `chart`: lines and shades over an axis, as inline SVG that follows the page's colours
 //! - `phases`, `verdict`: key figures by phase; the run in one sentence
 //! - `page`: the HTML of a run and of a comparison
 //! - [`mod@compare`]: two runs of one scenario

@@ -29,6 +29,11 @@ pub fn monthly_cost(
     cost::totals(scenario, machines)
 }
 
+/// Whom a component asks, each once.
+pub fn asked_by(scenario: &Scenario, id: crate::scenario::ComponentId) -> Vec<crate::scenario::ComponentId> {
+    topology::children(scenario, id)
+}
+
 /// Explains a scenario.
 pub fn explain(scenario: &Scenario) -> String {
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Lines over an axis, as inline SVG.
+//! Lines and shades over an axis, as inline SVG.
 //!
 //! Plotters draws with stand-in colours, which are then replaced by variables of the page's style sheet, so that one
 //! picture serves light and dark, and by a dash pattern for each line, so that no line is told by its colour alone. The
@@ -51,6 +51,17 @@ pub(crate) struct Band {
     pub(crate) warmup: bool,
 }
 
+/// A rectangle that is darker the greater its share is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    pub(crate) horizontal: (f64, f64),
+    pub(crate) vertical: (f64, f64),
+    pub(crate) share: f64,
+}
+
+/// How many shades there are.
+const SHADES: u8 = 10;
+
 /// Lines over an axis. A line's place decides its style.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
@@ -60,6 +71,7 @@ pub(crate) struct Chart {
     pub(crate) unit: Unit,
     pub(crate) scale: Scale,
     pub(crate) lines: Vec<Line>,
+    pub(crate) cells: Vec<Cell>,
     pub(crate) bands: Vec<Band>,
 }
 
@@ -72,6 +84,7 @@ const GRID: RGBColor = stand_in(2, 0);
 const TEXT: RGBColor = stand_in(3, 0);
 const BAND: RGBColor = stand_in(4, 0);
 const WARMUP: RGBColor = stand_in(5, 0);
+const SHADE: u8 = 6;
 
 /// A sample of a line's style, for a legend.
 pub(crate) fn swatch(style: usize) -> String {
@@ -127,6 +140,15 @@ impl Chart {
             .axis_style(TEXT.stroke_width(2))
             .label_style(style(TEXT))
             .draw()?;
+        let most = self.cells.iter().map(|cell| cell.share).fold(f64::MIN_POSITIVE, f64::max);
+        for cell in &self.cells {
+            let (left, upper) = plot.backend_coord(&(cell.horizontal.0, cell.vertical.1));
+            let (right, lower) = plot.backend_coord(&(cell.horizontal.1, cell.vertical.0));
+            // Small shares are to be seen as well, so shades follow the root.
+            let shade = (f64::from(SHADES) * (cell.share / most).sqrt()).ceil() as u8;
+            let color = stand_in(SHADE, shade.clamp(1, SHADES));
+            root.draw(&Rectangle::new([(left, upper), (right, lower)], color.filled()))?;
+        }
         for (number, line) in self.lines.iter().enumerate() {
             let color = stand_in(LINE, (number % DASHES.len()) as u8);
             for run in line.points.split(|p| !p.1.is_some_and(f64::is_finite)) {
@@ -147,7 +169,9 @@ impl Chart {
 
     /// The axis that holds all values.
     fn vertical(&self) -> Axis {
-        let values = self.lines.iter().flat_map(|l| &l.points).filter_map(|p| p.1).filter(|v| v.is_finite());
+        let points = self.lines.iter().flat_map(|l| &l.points).filter_map(|p| p.1);
+        let corners = self.cells.iter().flat_map(|cell| [cell.vertical.0, cell.vertical.1]);
+        let values = points.chain(corners).filter(|v| v.is_finite());
         let (mut least, mut most) = (f64::INFINITY, 0.0f64);
         for value in values {
             most = most.max(value);
@@ -176,6 +200,9 @@ impl Chart {
                     &format!("stroke=\"var(--s{variable})\"{dashes} stroke-linejoin=\"round\""),
                 )
                 .replace(&format!("fill=\"{stand_in}\""), &format!("fill=\"var(--s{variable})\""));
+        }
+        for shade in 1..=SHADES {
+            svg = svg.replace(&hex(stand_in(SHADE, shade)), &format!("var(--h{shade})"));
         }
         let named = [(GRID, "grid"), (TEXT, "text"), (BAND, "band"), (WARMUP, "warmup")];
         for (color, variable) in named {
@@ -239,6 +266,7 @@ mod tests {
             unit: Unit::Seconds,
             scale: Scale::Log,
             lines: vec![Line { name: "p99".to_owned(), points }],
+            cells: Vec::new(),
             bands: vec![Band { name: "kill <a>".to_owned(), from: 2.0, until: 3.0, warmup: false }],
         }
     }

@@ -118,6 +118,7 @@ fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
             unit,
             scale,
             lines: lines.collect(),
+            cells: Vec::new(),
             bands: bands(comparison.a),
         };
         let mut table = Table::new(&["from", "to", "A", "B"]);

@@ -31,6 +31,7 @@ pub(super) fn distribution(
         unit: Unit::Seconds,
         scale: Scale::Log,
         lines: lines.iter().map(line).collect(),
+        cells: Vec::new(),
         bands: Vec::new(),
     };
     let mut head = vec!["percentile"];

@@ -18,6 +18,11 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
+    /// A picture without lines, which needs no legend.
+    pub(crate) fn picture(title: &str, caption: &str, svg: String, table: Table) -> Self {
+        Self { title: title.to_owned(), caption: caption.to_owned(), legend: Vec::new(), svg, table }
+    }
+
     pub(crate) fn new(title: &str, caption: &str, chart: &Chart, table: Table) -> Self {
         let names = chart.lines.iter().enumerate();
         let infinite = chart.lines.iter().flat_map(|l| &l.points).any(|p| p.1 == Some(f64::INFINITY));

@@ -4,8 +4,10 @@ mod compared;
 mod components;
 mod distribution;
 mod figure;
+mod heat;
 mod run;
 mod timeline;
+mod topology;
 
 use askama::Template;
 use results::RunRecord;

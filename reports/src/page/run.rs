@@ -7,7 +7,9 @@ use results::{Failure, RunRecord, Scope, World};
 use super::components::components;
 use super::distribution::distribution;
 use super::figure::Figure;
+use super::heat::heat;
 use super::timeline::{Reading, Timeline};
+use super::topology::topology;
 use crate::chart::Scale;
 use crate::format::{self, Unit};
 use crate::moments::{Moment, PERCENTILES};
@@ -43,6 +45,7 @@ struct Body<'a> {
     spreads: Vec<(String, Table)>,
     model: Option<Table>,
     traces: Vec<String>,
+    topology: Option<Figure>,
     figures: Vec<Figure>,
     facts: Vec<(&'static str, String)>,
     command: String,
@@ -71,6 +74,7 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         spreads: trust::replications(record).into_iter().map(|(t, r)| (t, trust::spread(r))).collect(),
         model: trust::model(record),
         traces: record.evidence.traces.iter().map(waterfall).collect(),
+        topology: topology(record),
         figures: figures(record),
         facts: provenance(record),
         command: command_line(record),
@@ -193,6 +197,7 @@ fn figures(record: &RunRecord) -> Vec<Figure> {
         Scale::Log,
         &readings,
     ));
+    figures.extend(heat(record));
     figures.push(times(record));
     let kinds: Vec<Failure> = Failure::ALL
         .into_iter()

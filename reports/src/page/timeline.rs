@@ -47,6 +47,7 @@ impl<'a> Timeline<'a> {
             unit,
             scale,
             lines: lines.collect(),
+            cells: Vec::new(),
             bands: bands(self.record),
         };
         let mut head = vec!["from", "to"];

@@ -65,8 +65,9 @@ fn every_time_chart_has_its_fault_band() {
     let charts: Vec<&str> = html.split("<figure>").skip(1).collect();
     assert!(charts.len() >= 6, "{}", charts.len());
     for chart in charts {
+        let chart = chart.split("</figure>").next().unwrap_or_default();
         let title = chart.split("</h3>").next().unwrap_or_default();
-        let over_time = !title.contains("Distribution");
+        let over_time = !title.contains("Distribution") && !title.contains("The stack");
         assert_eq!(chart.contains("fill=\"var(--band)\""), over_time, "{title}");
         assert_eq!(chart.contains("kill host:app[1]"), over_time, "{title}");
         assert!(chart.contains("<details>"), "{title}");
@@ -138,4 +139,20 @@ fn long_runs_with_many_classes_stay_small() {
     assert!(html.len() < 700_000, "{} bytes", html.len());
     let size = std::fs::metadata(directory.path().join("run.json")).expect("it was written").len();
     assert!(size < 20_000_000, "{size}");
+}
+
+#[test]
+fn the_stack_is_drawn_with_who_asks_whom_and_the_busiest_marked() {
+    let html = reports::render(&[run(SHOP, Play::LOADGEN)]);
+    let picture = html.split("class=\"stack\"").nth(1).expect("there is a picture").split("</svg>").next();
+    let picture = picture.expect("it ends");
+    assert!(picture.contains("traffic</text>") && picture.contains("class=\"tip\""), "{picture}");
+    assert!(picture.matches("busiest").count() <= 1, "{picture}");
+}
+
+#[test]
+fn all_response_times_are_shaded() {
+    let html = reports::render(&[run(SHOP, Play::LOADGEN)]);
+    let picture = html.split("Response times over time, as shades").nth(1).expect("there is a picture");
+    assert!(picture.split("</svg>").next().is_some_and(|svg| svg.contains("var(--h10)")), "there are shades");
 }

@@ -48,7 +48,7 @@ fn node(
 }
 
 /// Whom a component asks, in the file's order. A service asks what the steps of any class name.
-fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
+pub(super) fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId> {
     match &scenario.component(id).kind {
         ComponentKind::LoadBalancer(balancer) => vec![balancer.to],
         ComponentKind::HttpCache(cache) => vec![cache.to],
