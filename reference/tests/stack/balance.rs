@@ -199,7 +199,8 @@ fn requests_beyond_the_limit_of_the_balancer_wait_unaccepted() {
     for stream in &mut streams {
         assert_eq!(receive(stream).expect("answered").0, 200);
     }
-    assert!(figure(&stack, "shop", 1, "in_service_max") + figure(&stack, "shop", 2, "in_service_max") < 2.5);
+    // Two at once, be it at one server.
+    assert!([1, 2].iter().all(|shop| figure(&stack, "shop", *shop, "in_service_max") < 2.5));
 }
 
 #[test]
