@@ -201,7 +201,7 @@ fn engines(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
                 (&store.engine, cfg!(feature = "mysql"), "build with `--features reference/mysql`")
             }
             ComponentKind::Queue(queue) => {
-                (&queue.engine, false, "the queue keeps its messages itself here: leave engine out")
+                (&queue.engine, cfg!(feature = "rabbitmq"), "build with `--features reference/rabbitmq`")
             }
             _ => continue,
         };

@@ -105,6 +105,12 @@ impl Broker {
         message
     }
 
+    /// Forgets all that waits: it is kept elsewhere, and comes again.
+    #[cfg(feature = "rabbitmq")]
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
     /// All messages, those in hand first, as they stood.
     pub(super) fn all(&self) -> impl Iterator<Item = &Message> {
         self.consumers.values().flat_map(BTreeMap::values).chain(&self.waiting)

@@ -2,10 +2,14 @@
 //! after `CONSUME` the connection carries messages (`+MESSAGE serial request`), each of which the consumer answers with
 //! `ACK serial` or `NACK serial`, and now and then a `+PING`, answered with `PONG`.
 //!
-//! - [`broker`]: the rules; [`journal`]: what outlives the process
+//! - [`broker`]: the rules; [`journal`]: what outlives the process; `elsewhere` and `rabbit`: messages that RabbitMQ keeps
 
 mod broker;
+#[cfg(feature = "rabbitmq")]
+mod elsewhere;
 mod journal;
+#[cfg(feature = "rabbitmq")]
+mod rabbit;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +18,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use scenarios::scenario::Queue as Settings;
+use scenarios::scenario::{Engine, Queue as Settings};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -50,6 +54,9 @@ struct Server {
     connections: Cell<i64>,
     waiting: Level,
     in_hand: Level,
+    /// RabbitMQ, where it keeps the messages.
+    #[cfg(feature = "rabbitmq")]
+    elsewhere: Option<elsewhere::Elsewhere>,
 }
 
 /// What a consumer is to be sent.
@@ -73,7 +80,9 @@ impl Outlet {
 pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Metrics> {
     let mut broker = Broker::new(settings);
     let mut journal = None;
-    if let Some(disk) = context.disk.as_ref().filter(|_| settings.durable) {
+    if let Some(disk) =
+        context.disk.as_ref().filter(|_| settings.durable && settings.engine == Engine::Embedded)
+    {
         let file = OpenOptions::new().read(true).write(true).open(disk)?;
         let (mut opened, there) = Journal::open(file)?;
         let kept: Vec<Message> =
@@ -90,8 +99,14 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         connections: Cell::new(0),
         waiting: Level::default(),
         in_hand: Level::default(),
+        #[cfg(feature = "rabbitmq")]
+        elsewhere: elsewhere::Elsewhere::new(settings),
         context: Rc::clone(context),
     });
+    #[cfg(feature = "rabbitmq")]
+    if server.elsewhere.is_some() {
+        tokio::task::spawn_local(Rc::clone(&server).pull());
+    }
     server.look();
     let listener = context.listen(1024)?;
     tokio::task::spawn_local({
@@ -155,6 +170,11 @@ impl Peer {
                 // RabbitMQ's alarm: publishers are blocked until there is room on the disk again.
                 while matches!(command, Command::Publish { .. }) && server.context.is_disk_full() {
                     tokio::time::sleep(DISK_LOOK).await;
+                }
+                #[cfg(feature = "rabbitmq")]
+                if let (Command::Publish { id, is_dead }, Some(_)) = (command, &server.elsewhere) {
+                    server.publish_elsewhere(id, is_dead, &mut out).await;
+                    continue;
                 }
                 self.execute(server, command, &mut out);
             }
@@ -292,6 +312,10 @@ impl Server {
 
     /// Writes down what became of a message, and passes on what was delivered too often.
     fn follow(&self, message: Message, fate: Fate) {
+        #[cfg(feature = "rabbitmq")]
+        if !matches!(fate, Fate::Again(_)) {
+            self.acknowledge_elsewhere(message.serial);
+        }
         match fate {
             Fate::Done => self.note(Entry::Gone(message)),
             Fate::Again(message) => self.note(Entry::There(message)),

@@ -152,3 +152,107 @@ fn publishers_wait_while_the_disk_is_full() {
     stack.end_fault(0).expect("there is room again");
     assert_eq!(publisher.join().expect("no panic").expect("answered").0, 200);
 }
+
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq {
+    use std::net::TcpListener;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// The server itself: what stands in the path may want to be another user.
+    const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+    struct Server {
+        process: Child,
+        /// Knows where the nodes of a machine are. Without one of ours, the server would leave one behind.
+        names: Child,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            // It and all that it started.
+            let group = format!("-{}", self.process.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = self.process.wait();
+            let _ = self.names.kill();
+            let _ = self.names.wait();
+        }
+    }
+
+    /// A port that was free a moment ago: the server cannot be handed a socket.
+    fn port() -> String {
+        TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port().to_string()
+    }
+
+    fn server(node_port: &str) -> Option<Server> {
+        if !std::path::Path::new(SERVER).exists() {
+            return None;
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        let epmd_port = port();
+        let names = Command::new("epmd")
+            .args(["-address", "127.0.0.1", "-port", &epmd_port])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let process = Command::new(SERVER)
+            .env("HOME", directory.path())
+            .env("RABBITMQ_NODENAME", format!("rehearsal-{node_port}@localhost"))
+            .env("RABBITMQ_NODE_PORT", node_port)
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_DIST_PORT", port())
+            .env("ERL_EPMD_PORT", &epmd_port)
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_MNESIA_BASE", path("data"))
+            .env("RABBITMQ_LOG_BASE", path("log"))
+            .env("RABBITMQ_PID_FILE", path("pid"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins"))
+            .env("RABBITMQ_CONFIG_FILE", path("none"))
+            .env("RABBITMQ_CONF_ENV_FILE", path("none"))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        Some(Server { process, names, _directory: directory })
+    }
+
+    #[test]
+    fn messages_that_rabbitmq_keeps_outlive_this_process_and_are_acknowledged_there() {
+        let node_port = port();
+        let Some(_server) = server(&node_port) else {
+            let required = std::env::var("REHEARSAL_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == "rabbitmq"), "RabbitMQ is required and absent");
+            return println!("SKIPPED: there is no RabbitMQ here");
+        };
+        let start = Instant::now();
+        while std::net::TcpStream::connect(format!("127.0.0.1:{node_port}")).is_err() {
+            assert!(start.elapsed() < 4 * BOUND, "RabbitMQ does not start");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        let faults = ["kill = \"component:letters[*]\"", "kill = \"component:mail[1]\""];
+        let engine = format!("prefetch = 2\nengine = \"amqp://guest:guest@127.0.0.1:{node_port}/\"");
+        let stack = post(&engine, "{ work = \"1ms\" }", &faults);
+        eventually("it is connected", || publish(&stack, 1) == 1);
+        eventually("it is acknowledged", || count(&stack, "acknowledged") == 1);
+        stack.begin_fault(0).expect("killed");
+        assert_eq!(publish(&stack, 9), 9);
+        stack.begin_fault(1).expect("killed");
+        stack.end_fault(1).expect("restarted");
+        stack.end_fault(0).expect("restarted");
+        eventually("all are acknowledged", || count(&stack, "acknowledged") == 9);
+        // Nothing comes again to who begins anew.
+        stack.begin_fault(1).expect("killed");
+        stack.end_fault(1).expect("restarted");
+        eventually("it is connected", || publish(&stack, 1) == 1);
+        eventually("it is acknowledged", || count(&stack, "acknowledged") == 1);
+        assert_eq!(count(&stack, "waiting"), 0);
+    }
+}
