@@ -76,7 +76,7 @@ def open_loop(rate, seconds):
 
 def rich(seconds):
     """Ten classes, a million keys, checks, extraction and feeds that say something: what the words cost."""
-    classes = "[components.kv]\nkind = \"kv-store\"\nhost = \"app\"\n[keyspaces.items]\nin = \"kv\"\nkeys = 1_000_000\npopularity = \"zipf(0.9)\"\n"
+    classes = "[components.kv]\nkind = \"kv-store\"\nhost = \"app\"\n[keyspaces.items]\nin = \"kv\"\nkeys = 1_000_000\nvalue = \"100B\"\npopularity = \"zipf(0.9)\"\n"
     for n in range(10):
         classes += f"""[requests.c{n}]
 path = "/c{n}/{{items}}"
