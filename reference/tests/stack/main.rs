@@ -11,6 +11,7 @@ mod faults;
 mod framing;
 #[cfg(feature = "tls")]
 mod http2;
+mod kill;
 mod lifetime;
 mod network;
 mod origin;
