@@ -138,7 +138,7 @@ mod mariadb {
         let port = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port();
         let Some(server) = server(port) else {
             let required = std::env::var("REHEARSAL_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name == "mariadb"), "mariadbd is required and absent");
+            assert!(!required.split(',').any(|name| name == "mariadbd"), "mariadbd is required and absent");
             return println!("SKIPPED: there is no mariadbd here");
         };
         let steps = "{ update = { in = \"archive\", keyspace = \"orders\", rows = 3 } }, \
