@@ -44,7 +44,7 @@ pub trait System: Sync {
 }
 
 /// Counters that become counts of an interval.
-const COUNTS: [&str; 14] = [
+const COUNTS: [&str; 19] = [
     sample::HITS,
     sample::GRACE_HITS,
     sample::MISSES,
@@ -59,15 +59,21 @@ const COUNTS: [&str; 14] = [
     sample::REDELIVERED,
     sample::DEAD_LETTERED,
     sample::DROPPED,
+    sample::RETRIES,
+    sample::HEDGES,
+    sample::TIMEOUTS,
+    sample::REFUSED,
+    sample::LOCK_TIMEOUTS,
 ];
 /// States that are reported as they are.
-const STATES: [&str; 7] = [
+const STATES: [&str; 8] = [
     sample::KEYS,
     sample::KEYS_WITH_TTL,
     sample::MEMORY_BYTES,
     sample::CONNECTIONS,
     sample::REPLICATION_LAG_BYTES,
     sample::INSTANCES,
+    sample::HELD,
     sample::UP,
 ];
 
