@@ -65,7 +65,7 @@ enum Command {
     },
     /// Say whether a candidate is slower than its base: both measured in turn, in one session.
     #[command(after_help = gate::EXAMPLES)]
-    Gate(gate::Gate),
+    Gate(Box<gate::Gate>),
     /// Say whether many sessions together show a loss that none of them could.
     #[command(
         after_help = "Example:\n  report drift history.jsonl\n\nExit codes: 0 no drift, 112 drift beyond the margin."
