@@ -229,7 +229,10 @@ mod rabbitmq {
         let node_port = port();
         let Some(_server) = server(&node_port) else {
             let required = std::env::var("REHEARSAL_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name == "rabbitmq-server"), "RabbitMQ is required and absent");
+            assert!(
+                !required.split(',').any(|name| name == "rabbitmq-server"),
+                "RabbitMQ is required and absent"
+            );
             return println!("SKIPPED: there is no RabbitMQ here");
         };
         let start = Instant::now();
