@@ -59,11 +59,10 @@ impl Front {
     {
         prepare(&stream);
         let Some(tls) = &self.tls else {
-            let begins = timeout(HEAD_TIMEOUT.min(self.idle), begins_with_preface(&stream)).await;
-            return match begins {
-                Ok(true) => http2::serve(stream, self.idle, converse).await,
-                Ok(false) => converse(Connection::new(stream)).await,
-                Err(_) => {}
+            return match begins_with_preface(&stream, self.idle, HEAD_TIMEOUT).await {
+                Some(true) => http2::serve(stream, self.idle, converse).await,
+                Some(false) => converse(Connection::new(stream)).await,
+                None => {}
             };
         };
         // Who never ends his handshake, or speaks no TLS, is sent away.
@@ -79,18 +78,72 @@ fn boxed(stream: impl AsyncRead + AsyncWrite + Unpin + fmt::Debug + 'static) -> 
     Connection::over(Box::new(stream))
 }
 
-/// Whether a connection begins with the preface of HTTP/2. Nothing is taken from it.
-async fn begins_with_preface(stream: &TcpStream) -> bool {
+/// Whether a connection begins with the preface of HTTP/2; none where a client says nothing for the time for which connections
+/// may be idle, or takes longer than `patience` once it has begun. Nothing is taken from the connection.
+async fn begins_with_preface(stream: &TcpStream, idle: Duration, patience: Duration) -> Option<bool> {
     let mut start = [0; PREFACE.len()];
-    loop {
-        let Ok(count) = stream.peek(&mut start).await else { return false };
-        if count == 0 || start[..count] != PREFACE[..count] {
-            return false;
+    // A broken connection is the conversation's to notice.
+    let _ = timeout(idle, stream.peek(&mut start)).await.ok()?;
+    let begins = async {
+        loop {
+            let Ok(count) = stream.peek(&mut start).await else { return false };
+            if count == 0 || start[..count] != PREFACE[..count] {
+                return false;
+            }
+            if count == PREFACE.len() {
+                return true;
+            }
+            // A part of it is there already, so that the socket would say at once that it can be read.
+            sleep(LOOK_INTERVAL).await;
         }
-        if count == PREFACE.len() {
-            return true;
-        }
-        // A part of it is there already, so that the socket would say at once that it can be read.
-        sleep(LOOK_INTERVAL).await;
+    };
+    timeout(patience, begins).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
+
+    use super::{PREFACE, begins_with_preface};
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Both ends of a connection.
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let client = TcpStream::connect(address).await.expect("it listens");
+        let (server, _) = listener.accept().await.expect("somebody connects");
+        (client, server)
+    }
+
+    #[test]
+    fn a_new_connection_may_be_idle_for_longer_than_a_preface_may_take() {
+        let runtime = crate::component::runtime().expect("a runtime can be built");
+        runtime.block_on(async {
+            let (mut client, server) = pair().await;
+            let late = async {
+                sleep(4 * SHORT).await;
+                client.write_all(PREFACE).await.expect("the connection is there");
+            };
+            let (begins, ()) = tokio::join!(begins_with_preface(&server, LONG, SHORT), late);
+            assert_eq!(begins, Some(true));
+        });
+    }
+
+    #[test]
+    fn a_preface_that_does_not_go_on_and_a_client_that_says_nothing_are_sent_away() {
+        let runtime = crate::component::runtime().expect("a runtime can be built");
+        runtime.block_on(async {
+            let (mut client, server) = pair().await;
+            assert_eq!(begins_with_preface(&server, SHORT, LONG).await, None);
+            client.write_all(&PREFACE[..3]).await.expect("the connection is there");
+            assert_eq!(begins_with_preface(&server, LONG, SHORT).await, None);
+        });
     }
 }

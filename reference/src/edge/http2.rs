@@ -37,9 +37,26 @@ const BUFFER: usize = 64 << 10;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// Serves a connection until its end, or until it was idle for so long. `converse` answers what comes over a connection of HTTP/1.1.
+/// Serves a connection until its end, or until it was idle for so long, and until all its conversations have ended: whoever
+/// counts connections counts these with it. `converse` answers what comes over a connection of HTTP/1.1.
 pub(super) async fn serve<I, F>(io: I, idle: Duration, converse: impl Fn(Connection) -> F + 'static)
 where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let room = Arc::new(Semaphore::new(STREAMS_LIMIT as usize));
+    take_up(io, idle, converse, &room).await;
+    // A client that connects, asks and leaves again and again would otherwise have work going on for it without bounds.
+    let _all = room.acquire_many(STREAMS_LIMIT).await;
+}
+
+/// Takes up streams, each of which keeps a place of the `room` until its conversation ends, as long as the connection lasts.
+async fn take_up<I, F>(
+    io: I,
+    idle: Duration,
+    converse: impl Fn(Connection) -> F + 'static,
+    room: &Arc<Semaphore>,
+) where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
     F: Future<Output = ()> + 'static,
 {
@@ -55,11 +72,10 @@ where
     let Ok(Ok(mut connection)) = timeout(HEAD_TIMEOUT, settings.handshake::<_, Bytes>(io)).await else {
         return;
     };
-    let room = Arc::new(Semaphore::new(STREAMS_LIMIT as usize));
     let converse = Rc::new(converse);
     let mut idle_since = Instant::now();
     loop {
-        let permit = Arc::clone(&room).try_acquire_owned();
+        let permit = Arc::clone(room).try_acquire_owned();
         let is_idle = room.available_permits() + usize::from(permit.is_ok()) == STREAMS_LIMIT as usize;
         let accepted = tokio::select! {
             // While nobody has room, streams wait unaccepted, and those that are reset there are counted.
@@ -261,4 +277,54 @@ async fn send_data(to: &mut SendStream<Bytes>, mut data: Bytes, ends: bool) -> i
         to.send_data(Bytes::new(), true).map_err(io::Error::other)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+
+    use super::serve;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_connection_lasts_as_long_as_its_conversations_when_the_client_has_left() {
+        let runtime = crate::component::runtime().expect("a runtime can be built");
+        runtime.block_on(async {
+            let (theirs, ours) = tokio::io::duplex(1 << 16);
+            let (begun, mut begins) = watch::channel(false);
+            let (end, ends) = watch::channel(false);
+            let converse = move |connection| {
+                begun.send_replace(true);
+                let mut ends = ends.clone();
+                async move {
+                    let _ = ends.wait_for(|over| *over).await;
+                    drop(connection);
+                }
+            };
+            let mut serving = tokio::task::spawn_local(serve(ours, LONG, converse));
+            let (mut client, connection) =
+                h2::client::handshake(theirs).await.expect("the server speaks HTTP/2");
+            let driver = tokio::task::spawn_local(connection);
+            let request = Request::get("http://shop/").body(()).expect("the request is well-formed");
+            let sent = client.send_request(request, true).expect("there is room for a stream");
+            timeout(LONG, begins.wait_for(|begun| *begun))
+                .await
+                .expect("the conversation begins soon")
+                .expect("it lives");
+            driver.abort();
+            drop((client, sent));
+            let early = timeout(Duration::from_millis(300), &mut serving).await;
+            assert!(early.is_err(), "the connection ended before its conversation");
+            end.send_replace(true);
+            timeout(LONG, serving)
+                .await
+                .expect("the connection ends with its conversation")
+                .expect("no panic");
+        });
+    }
 }

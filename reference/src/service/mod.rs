@@ -30,6 +30,7 @@ mod workers;
 
 use std::cell::Cell;
 use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -178,19 +179,30 @@ impl Drop for Fresh {
     }
 }
 
+/// Waits for what a connection brings. One that brings nothing soon is not fresh any more: it must not keep others out.
+async fn while_fresh<F: Future>(fresh: &mut Option<impl Sized>, mut coming: Pin<&mut F>) -> F::Output {
+    if fresh.is_some() {
+        if let Ok(come) = timeout(FIRST_REQUEST, &mut coming).await {
+            return come;
+        }
+        drop(fresh.take());
+    }
+    coming.await
+}
+
 async fn serve(service: Rc<Service>, mut stream: TcpStream, fresh: Fresh) {
+    let mut fresh = Some(fresh);
     service.connections.set(service.connections.get() + 1);
     if !service.is_announced {
         // A broken connection concerns its client alone.
         let _ = converse(&service, Connection::new(stream), fresh).await;
-    } else if Trust::Everybody.welcome(&mut stream).await.is_some() {
+    } else if while_fresh(&mut fresh, pin!(Trust::Everybody.welcome(&mut stream))).await.is_some() {
         let _ = converse(&service, Connection::new(stream), fresh).await;
     }
     service.connections.set(service.connections.get() - 1);
 }
 
-async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -> io::Result<()> {
-    let mut fresh = Some(fresh);
+async fn converse(service: &Service, mut connection: Connection, mut fresh: Option<Fresh>) -> io::Result<()> {
     let mut out = Vec::new();
     let mut requests = Requests::new(None);
     // Taken up with the first request: Linux defers `accept` until then (Apache's `AcceptFilter http data`).
@@ -201,17 +213,7 @@ async fn converse(service: &Service, mut connection: Connection, fresh: Fresh) -
     }
     loop {
         let mut read = |input: &[u8]| request::read(input, &service.context, &service.caching);
-        let at_once = match fresh {
-            Some(_) => timeout(FIRST_REQUEST, requests.next(&mut connection, &mut read)).await.ok(),
-            None => None,
-        };
-        let next = match at_once {
-            Some(next) => next,
-            None => {
-                drop(fresh.take());
-                requests.next(&mut connection, &mut read).await
-            }
-        };
+        let next = while_fresh(&mut fresh, pin!(requests.next(&mut connection, &mut read))).await;
         let incoming = match next? {
             Next::Head(incoming) => incoming,
             Next::End => return Ok(()),
@@ -345,5 +347,32 @@ async fn answer<'a>(
         _ if is_known => answer::write_known(&head, out),
         Some(page) => answer::write_body(&page, &head, out),
         None => answer::write(size, id, &service.name, &head, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::pin::pin;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::while_fresh;
+
+    #[test]
+    fn a_connection_that_does_not_say_whose_it_is_soon_is_not_fresh_any_more() {
+        let runtime = crate::component::runtime().expect("a runtime can be built");
+        runtime.block_on(async {
+            let held = Rc::new(());
+            let mut fresh = Some(Rc::clone(&held));
+            while_fresh(&mut fresh, pin!(ready(()))).await;
+            assert_eq!(Rc::strong_count(&held), 2, "one that speaks at once is fresh");
+            let mut nothing = pin!(pending::<()>());
+            let silent = while_fresh(&mut fresh, nothing.as_mut());
+            assert!(timeout(Duration::from_millis(500), silent).await.is_err());
+            assert_eq!(Rc::strong_count(&held), 1, "one that is silent is not");
+        });
     }
 }

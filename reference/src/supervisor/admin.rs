@@ -3,7 +3,7 @@
 //!
 //! | request | effect |
 //! |---|---|
-//! | `GET /metrics` | the figures of all instances |
+//! | `GET /metrics` | the figures of all instances, at most a second old |
 //! | `GET /state` | who is there, what ails it, which steps are switched off |
 //! | `POST /faults/N/begin`, `POST /faults/N/end` | the scenario's fault number N, from one |
 //! | `POST /instances/NAME/trouble?failing=true&error_share=0.1&times=3&disk_full=true` | ails an instance (`shop[1]`) by hand; without words, no more |
@@ -12,10 +12,15 @@
 use std::fmt::Write as _;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use std::time::{Duration, Instant};
 
 use scenarios::scenario::ComponentKind;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 
 use super::Supervisor;
 use crate::http::head::{NO_FIELDS, field, parse_request};
@@ -36,24 +41,62 @@ struct Asked {
 /// What is answered: a status, and a text.
 type Answer = (u16, String);
 
+/// Connections at once. Whoever comes then waits until one of them ends.
+const CONNECTIONS_LIMIT: usize = 32;
+/// Figures of this age are told again: each time they are asked for costs an order to every process.
+const SCRAPE_AGE: Duration = Duration::from_secs(1);
+/// A client that takes its answer more slowly is sent away.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The figures that were told last, and since when they are known. Who asks while they are asked for waits for the same ones.
+#[derive(Debug, Default)]
+struct Scraped(Mutex<Option<(Instant, String)>>);
+
+impl Scraped {
+    /// The figures as they are at this moment, or were not long before. What asking takes does not age them: who has waited
+    /// for it is told what came of it.
+    async fn told(&self, now: impl Fn() -> Instant, scrape: impl Future<Output = String>) -> String {
+        let mut last = self.0.lock().await;
+        if let Some((since, text)) = &*last
+            && now().saturating_duration_since(*since) < SCRAPE_AGE
+        {
+            return text.clone();
+        }
+        let text = scrape.await;
+        *last = Some((now(), text.clone()));
+        text
+    }
+}
+
 /// Serves clients for ever.
 pub(super) async fn listen(supervisor: Rc<Supervisor>, listener: TcpListener, token: String) {
     let token: Rc<str> = format!("Bearer {token}").into();
+    let scraped = Rc::new(Scraped::default());
+    let room = Arc::new(Semaphore::new(CONNECTIONS_LIMIT));
     loop {
+        // It is never closed.
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (supervisor, token) = (Rc::clone(&supervisor), Rc::clone(&token));
+                let scraped = Rc::clone(&scraped);
                 tokio::task::spawn_local(async move {
                     // A broken connection concerns its client alone.
-                    let _ = serve(&supervisor, stream, &token).await;
+                    let _ = serve(&supervisor, stream, &token, &scraped).await;
+                    drop(place);
                 });
             }
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-async fn serve(supervisor: &Rc<Supervisor>, stream: TcpStream, token: &str) -> io::Result<()> {
+async fn serve(
+    supervisor: &Rc<Supervisor>,
+    stream: TcpStream,
+    token: &str,
+    scraped: &Scraped,
+) -> io::Result<()> {
     let mut connection = Connection::new(stream);
     let mut requests = Requests::new(None);
     let mut out = Vec::new();
@@ -77,14 +120,14 @@ async fn serve(supervisor: &Rc<Supervisor>, stream: TcpStream, token: &str) -> i
             Next::Refused(status) => return refuse(connection, status, false, &mut out).await,
         };
         connection.consume(asked.len);
-        let (status, text) = supervisor.administer(&asked).await;
+        let (status, text) = supervisor.administer(&asked, scraped).await;
         let kind = if text.starts_with('{') { "application/json" } else { "text/plain; version=0.0.4" };
         let head = format!(
             "HTTP/1.1 {status} {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
             reason(status),
             text.len()
         );
-        connection.write_both(head.as_bytes(), text.as_bytes()).await?;
+        timeout(WRITE_TIMEOUT, connection.write_both(head.as_bytes(), text.as_bytes())).await??;
         if !asked.keep_alive {
             return Ok(());
         }
@@ -92,7 +135,7 @@ async fn serve(supervisor: &Rc<Supervisor>, stream: TcpStream, token: &str) -> i
 }
 
 impl Supervisor {
-    async fn administer(self: &Rc<Self>, asked: &Asked) -> Answer {
+    async fn administer(self: &Rc<Self>, asked: &Asked, scraped: &Scraped) -> Answer {
         let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let done = |result: Result<(), String>| match result {
@@ -100,7 +143,7 @@ impl Supervisor {
             Err(message) => (400, json!({ "error": message }).to_string()),
         };
         match (asked.method.as_str(), parts.as_slice()) {
-            ("GET", ["metrics"]) => (200, self.metrics().await),
+            ("GET", ["metrics"]) => (200, scraped.told(Instant::now, self.metrics()).await),
             _ if !asked.has_token => {
                 (401, json!({ "error": "show the token: Authorization: Bearer …" }).to_string())
             }
@@ -229,4 +272,34 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 /// A part of a path with its brackets decoded, as some clients encode them.
 fn plain(part: &str) -> String {
     part.replace("%5B", "[").replace("%5b", "[").replace("%5D", "]").replace("%5d", "]")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    use super::{SCRAPE_AGE, Scraped};
+
+    #[test]
+    fn figures_are_asked_for_once_a_second_however_many_want_them() {
+        let runtime = crate::component::runtime().expect("a runtime can be built");
+        runtime.block_on(async {
+            let (scraped, asked, now) = (Scraped::default(), Cell::new(0), Cell::new(Instant::now()));
+            let clock = || now.get();
+            let scrape = || async {
+                asked.set(asked.get() + 1);
+                tokio::task::yield_now().await;
+                // It takes long.
+                now.set(now.get() + 2 * SCRAPE_AGE);
+                asked.get().to_string()
+            };
+            let (first, second) = tokio::join!(scraped.told(clock, scrape()), scraped.told(clock, scrape()));
+            assert_eq!([first.as_str(), second.as_str()], ["1", "1"]);
+            now.set(now.get() + SCRAPE_AGE / 2);
+            assert_eq!(scraped.told(clock, scrape()).await, "1");
+            now.set(now.get() + SCRAPE_AGE / 2);
+            assert_eq!(scraped.told(clock, scrape()).await, "2");
+        });
+    }
 }

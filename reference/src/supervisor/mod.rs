@@ -43,6 +43,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
+use crate::component::raise_descriptor_limit;
 use crate::message::{self, Opening, Place, Stage};
 use crate::process::complain;
 use crate::support;
@@ -84,6 +85,7 @@ pub(crate) fn run() -> ExitCode {
         complain("the supervisor was started without a scenario");
         return ExitCode::FAILURE;
     };
+    raise_descriptor_limit();
     match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime.block_on(supervise(stage)),
         Err(error) => fail(format!("no runtime: {error}")),
