@@ -87,6 +87,7 @@ impl Data {
 }
 
 /// What the thread is given.
+#[derive(Debug)]
 enum Piece {
     Bytes(Vec<u8>),
     /// That was all, and this is the end.
@@ -98,8 +99,12 @@ enum Piece {
 struct Writing {
     /// None once all was handed over.
     pieces: Option<SyncSender<Piece>>,
-    /// The checksum of what was handed over.
+    /// What the thread could not take yet: made once, and offered until it can.
+    sealed: Option<Piece>,
+    /// The checksum of what was handed over or is sealed.
     crc: u64,
+    /// Everything was removed meanwhile: the thread is only waited for, and what it says is nobody's concern.
+    is_abandoned: bool,
     outcome: Receiver<io::Result<()>>,
     began_nanos: u64,
     /// Writes by then.
@@ -161,7 +166,7 @@ impl Server {
         let (pieces, taken) = sync_channel(PIECES_AHEAD);
         let (done, outcome) = channel();
         let Some(path) = self.saves.files.path.clone() else { return };
-        let beside = path.with_file_name(format!("temp-{}.rdb", std::process::id()));
+        let beside = path.with_file_name(format!("temp-{}-{}.rdb", std::process::id(), self.saves.count));
         let spawned = thread::Builder::new().name("save".to_owned()).spawn(move || {
             let written = write(&taken, &beside, &path);
             if written.is_err() {
@@ -179,7 +184,9 @@ impl Server {
         self.data.begin_moment();
         self.saves.writing = Some(Writing {
             pieces: Some(pieces),
+            sealed: None,
             crc: 0,
+            is_abandoned: false,
             outcome,
             began_nanos: now_nanos(),
             changes: self.data.changes(),
@@ -219,43 +226,42 @@ impl Server {
     fn hand_over(&mut self, count: u64) -> bool {
         let Some(writing) = self.saves.writing.as_mut() else { return false };
         let Some(pieces) = writing.pieces.as_ref() else { return false };
-        let Some(moment) = self.data.moment.as_mut() else {
-            // Everything was removed, and the save with it, as Redis stops its child.
-            self.saves.writing = None;
+        let Some(moment) = self.data.moment.as_ref() else {
+            // Everything was removed, and the save with it, as Redis stops its child. The thread ends when it hears of it; until
+            // then there is no other save.
+            (writing.pieces, writing.sealed, writing.is_abandoned) = (None, None, true);
             return false;
         };
-        if moment.cursor < u64::MAX && moment.out.len() < PIECE_SIZE {
+        if writing.sealed.is_none() && moment.cursor < u64::MAX && moment.out.len() < PIECE_SIZE {
             self.data.write_moment(count);
         }
         let Some(moment) = self.data.moment.as_mut() else { return false };
-        let is_all = moment.cursor == u64::MAX;
-        if !is_all && moment.out.len() < PIECE_SIZE {
-            return true;
-        }
-        let bytes = std::mem::take(&mut moment.out);
-        let crc = crc64(writing.crc, &bytes);
-        let piece =
-            if is_all { Piece::End([&bytes[..], &rdb::end(crc)].concat()) } else { Piece::Bytes(bytes) };
-        match pieces.try_send(piece) {
-            Ok(()) => {
-                writing.crc = crc;
-                if is_all {
-                    writing.pieces = None;
-                    self.data.moment = None;
+        let piece = match writing.sealed.take() {
+            Some(piece) => piece,
+            None => {
+                let is_all = moment.cursor == u64::MAX;
+                if !is_all && moment.out.len() < PIECE_SIZE {
+                    return true;
                 }
-                !is_all
+                let mut bytes = std::mem::take(&mut moment.out);
+                writing.crc = crc64(writing.crc, &bytes);
+                if is_all {
+                    bytes.extend_from_slice(&rdb::end(writing.crc));
+                    Piece::End(bytes)
+                } else {
+                    Piece::Bytes(bytes)
+                }
             }
-            Err(TrySendError::Full(Piece::Bytes(bytes))) => {
-                moment.out = bytes;
+        };
+        let is_all = matches!(piece, Piece::End(_));
+        match pieces.try_send(piece) {
+            Ok(()) if !is_all => true,
+            Err(TrySendError::Full(piece)) => {
+                writing.sealed = Some(piece);
                 false
             }
-            Err(TrySendError::Full(Piece::End(mut bytes))) => {
-                bytes.truncate(bytes.len() - rdb::END.len());
-                moment.out = bytes;
-                false
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                // It will say why.
+            // The thread has all, or has ended early and will say why.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {
                 writing.pieces = None;
                 self.data.moment = None;
                 false
@@ -265,6 +271,9 @@ impl Server {
 
     fn saved(&mut self, outcome: io::Result<()>) {
         let Some(writing) = self.saves.writing.take() else { return };
+        if writing.is_abandoned {
+            return;
+        }
         self.data.moment = None;
         self.saves.last_took_s = Some((now_nanos() - writing.began_nanos) / 1_000_000_000);
         self.saves.failed = outcome.is_err();
@@ -312,4 +321,73 @@ fn write(pieces: &Receiver<Piece>, beside: &Path, path: &Path) -> io::Result<()>
     fs::rename(beside, path)?;
     // So that the new name is there after a power cut too; some file systems do not know this.
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all().or(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use scenarios::scenario::Eviction;
+    use scenarios::units::Seed;
+
+    use super::super::data::{Expiry, Limits};
+    use super::super::record::Value;
+    use super::*;
+
+    fn store(directory: &Path) -> Server {
+        let data = Data::new(Limits::new(None, Eviction::NoEviction, 5), Seed(1));
+        let mut server = Server::new(data, 0);
+        server.saves.files.path = Some(directory.join("dump.rdb"));
+        server
+    }
+
+    #[test]
+    fn a_save_whose_records_were_removed_is_waited_for_and_the_next_is_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut server = store(directory.path());
+        let value = vec![b'x'; PIECE_SIZE];
+        for key in [&b"a"[..], b"b", b"c"] {
+            server.data.set(key, Value::Bytes(&value), Expiry::Never);
+        }
+        server.begin_save();
+        assert!(server.hand_over(1));
+        server.data.clear();
+        assert!(!server.go_on_saving());
+        while server.saves.is_under_way() {
+            server.go_on_saving();
+            thread::yield_now();
+        }
+        assert!(!server.saves.failed, "nobody wanted it");
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+        assert!(server.save());
+        let names: Vec<_> = fs::read_dir(directory.path())
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        assert_eq!(names, ["dump.rdb"]);
+    }
+
+    #[test]
+    fn what_the_thread_cannot_take_is_sealed_once_with_its_checksum() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut server = store(directory.path());
+        server.data.set(b"key", Value::Bytes(b"value"), Expiry::Never);
+        // Nobody takes what is handed over.
+        let (pieces, taken) = sync_channel(1);
+        let (_done, outcome) = channel();
+        pieces.try_send(Piece::Bytes(Vec::new())).expect("room for one");
+        server.data.begin_moment();
+        let pieces = Some(pieces);
+        let (sealed, crc, is_abandoned, began_nanos, changes) = (None, 0, false, 0, 0);
+        server.saves.writing =
+            Some(Writing { pieces, sealed, crc, is_abandoned, outcome, began_nanos, changes });
+        for _ in 0..3 {
+            while server.hand_over(RECORDS) {}
+            let writing = server.saves.writing.as_ref().expect("under way");
+            assert!(matches!(writing.sealed, Some(Piece::End(_))));
+        }
+        drop(taken.recv());
+        assert!(!server.hand_over(RECORDS));
+        let Ok(Piece::End(bytes)) = taken.recv() else { panic!("the end") };
+        let (records, checksum) = bytes.split_at(bytes.len() - 8);
+        assert_eq!(crc64(0, records).to_le_bytes(), checksum);
+    }
 }

@@ -5,8 +5,13 @@
 use std::cmp::Ordering;
 use std::iter::repeat_n;
 
-/// Decimal exponents beyond this are not taken: `long double` ends at 4932.
-const MOST_EXPONENT: i64 = 4900;
+/// Larger decimal exponents are not taken: `long double` ends below 1.2e4932.
+const MOST_EXPONENT: i64 = 4932;
+/// Numbers below ten to this are not taken: they are nearer to zero than to the least `long double`, 3.6e-4951, and `string2ld`
+/// refuses what vanishes.
+const LEAST_EXPONENT: i64 = -4951;
+/// So many digits are multiplied in and divided out at once, as 32 bits have room for them.
+const DIGITS_AT_ONCE: u64 = 9;
 /// The longest text (`MAX_LONG_DOUBLE_CHARS`).
 const LONGEST: usize = 5 * 1024;
 /// Digits after the point.
@@ -53,6 +58,16 @@ impl Whole {
         }
         *self = std::mem::take(self).trimmed();
         rest as u32
+    }
+
+    /// Times ten to this.
+    fn multiply_by_tens(&mut self, tens: u64) {
+        tens_at_once(tens).for_each(|factor| self.multiply_add(factor, 0));
+    }
+
+    /// Whether something remains of a division by ten to this.
+    fn divide_by_tens(&mut self, tens: u64) -> bool {
+        tens_at_once(tens).fold(false, |sticky, by| self.divide(by) > 0 || sticky)
     }
 
     fn up(&self, by: usize) -> Self {
@@ -140,11 +155,23 @@ impl Whole {
     fn decimal(mut self) -> String {
         let mut digits = Vec::new();
         while !self.0.is_empty() {
-            digits.push(b'0' + self.divide(10) as u8);
+            let mut nine = self.divide(10_u32.pow(DIGITS_AT_ONCE as u32));
+            for _ in 0..DIGITS_AT_ONCE {
+                digits.push(b'0' + (nine % 10) as u8);
+                nine /= 10;
+            }
         }
+        let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+        digits.truncate(digits.len() - zeros);
         digits.reverse();
         String::from_utf8(digits).expect("digits are text")
     }
+}
+
+/// Powers of ten whose product is ten to this.
+fn tens_at_once(tens: u64) -> impl Iterator<Item = u32> {
+    let (whole, rest) = (tens / DIGITS_AT_ONCE, tens % DIGITS_AT_ONCE);
+    (0..whole).map(|_| DIGITS_AT_ONCE).chain([rest]).map(|tens| 10_u32.pow(tens as u32))
 }
 
 /// A number: its mantissa times a power of two.
@@ -192,22 +219,25 @@ impl Extended {
                 _ => return None,
             }
         }
-        if digits == 0 || exponent.abs() > MOST_EXPONENT + LONGEST as i64 {
+        if digits == 0 {
             return None;
         }
         if mantissa.0.is_empty() {
             return Some(Self { is_negative, ..Self::zero() });
         }
+        // Before any work is done for it: a few bytes of text can ask for very much.
+        if exponent > MOST_EXPONENT || exponent.saturating_add(digits) <= LEAST_EXPONENT {
+            return None;
+        }
         if exponent >= 0 {
-            (0..exponent).for_each(|_| mantissa.multiply_add(10, 0));
+            mantissa.multiply_by_tens(exponent.unsigned_abs());
             let is_possible = mantissa.bits() < 16_384;
             return is_possible.then(|| Self::rounded(is_negative, mantissa, 0, false));
         }
         // Enough bits that the quotient has more than a mantissa has: a digit takes less than four.
         let up = 4 * exponent.unsigned_abs() as usize + MANTISSA_BITS + 8;
         let mut quotient = mantissa.up(up);
-        let mut sticky = false;
-        (exponent..0).for_each(|_| sticky |= quotient.divide(10) > 0);
+        let sticky = quotient.divide_by_tens(exponent.unsigned_abs());
         Some(Self::rounded(is_negative, quotient, -(up as i64), sticky))
     }
 
@@ -235,7 +265,7 @@ impl Extended {
     /// With 17 digits after the point, and without zeros at the end.
     pub(super) fn write(&self) -> String {
         let mut scaled = self.mantissa.clone();
-        (0..DIGITS).for_each(|_| scaled.multiply_add(10, 0));
+        scaled.multiply_by_tens(DIGITS as u64);
         let scaled = match usize::try_from(self.exponent) {
             Ok(up) => scaled.up(up),
             Err(_) => scaled.down(self.exponent.unsigned_abs() as usize, false),
@@ -267,6 +297,22 @@ mod tests {
         for broken in ["", "-", ".", "1e", "1e5000", "abc", "1.2.3", " 1", "0x10", "1e99999999999999999999"] {
             assert_eq!(Extended::read(broken.as_bytes()), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn exponents_beyond_any_number_are_refused_before_they_are_reckoned_with() {
+        for beyond in [
+            "1e-9223372036854775808",
+            "0.1e-9223372036854775807",
+            "1e9223372036854775807",
+            "1e-9900",
+            "1e-4952",
+            "1e4933",
+        ] {
+            assert_eq!(Extended::read(beyond.as_bytes()), None, "{beyond}");
+        }
+        assert_eq!(sum("0e-9223372036854775808", "1e-4940").as_deref(), Some("0"));
+        assert_eq!(sum("1e4900", "0").map(|text| text.len()), Some(4901));
     }
 
     const SUMS: &[(&str, &str, &str)] = &[
