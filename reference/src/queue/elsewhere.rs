@@ -59,6 +59,7 @@ impl Server {
                         elsewhere.tags.borrow_mut().insert(message.serial, delivered.tag);
                         self.hand_out();
                     }
+                    link.give_up();
                 }
                 Err(error) if !is_told => {
                     complain(&format!("{} cannot reach RabbitMQ: {error}", self.context.name()));

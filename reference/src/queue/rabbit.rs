@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use amqprs::callbacks::{ChannelCallback, DefaultConnectionCallback};
 use amqprs::channel::{
@@ -15,9 +16,14 @@ use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, FieldTable, FieldValue, Nack, Return};
 use scenarios::scenario::{Overflow, Queue as Settings};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// AMQP's own port.
 const PORT: u16 = 5672;
+/// How long a confirmation is waited for: RabbitMQ writes to its disk at most every few hundred milliseconds before it confirms.
+const CONFIRMATION: Duration = Duration::from_secs(10);
+/// How often a connection that delivers nothing is looked at: the client's library closes no channel when the socket is lost.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A message that RabbitMQ has delivered to this process: by which number it is acknowledged, and its content.
 #[derive(Clone, Copy, Debug)]
@@ -108,16 +114,31 @@ impl Link {
                 told(error)
             })?;
         }
-        confirmation.await.map_err(|_| "the connection to RabbitMQ is gone".to_owned())
+        let gone = || "the connection to RabbitMQ is gone".to_owned();
+        let Ok(confirmed) = timeout(CONFIRMATION, confirmation).await else {
+            self.is_broken.set(true);
+            return Err(gone());
+        };
+        confirmed.map_err(|_| gone())
+    }
+
+    /// Nothing comes from this connection any more: whoever waits for a confirmation hears of it.
+    pub(super) fn give_up(&self) {
+        self.is_broken.set(true);
+        lock(&self.unconfirmed).clear();
     }
 
     /// The next message that RabbitMQ delivers; none where the connection is gone. For one caller.
     pub(super) async fn next(&self) -> Option<Delivered> {
         let mut deliveries = self.deliveries.borrow_mut().take()?;
         let message = loop {
-            let Some(message) = deliveries.recv().await else {
-                self.is_broken.set(true);
-                return None;
+            let message = match timeout(LOOK, deliveries.recv()).await {
+                Ok(Some(message)) => message,
+                Err(_) if !self.is_broken() => continue,
+                Ok(None) | Err(_) => {
+                    self.is_broken.set(true);
+                    return None;
+                }
             };
             let id = message
                 .content
