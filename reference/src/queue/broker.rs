@@ -105,6 +105,20 @@ impl Broker {
         message
     }
 
+    /// Puts a message that outlived another process at the end, with the number that it had.
+    pub(super) fn restore(&mut self, message: Message) {
+        self.next_serial = self.next_serial.max(message.serial + 1);
+        self.waiting.push_back(message);
+    }
+
+    /// Takes the newest message back that could not be kept, and the oldest that had to make room for it, too.
+    pub(super) fn take_back(&mut self, message: Message, oldest: Option<Message>) {
+        self.waiting.retain(|waiting| waiting.serial != message.serial);
+        // Where one had to go, it was counted already.
+        self.counts.dropped += u64::from(oldest.is_none());
+        oldest.into_iter().for_each(|oldest| self.waiting.push_front(oldest));
+    }
+
     /// Forgets all that waits: it is kept elsewhere, and comes again.
     #[cfg(feature = "rabbitmq")]
     pub(super) fn forget_waiting(&mut self) {
@@ -233,6 +247,25 @@ mix = {{ page = 1 }}
         assert_eq!(ids(&mut broker), [(2, 0), (2, 2)]);
         let Counts { redelivered, dead_lettered, .. } = broker.counts;
         assert_eq!((redelivered, dead_lettered), (3, 1));
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_there() {
+        let mut broker = broker("max_length = 2\noverflow = \"drop-head\"");
+        (1..=2).for_each(|consumer| assert_eq!(broker.leave(consumer), []));
+        for id in 0..2 {
+            let (message, oldest) = broker.publish(id).expect("there is room");
+            if id == 1 {
+                broker.take_back(message, oldest);
+            }
+        }
+        broker.publish(2).expect("there is room again");
+        let (message, oldest) = broker.publish(3).expect("the oldest goes");
+        broker.take_back(message, oldest);
+        assert_eq!(broker.all().map(|message| message.id).collect::<Vec<u64>>(), [0, 2]);
+        assert_eq!((broker.counts.published, broker.counts.dropped), (4, 2));
+        broker.restore(Message { serial: 40, id: 9, deliveries: 1 });
+        assert_eq!(broker.put(10, 0).serial, 41);
     }
 
     #[test]

@@ -84,10 +84,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         context.disk.as_ref().filter(|_| settings.durable && settings.engine == Engine::Embedded)
     {
         let file = OpenOptions::new().read(true).write(true).open(disk)?;
-        let (mut opened, there) = Journal::open(file)?;
-        let kept: Vec<Message> =
-            there.iter().map(|message| broker.put(message.id, message.deliveries)).collect();
-        opened.rewrite(kept.iter())?;
+        let (opened, there) = Journal::open(file)?;
+        there.into_iter().for_each(|message| broker.restore(message));
         journal = Some(opened);
     }
     let server = Rc::new(Server {
@@ -211,8 +209,9 @@ impl Peer {
             (Command::Empty | Command::Pong, _) => {}
             (Command::Ping, _) => reply.simple("PONG"),
             (Command::Publish { id, is_dead }, _) => match server.publish(id, is_dead) {
-                true => reply.simple("OK"),
-                false => reply.error("FULL the queue takes no more messages"),
+                Published::Taken => reply.simple("OK"),
+                Published::Full => reply.error("FULL the queue takes no more messages"),
+                Published::NotKept => reply.error("ERR the message could not be written: the log says why"),
             },
             (Command::Consume, None) => {
                 reply.simple("OK");
@@ -270,20 +269,33 @@ impl Command {
     }
 }
 
+/// What became of a message that was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Published {
+    Taken,
+    /// There was no room for it.
+    Full,
+    /// It is to outlive the process, and could not be written down.
+    NotKept,
+}
+
 impl Server {
-    /// Takes a message; whether there was room for it.
-    fn publish(&self, id: u64, is_dead: bool) -> bool {
+    /// Takes a message, if there is room for it and it can be kept.
+    fn publish(&self, id: u64, is_dead: bool) -> Published {
         let (message, oldest) = if is_dead {
             (self.broker.borrow_mut().put(id, 0), None)
         } else {
             let taken = self.broker.borrow_mut().publish((id ^ MESSAGE).wrapping_mul(MESSAGE));
-            let Some(taken) = taken else { return false };
+            let Some(taken) = taken else { return Published::Full };
             taken
         };
-        oldest.into_iter().for_each(|oldest| self.note(Entry::Gone(oldest)));
-        self.note(Entry::There(message));
+        if !self.note(Entry::There(message)) {
+            self.broker.borrow_mut().take_back(message, oldest);
+            return Published::NotKept;
+        }
+        oldest.into_iter().for_each(|oldest| _ = self.note(Entry::Gone(oldest)));
         self.hand_out();
-        true
+        Published::Taken
     }
 
     fn enter(&self) -> (u64, Rc<Outlet>) {
@@ -317,8 +329,9 @@ impl Server {
             self.acknowledge_elsewhere(message.serial);
         }
         match fate {
-            Fate::Done => self.note(Entry::Gone(message)),
-            Fate::Again(message) => self.note(Entry::There(message)),
+            // What cannot be written here is delivered once more to whoever comes after this process, as RabbitMQ allows itself.
+            Fate::Done => _ = self.note(Entry::Gone(message)),
+            Fate::Again(message) => _ = self.note(Entry::There(message)),
             Fate::Dead(message) => {
                 self.note(Entry::Gone(message));
                 if let Some(to) = self.settings.dead_letters {
@@ -332,16 +345,19 @@ impl Server {
         }
     }
 
-    fn note(&self, entry: Entry) {
+    /// Writes down what happened, where messages are kept; whether that could be done.
+    fn note(&self, entry: Entry) -> bool {
         let mut journal = self.journal.borrow_mut();
-        let Some(journal) = journal.as_mut() else { return };
-        let noted = journal.note(entry).and_then(|()| match journal.is_long() {
-            true => journal.rewrite(self.broker.borrow().all()),
-            false => Ok(()),
-        });
-        if let Err(error) = noted {
+        let Some(journal) = journal.as_mut() else { return true };
+        let told = |error: io::Error| {
             complain(&format!("{} cannot keep its messages: {error}", self.context.name()));
+        };
+        let is_noted = journal.note(entry).map_err(told).is_ok();
+        if is_noted && journal.is_long() {
+            // What stands there still counts where this fails.
+            let _ = journal.rewrite(self.broker.borrow().all()).map_err(told);
         }
+        is_noted
     }
 
     fn hand_out(&self) {

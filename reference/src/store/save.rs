@@ -350,7 +350,7 @@ mod tests {
         server.begin_save();
         assert!(server.hand_over(1));
         server.data.clear();
-        assert!(!server.go_on_saving());
+        assert!(!server.hand_over(1) && server.saves.is_under_way());
         while server.saves.is_under_way() {
             server.go_on_saving();
             thread::yield_now();
