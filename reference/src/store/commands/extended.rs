@@ -67,7 +67,9 @@ impl Whole {
 
     /// Whether something remains of a division by ten to this.
     fn divide_by_tens(&mut self, tens: u64) -> bool {
-        tens_at_once(tens).fold(false, |sticky, by| self.divide(by) > 0 || sticky)
+        let mut rest = 0;
+        tens_at_once(tens).for_each(|by| rest |= self.divide(by));
+        rest > 0
     }
 
     fn up(&self, by: usize) -> Self {
