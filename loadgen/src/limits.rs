@@ -3,9 +3,11 @@
 use std::env;
 
 use scenarios::Scenario;
+use scenarios::scenario::{Executor, Traffic};
 use scenarios::units::SimTime;
 
-/// Requests a second, summed over the traffics at their peaks.
+/// Requests a second, summed over the traffics at their peaks: of sessions all that they make, of a closed loop as many as its users
+/// make of a server that answers at once.
 pub const MAX_RATE: &str = "REHEARSAL_MAX_RATE";
 /// Seconds of run, warm-up included.
 pub const MAX_DURATION: &str = "REHEARSAL_MAX_DURATION";
@@ -51,9 +53,17 @@ pub enum LimitError {
 /// # Errors
 /// Which limit it breaks.
 pub fn check(scenario: &Scenario) -> Result<(), LimitError> {
-    let rate = scenario.traffic.iter().map(|traffic| traffic.rate.peak()).sum();
+    let rate = scenario.traffic.iter().map(peak).sum();
     let variable = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     hold(rate, scenario.run.total(), variable(MAX_RATE), variable(MAX_DURATION))
+}
+
+/// The most requests a second that a traffic can ask for; infinite of users who do not think.
+fn peak(traffic: &Traffic) -> f64 {
+    match &traffic.executor {
+        Executor::Users(users) => users.level.peak() / users.think.mean().as_secs_f64(),
+        _ => traffic.rate.peak() * traffic.requests_per_arrival(),
+    }
 }
 
 fn hold(rate: f64, total: SimTime, most: Option<String>, longest: Option<String>) -> Result<(), LimitError> {
@@ -88,5 +98,19 @@ mod tests {
         assert!(matches!(hold(301.0, total, set("300"), None), Err(LimitError::Rate { .. })));
         assert!(matches!(hold(1.0, total, None, set("32.5")), Err(LimitError::Duration { .. })));
         assert!(matches!(hold(1.0, total, set("many"), None), Err(LimitError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn users_who_do_not_think_have_no_greatest_rate() {
+        let of = |think: &str| {
+            let text = format!(
+                "title = \"t\"\n[run]\nduration = \"5s\"\n[hosts.a]\n[components.w]\nkind = \"service\"\nhost = \"a\"\n\
+                 [requests.r]\npath = \"/\"\n[traffic.t]\nto = \"w\"\nexecutor = \"constant-vus\"\nvus = 10\n\
+                 think = \"{think}\"\nmix = {{ r = 1 }}\n"
+            );
+            let scenario = Scenario::parse("t.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+            peak(&scenario.traffic[0])
+        };
+        assert_eq!((of("0s"), of("2s")), (f64::INFINITY, 5.0));
     }
 }

@@ -167,13 +167,19 @@ fn make(
         }
         let mut accounts = join(lanes)?;
         result?;
-        // What was planned is asked of the plan itself: the lanes' own count could only agree with what they did.
+        let stopped = job.stop.load(Ordering::Relaxed);
         for (account, window) in accounts.iter_mut().zip(&frame.windows) {
-            let planned = plan.window(window.from, window.until, 0, 1).count() as u64;
-            account.planned = planned + account.followed;
+            if stopped {
+                // What a run that was stopped did not deliver says nothing about the generator; how late it was does.
+                account.sent = account.planned;
+            } else {
+                // What was planned is asked of the plan itself: the lanes' own count could only agree with what they did.
+                let planned = plan.window(window.from, window.until, 0, 1).count() as u64;
+                account.planned = planned + account.followed;
+            }
         }
         over.store(true, Ordering::Relaxed);
-        journal.finish(&received, &accounts, job.stop.load(Ordering::Relaxed))
+        journal.finish(&received, &accounts, stopped)
     })
 }
 
@@ -337,6 +343,8 @@ impl<'a> Journal<'a> {
                 let nothing = results::Recorder::new(self.frame).take();
                 self.writer.append(&nothing, &samples)?;
             }
+            // A lane that lacks something says so every second.
+            Event::Unsound(reason) if self.unsound.contains(&reason) => {}
             Event::Unsound(reason) => self.unsound.push(reason),
         }
         Ok(())
@@ -412,8 +420,6 @@ impl<'a> Journal<'a> {
             self.write(event)?;
         }
         let mut reasons = self.unsound;
-        // What an interrupted run did not deliver says nothing about the generator.
-        let accounts = if stopped { &[] } else { accounts };
         reasons.extend(judge(self.frame, accounts, self.watchdog.worst(), self.whole.read()));
         let status = match stopped {
             true if self.aborts.aborted => Status::Aborted,

@@ -1,4 +1,4 @@
-//! Finds the greatest rate under which an objective holds: trial after trial against the same stack or target.
+//! Finds the greatest rate under which an objective holds: trial after trial against a stack of its own, or the same target.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use loadgen::capacity::{Load, Search};
-use programs::{Problem, interrupt};
+use programs::{Part, Problem, interrupt};
 use results::{RunRecord, Scope};
+use scenarios::scenario::Executor;
 use scenarios::units::{Ratio, SimTime};
 use scenarios::{Scenario, derive, exit};
 
@@ -55,6 +56,9 @@ fn objective(text: &str) -> Result<(String, String), String> {
 /// One trial.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
+    /// How many times the file's load it was to have.
+    factor: f64,
+    /// Requests that became due, per second.
     rate: f64,
     p50: Option<f64>,
     p99: Option<f64>,
@@ -65,19 +69,31 @@ struct Trial {
 /// Finds it; the exit code.
 pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("cannot listen for signals")?;
-    let whole = Scenario::load(&objective.file)?;
+    // The length is that of each trial.
+    let part = Part { length: None, ..options.part.clone() };
+    let whole = part.load(&objective.file)?.scenario;
+    if let Some(replay) = whole.traffic.iter().find(|t| matches!(t.executor, Executor::Replay(_))) {
+        let problem = format!(
+            "traffic.{}.executor: found \"replay\", expected one whose load can be raised: a log has no more requests than \
+             it has\nhint: its \"speed\" plays it faster",
+            replay.name
+        );
+        return Err(Problem::configuration(anyhow::anyhow!(problem)));
+    }
+    let metrics = play::metrics(options)?;
     let mut search = Search::new(objective.precision.get(), objective.repeats);
     let mut trials: Vec<Trial> = Vec::new();
     let mut directory = None;
     while let Some(factor) = search.next() {
         let prepared = trial(&whole, objective, options, factor)?;
-        let record = play::measure(&prepared, options, &stop, false).inspect_err(|_| prepared.forget())?;
+        let record = play::measure(&prepared, options, &stop, (metrics.as_ref(), false))
+            .inspect_err(|_| prepared.forget())?;
         let Some(record) = record.filter(|record| record.exit_code() != exit::INTERRUPTED) else {
             prepared.forget();
             return Ok(exit::INTERRUPTED);
         };
         directory.get_or_insert_with(|| prepared.directory.clone());
-        let trial = Trial::of(&record);
+        let trial = Trial::of(factor, &record);
         if !record.validity.is_valid() {
             return invalid(&trial, &record);
         }
@@ -91,7 +107,7 @@ pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Probl
     fs::write(directory.join(TABLE), table(&trials)).context("cannot write the table")?;
     let mut out = io::stdout().lock();
     write!(out, "{}", drawn(&trials))?;
-    writeln!(out, "{}", answer(objective, search.bounds(), trials[0].rate))?;
+    writeln!(out, "{}", answer(objective, search.bounds(), &trials))?;
     writeln!(out, "table  {}", directory.join(TABLE).display())?;
     Ok(exit::GOOD)
 }
@@ -119,11 +135,12 @@ fn invalid(trial: &Trial, record: &RunRecord) -> Result<u8, Problem> {
 }
 
 impl Trial {
-    fn of(record: &RunRecord) -> Self {
+    fn of(factor: f64, record: &RunRecord) -> Self {
         let tally = record.tally(Scope::Run, None);
         let times = tally.response_times();
         let due = tally.due();
         Self {
+            factor,
             rate: due as f64 / record.seconds(Scope::Run).max(1e-9),
             p50: times.percentile(50.0),
             p99: times.percentile(99.0),
@@ -172,9 +189,13 @@ fn table(trials: &[Trial]) -> String {
     text
 }
 
-fn answer(objective: &Objective, (low, high): (Option<Load>, Option<Load>), one: f64) -> String {
+fn answer(objective: &Objective, (low, high): (Option<Load>, Option<Load>), trials: &[Trial]) -> String {
     let (selector, condition) = &objective.slo;
-    let at = |load: &Load| load.factor * one;
+    // What came due, not what a multiple of the load would be: users of a closed loop ask no faster than they are answered.
+    let at = |load: &Load| {
+        let rates: Vec<f64> = trials.iter().filter(|t| t.factor == load.factor).map(|t| t.rate).collect();
+        rates.iter().sum::<f64>() / rates.len().max(1) as f64
+    };
     let of = |n: u32, load: &Load| format!("{n} of {} trials", load.held + load.failed);
     match (low, high) {
         (Some(low), Some(high)) => format!(
@@ -211,7 +232,14 @@ mod tests {
 
     #[test]
     fn what_was_tried_is_drawn_in_order_of_its_rate() {
-        let trial = |rate, p99, holds| Trial { rate, p50: Some(0.001), p99: Some(p99), failed: 0.0, holds };
+        let trial = |rate, p99, holds| Trial {
+            factor: 1.0,
+            rate,
+            p50: Some(0.001),
+            p99: Some(p99),
+            failed: 0.0,
+            holds,
+        };
         let trials = [trial(100.0, 0.01, true), trial(400.0, f64::INFINITY, false), trial(200.0, 0.1, true)];
         let text = drawn(&trials);
         let rates: Vec<&str> = text.lines().map(|l| l.split_whitespace().next().expect("a rate")).collect();

@@ -34,7 +34,12 @@ pub(crate) fn play(file: Option<&Path>, options: &Options) -> Result<u8, Problem
     if !options.quiet {
         say(&prepared)?;
     }
-    let record = measure(&prepared, options, &stop, !options.quiet).inspect_err(|_| prepared.forget())?;
+    let metrics = metrics(options).inspect_err(|_| prepared.forget())?;
+    if let Some(metrics) = metrics.as_ref().filter(|_| !options.quiet) {
+        writeln!(io::stderr(), "metrics at http://{}/metrics", metrics.address())?;
+    }
+    let shown = (metrics.as_ref(), !options.quiet);
+    let record = measure(&prepared, options, &stop, shown).inspect_err(|_| prepared.forget())?;
     let Some(record) = record else {
         prepared.forget();
         return Ok(exit::INTERRUPTED);
@@ -115,12 +120,19 @@ fn tls(_: &loadgen::target::Target, _: &Options) -> Result<Option<loadgen::Tls>,
     Ok(None)
 }
 
+/// The endpoint that was asked for, for all runs of this program.
+pub(crate) fn metrics(options: &Options) -> Result<Option<Metrics>, Problem> {
+    let refused =
+        |error| Problem::configuration(anyhow::anyhow!("--metrics: nothing can listen there: {error}"));
+    options.metrics.map(Metrics::listen).transpose().map_err(refused)
+}
+
 /// The record of the run, with its progress `shown`; none where it was interrupted before it began.
 pub(crate) fn measure(
     prepared: &Prepared,
     options: &Options,
     stop: &AtomicBool,
-    shown: bool,
+    (metrics, shown): (Option<&Metrics>, bool),
 ) -> Result<Option<RunRecord>, Problem> {
     let scenario = &prepared.scenario;
     let (entries, system) = match &options.target {
@@ -148,16 +160,10 @@ pub(crate) fn measure(
         provenance: Provenance::here(tool),
         stop,
     };
-    let metrics = options.metrics.map(Metrics::listen).transpose().map_err(|error| {
-        Problem::configuration(anyhow::anyhow!("--metrics: nothing can listen there: {error}"))
-    })?;
-    if let Some(metrics) = metrics.as_ref().filter(|_| shown) {
-        writeln!(io::stderr(), "metrics at http://{}/metrics", metrics.address())?;
-    }
     let mut progress = Progress::new(shown);
     let system = system.as_ref().map(|system| system as &dyn loadgen::system::System);
     let record = loadgen::run(job, system, &mut |snapshot| {
-        if let Some(metrics) = &metrics {
+        if let Some(metrics) = metrics {
             metrics.show(snapshot);
         }
         progress.show(progress::share(snapshot), || progress::line(snapshot, scenario.run.warmup));

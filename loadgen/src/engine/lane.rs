@@ -17,6 +17,9 @@ use super::transport::{Happening, Transport};
 use super::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
 
+/// Requests handed over in a row before sockets are looked at again: what a lane that fell behind may do at once.
+pub(super) const BURST: u32 = 32;
+
 /// A background attempt to connect is given up after this, so that it does not sleep through a server's return in the
 /// kernel's doubling pauses between SYNs. A request's own attempt lasts as long as its timeout.
 const OPENING_NANOS: u64 = 4_000_000_000;
@@ -134,10 +137,15 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.users.next_due().map(|due| self.clock.absolute_nanos(due))
     }
 
-    /// Takes the requests of users who are due by now.
+    /// Takes requests of users who are due by now, but not so many that sockets wait for long: those left are due still.
     #[inline]
-    pub(super) fn dispatch_users(&mut self, now: u64) {
-        while let Some(due) = self.users.pop_due(self.clock.point(now)) {
+    pub(super) fn dispatch_users(&mut self, mut now: u64) {
+        // Time stands still before the run begins, and nobody is due.
+        if now < self.clock.absolute_nanos(SimTime::ZERO) {
+            return;
+        }
+        for _ in 0..BURST {
+            let Some(due) = self.users.pop_due(self.clock.point(now)) else { return };
             let lag_nanos = now.saturating_sub(self.clock.absolute_nanos(due.planned.due));
             self.ledger.planned(due.planned.due, lag_nanos, true);
             let request = Due { planned: due.planned, lag_nanos, user: due.user };
@@ -146,6 +154,8 @@ impl<'a, T: Transport> Lane<'a, T> {
                 Some((number, (first, apart))) => self.dispatch_over(first + number / apart, request, now),
                 None => self.dispatch_due(request, now),
             }
+            // Each is as late as it is, not as the first one was.
+            now = monotonic_nanos();
         }
     }
 

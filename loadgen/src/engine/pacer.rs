@@ -7,14 +7,12 @@ use std::sync::mpsc::Sender;
 use scenarios::plan::Segment;
 use scenarios::units::SimTime;
 
-use super::lane::Lane;
+use super::lane::{BURST, Lane};
 use super::transport::Transport;
 use super::{Report, Shared};
 use crate::clock::monotonic_nanos;
 use crate::run::Event;
 
-/// Requests handed over in a row before sockets are looked at again: what a lane that fell behind may do at once.
-const BURST: u32 = 32;
 /// Happenings taken in a row before the plan is looked at again.
 const HAPPENINGS: u32 = 8;
 /// Between two reports.

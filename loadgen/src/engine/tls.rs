@@ -78,11 +78,11 @@ impl Session {
             match self.0.reader().read(buffer) {
                 Ok(read) => return Ok(read),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // An end without TLS's own goodbye: lengths tell whether something is missing.
-                Err(_) => return Ok(0),
+                // An end without TLS's own goodbye: whoever stands between may have cut it off (RFC 8446, 6.1).
+                Err(_) => return Err(Errno::CONNRESET),
             }
             match self.0.read_tls(&mut Wire(socket)) {
-                Ok(0) => return Ok(0),
+                // Of the end it tells when it is read from.
                 Ok(_) => {}
                 Err(error) => return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
             }

@@ -60,6 +60,9 @@ fn shared_iterations_are_made_once_over_all_threads() {
     let (server, seen) = noting(Duration::from_millis(1));
     let record = play(&scenario, server.address, threads(3));
     assert_eq!(counts(&record), (100, 100, 0), "{:?}", record.validity);
+    // Nobody begins before the run does, where time stands still.
+    let times = record.tally(results::Scope::Run, None).response_times();
+    assert!(times.minimum().is_some_and(|least| least >= 0.001), "{times:?}");
     let seen = seen.lock().expect("no thread panics with the lock");
     let ids: HashSet<String> = seen.iter().map(|request| field(request, "x-rehearsal-request")).collect();
     assert_eq!(ids.len(), 100);

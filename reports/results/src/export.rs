@@ -8,7 +8,7 @@ use scenarios::units::SimTime;
 
 use crate::figure::Scope;
 use crate::outcome::Failure;
-use crate::record::RunRecord;
+use crate::record::{RunRecord, Status};
 
 /// A form of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ use crate::record::RunRecord;
 pub enum Format {
     /// Percentiles of the response time in milliseconds, as HdrHistogram's plotter reads them (`.hgrm`).
     Hgrm,
-    /// JUnit's XML: a test per threshold, and one that the run is valid.
+    /// JUnit's XML: a test per threshold, one that the run is valid, and one that it came to its end.
     Junit,
     /// A summary in Markdown.
     Markdown,
@@ -59,6 +59,11 @@ fn hgrm(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
     all.merge(&tally.failed_response);
     let all = all.to_hdr();
     let milliseconds = |nanos: f64| nanos / 1e6;
+    let dropped = tally.failures[Failure::Dropped.index()];
+    if dropped > 0 {
+        // A histogram has no place for what never ended, so its percentiles are those of the others.
+        writeln!(to, "# {dropped} dropped requests are left out; with them, percentiles would be greater")?;
+    }
     writeln!(to, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
     let mut total = 0;
     for step in all.iter_quantiles(5) {
@@ -81,8 +86,9 @@ fn hgrm(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
 fn junit(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
     let judged = record.thresholds.iter().filter(|verdict| verdict.passed.is_some()).count();
     let failed = record.thresholds.iter().filter(|verdict| verdict.passed == Some(false)).count();
-    let errors = usize::from(!record.validity.is_valid());
-    let (all, skipped) = (record.thresholds.len() + 1, record.thresholds.len() - judged);
+    let complete = record.status == Status::Complete;
+    let errors = usize::from(!record.validity.is_valid()) + usize::from(!complete);
+    let (all, skipped) = (record.thresholds.len() + 2, record.thresholds.len() - judged);
     let (title, seconds) = (escaped(&record.scenario.title), record.scenario.duration.as_secs_f64());
     writeln!(to, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
     writeln!(
@@ -96,6 +102,12 @@ fn junit(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
     } else {
         let reasons = escaped(&record.validity.reasons.join("; "));
         writeln!(to, "><error message=\"{reasons}\"/></testcase>")?;
+    }
+    write!(to, "  <testcase classname=\"run\" name=\"the run is complete\"")?;
+    if complete {
+        writeln!(to, "/>")?;
+    } else {
+        writeln!(to, "><error message=\"{}\"/></testcase>", record.status.name())?;
     }
     for verdict in &record.thresholds {
         let (selector, condition) =
@@ -125,6 +137,9 @@ fn escaped(text: &str) -> String {
 
 fn markdown(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "# {}\n", record.scenario.title)?;
+    if record.status != Status::Complete {
+        writeln!(to, "**Not complete:** {}\n", record.status.name())?;
+    }
     for reason in &record.validity.reasons {
         writeln!(to, "**Invalid:** {reason}\n")?;
     }
@@ -178,7 +193,9 @@ fn jtl(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
             let good = tally.response.iter().map(|(_, highest, n)| (highest, n, "200", true));
             let failed = tally.failed_response.iter().map(|(_, highest, n)| (highest, n, "failed", false));
             let dropped = tally.failures[Failure::Dropped.index()];
-            let dropped = std::iter::once((0, dropped, "dropped", false));
+            // They never ended: what is known is that they had not by the end of the run.
+            let rest = record.frame.total.saturating_sub(from).as_nanos();
+            let dropped = std::iter::once((rest, dropped, "dropped", false));
             let label = name.replace([',', '"', '\n'], "_");
             let mut place = 0;
             for (nanos, n, code, success) in good.chain(failed).chain(dropped) {
@@ -233,6 +250,7 @@ mod tests {
     #[test]
     fn percentiles_reach_the_greatest_value_and_all_requests() {
         let text = written(Format::Hgrm);
+        assert!(text.starts_with("# 10 dropped requests are left out"), "{text}");
         let last = text.lines().rfind(|line| !line.starts_with('#')).expect("there are lines");
         let words: Vec<&str> = last.split_whitespace().collect();
         assert_eq!((words[1], words[2]), ("1.000000000000", "990"), "{text}");
@@ -242,7 +260,7 @@ mod tests {
     #[test]
     fn every_threshold_is_a_test() {
         let text = written(Format::Junit);
-        assert!(text.contains("<testsuite name=\"A &amp; B\" tests=\"3\" failures=\"1\""), "{text}");
+        assert!(text.contains("<testsuite name=\"A &amp; B\" tests=\"4\" failures=\"1\""), "{text}");
         assert!(text.contains("name=\"p(50)&lt;1ms\"><failure message=\"found 0."), "{text}");
     }
 

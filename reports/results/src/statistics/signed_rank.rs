@@ -24,7 +24,7 @@ impl SignedRank {
     /// ```
     /// use results::statistics::SignedRank;
     /// // Hollander and Wolfe, table 3.1: depression scores before and after, nine patients.
-    /// let fall = [0.952, -0.147, 1.022, 0.430, 0.620, 0.590, 0.490, -0.080, -0.010];
+    /// let fall = [0.952, -0.147, 1.022, 0.430, 0.620, 0.590, 0.490, -0.080, 0.010];
     /// let of = SignedRank::of(&fall).expect("there are values");
     /// assert!((of.p_above(0.0) - 0.0195).abs() < 5e-5);
     /// assert!((of.centre() - 0.46).abs() < 1e-9);
