@@ -253,13 +253,15 @@ impl Context {
     ) -> io::Result<()> {
         if self.leads {
             accept(self.listen(backlog)?);
-            return Ok(());
         }
         // What is returned is held by the context, so it is not to hold that in turn.
         let context = Rc::downgrade(self);
         let lead = Box::new(move || {
             let context = context.upgrade().ok_or_else(|| io::Error::other("the process ends"))?;
-            accept(context.listen(backlog)?);
+            // An order whose answer was lost comes again.
+            if !*context.holding.borrow() {
+                accept(context.listen(backlog)?);
+            }
             context.holding.send_replace(true);
             Ok(())
         });

@@ -87,17 +87,23 @@ impl Supervisor {
     }
 
     /// Gives an instance the address that it claims, after it was taken from the one that has it. A holder that is well, and
-    /// would not follow, keeps it: its advertisements were only late.
+    /// would not follow, keeps it: its advertisements were only late. One that claims what it is to have already does not
+    /// listen there yet.
     async fn hand_over(&self, claimant: &Rc<Instance>) -> Result<(), String> {
         let Some(shared) = self.shared.0.get(&claimant.component) else { return Ok(()) };
         let holder = shared.holder.get();
-        if holder == claimant.number || claimant.state.get().is_down() || !claimant.child.is_alive() {
+        if claimant.state.get().is_down() || !claimant.child.is_alive() {
             return Ok(());
+        }
+        if holder == claimant.number {
+            return self.have_it_listen(claimant).await;
         }
         let has_it = |i: &&Rc<Instance>| i.component == claimant.component && i.number == holder;
         let Some(before) = self.instances.iter().find(has_it) else { return Ok(()) };
-        let is_well = before.child.is_alive() && !before.state.get().is_down();
-        if is_well && !(shared.rules.preempt && claimant.number < holder) {
+        let is_up = before.child.is_alive() && !before.state.get().is_down();
+        // It may hang by itself, which only shows when it is asked.
+        let follows = shared.rules.preempt && claimant.number < holder;
+        if is_up && !follows && before.figures().await.is_some() {
             return Ok(());
         }
         // It might speak again, or be speaking to clients still; and these are to hear that it is over.
@@ -105,14 +111,27 @@ impl Supervisor {
         before.child.gone().await;
         before.state.set(before.state.get().fenced());
         shared.holder.set(claimant.number);
-        let taken = match claimant.order(Order::Lead).await {
-            Some(Word::Done) => self.network.set_down(claimant, false).await,
-            other => Err(format!("the order to listen was answered by {other:?}")),
-        };
-        if is_well {
+        let taken = self.have_it_listen(claimant).await;
+        if is_up {
             self.adjust(before).await?;
         }
         taken
+    }
+
+    /// Has the holder of an address listen there. One that cannot, or does not answer, is started again, as a process that
+    /// holds the address from its start.
+    async fn have_it_listen(&self, holder: &Instance) -> Result<(), String> {
+        match holder.order(Order::Lead).await {
+            Some(Word::Done) => self.network.set_down(holder, false).await,
+            other => {
+                let name = holder.name();
+                complain(&format!("{name} starts again: the order to listen was answered by {other:?}"));
+                holder.child.kill();
+                holder.child.gone().await;
+                holder.state.set(holder.state.get().fenced());
+                self.adjust(holder).await
+            }
+        }
     }
 
     /// A process died that may hold an address. Its machine notices that it is gone, if it is not gone itself, and gives the

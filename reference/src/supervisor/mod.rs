@@ -214,6 +214,7 @@ impl Supervisor {
         for instance in self.instances.iter().chain(self.copies.all()) {
             tokio::task::spawn_local(Rc::clone(self).watch_over(Rc::clone(instance)));
         }
+        tokio::task::spawn_local(Rc::clone(self).watch_over_network());
         for instance in &self.instances {
             // Machines may be slow from the start.
             self.apply(instance).await?;

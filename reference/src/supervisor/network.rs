@@ -1,22 +1,30 @@
 //! The network between the machines: the relay's process, and which addresses lead through it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use scenarios::Scenario;
 use scenarios::scenario::{ComponentId, ComponentKind, FaultKind};
 use socket2::Socket;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
 
+use super::Supervisor;
 use super::child::Child;
 use super::instance::Instance;
 use crate::message::{DoorSetup, RelayOrder, RelaySetup, Stage, Word};
-use crate::process::Role;
+use crate::process::{Role, complain};
 use crate::relay::network::{Machine, matters};
 use crate::{addresses, socket, vrrp};
 
 /// The most addresses that lead through the relay.
 pub(crate) const DOORS_LIMIT: usize = 4000;
+
+/// Between two attempts to start the relay again.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// A machine, as the relay is told of it.
 type Spot = Option<(usize, u32)>;
@@ -36,8 +44,45 @@ pub(super) struct Network {
 struct Relay {
     child: Child,
     doors: Vec<DoorSetup>,
+    /// What it was told first.
+    setup: RefCell<Option<RelaySetup>>,
+    /// What it was told since, and is told again when it starts again; held by whoever tells it.
+    told: Mutex<Told>,
     /// The ports stay ours while a door refuses.
     _reservations: Vec<Socket>,
+}
+
+/// What differs from the state in which the relay starts.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    lasting: BTreeSet<usize>,
+    down: BTreeSet<(usize, u32)>,
+}
+
+impl Told {
+    fn note(&mut self, order: &RelayOrder) {
+        let _was = match *order {
+            RelayOrder::Trouble { fault, lasts: true } => self.lasting.insert(fault),
+            RelayOrder::Trouble { fault, lasts: false } => self.lasting.remove(&fault),
+            RelayOrder::Down { component, instance, is_down: true } => {
+                self.down.insert((component, instance))
+            }
+            RelayOrder::Down { component, instance, is_down: false } => {
+                self.down.remove(&(component, instance))
+            }
+        };
+    }
+
+    /// The orders that bring a new one there.
+    fn orders(&self) -> impl Iterator<Item = RelayOrder> {
+        let troubles = self.lasting.iter().map(|fault| RelayOrder::Trouble { fault: *fault, lasts: true });
+        let down = self.down.iter();
+        troubles.chain(down.map(|&(component, instance)| RelayOrder::Down {
+            component,
+            instance,
+            is_down: true,
+        }))
+    }
 }
 
 /// Every pair of a machine and an instance that it may connect to by a way that matters; more than [`DOORS_LIMIT`] are not
@@ -111,7 +156,8 @@ impl Network {
         }
         if !doors.is_empty() {
             let child = Child::new("network".to_owned(), Role::Relay);
-            network.relay = Some(Relay { child, doors, _reservations: reservations });
+            let (setup, told) = (RefCell::default(), Mutex::default());
+            network.relay = Some(Relay { child, doors, setup, told, _reservations: reservations });
         }
         Ok(network)
     }
@@ -121,8 +167,8 @@ impl Network {
         let Some(relay) = &self.relay else { return Ok(()) };
         let setup =
             RelaySetup { path: stage.path.clone(), text: stage.text.clone(), doors: relay.doors.clone() };
-        relay.child.spawn(&setup).map_err(|error| error.to_string())?;
-        relay.child.ready().await
+        *relay.setup.borrow_mut() = Some(setup);
+        relay.start().await
     }
 
     pub(super) fn child(&self) -> Option<&Child> {
@@ -162,9 +208,86 @@ impl Network {
 
     async fn tell(&self, order: RelayOrder) -> Result<(), String> {
         let Some(relay) = &self.relay else { return Ok(()) };
-        match relay.child.order(&order).await {
+        let mut told = relay.told.lock().await;
+        told.note(&order);
+        match relay.order(&order).await {
+            // It is told when it has started again.
+            Err(_) if !relay.child.is_alive() => Ok(()),
+            done => done,
+        }
+    }
+}
+
+impl Relay {
+    async fn start(&self) -> Result<(), String> {
+        let spawned = match &*self.setup.borrow() {
+            Some(setup) => self.child.spawn(setup).map_err(|error| error.to_string()),
+            None => Err("was not prepared".to_owned()),
+        };
+        spawned?;
+        self.child.ready().await
+    }
+
+    async fn order(&self, order: &RelayOrder) -> Result<(), String> {
+        match self.child.order(order).await {
             Some(Word::Done) => Ok(()),
             other => Err(format!("the network: {order:?} was answered by {other:?}")),
         }
+    }
+
+    /// Starts it again after its death, as the network is by now.
+    async fn restart(&self) -> Result<(), String> {
+        let told = self.told.lock().await;
+        self.child.gone().await;
+        self.start().await?;
+        for order in told.orders() {
+            self.order(&order).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Supervisor {
+    /// Starts the relay again whenever it dies.
+    pub(super) async fn watch_over_network(self: Rc<Self>) {
+        let Some(relay) = &self.network.relay else { return };
+        let deaths = relay.child.deaths();
+        loop {
+            deaths.notified().await;
+            if relay.child.is_alive() {
+                // It was a death of one that did not get as far as to be ready.
+                continue;
+            }
+            while let Err(error) = relay.restart().await {
+                complain(&format!("the network does not start again: {error}"));
+                relay.child.kill();
+                sleep(RESTART_PAUSE).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Told;
+    use crate::message::RelayOrder;
+
+    #[test]
+    fn a_relay_that_starts_again_is_told_what_lasts_and_nothing_else() {
+        let mut told = Told::default();
+        for order in [
+            RelayOrder::Trouble { fault: 0, lasts: true },
+            RelayOrder::Trouble { fault: 1, lasts: true },
+            RelayOrder::Trouble { fault: 0, lasts: false },
+            RelayOrder::Down { component: 2, instance: 0, is_down: true },
+            RelayOrder::Down { component: 2, instance: 1, is_down: true },
+            RelayOrder::Down { component: 2, instance: 0, is_down: false },
+        ] {
+            told.note(&order);
+        }
+        let mut again = Told::default();
+        told.orders().for_each(|order| again.note(&order));
+        assert_eq!(again, told);
+        assert_eq!(told.orders().count(), 2);
     }
 }

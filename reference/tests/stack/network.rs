@@ -3,11 +3,13 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
 use scenarios::Scenario;
 
+use crate::lifetime::parent_of;
 use crate::room::{BOUND, connect, eventually, figure, get, receive, send, shop, start};
 
 const CHECK: &str = "health_check = { http = \"/health\", interval = \"50ms\", fall = 2, rise = 2 }\n\
@@ -106,6 +108,39 @@ fn a_cut_is_silence_and_what_was_sent_meanwhile_is_there_after_it() {
         assert_eq!(receive(&mut stream).expect("answered").0, 200);
         assert_eq!(get(front, "/item/1").expect("answered").0, 200);
     }
+}
+
+#[test]
+fn a_network_that_dies_starts_again_with_the_cuts_that_last() {
+    let stack = joined(&[], &["partition = [\"clients\", \"edge\"]"]);
+    let front = stack.entry("balancer")[0];
+    assert_eq!(get(front, "/item/1").expect("answered").0, 200);
+    let supervisor = parent_of(stack.listeners()[0].pid).expect("it lives");
+    kill_relay(supervisor);
+    eventually("requests get through again", || get(front, "/item/1").is_ok_and(|answer| answer.0 == 200));
+    stack.begin_fault(0).expect("it is cut");
+    does_not_open(front);
+    kill_relay(supervisor);
+    // Until somebody listens there again, connections are refused.
+    eventually("it is cut again", || {
+        let tried = TcpStream::connect_timeout(&front, Duration::from_millis(200));
+        tried.is_err_and(|error| error.kind() == ErrorKind::TimedOut)
+    });
+    stack.end_fault(0).expect("it is mended");
+    assert_eq!(get(front, "/item/1").expect("answered").0, 200);
+}
+
+/// Kills the process that is the network of a supervisor's stack.
+fn kill_relay(supervisor: u32) {
+    let processes = std::fs::read_dir("/proc").expect("there is a /proc");
+    let mut names = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_relay = |pid: &u32| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        parent_of(*pid) == Some(supervisor) && words.split('\0').any(|word| word == "relay")
+    };
+    let relay = names.find(is_relay).expect("there is a network").to_string();
+    let killed = Command::new("kill").args(["-KILL", &relay]).status().expect("kill runs");
+    assert!(killed.success());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
@@ -110,6 +111,19 @@ fn a_hung_holder_loses_its_address_and_stays_passive_when_told_not_to_preempt() 
     assert!(requests(&stack)[0] > 0.5);
     stack.end_fault(1).expect("its cable is in");
     assert_eq!(get(address(&stack), "/item/1").expect("answered").0, 200);
+}
+
+#[test]
+fn a_holder_that_stands_still_without_a_fault_loses_its_address_and_is_started_again() {
+    let stack = pair("vip = { advertise = \"250ms\", preempt = false }", &[]);
+    assert_eq!(get(address(&stack), "/item/1").expect("answered").0, 200);
+    let holder = stack.listeners().iter().find(|l| l.component == "balancer" && l.instance == 1);
+    let pid = holder.expect("it is listed").pid.to_string();
+    let stopped = Command::new("kill").args(["-STOP", &pid]).status().expect("kill runs");
+    assert!(stopped.success());
+    eventually("the other one answers", || status(address(&stack), "/item/1") == Some(200));
+    assert!(requests(&stack)[1] > 0.5);
+    eventually("the first is up again", || figure(&stack, "balancer", 1, "up") > 0.5);
 }
 
 #[test]
