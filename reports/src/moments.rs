@@ -1,5 +1,7 @@
 //! A run over time: its intervals, or groups of them, as rates and percentiles.
 
+use std::ops::Range;
+
 use results::{Failure, RunRecord};
 use scenarios::units::SimTime;
 
@@ -11,7 +13,7 @@ pub(crate) const PERCENTILES: [(f64, &str); 4] =
 #[derive(Clone, Debug)]
 pub(crate) struct Moment {
     /// The first of its intervals, and the one after its last.
-    pub(crate) intervals: std::ops::Range<usize>,
+    pub(crate) intervals: Range<usize>,
     /// In seconds since the measured part began.
     pub(crate) from: f64,
     pub(crate) until: f64,
@@ -37,21 +39,21 @@ impl Moment {
     }
 }
 
-/// The run in stretches of `group` intervals, as far as it came. A last stretch that is too short for a rate is left
-/// out.
-fn moments(record: &RunRecord, group: usize) -> Vec<Moment> {
+/// The run in at most so many stretches of equal numbers of intervals, as far as it came: which intervals, and from when to
+/// when. A last stretch that is too short for a rate is left out.
+pub(crate) fn stretches(record: &RunRecord, most: usize) -> Vec<(Range<usize>, SimTime, SimTime)> {
     let (frame, end) = (&record.frame, record.covered());
     let count = frame.intervals();
-    let starts = (0..count).step_by(group.max(1));
-    let groups = starts.map(|first| first..(first + group.max(1)).min(count));
-    let moment = |range: std::ops::Range<usize>| {
+    let group = count.div_ceil(most).max(1);
+    let stretch = |first: usize| {
+        let range = first..(first + group).min(count);
         let from = frame.bounds(range.start).0;
         let until = frame.bounds(range.end - 1).1.min(end);
         let seconds = until.saturating_sub(from).as_secs_f64();
         let too_short = seconds < 0.25 * frame.interval.as_secs_f64() && range.start > 0;
-        (until > from && !too_short).then(|| summarise(record, range, from, until))
+        (until > from && !too_short).then_some((range, from, until))
     };
-    groups.filter_map(moment).collect()
+    (0..count).step_by(group).filter_map(stretch).collect()
 }
 
 /// The greatest number of points of a line: more of them would only blacken a chart.
@@ -59,10 +61,11 @@ pub(crate) const MOST_POINTS: usize = 400;
 
 /// At most `rows` stretches.
 pub(crate) fn at_most(record: &RunRecord, rows: usize) -> Vec<Moment> {
-    moments(record, record.frame.intervals().div_ceil(rows))
+    let all = stretches(record, rows).into_iter();
+    all.map(|(range, from, until)| summarise(record, range, from, until)).collect()
 }
 
-fn summarise(record: &RunRecord, range: std::ops::Range<usize>, from: SimTime, until: SimTime) -> Moment {
+fn summarise(record: &RunRecord, range: Range<usize>, from: SimTime, until: SimTime) -> Moment {
     // Rates are those of one run, whatever number of runs the record pools.
     let seconds = until.saturating_sub(from).as_secs_f64() * f64::from(record.runs());
     let mut tally = record.tallies.interval(range.start, None);

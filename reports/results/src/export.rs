@@ -123,7 +123,8 @@ fn junit(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "</testsuite>")
 }
 
-fn escaped(text: &str) -> String {
+/// A text as it stands in XML or HTML, in an attribute too.
+pub fn escaped(text: &str) -> String {
     let entity = |c: char| match c {
         '&' => "&amp;".to_owned(),
         '<' => "&lt;".to_owned(),

@@ -69,7 +69,7 @@ pub mod writer;
 pub use directory::run_directory;
 pub use error::Error;
 pub use evidence::{Evidence, Law, ModelNote, Span, Trace};
-pub use export::{Format, export};
+pub use export::{Format, escaped, export};
 pub use figure::{Estimate, Noise, Scope, Selection, figure};
 pub use frame::{Frame, Window, WindowKind};
 pub use outcome::{Failure, Outcome, World};

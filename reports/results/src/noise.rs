@@ -102,6 +102,9 @@ mod tests {
             let p = part as f64 / whole as f64;
             assert!(low <= p && p <= high, "{part} of {whole}: {low} {high}");
         }
+        // Wilson, Probable inference, JASA 22, 1927: none of 20, and all but one.
+        assert!(share(0, 20).0 == 0.0 && (share(0, 20).1 - 0.161).abs() < 1e-3);
+        assert!((share(19, 20).0 - 0.764).abs() < 1e-3 && (share(19, 20).1 - 0.991).abs() < 1e-3);
         let (low, high) = count(100);
         assert!((low - 81.4).abs() < 0.5 && (high - 121.6).abs() < 0.5, "{low} {high}");
     }

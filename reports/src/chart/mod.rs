@@ -12,6 +12,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use axis::Axis;
 
 use crate::format::Unit;
+use results::escaped;
 
 const SIZE: (u32, u32) = (1720, 500);
 const FONT: i32 = 27;
@@ -210,15 +211,7 @@ impl Chart {
         }
         svg = svg.replace(" opacity=\"1\"", "").replace(" font-family=\"sans-serif\"", "");
         let start = svg.find('>').expect("the picture starts with a tag") + 1;
-        let mut label = String::new();
-        for c in self.label.chars() {
-            match c {
-                '"' => label += "&quot;",
-                '<' => label += "&lt;",
-                '&' => label += "&amp;",
-                other => label.push(other),
-            }
-        }
+        let label = escaped(&self.label);
         format!(
             "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{label}\">{}",
             SIZE.0,

@@ -209,7 +209,14 @@ impl Gate {
 
     /// Plays rounds of the base against itself, or reads some, and tells how often sessions of such rounds go wrong.
     fn test(&self, settings: &Settings, to: &mut impl Write) -> anyhow::Result<u8> {
-        let recorded = if self.from.is_empty() { vec![self.record(to)?] } else { self.read()? };
+        let recorded = if self.from.is_empty() {
+            match self.record(to)? {
+                Some(recorded) => vec![recorded],
+                None => return Ok(exit::INTERRUPTED),
+            }
+        } else {
+            self.read()?
+        };
         let rounds: usize = recorded.iter().map(|r| r.rounds.len()).sum();
         writeln!(
             to,
@@ -257,7 +264,8 @@ impl Gate {
         }
     }
 
-    fn record(&self, to: &mut impl Write) -> anyhow::Result<Rounds> {
+    /// Rounds of the base against itself; none where that was interrupted.
+    fn record(&self, to: &mut impl Write) -> anyhow::Result<Option<Rounds>> {
         let Some(base) = &self.base else { bail!("--base is needed, or --from with rounds of before") };
         let directory = tempfile::tempdir().context("no directory for the blocks")?;
         let mut bench = self.bench(base.clone(), base.clone(), directory.path())?;
@@ -265,9 +273,11 @@ impl Gate {
         let mut disturbed = 0;
         while recorded.rounds.len() < self.rounds as usize {
             let order = Arm::ORDERS[(recorded.rounds.len() * 5 + recorded.rounds.len() / 6) % 6];
-            match bench.round(order)? {
-                Some(round) => recorded.rounds.push(round),
-                None => disturbed += 1,
+            match bench.round(order) {
+                Ok(Some(round)) => recorded.rounds.push(round),
+                Ok(None) => disturbed += 1,
+                Err(measure::Error::Interrupted) => return Ok(None),
+                Err(error) => return Err(error.into()),
             }
             if disturbed > 8 + recorded.rounds.len() {
                 bail!("more than half of the rounds were disturbed: no gate can work on this machine now");
@@ -277,7 +287,7 @@ impl Gate {
             recorded.save(path)?;
         }
         writeln!(to, "{disturbed} rounds were disturbed and played again")?;
-        Ok(recorded)
+        Ok(Some(recorded))
     }
 }
 

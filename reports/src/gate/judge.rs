@@ -62,8 +62,7 @@ pub fn judge(
     let judgement = |place: usize| {
         let (quantity, rules) = (rounds.quantities[chosen[place]].clone(), rules[place]);
         let Some(test) = &tests[place] else {
-            let open = (f64::NAN, f64::NEG_INFINITY, f64::INFINITY);
-            let (estimate, low, high) = open;
+            let (estimate, low, high) = (f64::NAN, f64::NEG_INFINITY, f64::INFINITY);
             return Judgement {
                 quantity,
                 rules,

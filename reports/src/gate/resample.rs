@@ -94,23 +94,11 @@ impl Tally {
         *place += 1;
     }
 
-    /// The share of sessions that ended in a regression, with the interval of Wilson (*Probable inference*, JASA 22,
-    /// 1927) that holds in 95 of 100 cases.
+    /// The share of sessions that ended in a regression, with its 95% interval.
     pub fn regressed_share(&self) -> (f64, f64, f64) {
-        wilson(self.regressed, self.sessions)
+        let (low, high) = results::noise::share(self.regressed, self.sessions);
+        (self.regressed as f64 / self.sessions as f64, low, high)
     }
-}
-
-/// A share with its 95% interval.
-pub fn wilson(hits: u64, of: u64) -> (f64, f64, f64) {
-    if of == 0 {
-        return (f64::NAN, 0.0, 1.0);
-    }
-    let (n, z) = (of as f64, 1.959_964);
-    let p = hits as f64 / n;
-    let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
-    let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    (p, (centre - half).max(0.0), (centre + half).min(1.0))
 }
 
 /// Holds so many sessions on rounds drawn from recorded ones, in which the candidate is worse as given. Which recording a
@@ -173,13 +161,5 @@ mod tests {
         let settings = Settings { most: 30, ..Settings::default() };
         let tally = sessions(&[recorded(0.4, 0.0)], &settings, None, 100);
         assert!(tally.passed <= 5 && tally.regressed <= 1, "{tally:?}");
-    }
-
-    #[test]
-    fn wilsons_interval_is_that_of_the_tables() {
-        let (p, low, high) = wilson(0, 20);
-        assert!(p == 0.0 && low == 0.0 && (high - 0.161).abs() < 1e-3, "{high}");
-        let (_, low, high) = wilson(19, 20);
-        assert!((low - 0.764).abs() < 1e-3 && (high - 0.991).abs() < 1e-3, "{low} {high}");
     }
 }

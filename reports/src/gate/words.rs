@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use results::escaped;
+
 use super::judge::{Finding, Judgement};
 use super::session::{Session, Verdict};
 use crate::table::Table;
@@ -136,20 +138,17 @@ pub fn annotations(session: &Session) -> String {
 
 /// As JUnit has it, a case a quantity: regressed ones fail, open ones and those of an invalid session are skipped.
 pub fn junit(session: &Session) -> String {
-    let escape = |text: &str| {
-        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-    };
     let case = |j: &Judgement| {
-        let message = escape(&sentence(j));
+        let message = escaped(&sentence(j));
         let inner = match (session.verdict, j.finding) {
             (Verdict::Invalid, _) => {
-                format!("<skipped message=\"{}\"/>", escape(session.reason.as_deref().unwrap_or_default()))
+                format!("<skipped message=\"{}\"/>", escaped(session.reason.as_deref().unwrap_or_default()))
             }
             (_, Finding::Regressed) => format!("<failure message=\"{message}\"/>"),
             (_, Finding::Open) => format!("<skipped message=\"{message}\"/>"),
             _ => format!("<system-out>{message}</system-out>"),
         };
-        let (name, of) = (j.quantity.metric.name(), escape(&j.quantity.scenario));
+        let (name, of) = (j.quantity.metric.name(), escaped(&j.quantity.scenario));
         format!("    <testcase classname=\"gate.{of}\" name=\"{name}\">{inner}</testcase>\n")
     };
     let count = |finding: Finding| session.judgements.iter().filter(|j| j.finding == finding).count();

@@ -1,11 +1,14 @@
 //! All response times over time: how many took how long, as shades.
 
+use std::ops::Range;
+
 use results::RunRecord;
+use scenarios::units::SimTime;
 
 use super::figure::{Figure, bands, time_axis};
 use crate::chart::{Cell, Chart, Scale};
 use crate::format::{self, Unit};
-use crate::moments::at_most;
+use crate::moments::stretches;
 use crate::table::Table;
 
 /// The greatest number of columns, and of rows.
@@ -15,7 +18,7 @@ const ROWS: usize = 22;
 const TABLE_ROWS: usize = 30;
 const TABLE_COLUMNS: usize = 8;
 
-/// How many of the requests due in each stretch took how long; those that never came to an end are left out.
+/// How many of the requests due in each stretch took how long; good and failed alike, but for those that never came to an end.
 struct Shares {
     /// From, until, and the share in each row.
     columns: Vec<(f64, f64, Vec<f64>)>,
@@ -26,11 +29,13 @@ struct Shares {
 impl Shares {
     fn new(record: &RunRecord, columns: usize, borders: Vec<f64>) -> Self {
         let rows = borders.len() - 1;
-        let column = |m: crate::moments::Moment| {
+        let start = record.frame.warmup.as_secs_f64();
+        let column = |(intervals, from, until): (Range<usize>, SimTime, SimTime)| {
             let mut counts = vec![0.0; rows];
             let mut all = 0.0;
-            for interval in m.intervals {
-                for (low, high, n) in record.tallies.interval(interval, None).response.iter() {
+            for interval in intervals {
+                let tally = record.tallies.interval(interval, None);
+                for (low, high, n) in tally.response.iter().chain(tally.failed_response.iter()) {
                     let middle = 0.5 * (low as f64 + high as f64) / 1e9;
                     let row = borders[1..rows].partition_point(|border| *border <= middle);
                     counts[row] += n as f64;
@@ -38,9 +43,9 @@ impl Shares {
                 }
             }
             counts.iter_mut().for_each(|count| *count /= f64::max(all, 1.0));
-            (m.from, m.until, counts)
+            (from.as_secs_f64() - start, until.as_secs_f64() - start, counts)
         };
-        let columns = at_most(record, columns).into_iter().map(column).collect();
+        let columns = stretches(record, columns).into_iter().map(column).collect();
         Self { columns, borders }
     }
 }
@@ -55,7 +60,8 @@ fn borders(least: f64, most: f64, rows: usize) -> Vec<f64> {
 pub(super) fn heat(record: &RunRecord) -> Option<Figure> {
     let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
     for interval in 0..record.frame.intervals() {
-        for (low, high, _) in record.tallies.interval(interval, None).response.iter() {
+        let tally = record.tallies.interval(interval, None);
+        for (low, high, _) in tally.response.iter().chain(tally.failed_response.iter()) {
             (least, most) = (least.min(0.5 * (low + high) as f64 / 1e9), most.max(high as f64 / 1e9));
         }
     }

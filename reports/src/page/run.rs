@@ -57,6 +57,7 @@ struct Body<'a> {
 pub(super) fn body(record: &RunRecord, number: usize) -> String {
     let facts = &record.scenario;
     let outcome = verdict::outcome(record);
+    let timeline = Timeline::new(record);
     let body = Body {
         title: &facts.title,
         question: facts.question.as_deref(),
@@ -74,8 +75,8 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         spreads: trust::replications(record).into_iter().map(|(t, r)| (t, trust::spread(r))).collect(),
         model: trust::model(record),
         traces: record.evidence.traces.iter().map(waterfall).collect(),
-        topology: topology(record),
-        figures: figures(record),
+        topology: topology(record, &timeline.coarse),
+        figures: figures(record, &timeline),
         facts: provenance(record),
         command: command_line(record),
         scenario: &facts.text,
@@ -175,8 +176,7 @@ fn published(record: &RunRecord) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
-fn figures(record: &RunRecord) -> Vec<Figure> {
-    let timeline = Timeline::new(record);
+fn figures(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
     let mut figures = vec![timeline.figure(
         "Offered and achieved rate",
         "Requests due, and good answers when they came.",
@@ -218,7 +218,7 @@ fn figures(record: &RunRecord) -> Vec<Figure> {
             &readings,
         ));
     }
-    figures.extend(components(record, &timeline));
+    figures.extend(components(record, timeline));
     if record.world == World::Loadgen {
         figures.push(timeline.figure(
             "Send lag",

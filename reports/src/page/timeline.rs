@@ -20,7 +20,7 @@ pub(super) struct Timeline<'a> {
     /// For charts.
     pub(super) fine: Vec<Moment>,
     /// In fewer steps, for tables.
-    coarse: Vec<Moment>,
+    pub(super) coarse: Vec<Moment>,
 }
 
 impl<'a> Timeline<'a> {

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use results::facts::ComponentFacts;
-use results::{RunRecord, sample};
+use results::{RunRecord, escaped, sample};
 use scenarios::scenario::ComponentId;
 use scenarios::{Scenario, explain};
 
 use super::components::{hit_ratio, utilisation};
 use super::figure::Figure;
 use crate::format;
-use crate::moments::{Moment, at_most};
+use crate::moments::Moment;
 use crate::table::Table;
 
 const BOX: (f64, f64) = (190.0, 84.0);
@@ -31,10 +31,10 @@ struct Node<'a> {
 }
 
 /// The picture and its table. None where the record's scenario is of another version and cannot be read.
-pub(super) fn topology(record: &RunRecord) -> Option<Figure> {
+pub(super) fn topology(record: &RunRecord, moments: &[Moment]) -> Option<Figure> {
     let facts = &record.scenario;
     let scenario = Scenario::parse(&facts.path, facts.text.clone()).ok()?;
-    let nodes = nodes(record, &scenario)?;
+    let nodes = nodes(record, &scenario, moments)?;
     let busiest = nodes
         .iter()
         .enumerate()
@@ -49,7 +49,7 @@ pub(super) fn topology(record: &RunRecord) -> Option<Figure> {
     Some(Figure::picture("The stack", caption, picture, table(&nodes, busiest)))
 }
 
-fn nodes<'a>(record: &'a RunRecord, scenario: &Scenario) -> Option<Vec<Node<'a>>> {
+fn nodes<'a>(record: &'a RunRecord, scenario: &Scenario, moments: &[Moment]) -> Option<Vec<Node<'a>>> {
     let facts = &record.scenario.components;
     let ids: Vec<ComponentId> = scenario.component_ids().collect();
     if ids.len() != facts.len() {
@@ -63,7 +63,7 @@ fn nodes<'a>(record: &'a RunRecord, scenario: &Scenario) -> Option<Vec<Node<'a>>
     for traffic in &scenario.traffic {
         place(traffic.to.index(), 1, &asks, &mut columns, &mut Vec::new());
     }
-    let measured: Vec<Moment> = at_most(record, 60).into_iter().filter(|moment| moment.until > 0.0).collect();
+    let measured: Vec<&Moment> = moments.iter().filter(|moment| moment.until > 0.0).collect();
     let mut rows = Vec::new();
     let node = |(i, facts): (usize, &'a ComponentFacts)| {
         let column = columns[i];
@@ -133,10 +133,6 @@ fn table(nodes: &[Node<'_>], busiest: Option<usize>) -> Table {
         ]);
     }
     table
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>) -> String {
@@ -209,7 +205,7 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
             BOX.1,
             x + 0.5 * BOX.0,
             y + 38.0,
-            escape(name),
+            escaped(name),
             x + 0.5 * BOX.0,
             y + 58.0
         );
@@ -234,10 +230,10 @@ fn component(svg: &mut String, (x, y): (f64, f64), node: &Node<'_>, busiest: boo
         BOX.0,
         BOX.1,
         y + 22.0,
-        escape(&name(facts)),
+        escaped(&name(facts)),
         y + 40.0,
-        escape(&facts.kind),
-        escape(&facts.host),
+        escaped(&facts.kind),
+        escaped(&facts.host),
     );
     let told = busy(node);
     if !told.is_empty() {
