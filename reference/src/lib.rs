@@ -11,6 +11,7 @@
 //! - `relay`: the network between their machines; `vrrp`: who holds an address that several share
 //! - `emulated`: processors that are not there; `http`, `resp`: protocols; `edge`: how clients' connections come in; `socket`,
 //!   `addresses`: who listens where
+//! - `fuzzed`: parsers as the fuzz targets call them, only there and in tests
 
 mod addresses;
 mod cache;
@@ -19,6 +20,8 @@ pub mod client;
 mod component;
 mod edge;
 mod emulated;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod http;
 mod log;
 mod message;

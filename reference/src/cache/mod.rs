@@ -30,6 +30,8 @@ mod fetching;
 mod fields;
 mod flights;
 mod freshness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod lru;
 mod normalise;
 mod object;

@@ -8,6 +8,8 @@
 
 pub(crate) mod body;
 pub(crate) mod connection;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 pub(crate) mod head;
 pub(crate) mod patience;
 pub(crate) mod requests;

@@ -5,6 +5,8 @@
 //! - [`client`]: a connection to a server that speaks it
 
 pub(crate) mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 pub(crate) mod reply;
 pub(crate) mod request;
 
