@@ -155,6 +155,8 @@ def main():
         kinds["ours, closed loop, 10 classes, 1,000,000 keys, checks, extraction"] = rich(seconds)
         kinds["ours, 5,000/s in open loop"] = open_loop(5000, seconds)
         kinds["ours, 2,000/s in open loop"] = open_loop(2000, seconds)
+        for rate in (5000, 2000):
+            kinds[f"the floor, {rate:,}/s"] = [os.environ["FLOOR"], str(PORT), str(rate), str(seconds)]
         if shutil.which("wrk2"):
             kinds["wrk2, 5,000/s"] = ["wrk2", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-R5000", URL]
         found = {kind: ([], [], []) for kind in kinds}
@@ -186,6 +188,9 @@ def main():
     print("| generator | processor time a request, µs | of it in user space | requests/s |\n|---|--:|--:|--:|")
     for kind, (cpu, user, rate) in found.items():
         print(f"| {kind} | {spread(cpu)} | {median(user):.2f} | {median(rate):,.0f} |")
+    print("\nThe floor is a program of some lines (`floor.c`) that sleeps until a request is due, sends it, reads the answer to the one "
+          "before, and does nothing else: what remains is the kernel's sleep and its waking of nginx. wrk2's timer ticks in "
+          "milliseconds: at 5,000/s five requests share a sleep, and nginx wakes up once for them; each is up to a millisecond late.")
     print("\nMedians of p50 at 2,000/s, in ms. The watcher of the wire takes processor time as well, so the run beside it is shown, and one without it:\n")
     print("| on the wire | `service_time` beside it | `response_time` beside it | `service_time` alone | `response_time` alone |\n|--:|--:|--:|--:|--:|")
     columns = list(zip(*latency))

@@ -10,6 +10,11 @@ pub(crate) fn monotonic_nanos() -> u64 {
     nanos(clock_gettime(ClockId::Monotonic))
 }
 
+/// Nanoseconds of CLOCK_REALTIME, by which the kernel stamps what comes in.
+pub(crate) fn day_nanos() -> u64 {
+    nanos(clock_gettime(ClockId::Realtime))
+}
+
 /// Processor time that this process has used, in nanoseconds.
 pub(crate) fn process_cpu_nanos() -> u64 {
     nanos(clock_gettime(ClockId::ProcessCPUTime))

@@ -96,7 +96,7 @@ impl Common {
             let open = matches!(result, Ok(()) | Err(Failure::Status | Failure::Check));
             let happening = match result {
                 Err(failure) if !open => Happening::Closed(slot, failure),
-                result => Happening::Answered { slot, result, open },
+                result => Happening::Answered { slot, result, arrived_nanos: None, open },
             };
             self.say(generation, happening);
             if !open {

@@ -8,11 +8,11 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use results::{Failure, Outcome, Recorder};
 use scenarios::plan::Planned;
-use scenarios::scenario::{Executor, Reuse, Traffic};
 use scenarios::units::SimTime;
 
 use super::ledger::Ledger;
 use super::slot::{Exchange, NONE, Phase, Slot};
+use super::traffic::{Due, TrafficLane};
 use super::transport::{Happening, Transport};
 use super::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
@@ -36,66 +36,6 @@ pub(super) struct Lane<'a, T> {
     slots: Vec<Slot>,
     /// Times at which a slot's pause or attempt ends: (CLOCK_MONOTONIC, slot, generation).
     alarms: BinaryHeap<Reverse<(u64, u32, u32)>>,
-}
-
-/// One thread's share of a traffic.
-#[derive(Debug)]
-pub(super) struct TrafficLane {
-    timeout_nanos: u64,
-    max_in_flight: u32,
-    /// Users of a closed loop have a slot each: the first of them, and how far apart the numbers of this thread's users are.
-    own: Option<(u32, u32)>,
-    /// Whether its requests begin sessions.
-    sessions: bool,
-    /// Whether connections carry one request after another.
-    reuse: bool,
-    /// How old a connection may become.
-    age_nanos: u64,
-    /// How long a connection may take to open.
-    connect_nanos: Option<u64>,
-    /// Requests that hold a slot.
-    under_way: u32,
-    /// Due requests that found no slot, in order.
-    queue: VecDeque<Due>,
-    /// Connected and free, the longest free first: so that requests spread over the entry's instances.
-    idle: VecDeque<u32>,
-    /// Connecting, without a request.
-    opening: VecDeque<u32>,
-    /// Without a socket.
-    closed: VecDeque<u32>,
-    /// Requests under way in order of sending, so of their deadlines.
-    oldest: u32,
-    newest: u32,
-}
-
-/// A request that is due.
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    planned: Planned,
-    lag_nanos: u64,
-    /// Who makes it, or [`NONE`].
-    user: u32,
-}
-
-impl TrafficLane {
-    pub(super) fn new(source: &Traffic, max_in_flight: u32, own: Option<(u32, u32)>) -> Self {
-        Self {
-            reuse: source.reuse == Reuse::Always,
-            age_nanos: source.max_connection_age.map_or(u64::MAX, SimTime::as_nanos),
-            connect_nanos: source.connect_timeout.map(SimTime::as_nanos),
-            timeout_nanos: source.timeout.as_nanos(),
-            max_in_flight,
-            own,
-            sessions: matches!(source.executor, Executor::Sessions(_)),
-            under_way: 0,
-            queue: VecDeque::new(),
-            idle: VecDeque::new(),
-            opening: VecDeque::new(),
-            closed: VecDeque::new(),
-            oldest: NONE,
-            newest: NONE,
-        }
-    }
 }
 
 impl<'a, T: Transport> Lane<'a, T> {
@@ -248,8 +188,9 @@ impl<'a, T: Transport> Lane<'a, T> {
         let now = monotonic_nanos();
         match happening {
             Happening::Opened(slot) => self.opened(slot, now),
-            Happening::Answered { slot, result, open } => {
-                let user = self.finish(slot, result, now);
+            Happening::Answered { slot, result, arrived_nanos, open } => {
+                let done = arrived_nanos.map_or(now, |arrived| arrived.min(now));
+                let user = self.finish(slot, result, done);
                 if let Some(jar) = user.and_then(|user| self.users.jar(user)) {
                     self.transport.remember(slot, jar);
                 }
@@ -265,7 +206,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 } else {
                     self.closed(slot, now);
                 }
-                self.go_on(user.unwrap_or(NONE), now);
+                self.go_on(user.unwrap_or(NONE), done);
             }
             Happening::Closed(slot, failure) => {
                 let user = self.finish(slot, Err(failure), now);
@@ -288,6 +229,7 @@ impl<'a, T: Transport> Lane<'a, T> {
     fn opened(&mut self, index: u32, now: u64) {
         let slot = &mut self.slots[index as usize];
         slot.opened_nanos = now;
+        self.traffic[slot.traffic].connecting -= 1;
         self.ledger.open_connections += 1;
         if slot.exchange.is_some() {
             self.send(index);
@@ -324,6 +266,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             Phase::Opening if pooled => remove(&mut traffic.opening, index),
             _ => {}
         }
+        traffic.connecting -= u32::from(slot.phase == Phase::Opening);
         self.ledger.open_connections -= u32::from(matches!(slot.phase, Phase::Idle | Phase::Busy));
         slot.phase = Phase::Closed;
         slot.generation = slot.generation.wrapping_add(1);
@@ -353,6 +296,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         slot.phase = Phase::Opening;
         slot.generation = slot.generation.wrapping_add(1);
         let traffic = &mut self.traffic[slot.traffic];
+        traffic.connecting += 1;
         if slot.exchange.is_some() {
             if let Some(limit) = traffic.connect_nanos {
                 self.alarm(monotonic_nanos() + limit, index);
@@ -368,7 +312,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.transport.open(index);
     }
 
-    /// A slot's request has its result; who made it. Nothing happens where the slot has none (it timed out).
+    /// A slot's request had its result at a time, but not before it was sent; who made it. Nothing happens where the slot has none (it timed out).
     fn finish(&mut self, index: u32, result: Result<(), Failure>, now: u64) -> Option<u32> {
         let slot = &mut self.slots[index as usize];
         let exchange = slot.exchange.take()?;
@@ -383,11 +327,12 @@ impl<'a, T: Transport> Lane<'a, T> {
             after => self.slots[after as usize].before = before,
         }
         traffic.under_way -= 1;
+        let done = now.max(exchange.sent_nanos);
         self.recorder.record(&Outcome {
             class: exchange.planned.class,
             due: exchange.planned.due,
             sent: Some(self.clock.point(exchange.sent_nanos)),
-            done: self.clock.point(now),
+            done: self.clock.point(done),
             lag: SimTime::from_nanos(exchange.lag_nanos),
             result,
         });
@@ -464,6 +409,13 @@ impl<'a, T: Transport> Lane<'a, T> {
         };
         let alarm = self.alarms.peek().map(|Reverse((at, ..))| *at);
         self.traffic.iter().filter_map(deadline).chain(alarm).min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether nothing depends on when an answer is taken: nobody waits for one before the next request, none is needed to
+    /// free a connection, no connection is being made, and all tell when they came.
+    #[inline]
+    pub(super) fn is_patient(&self) -> bool {
+        self.transport.is_patient() && self.traffic.iter().all(TrafficLane::is_patient)
     }
 
     /// Whether nothing is under way or waits.

@@ -1,11 +1,13 @@
 //! The engine: threads that each play a segment of the plan over connections of their own.
 //!
-//! - `pacer`: due times, and nothing else, decide when a request is handed over
+//! - `pacer`, `aim`: due times, and nothing else, decide when a request is handed over
 //! - `users`: when those are due who wait for answers
-//! - `lane`, `slot`: where a request goes
-//! - `transport`, `sockets`, `tls`, `poller`: how it gets there; `clients`: over whatever else
+//! - `lane`, `traffic`, `slot`: where a request goes
+//! - `transport`, `sockets`, `tls`, `poller`, `arrivals`: how it gets there, and when its answer came; `clients`: over whatever else
 //! - `ledger`: what was done of the plan, for the judgement of the run's validity
 
+mod aim;
+mod arrivals;
 mod clients;
 mod lane;
 pub(crate) mod ledger;
@@ -18,6 +20,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "without_tls.rs"]
 mod tls;
+mod traffic;
 mod transport;
 mod users;
 
@@ -39,12 +42,13 @@ use scenarios::units::SimTime;
 
 use self::clients::Workers;
 pub use self::clients::{Client, Clients, Request};
-use self::lane::{Lane, TrafficLane};
+use self::lane::Lane;
 pub use self::ledger::Pulse;
 use self::ledger::{Account, Ledger};
 use self::slot::Slot;
 use self::sockets::Sockets;
 pub use self::tls::Tls;
+use self::traffic::TrafficLane;
 use self::transport::Transport;
 pub(crate) use self::users::Left;
 use self::users::Users;
@@ -175,7 +179,10 @@ pub(crate) fn play(
             let slots = slots(shared, thread, |traffic, number| {
                 let instances = &entries.by_traffic[traffic.index()];
                 let entry = &instances[number as usize % instances.len()];
-                sockets.add(entry.address.clone(), Rc::from(entry.host.as_str()), limits);
+                // Whoever waits for an answer before the next request reads it at once, and a stamp would cost as much.
+                let open_loop =
+                    !matches!(shared.scenario.traffic[traffic.index()].executor, Executor::Users(_));
+                sockets.add(entry.address.clone(), Rc::from(entry.host.as_str()), limits, open_loop);
             });
             play_over(sockets, slots, shared, thread, ready, events)
         }

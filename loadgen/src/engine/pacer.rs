@@ -1,12 +1,15 @@
 //! Walks a segment of the plan and hands every request over when it is due, whatever became of those before.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 
+use rustix::thread::set_current_timer_slack;
 use scenarios::plan::Segment;
 use scenarios::units::SimTime;
 
+use super::aim::{Aim, sleep_until};
 use super::lane::{BURST, Lane};
 use super::transport::Transport;
 use super::{Report, Shared};
@@ -17,6 +20,11 @@ use crate::run::Event;
 const HAPPENINGS: u32 = 8;
 /// Between two reports.
 const REPORT_NANOS: u64 = 1_000_000_000;
+/// Where nothing depends on when answers are taken, they wait so long at most for the next request's turn: a thread that
+/// sleeps once instead of twice takes half the processor time.
+const PATIENCE_NANOS: u64 = 2_000_000;
+/// The finest that a sleep can be asked for; the kernel's usual slack of 50 µs would make every request late.
+const SLACK_NANOS: NonZeroU64 = NonZeroU64::MIN;
 /// The pacer looks at least this often whether it is to stop.
 const LOOK_NANOS: u64 = 100_000_000;
 
@@ -27,6 +35,9 @@ pub(super) fn pace<T: Transport>(
     shared: &Shared<'_>,
     reports: (u32, &Sender<Event>),
 ) -> io::Result<()> {
+    // Without it everything is only less exact, and the lag says so.
+    let _ = set_current_timer_slack(Some(SLACK_NANOS));
+    let mut aim = Aim::default();
     let (clock, end) = (lane.clock, shared.total);
     let end_nanos = clock.absolute_nanos(end);
     let give_up_nanos = clock.absolute_nanos(end.saturating_add(shared.grace));
@@ -65,25 +76,38 @@ pub(super) fn pace<T: Transport>(
         }
         let due = next_nanos.min(lane.next_user_nanos().unwrap_or(u64::MAX));
         let ends = if now < end_nanos { end_nanos } else { give_up_nanos };
-        wait(lane, due, due.min(ends).min(expiry_nanos).min(report_nanos).min(now + LOOK_NANOS))?;
-        for _ in 0..HAPPENINGS {
-            let Some(happening) = lane.transport.next() else { break };
-            lane.happened(happening);
+        let until = due.min(ends).min(expiry_nanos).min(report_nanos).min(now + LOOK_NANOS);
+        let timer = if due == until { aim.timer_for(due) } else { until };
+        if lane.is_patient() && until.saturating_sub(now) < PATIENCE_NANOS {
+            lane.transport.wait(0)?;
+            take(lane);
+            // What it was may have begun something that cannot wait.
+            if lane.is_patient() && monotonic_nanos() < timer {
+                sleep_until(timer)?;
+                aim.woke(timer, monotonic_nanos());
+            }
+        } else {
+            lane.transport.wait(timer)?;
+            if now < timer {
+                aim.woke(timer, monotonic_nanos());
+            }
+            take(lane);
+        }
+        if due == until {
+            let reached = aim.reach(due, monotonic_nanos());
+            lane.ledger.wakeup_lag_nanos = lane.ledger.wakeup_lag_nanos.max(reached.saturating_sub(due));
         }
     }
     report(lane, reports);
     Ok(())
 }
 
-/// Waits until something happens, or for a time of CLOCK_MONOTONIC; notes how late that was, where something was due then.
-#[inline]
-pub(super) fn wait<T: Transport>(lane: &mut Lane<'_, T>, due: u64, until: u64) -> io::Result<()> {
-    lane.transport.wait(until)?;
-    if due == until {
-        let late = monotonic_nanos().saturating_sub(until);
-        lane.ledger.wakeup_lag_nanos = lane.ledger.wakeup_lag_nanos.max(late);
+/// Takes some of what has happened.
+fn take<T: Transport>(lane: &mut Lane<'_, T>) {
+    for _ in 0..HAPPENINGS {
+        let Some(happening) = lane.transport.next() else { break };
+        lane.happened(happening);
     }
-    Ok(())
 }
 
 fn report<T: Transport>(lane: &mut Lane<'_, T>, (thread, events): (u32, &Sender<Event>)) {

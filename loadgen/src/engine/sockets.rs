@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFla
 use scenarios::Scenario;
 use scenarios::plan::Planned;
 
+use super::arrivals::Arrivals;
 use super::poller::{Edge, Poller};
 use super::tls::{Session, Tls};
 use super::transport::{Happening, Transport};
@@ -20,6 +21,9 @@ use crate::http::{Composer, Jar, Judge, Limits, Progress, Reader, Violation, Wan
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
+/// Longer answers are read as they come: less than what a socket takes in before its sender has to wait (the least that
+/// `tcp_rmem` begins with is 64 KiB of payload).
+const SMALL_BYTES: usize = 32 << 10;
 /// Reads in a row from one socket before others, and what is due, have their turn.
 const READS: u32 = 4;
 /// Sockets with more to read that have their turn at once.
@@ -37,6 +41,8 @@ struct Socket {
     /// Sockets so far, so that an edge meant for an earlier one is known.
     generation: u32,
     connecting: bool,
+    /// What comes in is stamped.
+    stamped: bool,
     /// A request is under way, of this class.
     busy: bool,
     class: usize,
@@ -48,6 +54,8 @@ struct Socket {
     /// The request's bytes and how many of them are written.
     out: Vec<u8>,
     written: usize,
+    /// Bytes read of the answer.
+    read: usize,
 }
 
 impl Socket {
@@ -94,6 +102,9 @@ pub(super) struct Sockets {
     sockets: Vec<Socket>,
     /// What sockets are read into; nothing in it outlives a call.
     buffer: Box<[u8]>,
+    arrivals: Arrivals,
+    /// Whether all answers so far were small and are stamped.
+    patient: bool,
     /// What happened without an edge, with the socket's generation.
     at_once: VecDeque<(u32, Happening)>,
     /// Sockets with more to read.
@@ -112,6 +123,8 @@ impl Sockets {
             poller: Poller::new()?,
             sockets: Vec::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            arrivals: Arrivals::new(),
+            patient: true,
             at_once: VecDeque::new(),
             again: VecDeque::new(),
             lacked: None,
@@ -120,8 +133,10 @@ impl Sockets {
         })
     }
 
-    /// A place for one more slot.
-    pub(super) fn add(&mut self, address: Address, host: Rc<str>, limits: Limits) {
+    /// A place for one more slot; `stamped` where the kernel is to say when bytes come in, if it can.
+    pub(super) fn add(&mut self, address: Address, host: Rc<str>, limits: Limits, stamped: bool) {
+        let stamped = stamped && self.tls.is_none() && matches!(address, Address::Tcp(_));
+        self.patient &= stamped;
         self.sockets.push(Socket {
             address,
             host,
@@ -129,6 +144,7 @@ impl Sockets {
             session: None,
             generation: 0,
             connecting: false,
+            stamped,
             busy: false,
             class: 0,
             again: false,
@@ -136,6 +152,7 @@ impl Sockets {
             reader: Reader::new(limits),
             out: Vec::new(),
             written: 0,
+            read: 0,
         });
     }
 
@@ -169,6 +186,9 @@ impl Sockets {
             // Where it is connected at once, the edge says so as well.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
             Err(error) => return Err(error),
+        }
+        if socket.stamped && !Arrivals::stamp(&descriptor) {
+            (socket.stamped, self.patient) = (false, false);
         }
         let token = u64::from(socket.generation) << 32 | u64::from(slot);
         self.poller
@@ -263,12 +283,12 @@ impl Sockets {
             let descriptor = socket.descriptor.as_ref()?;
             let encrypted = socket.session.is_some();
             let read = match &mut socket.session {
-                None => {
-                    rustix::net::recv(descriptor, &mut *self.buffer, RecvFlags::empty()).map(|(read, _)| read)
-                }
-                Some(session) => session.read(descriptor, &mut self.buffer),
+                None if socket.stamped => self.arrivals.receive(descriptor, &mut self.buffer),
+                None => rustix::net::recv(descriptor, &mut *self.buffer, RecvFlags::empty())
+                    .map(|(read, _)| (read, None)),
+                Some(session) => session.read(descriptor, &mut self.buffer).map(|read| (read, None)),
             };
-            let read = match read {
+            let (read, arrived_nanos) = match read {
                 Ok(read) => read,
                 Err(Errno::AGAIN) => return None,
                 Err(Errno::INTR) => continue,
@@ -278,6 +298,8 @@ impl Sockets {
                     return Some(Happening::Closed(slot, failure));
                 }
             };
+            socket.read += read;
+            self.patient &= socket.read <= SMALL_BYTES;
             let progress = if !socket.busy {
                 // The other end closed a free connection, or spoke unasked.
                 Err(Failure::Reset)
@@ -307,7 +329,7 @@ impl Sockets {
                         // The kernel may hold more records, of which no edge will tell.
                         self.look_again(slot);
                     }
-                    return Some(Happening::Answered { slot, result, open });
+                    return Some(Happening::Answered { slot, result, arrived_nanos, open });
                 }
                 Err(failure) => {
                     self.close(slot);
@@ -348,7 +370,7 @@ impl Transport for Sockets {
         let cookies = jar.is_some_and(Jar::keeps_cookies);
         socket.reader.keep(Wanted { head: wanted.head || cookies, ..wanted });
         self.composer.compose(planned, &socket.host, jar, &mut socket.out);
-        (socket.written, socket.busy) = (0, true);
+        (socket.written, socket.read, socket.busy) = (0, 0, true);
         if socket.write().is_err() {
             self.fail(slot, Failure::Reset);
         }
@@ -408,6 +430,10 @@ impl Transport for Sockets {
             }
         }
         None
+    }
+
+    fn is_patient(&self) -> bool {
+        self.patient && self.at_once.is_empty() && self.again.is_empty()
     }
 
     fn problem(&mut self) -> Option<String> {

@@ -17,6 +17,8 @@ pub(super) enum Happening {
     Answered {
         slot: u32,
         result: Result<(), Failure>,
+        /// When its last byte came in, in nanoseconds of CLOCK_MONOTONIC, where that is known better than by now.
+        arrived_nanos: Option<u64>,
         /// Whether its connection can carry another; else it is closed.
         open: bool,
     },
@@ -49,6 +51,11 @@ pub(super) trait Transport: Debug {
 
     /// Takes the next of what has happened.
     fn next(&mut self) -> Option<Happening>;
+
+    /// Whether answers tell when they came, and are so small that nothing waits for their being taken.
+    fn is_patient(&self) -> bool {
+        false
+    }
 
     /// Why a connection could not be opened, where that says more than that it could not.
     fn problem(&mut self) -> Option<String> {

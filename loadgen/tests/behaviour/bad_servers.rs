@@ -9,9 +9,10 @@ use results::{Failure, Provenance};
 
 use crate::support::{Server, counts, entries, failures, play, scenario, silence};
 
-/// All requests of a short run against this manner fail in this way.
+/// All requests of a short run against this manner fail in this way. Each has a connection of its own and more time than a
+/// busy machine takes to answer.
 fn all_fail(kind: Failure, manner: impl Fn(&mut TcpStream, u64) -> bool + Send + Sync + 'static) {
-    let scenario = scenario(60, 1, "connections = 8\ntimeout = \"150ms\"");
+    let scenario = scenario(60, 1, "connections = 60\ntimeout = \"1s\"");
     let server = Server::start(manner);
     let record = play(&scenario, server.address, Options::default());
     let all = counts(&record).0;
@@ -34,7 +35,8 @@ fn a_connection_closed_in_mid_answer_is_truncated() {
         stream
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")
             .expect("it fits the buffer");
-        stream.shutdown(Shutdown::Both).expect("the socket is open");
+        // The client may be gone.
+        let _ = stream.shutdown(Shutdown::Both);
         false
     });
 }

@@ -77,12 +77,12 @@ fn the_plan_reaches_a_client_of_ones_own() {
 
 #[test]
 fn failures_of_a_client_are_counted_and_it_is_replaced() {
-    let scenario = scenario(100, 1, "connections = 4\ntimeout = \"300ms\"");
+    let scenario = scenario(100, 1, "connections = 4\ntimeout = \"1s\"");
     let (record, drivers) = play_over(&scenario, |number| match number % 10 {
         3 => Err(Failure::Reset),
         7 => Err(Failure::Status),
         8 if number < 50 => {
-            thread::sleep(Duration::from_millis(600));
+            thread::sleep(Duration::from_millis(1_600));
             Ok(())
         }
         _ => Ok(()),

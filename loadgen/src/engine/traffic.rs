@@ -1,0 +1,79 @@
+//! One thread's share of a traffic: its limits, and which of its slots are at what.
+
+use std::collections::VecDeque;
+
+use scenarios::plan::Planned;
+use scenarios::scenario::{Executor, Reuse, Traffic};
+use scenarios::units::SimTime;
+
+use super::slot::NONE;
+
+/// One thread's share of a traffic.
+#[derive(Debug)]
+pub(super) struct TrafficLane {
+    pub(super) timeout_nanos: u64,
+    pub(super) max_in_flight: u32,
+    /// Users of a closed loop have a slot each: the first of them, and how far apart the numbers of this thread's users are.
+    pub(super) own: Option<(u32, u32)>,
+    /// Whether its requests begin sessions.
+    pub(super) sessions: bool,
+    /// Whether connections carry one request after another.
+    pub(super) reuse: bool,
+    /// How old a connection may become.
+    pub(super) age_nanos: u64,
+    /// How long a connection may take to open.
+    pub(super) connect_nanos: Option<u64>,
+    /// Requests that hold a slot.
+    pub(super) under_way: u32,
+    /// Slots that are connecting.
+    pub(super) connecting: u32,
+    /// Due requests that found no slot, in order.
+    pub(super) queue: VecDeque<Due>,
+    /// Connected and free, the longest free first: so that requests spread over the entry's instances.
+    pub(super) idle: VecDeque<u32>,
+    /// Connecting, without a request.
+    pub(super) opening: VecDeque<u32>,
+    /// Without a socket.
+    pub(super) closed: VecDeque<u32>,
+    /// Requests under way in order of sending, so of their deadlines.
+    pub(super) oldest: u32,
+    pub(super) newest: u32,
+}
+
+/// A request that is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) planned: Planned,
+    pub(super) lag_nanos: u64,
+    /// Who makes it, or [`NONE`].
+    pub(super) user: u32,
+}
+
+impl TrafficLane {
+    pub(super) fn new(source: &Traffic, max_in_flight: u32, own: Option<(u32, u32)>) -> Self {
+        Self {
+            reuse: source.reuse == Reuse::Always,
+            age_nanos: source.max_connection_age.map_or(u64::MAX, SimTime::as_nanos),
+            connect_nanos: source.connect_timeout.map(SimTime::as_nanos),
+            timeout_nanos: source.timeout.as_nanos(),
+            max_in_flight,
+            own,
+            sessions: matches!(source.executor, Executor::Sessions(_)),
+            under_way: 0,
+            connecting: 0,
+            queue: VecDeque::new(),
+            idle: VecDeque::new(),
+            opening: VecDeque::new(),
+            closed: VecDeque::new(),
+            oldest: NONE,
+            newest: NONE,
+        }
+    }
+
+    /// Whether nothing of it depends on when an answer is taken.
+    #[inline]
+    pub(super) fn is_patient(&self) -> bool {
+        let open_loop = self.own.is_none() && !self.sessions && self.reuse;
+        open_loop && self.connecting == 0 && self.queue.is_empty() && !self.idle.is_empty()
+    }
+}
