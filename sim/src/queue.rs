@@ -68,8 +68,10 @@ impl World {
     /// A publisher's message is there. It is confirmed once it stands in the queue.
     pub(crate) fn queue_arrive(&mut self, slot: u32) {
         let (at, id) = (self.calls[slot].at, self.calls[slot].id);
-        if self.instances[usize::from(at)].disk_full > 0 {
+        let instance = &mut self.instances[usize::from(at)];
+        if instance.disk_full > 0 {
             // Publishers are blocked until there is room again.
+            instance.arriving.up(self.now);
             return self.park(slot, Continuation::Arrive);
         }
         let queue = self.queue_of(at);

@@ -248,6 +248,8 @@ impl World {
     /// Hands what runs and what waits to the special part: a fault has changed the machine's speed for the first time.
     fn move_to_special(&mut self, host: u16) {
         self.undo_line(host);
+        // Nobody gets in line any more, and what stood there begins when the processor says.
+        self.cores[usize::from(host)].line.restart(self.now, Vec::new());
         self.hand_over_usage(host);
         let mut running: Vec<(u64, u32)> = Vec::new();
         for (slot, call) in self.calls.iter() {
