@@ -22,7 +22,8 @@ const PATIENCE_NANOS: u64 = 200_000_000;
 const LONGEST_PATIENCE_NANOS: u64 = 120_000_000_000;
 /// Packets that may be under way on a new connection (RFC 6928).
 const FIRST_WINDOW: usize = 10;
-/// A SYN is repeated after this, several times, before the wait doubles (`tcp_syn_linear_timeouts`).
+/// A SYN is repeated after this, and so many times more (`tcp_syn_linear_timeouts`), before the wait doubles: 1, 2, 3, 4, 5, 7, 11, 19,
+/// 35 and 67 s after the first (Linux's `Documentation/networking/ip-sysctl.rst`, `tcp_syn_retries`).
 const SYN_NANOS: u64 = 1_000_000_000;
 const EVEN_SYNS: u32 = 4;
 /// Tries after which Linux gives a connection up.
@@ -155,7 +156,7 @@ impl Network {
         let mut waited = 0;
         let mut tries = 0;
         while got_through < 1.0 && tries < MOST_TRIES && stream.unit() >= got_through {
-            waited += SYN_NANOS << tries.saturating_sub(EVEN_SYNS - 1).min(30);
+            waited += syn_wait(tries);
             tries += 1;
         }
         (waited + self.latency(from, to, stream), self.latency(to, from, stream))
@@ -238,6 +239,21 @@ impl Flow {
     pub(super) fn not_before(&mut self, arrival: u64) {
         self.last_arrival = self.last_arrival.max(arrival);
     }
+}
+
+/// How long Linux waits for the answer to a SYN after it was sent so often before.
+fn syn_wait(tries: u32) -> u64 {
+    SYN_NANOS << tries.saturating_sub(EVEN_SYNS).min(30)
+}
+
+/// How long after the first SYN its next repetition is sent, if the last ones were lost for so long.
+pub(super) fn repeated_syn(lost_nanos: u64) -> u64 {
+    let (mut sent, mut tries) = (0, 0);
+    while sent < lost_nanos && tries < MOST_TRIES {
+        sent += syn_wait(tries);
+        tries += 1;
+    }
+    sent
 }
 
 fn place(machine: Machine) -> Place {
@@ -328,6 +344,12 @@ mod tests {
         assert_eq!([10, 11, 30, 31, 70, 71].map(waits), [0, 100, 100, 200, 200, 300]);
         // Ten packets take 116 ms at a megabit a second.
         assert_eq!(window_waits(1000, 100 * MS, 8_000.0), 0);
+    }
+
+    #[test]
+    fn a_syn_is_repeated_each_second_and_then_more_and_more_seldom() {
+        let seconds = |lost: u64| repeated_syn(lost * MS) / (1000 * MS);
+        assert_eq!([20, 1000, 1001, 3999, 4001, 5001, 50_000].map(seconds), [1, 1, 2, 4, 5, 7, 67]);
     }
 
     #[test]

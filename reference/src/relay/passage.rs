@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 
 use super::Relay;
 use super::door::Door;
-use super::network::{Flow, Machine};
+use super::network::{self, Flow, Machine};
 use crate::emulated::clock::now_nanos;
 
 /// Bytes on their way in one direction, beyond which no more are taken: as much as Linux lets a window grow to
@@ -27,7 +26,7 @@ const UNDER_WAY_LIMIT: usize = 4 << 20;
 const READ_SIZE: usize = 64 << 10;
 /// An instance whose kernel has not answered for so long does not answer.
 const STUCK: Duration = Duration::from_millis(20);
-/// How often a client that waits for a connection is looked after.
+/// How often an instance that does not answer is tried again.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What both directions know.
@@ -86,7 +85,7 @@ pub(super) async fn serve(relay: Rc<Relay>, door: Rc<Door>, client: TcpStream) {
     if there > 0 {
         relay.timer.sleep_until(accepted + there).await;
     }
-    let Some(server) = connect(&door, &client).await else {
+    let Some(server) = connect(&relay, &door, &client, accepted + there).await else {
         // Its end is heard of at once, as that of a connection that nobody would have.
         let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
         return;
@@ -121,21 +120,20 @@ pub(super) async fn serve(relay: Rc<Relay>, door: Rc<Door>, client: TcpStream) {
     tokio::task::spawn_local(back.run(server, client));
 }
 
-/// A connection to whom the door stands for; none where there is nobody, or the client has gone before.
-async fn connect(door: &Rc<Door>, client: &TcpStream) -> Option<TcpStream> {
-    let socket = TcpSocket::new_v4().ok()?;
-    let peer = client.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-    if peer != IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        // Some look at where a connection comes from.
-        let _ = socket.bind(SocketAddr::new(peer, 0));
-    }
-    let mut connecting = pin!(socket.connect(door.target));
-    if let Ok(connected) = timeout(STUCK, &mut connecting).await {
+/// A connection to whom the door stands for, for a client whose SYN is there at that moment; none where there is nobody, or the
+/// client has gone before.
+async fn connect(relay: &Relay, door: &Rc<Door>, client: &TcpStream, syn_at: u64) -> Option<TcpStream> {
+    if let Ok(connected) = timeout(STUCK, open(door, client)).await {
         return connected.ok();
     }
-    let _stuck = door.stuck();
+    let stuck = door.stuck();
     loop {
-        if let Ok(connected) = timeout(LOOK, &mut connecting).await {
+        // A SYN of this machine's would be repeated after a second. Others, who come as soon as there is room, must not wait for that.
+        if let Ok(connected) = timeout(LOOK, open(door, client)).await {
+            drop(stuck);
+            // But this client's own SYN was lost.
+            let waited = now_nanos().saturating_sub(syn_at);
+            relay.timer.sleep_until(syn_at + network::repeated_syn(waited)).await;
             return connected.ok();
         }
         let ready = timeout(Duration::ZERO, client.ready(Interest::READABLE)).await;
@@ -143,6 +141,16 @@ async fn connect(door: &Rc<Door>, client: &TcpStream) -> Option<TcpStream> {
             return None;
         }
     }
+}
+
+/// Connects from where the client does, as some look at where a connection comes from.
+async fn open(door: &Door, client: &TcpStream) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    let peer = client.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+    if peer != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        let _ = socket.bind(SocketAddr::new(peer, 0));
+    }
+    socket.connect(door.target).await
 }
 
 impl Lane {
