@@ -32,6 +32,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=constant-arrival-rate).mix.*",
     "traffic(executor=constant-arrival-rate).session.{requests, think, cookies, state}",
     "traffic(executor=constant-arrival-rate).session.returns.{share, after}",
+    "traffic(executor=constant-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=constant-arrival-rate).burst.{size, within}",
     "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=constant-arrival-rate).rate",
@@ -40,6 +41,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=ramping-arrival-rate).mix.*",
     "traffic(executor=ramping-arrival-rate).session.{requests, think, cookies, state}",
     "traffic(executor=ramping-arrival-rate).session.returns.{share, after}",
+    "traffic(executor=ramping-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=ramping-arrival-rate).burst.{size, within}",
     "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=ramping-arrival-rate).start_rate",
@@ -49,6 +51,7 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=curve-arrival-rate).mix.*",
     "traffic(executor=curve-arrival-rate).session.{requests, think, cookies, state}",
     "traffic(executor=curve-arrival-rate).session.returns.{share, after}",
+    "traffic(executor=curve-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=curve-arrival-rate).burst.{size, within}",
     "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=curve-arrival-rate).{expected, curve}",
@@ -90,7 +93,7 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     }
     for traffic in &scenario.traffic {
         if let Executor::Sessions(session) = &traffic.executor
-            && session.state == SessionState::Instance
+            && session.state != SessionState::Stateless
             && !session.cookies
         {
             let at = format!("traffic.{}.session.cookies", traffic.name);

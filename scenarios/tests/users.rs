@@ -167,3 +167,32 @@ fn a_session_is_the_same_however_often_it_is_walked() {
     assert_eq!(first.len(), 4);
     assert_eq!(first, walk(&scenario, start));
 }
+
+#[test]
+fn a_session_has_its_record_in_a_keyspace_or_a_database_and_is_found_again_by_its_cookie() {
+    let with = |session: &str| {
+        let stores = "hosts.data = {}\n\
+                      components.records = { kind = \"kv-store\", host = \"data\" }\n\
+                      components.archive = { kind = \"sql-store\", host = \"data\", read = \"1ms\", write = \"1ms\" }\n\
+                      keyspaces.visits = { in = \"records\", keys = 1000, value = \"1kB\" }\n";
+        let session = format!("session = {{ requests = 2, think = \"1s\", {session} }}");
+        Scenario::parse("visits.toml", MINIMAL.replace(CONSTANT, &format!("{CONSTANT}, {session}")) + stores)
+    };
+    let record =
+        |state: &str| with(&format!("state = {state}")).expect("it is good").traffic[0].session_record();
+    let key = record("{ keyspace = \"visits\" }").expect("a record");
+    let row = record("{ in = \"archive\", keyspace = \"visits\" }").expect("a record");
+    assert_eq!(
+        (key.database.is_none(), row.database.is_some(), key.keyspace == row.keyspace),
+        (true, true, true)
+    );
+    assert_eq!(record("\"instance\""), None);
+    let refused = |session: &str| with(session).expect_err("it is refused").to_string();
+    let nowhere = refused("state = { in = \"records\", keyspace = \"visitors\" }");
+    assert!(nowhere.contains("session.state.in") && nowhere.contains("an sql-store"), "{nowhere}");
+    assert!(nowhere.contains("session.state.keyspace") && nowhere.contains("visits"), "{nowhere}");
+    let lost = refused("cookies = false, state = { keyspace = \"visits\" }");
+    assert!(lost.contains("session.state") && lost.contains("cookie"), "{lost}");
+    let word = refused("state = \"somewhere\"");
+    assert!(word.contains("\"stateless\" or \"instance\""), "{word}");
+}

@@ -135,6 +135,8 @@ pub(crate) const TRACED: u16 = 2048;
 pub(crate) const SHARD: u16 = 4096;
 /// At a cache: a thread works on it.
 pub(crate) const HAS_THREAD: u16 = 16384;
+/// It has locked the row of its session.
+pub(crate) const HOLDS_ROW: u16 = 32768;
 /// Its connection was idle in its caller's pool; only where workers hold connections.
 pub(crate) const REUSED: u16 = 8192;
 

@@ -5,7 +5,7 @@
 
 mod way;
 
-use crate::call::{CHECK, CLIENT, CONNECT_ONLY, Call, DEAD, NOBODY, NONE, Phase, REUSED};
+use crate::call::{CHECK, CLIENT, CONNECT_ONLY, Call, DEAD, HOLDS_ROW, NOBODY, NONE, Phase, REUSED};
 use crate::instance::{Answer, Back, Continuation, Flow, Kind, Parked};
 use crate::world::World;
 
@@ -474,6 +474,9 @@ impl World {
     #[inline(always)]
     pub(crate) fn forget(&mut self, slot: u32) {
         self.guards.forget(slot);
+        if self.calls[slot].is(HOLDS_ROW) {
+            self.give_row_back(slot);
+        }
         let missed = self.calls[slot].missed;
         if missed != NONE {
             self.missed.give_back(missed);

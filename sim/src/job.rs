@@ -52,8 +52,13 @@ enum Left {
 }
 
 impl Job {
-    /// As it is before the run; its first start is scheduled.
-    pub(crate) fn new(world: &mut World, scenario: &Scenario, meant: &Meant, at: u16) -> Self {
+    /// As it is before the run, on a machine of its host, as the instance `at`; its first start is scheduled.
+    pub(crate) fn new(
+        world: &mut World,
+        scenario: &Scenario,
+        (number, meant): (usize, &Meant),
+        (machine, at): (u16, u16),
+    ) -> Self {
         let timer = world.add_timer(Timer::Job(at));
         if let Some(first) = meant.first {
             world.events.schedule(first.as_nanos(), timer);
@@ -66,7 +71,7 @@ impl Job {
             every: meant.every.map(|every| every.as_nanos()),
             timer,
             class: scenario.traffic[0].mix[0].0,
-            stream: Stream::new(world.seed, JOB, u64::from(at)),
+            stream: Stream::new(world.seed, JOB.of(number as u64), u64::from(machine)),
             parts: Vec::new(),
         }
     }

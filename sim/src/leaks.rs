@@ -25,7 +25,10 @@ struct Break {
     what: &'static str,
 }
 
-const WHAT: [&str; 54] = [
+const WHAT: [&str; 57] = [
+    r#"kill = "component:sessions""#,
+    r#"hang = "component:sessions""#,
+    r#"flush = "component:sessions""#,
     r#"kill = "component:resize[1]""#,
     r#"hang = "component:resize[2]""#,
     r#"unplug = "host:spare[1]""#,
@@ -237,6 +240,7 @@ fn left_over(
         prop_assert_eq!((client.in_flight, client.waiting.len(), free), (0, 0, traffic.connections));
     }
     prop_assert_eq!(world.users_present(), 0, "users are there");
+    prop_assert!(world.records.are_at_rest(), "a session's row is locked");
     prop_assert_eq!(world.missed.in_use(), 0);
     prop_assert!(world.guards.at_rest(), "a policy still counts something: {:?}", world.guards);
     Ok(())

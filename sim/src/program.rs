@@ -48,6 +48,8 @@ pub(crate) enum Op {
     Set { store: u16, keyspace: u16, count: u32 },
     /// A statement, which writes or reads.
     Sql { database: u16, law: DurationLaw, keyspace: u16, rows: u32, write: bool },
+    /// Reads or writes the record of a session, by its place among the kinds of records.
+    Session { record: u16, writes: bool },
     /// A web service of somebody else, waited for no longer than so many nanoseconds.
     ThirdParty { latency: DurationLaw, error: Ratio, timeout: u64, required: bool },
     /// Several ranges of steps at once: places in the world's list of branches.
@@ -78,6 +80,7 @@ pub(crate) fn compile(
         let next_draw = class.all_steps().count().max(DRAWS) as u32;
         let mut compiler = Compiler { world, scenario, places, next_draw, full: false };
         let own = compiler.class(id, true);
+        let own = compiler.world.records.around(scenario, id, own);
         let range = compiler.place(own);
         if compiler.full {
             let at = format!("requests.{}.steps", class.name);

@@ -20,8 +20,7 @@ use scenarios::law::DurationLaw;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::units::Ratio;
 
-use crate::call::{Fifo, Phase};
-use crate::event::Token;
+use crate::call::{Fifo, HOLDS_ROW, Phase};
 use crate::gauge::Gauge;
 use crate::host::disk::Operation;
 use crate::instance::{Continuation, Flow, Parked};
@@ -101,6 +100,8 @@ struct Statement {
     keyspace: u16,
     rows: u32,
     writes: bool,
+    /// Whether it locks the row of its first key.
+    locks: bool,
 }
 
 impl SqlStore {
@@ -131,7 +132,7 @@ impl World {
         let master = self.holder(group.base);
         let Some(replicas) = &group.replicas else { return master };
         let call = &self.calls[slot];
-        if self.statement(slot).writes {
+        if self.statement(slot).locks {
             return master;
         }
         let mut stream = Stream::new(self.seed, REPLICA.of(u64::from(call.step)), call.id.0);
@@ -158,9 +159,7 @@ impl World {
         if instance.killed > 0 {
             return self.address_without_holder(slot);
         }
-        if instance.disk_full > 0
-            && let Op::Sql { write: true, .. } = self.steps[usize::from(self.calls[slot].step)].op
-        {
+        if instance.disk_full > 0 && self.statement(slot).writes {
             return Flow::Failed;
         }
         let database = &mut self.databases[usize::from(instance.index)];
@@ -227,24 +226,37 @@ impl World {
     fn statement(&self, slot: u32) -> Statement {
         let call = &self.calls[slot];
         match self.steps[usize::from(call.step)].op {
-            Op::Sql { keyspace, rows, write, .. } => Statement { keyspace, rows, writes: write },
-            Op::Get { keyspace, .. } => Statement { keyspace, rows: 0, writes: false },
+            Op::Sql { keyspace, rows, write, .. } => {
+                Statement { keyspace, rows, writes: write, locks: write }
+            }
+            Op::Get { keyspace, .. } => Statement { keyspace, rows: 0, writes: false, locks: false },
+            Op::Session { record, writes } => {
+                let keyspace = self.records.get(record).keyspace;
+                Statement { keyspace, rows: 0, writes, locks: true }
+            }
             op => unreachable!("{op:?} sends no statement"),
         }
     }
 
     /// The row of a statement's first key.
     fn first_row(&self, slot: u32, keyspace: u16) -> Row {
+        if let Op::Session { .. } = self.steps[usize::from(self.calls[slot].step)].op {
+            return (keyspace, self.record_key(slot));
+        }
         let keys = self.draws.keys(self.calls[slot].id, self.keys[usize::from(keyspace)].id);
         (keyspace, keys.into_iter().next().unwrap_or(0))
     }
 
-    /// A statement has its connection: an update waits for its row.
+    /// A statement has its connection: what changes a row, or keeps others from changing it, waits for it.
     fn start_statement(&mut self, slot: u32) {
         let at = self.calls[slot].leaf;
         let index = usize::from(self.instances[usize::from(at)].index);
         let statement = self.statement(slot);
-        if let Some(wait) = self.databases[index].lock_wait.filter(|_| statement.writes) {
+        if self.calls[slot].is(HOLDS_ROW) {
+            if !self.still_holds_row(slot, at) {
+                return self.leave_database(slot, Flow::Failed);
+            }
+        } else if let Some(wait) = self.databases[index].lock_wait.filter(|_| statement.locks) {
             let row = self.first_row(slot, statement.keyspace);
             if !self.databases[index].locks.take(&mut self.calls, row, slot) {
                 return self.wait_until(slot, self.now + wait, Phase::LockWait);
@@ -264,7 +276,7 @@ impl World {
     }
 
     /// Reads what is not in the buffer pool.
-    fn read_pages(&mut self, slot: u32) {
+    pub(crate) fn read_pages(&mut self, slot: u32) {
         let call = &self.calls[slot];
         let instance = &self.instances[usize::from(call.leaf)];
         let (index, host, at) = (usize::from(instance.index), usize::from(instance.host), call.leaf);
@@ -316,6 +328,10 @@ impl World {
         let law = match &step.op {
             Op::Sql { law, .. } => law,
             Op::Get { miss: Some(miss), .. } => &miss.law,
+            Op::Session { record, writes } => {
+                let laws = self.records.get(*record).laws.as_ref();
+                &laws.expect("only records that are rows are asked of databases")[usize::from(*writes)]
+            }
             op => unreachable!("{op:?} sends no statement"),
         };
         let ahead = self.calls.drawn(slot, step.draw);
@@ -358,16 +374,17 @@ impl World {
         let at = self.calls[slot].leaf;
         let index = usize::from(self.instances[usize::from(at)].index);
         let statement = self.statement(slot);
-        if statement.writes {
-            if flow == Flow::Done {
-                self.replicate(slot, at, statement);
-            }
-            if self.databases[index].lock_wait.is_some() {
-                let row = self.first_row(slot, statement.keyspace);
-                if let Some(next) = self.databases[index].locks.release(&self.calls, row) {
-                    self.calls[next].awaits = Token::NONE;
-                    self.read_pages(next);
-                }
+        if statement.writes && flow == Flow::Done {
+            self.replicate(slot, at, statement);
+        }
+        if statement.locks && self.databases[index].lock_wait.is_some() {
+            let row = self.first_row(slot, statement.keyspace);
+            if !statement.writes && flow == Flow::Done {
+                self.hold_row(slot, at, row);
+            } else if self.calls[slot].is(HOLDS_ROW) {
+                self.give_row_back(slot);
+            } else {
+                self.release_row(at, row);
             }
         }
         self.leave_database(slot, flow);
@@ -398,6 +415,7 @@ impl World {
             .keys(self.calls[slot].id, self.keys[usize::from(statement.keyspace)].id)
             .take(statement.rows as usize)
             .map(|key| (statement.keyspace, key))
+            .chain((statement.rows == 0).then(|| self.first_row(slot, statement.keyspace)))
             .collect();
         let (seed, now) = (self.seed, self.now);
         let Group { base, replicas: Some(replicas), .. } = &mut self.groups[group] else { return };

@@ -121,6 +121,7 @@ const CONSTANT_ARRIVAL_RATE: &[&str] = &[
     "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=constant-arrival-rate).session.{requests, think, address_change, cookies, state}",
     "traffic(executor=constant-arrival-rate).session.returns.{share, after}",
+    "traffic(executor=constant-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=constant-arrival-rate).rate",
 ];
 
@@ -131,6 +132,7 @@ const RAMPING_ARRIVAL_RATE: &[&str] = &[
     "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=ramping-arrival-rate).session.{requests, think, address_change, cookies, state}",
     "traffic(executor=ramping-arrival-rate).session.returns.{share, after}",
+    "traffic(executor=ramping-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=ramping-arrival-rate).start_rate",
     "traffic(executor=ramping-arrival-rate).stages[*].{for, to}",
 ];
@@ -142,6 +144,7 @@ const CURVE_ARRIVAL_RATE: &[&str] = &[
     "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=curve-arrival-rate).session.{requests, think, address_change, cookies, state}",
     "traffic(executor=curve-arrival-rate).session.returns.{share, after}",
+    "traffic(executor=curve-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=curve-arrival-rate).{expected, curve}",
 ];
 

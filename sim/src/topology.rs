@@ -36,6 +36,7 @@ use crate::network::Network;
 use crate::program;
 use crate::sample::Sampler;
 use crate::service::Service;
+use crate::session::Records;
 use crate::supports;
 use crate::timeout::TimeoutRing;
 use crate::user::Users;
@@ -109,7 +110,7 @@ fn add_jobs(world: &mut World, scenario: &Scenario, hosts: &[u16]) {
         for machine in 0..scenario.host(job.host).count as u16 {
             let at = world.instances.len() as u16;
             let host = hosts[job.host.index()] + machine;
-            let made = Job::new(world, scenario, job, at);
+            let made = Job::new(world, scenario, (number, job), (machine, at));
             world.jobs.push(made);
             let index = world.jobs.len() as u16 - 1;
             world.instances.push(Instance::new(Kind::Job, index, (name as u16, machine), host));
@@ -181,6 +182,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         tracer: None,
         in_flight: 0,
         users: Users::default(),
+        records: Records::default(),
         counts: Counts::default(),
         missed: Lists::default(),
         scratch: Vec::new(),
@@ -212,6 +214,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     for id in scenario.component_ids() {
         add_checks(&mut world, scenario, &places, id);
     }
+    world.records = Records::new(scenario, &|id| places.all(scenario, id));
     program::compile(&mut world, scenario, &|id| places.all(scenario, id))?;
     world.start_guards();
     world.start_managers();

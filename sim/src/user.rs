@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use scenarios::Scenario;
-use scenarios::plan::{Plan, Walk};
+use scenarios::plan::{Plan, RequestId, Walk};
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Executor, Iterations, SessionState, TrafficId};
 use scenarios::units::{Seed, SimTime};
@@ -20,6 +20,8 @@ use crate::world::{Timer, World};
 const USERS_LIMIT: usize = 1 << 22;
 const ADDRESS: Purpose = Purpose::named("client-address");
 
+/// No session: requests have other names.
+const NOBODYS: u64 = u64::MAX;
 /// A browser that has just been opened.
 const NO_COOKIES: [(u16, u16); 2] = [(NOWHERE, NOWHERE); 2];
 
@@ -45,6 +47,8 @@ struct User {
     timer: u32,
     /// Where the session's state is, and which of the instance's lives it belongs to.
     home: (u16, u32),
+    /// The request that began the session, where it has a record and the user's client a cookie; else [`NOBODYS`].
+    session: u64,
     /// The balancers whose cookies the user has, as components, and the servers that they name.
     cookies: [(u16, u16); 2],
     /// The next free place.
@@ -109,6 +113,12 @@ impl Users {
         }
     }
 
+    /// The request that began a user's session, if that has a record.
+    pub(crate) fn session(&self, place: u32) -> Option<RequestId> {
+        let session = self.users.get(place as usize)?.session;
+        (session != NOBODYS).then_some(RequestId(session))
+    }
+
     fn plan(&self) -> &Plan {
         self.plan.as_ref().expect("users are there from the run's start on")
     }
@@ -131,8 +141,15 @@ impl World {
 
     /// A new user; none where there are too many.
     fn add_user(&mut self, traffic: TrafficId, walking: Walking) -> Option<u32> {
-        let mut user =
-            User { traffic, walking, timer: NONE, home: (NOWHERE, 0), cookies: NO_COOKIES, next: NONE };
+        let mut user = User {
+            traffic,
+            walking,
+            timer: NONE,
+            home: (NOWHERE, 0),
+            session: NOBODYS,
+            cookies: NO_COOKIES,
+            next: NONE,
+        };
         let place = self.users.free;
         if place != NONE {
             let old = &mut self.users.users[place as usize];
@@ -225,7 +242,7 @@ impl World {
                 user.walking = Walking::Session(next);
                 if next.starts_visit {
                     // Neither a session nor its cookies outlast a visit.
-                    (user.home, user.cookies) = ((NOWHERE, 0), NO_COOKIES);
+                    (user.home, user.session, user.cookies) = ((NOWHERE, 0), NOBODYS, NO_COOKIES);
                 }
                 self.due_at(place, now.saturating_add(pause));
             }
@@ -266,21 +283,32 @@ impl World {
     /// A service instance has a good answer to a client's request: whether its session was known there.
     #[inline]
     pub(crate) fn note_session(&mut self, slot: u32) {
-        if self.users.any_kept {
+        if self.users.any_kept || self.records.any() {
             self.find_session(slot);
         }
     }
 
-    fn find_session(&mut self, slot: u32) {
+    /// The request that a call at a service is there for, and the user who waits for the answer.
+    pub(crate) fn page_of(&self, slot: u32) -> Option<(u32, u32)> {
         let call = &self.calls[slot];
-        let (at, root) = (call.at, call.root);
         // What a service asks of another is no page of the user's.
-        if root == NONE || call.end != self.classes[call.class.index()].1 {
-            return;
+        if call.root == NONE || call.end != self.classes[call.class.index()].1 {
+            return None;
         }
+        let request = self.calls.get(call.root)?;
+        let waits = request.id == call.id && request.parent == CLIENT && request.user != NONE;
+        waits.then_some((call.root, request.user))
+    }
+
+    fn find_session(&mut self, slot: u32) {
+        let Some((root, user)) = self.page_of(slot) else { return };
+        let at = self.calls[slot].at;
         let request = &self.calls[root];
-        let user = request.user;
-        if request.id != call.id || request.parent != CLIENT || user == NONE {
+        if self.records.are_kept(request.traffic) {
+            let session = &mut self.users.users[user as usize].session;
+            if *session == NOBODYS || request.is(LOST_SESSION) {
+                *session = request.id.0;
+            }
             return;
         }
         if !self.users.kept_by_instances[usize::from(request.traffic)] {

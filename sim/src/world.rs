@@ -37,6 +37,7 @@ use crate::queue::Queue;
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::service::fleet::Fleet;
+use crate::session::Records;
 use crate::sql_store::{Group, SqlStore};
 use crate::trace::Tracer;
 use crate::user::Users;
@@ -184,6 +185,8 @@ pub(crate) struct World {
     /// Requests due and not yet answered or given up.
     pub(crate) in_flight: u64,
     pub(crate) users: Users,
+    /// The records of their sessions.
+    pub(crate) records: Records,
     pub(crate) counts: Counts,
     pub(crate) missed: Lists,
     /// The keys of the command being executed.

@@ -144,6 +144,11 @@ impl<C: Kept> Lent<'_, C> {
         self.is_done = true;
     }
 
+    /// Says that something is owed on it still, so that it is closed where nobody says otherwise.
+    pub(super) fn is_owed(&mut self) {
+        self.is_done = false;
+    }
+
     /// Takes a new connection instead.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! Sessions that an instance keeps, as PHP keeps them in files of its node: who comes back to another instance, or to the same one
-//! after it died, is not known there. The user's client names the session by a cookie.
+//! Sessions. An instance keeps them itself, as PHP does in files of its node: who comes back to another instance, or to the same
+//! one after it died, is not known there. Or they are records in a store, or rows of a database, which are locked while a request
+//! is worked on. The user's client names the session by a cookie.
 //!
-//! Only requests of traffic whose sessions have `state = "instance"` are asked for one, and only where the answer is nobody else's:
+//! Only requests of traffic whose sessions have such a `state` are asked for one, and only where the answer is nobody else's:
 //! what HTTP caches keep has no cookies.
 
 use std::cell::{Cell, RefCell};
@@ -10,7 +11,11 @@ use std::io::Write;
 
 use scenarios::Scenario;
 use scenarios::plan::RequestId;
-use scenarios::scenario::{Executor, SessionState};
+use scenarios::scenario::{Executor, SessionRecord, SessionState};
+
+use super::Service;
+use super::backends::Lent;
+use crate::resp::{Client, Failed};
 
 /// The cookie's name.
 const COOKIE: &str = "rehearsal-session";
@@ -20,8 +25,8 @@ const SESSIONS_LIMIT: usize = 4 << 20;
 /// The sessions of an instance.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    /// By traffic: whether its users have sessions that instances keep.
-    kept: Vec<bool>,
+    /// By traffic: where the sessions of its users are.
+    states: Vec<SessionState>,
     known: RefCell<Known>,
     lost: Cell<u64>,
 }
@@ -35,15 +40,20 @@ struct Known {
 impl Sessions {
     /// Nobody was here yet.
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let kept = scenario.traffic.iter().map(
-            |traffic| matches!(&traffic.executor, Executor::Sessions(s) if s.state == SessionState::Instance),
-        );
-        Self { kept: kept.collect(), known: RefCell::default(), lost: Cell::new(0) }
+        let states = scenario.traffic.iter().map(|traffic| match &traffic.executor {
+            Executor::Sessions(session) => session.state,
+            _ => SessionState::Stateless,
+        });
+        Self { states: states.collect(), known: RefCell::default(), lost: Cell::new(0) }
     }
 
-    /// Whether any traffic has such sessions.
+    /// Whether any traffic has sessions that can be lost.
     pub(super) fn are_kept(&self) -> bool {
-        self.kept.contains(&true)
+        self.states.iter().any(|state| *state != SessionState::Stateless)
+    }
+
+    fn state(&self, id: RequestId) -> SessionState {
+        self.states.get(id.traffic().index()).copied().unwrap_or(SessionState::Stateless)
     }
 
     /// How many there are, and how many came that were not known.
@@ -51,11 +61,8 @@ impl Sessions {
         [self.known.borrow().names.len() as f64, self.lost.get() as f64]
     }
 
-    /// A request has a good answer: the session that it named is known, or one begins, which the answer says.
-    pub(super) fn note(&self, id: RequestId, named: Option<u64>, out: &mut Vec<u8>) {
-        if !self.kept.get(id.traffic().index()).copied().unwrap_or(false) {
-            return;
-        }
+    /// A request has a good answer: the session that it named is known to this instance, or one begins, which the answer says.
+    fn note(&self, id: RequestId, named: Option<u64>, out: &mut Vec<u8>) {
         let mut known = self.known.borrow_mut();
         if named.is_some_and(|name| known.names.contains(&name)) {
             return;
@@ -69,10 +76,94 @@ impl Sessions {
         {
             known.names.remove(&oldest);
         }
-        let lost = if named.is_some() { "; Rehearsal-Lost" } else { "" };
-        self.lost.set(self.lost.get() + u64::from(named.is_some()));
+        self.begin(id, named.is_some(), out);
+    }
+
+    /// A session begins, perhaps instead of one that is lost.
+    fn begin(&self, id: RequestId, is_lost: bool, out: &mut Vec<u8>) {
+        let lost = if is_lost { "; Rehearsal-Lost" } else { "" };
+        self.lost.set(self.lost.get() + u64::from(is_lost));
         write!(out, "set-cookie: {COOKIE}={:016x}; Path=/; HttpOnly; SameSite=Lax{lost}\r\n", id.0)
             .expect("writing to a vector cannot fail");
+    }
+}
+
+/// The session of a request under way.
+#[derive(Debug)]
+pub(super) struct Opened<'a> {
+    id: RequestId,
+    state: SessionState,
+    /// The session that the request names.
+    named: Option<u64>,
+    is_found: bool,
+    /// The connection in whose transaction the session's row is locked. Whoever drops it closes it, which ends the transaction.
+    transaction: Option<Lent<'a, Client>>,
+}
+
+impl Service {
+    /// Reads the record of the session that a request names, if such sessions have one.
+    ///
+    /// # Errors
+    /// The failure of the store or the database.
+    pub(super) async fn open_session(&self, id: RequestId, named: Option<u64>) -> Result<Opened<'_>, Failed> {
+        let state = self.sessions.state(id);
+        let mut opened = Opened { id, state, named, is_found: true, transaction: None };
+        let (SessionState::Record(record), Some(name)) = (state, named) else { return Ok(opened) };
+        let key = self.record_key(record, RequestId(name));
+        match record.database {
+            None => opened.is_found = self.read(record.keyspace, &[key]).await?[0],
+            Some(database) => {
+                let mut connection = self.backends.store(database).await?;
+                let draw = usize::from(SessionRecord::DRAWS[0]);
+                self.state_to(&mut connection, "LOCK", id, draw, record.keyspace, &[key]).await?;
+                connection.is_owed();
+                opened.transaction = Some(connection);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// A request was done: its session's record is written, and the fields say what the client is to know.
+    ///
+    /// # Errors
+    /// The failure of the store or the database.
+    pub(super) async fn close_session(&self, opened: Opened<'_>, fields: &mut Vec<u8>) -> Result<(), Failed> {
+        let Opened { id, state, named, is_found, transaction } = opened;
+        match state {
+            SessionState::Instance => self.sessions.note(id, named, fields),
+            SessionState::Record(record) => {
+                let known = named.filter(|_| is_found);
+                let key = self.record_key(record, known.map_or(id, RequestId));
+                self.write_record(id, record, key, transaction).await?;
+                if known.is_none() {
+                    self.sessions.begin(id, named.is_some(), fields);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn write_record(
+        &self,
+        id: RequestId,
+        record: SessionRecord,
+        key: u64,
+        transaction: Option<Lent<'_, Client>>,
+    ) -> Result<(), Failed> {
+        let Some(database) = record.database else { return self.write(id, record.keyspace, &[key]).await };
+        let mut connection = match transaction {
+            Some(connection) => connection,
+            None => self.backends.store(database).await?,
+        };
+        let draw = usize::from(SessionRecord::DRAWS[1]);
+        self.state_to(&mut connection, "UPDATE", id, draw, record.keyspace, &[key]).await?;
+        connection.is_done();
+        Ok(())
+    }
+
+    fn record_key(&self, record: SessionRecord, session: RequestId) -> u64 {
+        SessionRecord::key(session, self.context.scenario.keyspace(record.keyspace).keys)
     }
 }
 

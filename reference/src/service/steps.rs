@@ -29,27 +29,7 @@ impl Service {
     ) -> Result<(), Failed> {
         let description = self.context.scenario.keyspace(keyspace);
         let keys = self.keys(id, keyspace, count);
-        let mut present = Vec::with_capacity(count);
-        {
-            let mut client = self.backends.store(description.store).await?;
-            let mut name = Vec::new();
-            client.command(1 + count);
-            client.argument(if count == 1 { b"GET" } else { b"MGET" });
-            for key in &keys {
-                key_name(&mut name, &description.name, *key);
-                client.argument(&name);
-            }
-            client.send().await?;
-            let is_there = |element: Element<'_>| match element {
-                Element::Bulk(value) => Some(value.is_some()),
-                _ => None,
-            };
-            if count == 1 {
-                present.push(client.reply(is_there).await?);
-            } else {
-                client.array(count, |_, element| is_there(element), &mut present).await?;
-            }
-        }
+        let present = self.read(keyspace, &keys).await?;
         let missed: Vec<u64> =
             keys.iter().zip(&present).filter(|(_, there)| !**there).map(|(k, _)| *k).collect();
         let Some(on_miss) = on_miss.filter(|_| !missed.is_empty()) else { return Ok(()) };
@@ -63,14 +43,55 @@ impl Service {
         Ok(())
     }
 
-    /// Writes keys.
+    /// Which of these keys are there.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub(super) async fn read(&self, keyspace: KeyspaceId, keys: &[u64]) -> Result<Vec<bool>, Failed> {
+        let description = self.context.scenario.keyspace(keyspace);
+        let count = keys.len();
+        let mut present = Vec::with_capacity(count);
+        let mut client = self.backends.store(description.store).await?;
+        let mut name = Vec::new();
+        client.command(1 + count);
+        client.argument(if count == 1 { b"GET" } else { b"MGET" });
+        for key in keys {
+            key_name(&mut name, &description.name, *key);
+            client.argument(&name);
+        }
+        client.send().await?;
+        let is_there = |element: Element<'_>| match element {
+            Element::Bulk(value) => Some(value.is_some()),
+            _ => None,
+        };
+        if count == 1 {
+            present.push(client.reply(is_there).await?);
+        } else {
+            client.array(count, |_, element| is_there(element), &mut present).await?;
+        }
+        Ok(present)
+    }
+
+    /// Writes the request's first keys of a keyspace.
     ///
     /// # Errors
     /// The store's failure or refusal.
     pub(super) async fn set(&self, id: RequestId, keyspace: KeyspaceId, count: usize) -> Result<(), Failed> {
+        self.write(id, keyspace, &self.keys(id, keyspace, count)).await
+    }
+
+    /// Writes keys.
+    ///
+    /// # Errors
+    /// The store's failure or refusal.
+    pub(super) async fn write(
+        &self,
+        id: RequestId,
+        keyspace: KeyspaceId,
+        keys: &[u64],
+    ) -> Result<(), Failed> {
         let context = &self.context;
         let description = context.scenario.keyspace(keyspace);
-        let keys = self.keys(id, keyspace, count);
         let value =
             |key: &u64| vec![FILLER; context.draws.value_size(keyspace, *key, &description.value) as usize];
         let values: Vec<Vec<u8>> = keys.iter().map(value).collect();
@@ -134,6 +155,23 @@ impl Service {
         keys: &[u64],
     ) -> Result<Vec<Vec<u8>>, Failed> {
         let mut client = self.backends.store(database).await?;
+        self.state_to(&mut client, verb, id, draw, keyspace, keys).await
+    }
+
+    /// As [`Service::statement`], over a connection of the caller's. `LOCK` is a read of rows of which the first is locked until the
+    /// connection updates it, or is closed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn state_to(
+        &self,
+        client: &mut Client,
+        verb: &str,
+        id: RequestId,
+        draw: usize,
+        keyspace: KeyspaceId,
+        keys: &[u64],
+    ) -> Result<Vec<Vec<u8>>, Failed> {
         client.command(4 + keys.len());
         client.argument(verb.as_bytes());
         client.argument(self.context.scenario.keyspace(keyspace).name.as_bytes());

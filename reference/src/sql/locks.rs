@@ -1,6 +1,6 @@
 //! Row locks: updates of the same row follow one another, as InnoDB's exclusive record locks make them.
 //!
-//! A statement locks the row of its first key until it is done; others wait in order, each for at most so long as the scenario
+//! A statement locks the row of its first key until it is done, or, where it opens a transaction, until that ends; others wait in order, each for at most so long as the scenario
 //! says (`innodb_lock_wait_timeout`; error 1205). Further rows of a wide update are not locked, so there are no deadlocks.
 
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// A row: the number of its table, and its key.
-type Row = (usize, u64);
+pub(super) type Row = (usize, u64);
 
 /// The rows that are locked or waited for.
 #[derive(Debug, Default)]
@@ -40,6 +40,13 @@ impl Locks {
         }
         locked.is_held = true;
         Some(locked)
+    }
+}
+
+impl Locked<'_> {
+    /// Which one it is.
+    pub(super) fn row(&self) -> Row {
+        self.row
     }
 }
 

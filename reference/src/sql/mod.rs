@@ -1,6 +1,7 @@
 //! The SQL tier: MySQL's role, with SQLite inside. Statements come as RESP commands:
 //! `SELECT table request step key…` answers with an array of row values, `UPDATE table request step key…` with the
-//! number of rows. The processor time of a statement is drawn from the scenario by request and step, and held on a core
+//! number of rows. `LOCK table request step key` is `SELECT … FOR UPDATE`: it opens a transaction, which the next `UPDATE` of that
+//! row on the same connection commits. The processor time of a statement is drawn from the scenario by request and step, and held on a core
 //! of this host; then the real statement runs.
 //!
 //! - [`engine`]: what executes statements in the end; [`database`]: the tables in SQLite; `mysql`: those of a server elsewhere
@@ -29,7 +30,7 @@ use crate::http::Connection;
 use crate::resp::request::{Parser, Range};
 use crate::resp::{Writer, integer};
 use engine::Engine;
-use locks::Locks;
+use locks::{Locked, Locks};
 use sleep::Sleep;
 
 /// The SQL server's state.
@@ -107,6 +108,8 @@ async fn serve(server: Rc<Server>, stream: TcpStream) {
 async fn converse(server: &Server, mut connection: Connection) -> io::Result<()> {
     let mut parser = Parser::default();
     let mut out = Vec::new();
+    // The row of the transaction that is open: its lock ends with the connection at the latest.
+    let mut transaction = None;
     loop {
         match parser.read(connection.input(), false) {
             Ok(None) => {
@@ -117,7 +120,7 @@ async fn converse(server: &Server, mut connection: Connection) -> io::Result<()>
             Ok(Some(len)) => {
                 if !parser.arguments().is_empty() {
                     let statement = server.read(connection.input(), parser.arguments());
-                    server.execute(statement, &mut out).await;
+                    server.execute(statement, &mut transaction, &mut out).await;
                     connection.write_all(&out).await?;
                     out.clear();
                 }
@@ -135,8 +138,17 @@ async fn converse(server: &Server, mut connection: Connection) -> io::Result<()>
 #[derive(Debug, PartialEq, Eq)]
 enum Statement {
     Ping,
-    Rows { update: bool, table: KeyspaceId, request: RequestId, step: usize, keys: Vec<u64> },
+    Rows { verb: Verb, table: KeyspaceId, request: RequestId, step: usize, keys: Vec<u64> },
     Malformed(&'static str),
+}
+
+/// What is done with rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Read,
+    Update,
+    /// Read, and kept from others.
+    Lock,
 }
 
 impl Server {
@@ -145,10 +157,11 @@ impl Server {
         let argument = |index: usize| {
             arguments.get(index).map_or(&[][..], |range| &input[range.0 as usize..range.1 as usize])
         };
-        let update = match argument(0) {
+        let verb = match argument(0) {
             b"PING" => return Statement::Ping,
-            b"SELECT" => false,
-            b"UPDATE" => true,
+            b"SELECT" => Verb::Read,
+            b"UPDATE" => Verb::Update,
+            b"LOCK" => Verb::Lock,
             _ => return Statement::Malformed("ERR unknown statement"),
         };
         let table = scenario.keyspace_ids().find(|id| scenario.keyspace(*id).name.as_bytes() == argument(1));
@@ -160,18 +173,24 @@ impl Server {
         let limit = scenario.keyspace(table).keys;
         let key = |index| integer(argument(index)).and_then(|n| u64::try_from(n).ok()).filter(|n| *n < limit);
         match (4..arguments.len()).map(key).collect() {
-            Some(keys) => Statement::Rows { update, table, request: RequestId(request), step, keys },
+            Some(keys) => Statement::Rows { verb, table, request: RequestId(request), step, keys },
             None => Statement::Malformed("ERR no such key"),
         }
     }
 
-    async fn execute(&self, statement: Statement, out: &mut Vec<u8>) {
+    async fn execute<'a>(
+        &'a self,
+        statement: Statement,
+        transaction: &mut Option<Locked<'a>>,
+        out: &mut Vec<u8>,
+    ) {
         let mut reply = Writer::new(out, false);
-        let (update, table, request, step, keys) = match statement {
+        let (verb, table, request, step, keys) = match statement {
             Statement::Ping => return reply.simple("PONG"),
             Statement::Malformed(message) => return reply.error(message),
-            Statement::Rows { update, table, request, step, keys } => (update, table, request, step, keys),
+            Statement::Rows { verb, table, request, step, keys } => (verb, table, request, step, keys),
         };
+        let update = verb == Verb::Update;
         if update && self.context.is_disk_full() {
             // What MySQL answers where InnoDB finds no room.
             return reply.error("ERR 1114 (HY000): The table is full");
@@ -185,8 +204,10 @@ impl Server {
         drop(waiting);
         let _busy = self.busy.hold();
         self.statements.set(self.statements.get() + 1);
-        let row = keys.first().filter(|_| update).map(|key| (table.index(), *key));
-        let _locked = match (row, self.settings.lock_wait) {
+        let row = keys.first().filter(|_| verb != Verb::Read).map(|key| (table.index(), *key));
+        let own = transaction.take_if(|locked| Some(locked.row()) == row);
+        let locked = match (row, self.settings.lock_wait) {
+            _ if own.is_some() => own,
             (Some(row), Some(patience)) => match self.locks.take(row, patience.as_duration()).await {
                 Some(locked) => Some(locked),
                 None => {
@@ -215,8 +236,10 @@ impl Server {
                 None => reply.error("ERR the rows would be longer than 256 MiB"),
             })
         };
-        if let Err(error) = result {
-            reply.error(&format!("ERR {}", one_line(&error)));
+        match result {
+            Ok(()) if verb == Verb::Lock => *transaction = locked,
+            Ok(()) => {}
+            Err(error) => reply.error(&format!("ERR {}", one_line(&error))),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::Numbers;
-use crate::scenario::{Action, ClassId, ComponentId, ComponentKind, EdgeRule, KeyspaceId, Scenario, Step};
+use crate::scenario::{
+    Action, ClassId, ComponentId, ComponentKind, EdgeRule, KeyspaceId, Scenario, SessionRecord, Step,
+};
 use crate::units::SimTime;
 
 /// The service that a component's requests are walked by.
@@ -145,6 +147,18 @@ impl Ledger<'_> {
         Range { least: one.least * times, most: one.most * times }
     }
 
+    /// A session's record is read before the steps, but for a visit's first request, and written after them. Its worker waits.
+    fn record(&mut self, numbers: &Numbers, share: f64, record: SessionRecord, service: ComponentId) {
+        for writes in [false, true] {
+            let time = match record.database {
+                Some(id) => self.database(numbers, share, id, self.statement(id, writes)),
+                None => self.command(numbers, share, record.keyspace, 1, 1),
+            };
+            let time = Range { least: if writes { time.least } else { 0.0 }, ..time };
+            self.places[service.index()].add(numbers, share, time);
+        }
+    }
+
     /// What a queue's consumers do for a message, once each; whoever published it does not wait for them.
     fn consumers(&mut self, numbers: &Numbers, share: f64, queue: ComponentId) {
         let ComponentKind::Queue(settings) = &self.scenario.component(queue).kind else { return };
@@ -208,6 +222,9 @@ fn stations(scenario: &Scenario) -> Vec<Station> {
         for (class, share) in &traffic.mix {
             let share = share.get() * reaches_origin(scenario, traffic.to, *class);
             ledger.class(&numbers, share, *class, service);
+            if let Some(record) = traffic.session_record().filter(|_| !scenario.is_for_everybody(*class)) {
+                ledger.record(&numbers, share, record, service);
+            }
         }
     }
     let Ledger { cores, places, .. } = ledger;

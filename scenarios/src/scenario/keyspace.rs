@@ -29,6 +29,8 @@ pub struct Keyspace {
     /// How many of the most popular keys of a cache keyspace are in the store before the run starts. Their remaining
     /// lifetimes are uniform over the TTL; the most popular was written last.
     pub prefill: u64,
+    /// Whether its keys are sessions: each is asked for by one user, so that a sample of them says nothing.
+    pub has_sessions: bool,
 }
 
 /// The lifetime of a key, drawn at each write: uniform on `base` × (1 ± `jitter`).

@@ -53,7 +53,8 @@ pub use sampling::Sampling;
 pub use service::{Service, WorkerHolds};
 pub use sql_store::{Hibernation, Replicas, SqlStore};
 pub use traffic::{
-    Arrivals, Burst, Executor, Iterations, Origin, Replay, Reuse, Session, SessionState, Traffic, Users,
+    Arrivals, Burst, Executor, Iterations, Origin, Replay, Reuse, Session, SessionRecord, SessionState,
+    Traffic, Users,
 };
 pub use workers::{Autoscale, Manager, ScaleMetric, WhenFull, WorkerPool};
 
@@ -240,6 +241,12 @@ impl Scenario {
     pub fn unsupported(&self, where_: &str, world: &str, hint: &str) -> Diagnostic {
         let found = self.locations.get(where_).map_or("the default", |l| l.found.as_str()).to_owned();
         self.problem_at(where_, found, format!("something that {world} supports"), Some(hint))
+    }
+
+    /// Whether the answers to a class are the same for all users, as HTTP caches keep them: they have no part in sessions.
+    pub fn is_for_everybody(&self, class: ClassId) -> bool {
+        let is_cache = |component: &Component| matches!(component.kind, ComponentKind::HttpCache(_));
+        self.class(class).cache.is_some() && self.components.iter().any(is_cache)
     }
 
     /// Whether anything breaks in it: by a fault at its time, or a machine or a component by chance.

@@ -25,8 +25,11 @@ pub enum Sampling {
 }
 
 impl Sampling {
-    /// Of how many keys one is followed in a store with these keyspaces.
-    pub fn one_in<'a>(self, keyspaces: impl Iterator<Item = &'a Keyspace>) -> u64 {
+    /// Of how many keys one is followed in a store with these keyspaces; always each, where some of them are sessions.
+    pub fn one_in<'a>(self, keyspaces: impl Iterator<Item = &'a Keyspace> + Clone) -> u64 {
+        if keyspaces.clone().any(|keyspace| keyspace.has_sessions) {
+            return 1;
+        }
         let keys = |keyspaces: &mut dyn Iterator<Item = &'a Keyspace>| {
             keyspaces.filter(|k| !k.persistent).map(|k| k.keys).fold(0_u64, u64::saturating_add)
         };

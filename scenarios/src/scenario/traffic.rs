@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{ClassId, ComponentId, Retries};
+use super::{ClassId, ComponentId, KeyspaceId, Retries};
 use crate::law::{CountLaw, DurationLaw};
+use crate::plan::RequestId;
 use crate::rate::RateCurve;
+use crate::rng::{Purpose, Stream};
 use crate::trace::Trace;
-use crate::units::{Ratio, SimTime};
+use crate::units::{Ratio, Seed, SimTime};
+
+const RECORD: Purpose = Purpose::named("session-record");
 
 /// A source of requests.
 #[derive(Clone, Debug)]
@@ -40,6 +44,16 @@ pub struct Traffic {
     pub max_connection_age: Option<SimTime>,
     /// How long a connection may take to open, where that is less than `timeout`.
     pub connect_timeout: Option<SimTime>,
+}
+
+impl Traffic {
+    /// Where the records of its users' sessions are, if they have any.
+    pub fn session_record(&self) -> Option<SessionRecord> {
+        match &self.executor {
+            Executor::Sessions(Session { state: SessionState::Record(record), .. }) => Some(*record),
+            _ => None,
+        }
+    }
 }
 
 /// What becomes of a connection after an answer.
@@ -139,6 +153,30 @@ pub enum SessionState {
     /// In the memory or on the disk of the service instance that began it. It is lost where that instance dies or another
     /// one is asked.
     Instance,
+    /// In a record. It is lost where that is gone: evicted, expired, or with its store.
+    Record(SessionRecord),
+}
+
+/// Where the records of sessions are: one for each, which is read before a request's steps and written after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionRecord {
+    /// The SQL store that has it as a row, which is locked meanwhile where the store has a `lock_wait`; without it, the
+    /// keyspace's own store has it as a key.
+    pub database: Option<ComponentId>,
+    /// The keyspace whose keys are the sessions.
+    pub keyspace: KeyspaceId,
+}
+
+impl SessionRecord {
+    /// By which numbers the statements draw that read and write a record: no step of a class has them.
+    pub const DRAWS: [u16; 2] = [u16::MAX - 1, u16::MAX];
+
+    /// The key of a session, which is named by the request that began it, in a keyspace of so many keys. Sessions are spread
+    /// over all of them, so that two have the same one as seldom as in a table of hashes.
+    pub fn key(session: RequestId, keys: u64) -> u64 {
+        Stream::new(Seed(0), RECORD, session.0).below(keys)
+    }
 }
 
 /// A recorded file.

@@ -63,6 +63,7 @@ impl Validator<'_> {
                 churn: self.churn(&at, file),
                 value: file.value.unwrap_or(crate::law::SizeLaw::from_bytes(Law::Constant(1.0))),
                 prefill: file.prefill.0,
+                has_sessions: false,
             });
         }
         keyspaces

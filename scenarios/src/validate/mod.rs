@@ -197,7 +197,7 @@ impl<'t> Validator<'t> {
         let hosts = self.hosts();
         let network = self.network(&hosts);
         let components = self.components(&hosts);
-        let keyspaces = self.keyspaces(&components);
+        let mut keyspaces = self.keyspaces(&components);
         let jobs = self.jobs(&run, &hosts);
         self.memory(&hosts, &components, &keyspaces);
         let mut policies = self.policies();
@@ -211,6 +211,9 @@ impl<'t> Validator<'t> {
             keyspaces: &keyspaces,
             requests: &requests,
         });
+        for record in traffic.iter().filter_map(|traffic| traffic.session_record()) {
+            keyspaces[record.keyspace.index()].has_sessions |= record.database.is_none();
+        }
         let faults = self.faults(&run, &hosts, &components);
         let thresholds = self.thresholds();
         let published = self.published();

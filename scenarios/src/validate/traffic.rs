@@ -5,8 +5,8 @@ use super::rate::CurveShape;
 use crate::law::DurationLaw;
 use crate::rate::RateCurve;
 use crate::scenario::{
-    Arrivals, Burst, ClassId, Component, ComponentId, Executor, Iterations, Keyspace, RequestClass, Run,
-    Session, SessionState, Traffic, Users,
+    Arrivals, Burst, ClassId, Component, ComponentId, ComponentKind, Executor, Iterations, Keyspace,
+    KeyspaceId, RequestClass, Run, Session, SessionRecord, SessionState, Traffic, Users,
 };
 use crate::units::{Ratio, SimTime};
 use crate::wire::decode::{Count, Named, Share};
@@ -99,7 +99,7 @@ impl Validator<'_> {
             wire::Executor::Constant(c) => {
                 let mix = self.mix(at, c.mix.as_ref());
                 let rate = c.rate.map(|rate| RateCurve::constant(rate.as_per_second()));
-                self.open(at, &format!("{at}.rate"), rate, &c.open(), mix, around.run)
+                self.open(at, &format!("{at}.rate"), rate, &c.open(), mix, around)
             }
             wire::Executor::Ramping(r) => {
                 let mix = self.mix(at, r.mix.as_ref());
@@ -107,12 +107,12 @@ impl Validator<'_> {
                 let stages = stages.map(|(i, s)| (*i, s.length, s.to.map(|to| to.as_per_second()))).collect();
                 let corners = self.ramps(at, r.start_rate.map_or(1.0, |r| r.as_per_second()), stages);
                 let rate = r.start_rate.map(|_| RateCurve::ramps(corners));
-                self.open(at, &format!("{at}.start_rate"), rate, &r.open(), mix, around.run)
+                self.open(at, &format!("{at}.start_rate"), rate, &r.open(), mix, around)
             }
             wire::Executor::Curve(c) => {
                 let mix = self.mix(at, c.mix.as_ref());
                 let rate = self.curve_rate(at, c, curves);
-                self.open(at, &format!("{at}.expected"), rate, &c.open(), mix, around.run)
+                self.open(at, &format!("{at}.expected"), rate, &c.open(), mix, around)
             }
             wire::Executor::Replay(r) => {
                 let replay = self.replay(at, r, around)?;
@@ -160,11 +160,13 @@ impl Validator<'_> {
         rate: Option<RateCurve>,
         open: &Open,
         mix: Vec<(ClassId, Ratio)>,
-        run: &Run,
+        around: &Around<'_>,
     ) -> Option<Made> {
-        let modulation = self.modulation(at, open, run);
-        let session = open.session.as_ref().map(|session| self.session(&format!("{at}.session"), session));
-        let rate = self.modulated(rate_at, &rate?, &modulation, open.session.is_some(), run);
+        let modulation = self.modulation(at, open, around.run);
+        let session_at = format!("{at}.session");
+        let session =
+            open.session.as_ref().map(|session| self.session(&session_at, session, around.components));
+        let rate = self.modulated(rate_at, &rate?, &modulation, open.session.is_some(), around.run);
         let arrivals = self.arrivals(at, open, &rate);
         Some(Made {
             executor: match session {
@@ -220,7 +222,7 @@ impl Validator<'_> {
         Arrivals::Poisson
     }
 
-    fn session(&mut self, at: &str, file: &wire::Session) -> Option<Session> {
+    fn session(&mut self, at: &str, file: &wire::Session, components: &[Component]) -> Option<Session> {
         let chance = |v: &mut Self, at: &str, ratio: Ratio, limit: f64, most: &str| {
             if ratio.get() > limit {
                 v.problem(at, format!("at most {most}"), None);
@@ -231,7 +233,8 @@ impl Validator<'_> {
         let share = returns.and_then(|r| r.share).unwrap_or(Ratio::new(0.0));
         let share = chance(self, &format!("{at}.returns.share"), share, 0.95, "95%");
         let address_change = chance(self, &format!("{at}.address_change"), file.address_change, 1.0, "100%");
-        if !file.cookies && file.state == SessionState::Instance {
+        let state = self.session_state(&format!("{at}.state"), &file.state, components);
+        if !file.cookies && file.state.needs_cookies() {
             let hint = Some("leave cookies out, or write state = \"stateless\"".to_owned());
             self.problem(&format!("{at}.state"), "a session that is found again by its cookie", hint);
         }
@@ -242,13 +245,40 @@ impl Validator<'_> {
             returns_after: returns.and_then(|r| r.after).unwrap_or(DurationLaw::ZERO),
             address_change,
             cookies: file.cookies,
-            state: file.state,
+            state: state?,
         };
         if session.mean_requests() > SESSION_LIMIT {
             let expected = format!("at most {SESSION_LIMIT} requests of a user on average, over all visits");
             self.problem(&format!("{at}.requests"), expected, None);
         }
         Some(session)
+    }
+
+    fn session_state(
+        &mut self,
+        at: &str,
+        file: &wire::SessionState,
+        components: &[Component],
+    ) -> Option<SessionState> {
+        let record = match file {
+            wire::SessionState::Word(wire::StateWord::Stateless) => return Some(SessionState::Stateless),
+            wire::SessionState::Word(wire::StateWord::Instance) => return Some(SessionState::Instance),
+            wire::SessionState::Record(record) => record,
+        };
+        let in_at = format!("{at}.in");
+        let database = match &record.database {
+            None => None,
+            Some(name) => {
+                let database = self.resolve(|v| &v.components, &in_at, name)?;
+                self.expect_kind(&in_at, database, components, "an sql-store", |kind| {
+                    matches!(kind, ComponentKind::SqlStore(_))
+                });
+                Some(ComponentId(database))
+            }
+        };
+        let keyspace = record.keyspace.as_ref();
+        let keyspace = self.resolve(|v| &v.keyspaces, &format!("{at}.keyspace"), keyspace?)?;
+        Some(SessionState::Record(SessionRecord { database, keyspace: KeyspaceId(keyspace) }))
     }
 
     fn closed(

@@ -51,7 +51,9 @@ pub(crate) use request::{Get, RequestClass, Step};
 pub(crate) use service::Service;
 pub(crate) use sql_store::SqlStore;
 pub(crate) use threshold::Limit;
-pub(crate) use traffic::{Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, Traffic};
+pub(crate) use traffic::{
+    Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, SessionState, StateWord, Traffic,
+};
 
 use decode::{Count, Keyed};
 use prelude::*;

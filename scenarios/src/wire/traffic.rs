@@ -3,7 +3,7 @@
 use crate::law::{CountLaw, DurationLaw};
 use crate::logs::Unmatched;
 use crate::rate::Growth;
-use crate::scenario::{Origin, Reuse, SessionState};
+use crate::scenario::{Origin, Reuse};
 use crate::units::{Rate, Ratio, SimTime};
 
 use super::policy::Retries;
@@ -194,13 +194,69 @@ table! {
         default address_change: Ratio = Ratio::new(0.0),
         /// Whether the users' clients send cookies back, such as a balancer's sticky one.
         default cookies: bool = true,
-        /// Where the session's state is kept: with the service instance that began it, or nowhere that can be lost.
-        default state: SessionState = SessionState::Stateless,
+        /// Where the session's state is kept: with the service instance that began it, in a record (`{ keyspace = "sessions" }`),
+        /// or nowhere that can be lost.
+        default state: SessionState = SessionState::STATELESS,
     }
 }
 
 words!(Reuse { "always" => Always, "never" => Never });
-words!(SessionState { "stateless" => Stateless, "instance" => Instance });
+table! {
+    /// A record for each session: it is read before a request's steps, and written after them.
+    SessionRecord {
+        /// The SQL store that has it as a row of the keyspace's table; without it, the keyspace's own store has it as a key.
+        /// Where the SQL store has a `lock_wait`, the row is locked while a request of the session is worked on.
+        optional database("in"): String,
+        /// The keyspace whose keys are the sessions.
+        required keyspace: String,
+    }
+}
+
+/// Where a session's state is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum SessionState {
+    Word(StateWord),
+    Record(SessionRecord),
+}
+
+/// A place that has no name in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateWord {
+    Stateless,
+    Instance,
+}
+
+words!(StateWord { "stateless" => Stateless, "instance" => Instance });
+
+impl SessionState {
+    const STATELESS: Self = Self::Word(StateWord::Stateless);
+
+    /// Whether it is found again by a cookie.
+    pub(crate) fn needs_cookies(&self) -> bool {
+        !matches!(self, Self::Word(StateWord::Stateless))
+    }
+}
+
+impl Decode for SessionState {
+    fn decode(node: &Node<'_>, at: &str, d: &mut Decoder<'_>) -> Option<Self> {
+        if node.get_ref().is_table() {
+            SessionRecord::decode(node, at, d).map(Self::Record)
+        } else {
+            StateWord::decode(node, at, d).map(Self::Word)
+        }
+    }
+
+    fn schema(definitions: &mut Definitions) -> serde_json::Value {
+        serde_json::json!({ "anyOf": [StateWord::schema(definitions), SessionRecord::schema(definitions)] })
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Word(word) => word.to_json(),
+            Self::Record(_) => serde_json::Value::Null,
+        }
+    }
+}
 
 table! {
     /// Users who come back.

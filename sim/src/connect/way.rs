@@ -177,6 +177,8 @@ impl World {
             + match self.steps[usize::from(call.step)].op {
                 Op::Get { keyspace, count, .. } if !there => self.asked(slot, count) * value(keyspace),
                 Op::Get { count, .. } => self.asked(slot, count) * 30,
+                Op::Session { record, writes } if writes == there => value(self.records.get(record).keyspace),
+                Op::Session { .. } => 30,
                 Op::Set { keyspace, count, .. } if there => self.asked(slot, count) * value(keyspace),
                 _ => 0,
             }

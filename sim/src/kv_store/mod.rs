@@ -63,9 +63,9 @@ const MISSED: u8 = 1;
 const ASKED: u8 = 2;
 const FILLING: u8 = 3;
 /// Where keys are spread over shards, what a command is about stands in a list: a read, a write, a read that missed nothing.
-const READING: u8 = 4;
-const SETTING: u8 = 5;
-const READ: u8 = 6;
+pub(crate) const READING: u8 = 4;
+pub(crate) const SETTING: u8 = 5;
+pub(crate) const READ: u8 = 6;
 
 impl KvStore {
     /// The store as it is before the run, with the timer of its expiry cycle.
@@ -226,6 +226,7 @@ impl World {
             }
             Op::Get { count, .. } => (1, u64::from(count)),
             Op::Set { count, .. } => (u64::from(count), u64::from(count)),
+            Op::Session { .. } => (1, 1),
             op => unreachable!("{op:?} sends no command"),
         };
         commands * store.command + keys * store.key
@@ -285,6 +286,7 @@ impl World {
         let KvStore { contents, replication, .. } = &mut self.stores[usize::from(instance.index)];
         let id = call.id;
         match self.steps[usize::from(call.step)].op {
+            Op::Session { record, writes } => self.execute_session(slot, record, writes),
             Op::Get { keyspace, miss, .. } if call.stage == READING => {
                 contents.expire_before_sleep(self.now);
                 contents.make_room(self.now);

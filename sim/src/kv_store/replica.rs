@@ -62,7 +62,7 @@ impl Replication {
 
     /// Keeps writes in mind for as long as the copies may not have them.
     #[inline]
-    pub(super) fn note_writes(&mut self, now: u64, name: u64, count: u32) {
+    pub(crate) fn note_writes(&mut self, now: u64, name: u64, count: u32) {
         self.writes += u64::from(count);
         if self.copies == 0 || count == 0 {
             return;

@@ -126,6 +126,7 @@ impl World {
     pub(super) fn refuse_write(&mut self, slot: u32) -> Option<Flow> {
         let call = &mut self.calls[slot];
         match (self.steps[usize::from(call.step)].op, call.stage) {
+            (Op::Session { writes: true, .. }, _) => Some(Flow::Failed),
             (Op::Set { .. }, stage) => {
                 if stage == SETTING {
                     call.stage = READ;

@@ -25,6 +25,7 @@ mod reloads;
 mod repeatable;
 mod scaling;
 mod services;
+mod sessions;
 mod shards;
 mod sql;
 mod store_policies;
