@@ -177,10 +177,10 @@ mod tests {
             assert_eq!(requests.first_timeout, IDLE_TIMEOUT);
             requests.first_timeout = Duration::from_millis(20);
             let never = |_: &[u8]| Ok(None::<()>);
-            // Given up by the caller and taken up again: the time runs on.
-            let given_up = timeout(Duration::from_millis(5), requests.next(&mut client, never)).await;
+            // Given up by the caller and taken up again: the time runs on. A machine that stands still may let it run out before.
+            let given_up = timeout(Duration::ZERO, requests.next(&mut client, never)).await;
             let until = requests.first.expect("the time runs");
-            assert!(given_up.is_err());
+            assert!(given_up.is_err() || Instant::now() >= until);
             let next = requests.next(&mut client, never).await.expect("no error");
             assert!(matches!(next, Next::End) && Instant::now() >= until && requests.first == Some(until));
             // Nor may it be idle for ever after its first request.

@@ -201,17 +201,11 @@ memory = "8MiB"
 [components.shop]
 kind = "service"
 host = "app"
-workers = 4
 [components.objects]
-kind = "kv-store"
 host = "app"
-max_memory = "1MiB"
-eviction = "volatile-lru"
-[keyspaces.items]
-in = "objects"
-keys = 1000
-persistent = true
-value = "200B"
+kind = "kv-store"
+[keyspaces]
+items = { in = "objects", keys = 1000, value = "200B" }
 [requests.item]
 path = "/item/{items}"
 cache = { ttl = "60s", tags = ["item:{items}"] }
