@@ -53,8 +53,15 @@ pub(crate) struct Control<'a> {
 }
 
 impl Control<'_> {
-    /// Carries the faults out, until the run is over.
+    /// Tells the system when the run begins, and carries the faults out, until the run is over.
     pub(crate) fn faults(self, events: &Sender<Event>) {
+        self.clock.sleep_until(SimTime::ZERO);
+        if let Err(problem) = self.system.begin() {
+            let told = format!("the system was not told that the run begins: {problem}");
+            if events.send(Event::Unsound(told)).is_err() {
+                return;
+            }
+        }
         for (at, edge) in edges(self.scenario, self.frame) {
             if !self.wait(at) {
                 return;

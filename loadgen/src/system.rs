@@ -24,6 +24,14 @@ pub struct Reading {
 
 /// A stack that a run controls and observes, each from a thread of its own.
 pub trait System: Sync {
+    /// The run begins, now: what the scenario has happen by itself is due on its timeline. Nothing by default.
+    ///
+    /// # Errors
+    /// Why the system cannot be told.
+    fn begin(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+
     /// Breaks what the scenario's fault of this number says.
     ///
     /// # Errors

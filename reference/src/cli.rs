@@ -249,6 +249,7 @@ fn up(file: &Path, with_faults: bool, options: Options, with_status: bool) -> Re
         };
         let status = RefCell::new(Status::new());
         let start = Instant::now();
+        stack.begin()?;
         print_table(&stack, &scenario)?;
         let faults = async {
             if with_faults {

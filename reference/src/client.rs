@@ -66,9 +66,9 @@ pub struct Listener {
 /// The figures of an instance at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceStats {
-    /// The component's name.
+    /// The component's name; of a background job, `job:` and its name.
     pub component: String,
-    /// Which instance of it, from one, as files count.
+    /// Which instance of it, from one, as files count; of a job, the number of its machine.
     pub instance: u32,
     /// Counters since the start of its process (`busy_core_seconds`, `hits`) and levels (`waiting`, `keys`). `up` is 0
     /// where the process is dead or silent; the others are then the last that it told.
@@ -78,7 +78,8 @@ pub struct InstanceStats {
 /// A running stack. It stops when this is dropped, and when this process dies, however it dies.
 #[derive(Debug)]
 pub struct Stack {
-    components: Vec<String>,
+    /// The names of the components, and of the jobs behind them.
+    names: Vec<String>,
     listeners: Vec<Listener>,
     admin: (SocketAddr, String),
     /// Faults and figures are talked about on connections of their own: a restart takes its time.
@@ -175,7 +176,12 @@ impl Stack {
             }
         };
         Ok(Self {
-            components: scenario.components.iter().map(|c| c.name.clone()).collect(),
+            names: scenario
+                .components
+                .iter()
+                .map(|component| component.name.clone())
+                .chain(scenario.jobs.iter().map(|job| format!("job:{}", job.name)))
+                .collect(),
             listeners: places.into_iter().map(listener).collect(),
             admin: (admin, token),
             faults: Mutex::new(faults),
@@ -203,6 +209,15 @@ impl Stack {
         addresses
     }
 
+    /// Says that the run begins, on whose timeline background jobs are due; they start once. Faults are begun by
+    /// [`Stack::begin_fault`].
+    ///
+    /// # Errors
+    /// Where the supervisor is gone.
+    pub fn begin(&self) -> Result<(), Error> {
+        self.order(&Request::Begin)
+    }
+
     /// Begins the scenario's fault of this index; returns when it is so.
     ///
     /// # Errors
@@ -227,7 +242,7 @@ impl Stack {
         }
     }
 
-    /// The figures of all instances, in the file's order.
+    /// The figures of all instances, and of the jobs behind them, in the file's order.
     ///
     /// # Errors
     /// Where the supervisor is gone.
@@ -236,7 +251,7 @@ impl Stack {
             Reply::Stats(all) => Ok(all
                 .into_iter()
                 .map(|one| InstanceStats {
-                    component: self.components[one.component].clone(),
+                    component: self.names[one.component].clone(),
                     instance: one.instance + 1,
                     metrics: one.figures,
                 })

@@ -3,29 +3,25 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{ComponentId, ComponentKind};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::unix::pipe;
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 
+use crate::child::{self, Orders, say};
 use crate::emulated::clock::process_cpu_seconds;
 use crate::emulated::{Cores, Timer};
 use crate::log::{self, Level};
-use crate::message::{self, Order, Setup, Word};
+use crate::message::{Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
 use crate::support::is_announced;
@@ -304,30 +300,13 @@ impl Context {
 
 /// Runs this process as a component until its standard input ends.
 pub(crate) fn run() -> ExitCode {
-    let mut line = String::new();
-    let setup = match io::stdin().lock().read_line(&mut line) {
-        Ok(_) => message::read::<Setup>(&line),
-        Err(_) => None,
-    };
-    let Some(setup) = setup else {
-        complain("a component was started without a setup");
-        return ExitCode::FAILURE;
-    };
-    raise_descriptor_limit();
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("no runtime: {error}")),
-    };
-    runtime.block_on(async {
-        match start(setup) {
-            Ok((context, metrics)) => {
-                say(&Word::Ready);
-                obey(&context, &metrics).await;
-                ExitCode::SUCCESS
-            }
-            Err(message) => refuse(&message),
-        }
-    })
+    child::run(
+        "a component",
+        async |setup| start(setup),
+        async |(context, metrics), orders| {
+            obey(&context, &metrics, orders).await;
+        },
+    )
 }
 
 /// Runs this process as a component, without a supervisor, until `end`, which begins when it listens.
@@ -335,18 +314,13 @@ pub(crate) fn run() -> ExitCode {
 /// # Errors
 /// Says why it cannot.
 pub(crate) fn run_alone(setup: Setup, end: impl Future<Output = ()>) -> Result<(), String> {
-    raise_descriptor_limit();
-    let runtime = runtime().map_err(|error| format!("no runtime: {error}"))?;
+    child::raise_descriptor_limit();
+    let runtime = child::runtime().map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(async {
         let _running = start(setup)?;
         end.await;
         Ok(())
     })
-}
-
-/// A local runtime wakes its tasks without a system call, where a `LocalSet` writes to an eventfd each time.
-pub(crate) fn runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 fn start(setup: Setup) -> Result<(Rc<Context>, Metrics), String> {
@@ -358,32 +332,9 @@ fn start(setup: Setup) -> Result<(Rc<Context>, Metrics), String> {
     Ok((context, metrics))
 }
 
-/// A descriptor for every connection: the usual soft limit of 1024 is there for programs that use `select`.
-pub(crate) fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // Where it is not allowed, connections beyond the limit wait until there is room.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
-/// Says why this process cannot do what it was started for.
-pub(crate) fn refuse(message: &str) -> ExitCode {
-    say(&Word::Failed(message.to_owned()));
-    ExitCode::FAILURE
-}
-
-/// A line to the supervisor. It reads at once, and what we say is short, so this does not block the data path.
-pub(crate) fn say(word: &Word) {
-    let mut out = io::stdout().lock();
-    // A supervisor that is gone takes this process with it.
-    let _ = out.write_all(message::line(word).as_bytes()).and_then(|()| out.flush());
-}
-
-async fn obey(context: &Context, metrics: &Metrics) {
-    let own = io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
-    let Ok(stdin) = own else { return complain("standard input is not a pipe") };
-    let mut lines = BufReader::new(stdin).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        match message::read::<Order>(&line) {
+async fn obey(context: &Context, metrics: &Metrics, mut orders: Orders) {
+    while let Some(order) = orders.next().await {
+        match order {
             Some(Order::Figures) => say(&Word::Figures(figures(metrics))),
             Some(Order::Suffer(trouble)) => {
                 log::write(Level::Warning, "fault", &context.name(), &format!("{trouble:?}"), &[]);

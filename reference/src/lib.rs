@@ -6,7 +6,7 @@
 //! - [`client`]: the stack as its users see it; [`process`]: how one executable holds all of its processes
 //! - [`support`]: what of a scenario it can run; [`cli`]: the binary `reference`, with `status`
 //! - `supervisor`: starts, breaks, mends and stops the components; `message`: what they say to each other
-//! - `component`: what all components share; `log`: what they write down; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`,
+//! - `child`: a process that it started; `component`: what all components share; `log`: what they write down; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`,
 //!   `queue`: the components
 //! - `relay`: the network between their machines; `vrrp`: who holds an address that several share
 //! - `emulated`: processors that are not there; `http`, `resp`: protocols; `edge`: how clients' connections come in; `socket`,
@@ -15,6 +15,7 @@
 
 mod addresses;
 mod cache;
+mod child;
 pub mod cli;
 pub mod client;
 mod component;

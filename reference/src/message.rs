@@ -153,6 +153,8 @@ pub(crate) enum Word {
 /// What a client of the supervisor asks for, after a line that is the token alone.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// The run begins.
+    Begin,
     BeginFault(usize),
     EndFault(usize),
     Stats,
@@ -167,7 +169,7 @@ pub(crate) enum Reply {
     Stats(Vec<InstanceFigures>),
 }
 
-/// The figures of an instance.
+/// The figures of an instance, or of a job: those are numbered on from the components.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct InstanceFigures {
     pub(crate) component: usize,

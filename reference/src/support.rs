@@ -19,6 +19,7 @@ const SUPPORTS: &[&str] = &[
     "hosts.*.breakdowns.{up, down}",
     "components.*.restart",
     "components.*.breakdowns.{up, down}",
+    "jobs.*.{host, at, every, work, cores, memory}",
     "network[*].{latency, bandwidth, loss}",
     "network[*].between.**",
     "components(kind=load-balancer).{host, to, balance, consistent, cookie, slow_start}",
@@ -227,9 +228,10 @@ fn memory(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
             _ => 0,
         };
         let on_it = scenario.components.iter().filter(|component| component.host == id);
-        let needed = on_it.fold(0, |sum: u64, component| sum.saturating_add(most(&component.kind)));
+        let jobs = scenario.jobs.iter().filter(|job| job.host == id).map(|job| job.memory.get());
+        let needed = on_it.map(|component| most(&component.kind)).chain(jobs).fold(0, u64::saturating_add);
         if needed > memory.get() {
-            let hint = "its services can need more: nobody is killed for want of memory here";
+            let hint = "its services and jobs can need more: nobody is killed for want of memory here";
             problems.push(scenario.unsupported(&format!("hosts.{}.memory", host.name), WORLD, hint));
         }
     }

@@ -14,7 +14,8 @@ use scenarios::scenario::{ComponentKind, Vip};
 use tokio::net::UnixDatagram;
 use tokio::time::{Instant, sleep_until};
 
-use crate::component::{Context, say};
+use crate::child::say;
+use crate::component::Context;
 use crate::message::Word;
 
 /// Advertisements that are missed before the holder is (section 6.1, `Master_Down_Interval`).

@@ -42,6 +42,10 @@ impl StackSystem {
 }
 
 impl System for StackSystem {
+    fn begin(&self) -> Result<(), SystemProblem> {
+        Ok(self.stack.begin()?)
+    }
+
     fn begin_fault(&self, fault: usize) -> Result<(), SystemProblem> {
         Ok(self.stack.begin_fault(fault)?)
     }

@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_new_connection_may_be_idle_for_longer_than_a_preface_may_take() {
-        let runtime = crate::component::runtime().expect("a runtime can be built");
+        let runtime = crate::child::runtime().expect("a runtime can be built");
         runtime.block_on(async {
             let (mut client, server) = pair().await;
             let late = async {
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_preface_that_does_not_go_on_and_a_client_that_says_nothing_are_sent_away() {
-        let runtime = crate::component::runtime().expect("a runtime can be built");
+        let runtime = crate::child::runtime().expect("a runtime can be built");
         runtime.block_on(async {
             let (mut client, server) = pair().await;
             assert_eq!(begins_with_preface(&server, SHORT, LONG).await, None);

@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_connection_lasts_as_long_as_its_conversations_when_the_client_has_left() {
-        let runtime = crate::component::runtime().expect("a runtime can be built");
+        let runtime = crate::child::runtime().expect("a runtime can be built");
         runtime.block_on(async {
             let (theirs, ours) = tokio::io::duplex(1 << 16);
             let (begun, mut begins) = watch::channel(false);

@@ -209,7 +209,9 @@ impl Cores {
         if nanos == 0 {
             return;
         }
-        let piece = self.shelf.with(|book| book.assign(now_nanos(), nanos));
+        let (piece, pace) = self.shelf.with(|book| (book.assign(now_nanos(), nanos), book.pace));
+        // Whoever is told of a change later than others that share the cores learns of it here.
+        self.go_at(pace, now_nanos());
         self.own.borrow_mut().add(piece);
         loop {
             let moment = self.pace.get().moment(piece.end);
@@ -233,7 +235,14 @@ impl Cores {
             }
             book.pace
         });
+        self.go_at(after, now);
+    }
+
+    fn go_at(&self, after: Pace, now: u64) {
         let before = self.pace.replace(after);
+        if before == after {
+            return;
+        }
         self.own.borrow_mut().change(before, after, now);
         if after.speed > before.speed {
             self.faster.notify_waiters();

@@ -9,19 +9,16 @@ pub(crate) mod network;
 mod passage;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, BufRead};
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use scenarios::Scenario;
 use scenarios::units::Seed;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
-use crate::component::{raise_descriptor_limit, refuse, runtime, say};
+use crate::child::{self, Orders, say};
 use crate::emulated::Timer;
-use crate::message::{self, RelayOrder, RelaySetup, Word};
+use crate::message::{RelayOrder, RelaySetup, Word};
 use crate::process::complain;
 use door::Door;
 use network::Network;
@@ -42,36 +39,16 @@ struct Relay {
 
 /// Runs this process as the relay until its standard input ends.
 pub(crate) fn run() -> ExitCode {
-    let mut line = String::new();
-    let setup = match io::stdin().lock().read_line(&mut line) {
-        Ok(_) => message::read::<RelaySetup>(&line),
-        Err(_) => None,
-    };
-    let Some(setup) = setup else {
-        complain("the relay was started without a setup");
-        return ExitCode::FAILURE;
-    };
-    raise_descriptor_limit();
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("no runtime: {error}")),
-    };
-    runtime.block_on(async {
-        match Relay::new(&setup) {
-            Ok(relay) => {
-                let relay = Rc::new(relay);
-                for door in &relay.doors {
-                    tokio::task::spawn_local(Rc::clone(door).keep(Rc::clone(&relay)));
-                }
-                // They listen before anything else is said to be ready.
-                tokio::task::yield_now().await;
-                say(&Word::Ready);
-                relay.obey().await;
-                ExitCode::SUCCESS
-            }
-            Err(message) => refuse(&message),
+    let start = async |setup: RelaySetup| {
+        let relay = Rc::new(Relay::new(&setup)?);
+        for door in &relay.doors {
+            tokio::task::spawn_local(Rc::clone(door).keep(Rc::clone(&relay)));
         }
-    })
+        // They listen before anything else is said to be ready.
+        tokio::task::yield_now().await;
+        Ok(relay)
+    };
+    child::run("the relay", start, async |relay, orders| relay.obey(orders).await)
 }
 
 impl Relay {
@@ -94,13 +71,9 @@ impl Relay {
         })
     }
 
-    async fn obey(&self) {
-        use std::os::fd::AsFd;
-        let own = io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
-        let Ok(stdin) = own else { return complain("standard input is not a pipe") };
-        let mut lines = BufReader::new(stdin).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            match message::read::<RelayOrder>(&line) {
+    async fn obey(&self, mut orders: Orders) {
+        while let Some(order) = orders.next().await {
+            match order {
                 Some(RelayOrder::Trouble { fault, lasts }) => {
                     self.network.borrow_mut().trouble(fault, lasts);
                     self.changed.send_replace(());

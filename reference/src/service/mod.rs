@@ -248,6 +248,27 @@ async fn converse(service: &Service, mut connection: Connection, mut fresh: Opti
 }
 
 impl Service {
+    /// Takes a class's steps, within the user's session where the answer is nobody else's.
+    ///
+    /// # Errors
+    /// The first failure.
+    async fn make_page(
+        &self,
+        id: RequestId,
+        class: usize,
+        incoming: &Incoming,
+        cookies: &mut Vec<u8>,
+    ) -> Result<(), Failed> {
+        let errand = Errand { id, class, tries: 0, is_message: false };
+        let steps = self.walk(errand, self.program.of_class(class));
+        if incoming.wanted.is_some() {
+            return steps.await;
+        }
+        let session = self.open_session(id, incoming.session).await?;
+        steps.await?;
+        self.close_session(session, cookies).await
+    }
+
     /// Writes down why a request failed.
     fn complain(&self, incoming: &Incoming, done: Result<(), Failed>) {
         let (Err(error), true) = (done, log::is_on()) else { return };
@@ -308,13 +329,11 @@ async fn answer<'a>(
             None => return plain_answer(503, close, incoming.is_head, out),
         },
     };
+    let mut cookies = Vec::new();
     // Whoever began to fail while this one waited does nothing for it.
     let done = match incoming.asked {
         _ if is_failing() => Ok(()),
-        Asked::Class { id, class } => {
-            let errand = Errand { id, class, tries: 0, is_message: false };
-            service.walk(errand, service.program.of_class(class)).await
-        }
+        Asked::Class { id, class } => service.make_page(id, class, incoming, &mut cookies).await,
         Asked::Steps { errand, list } => service.walk(errand, list).await,
         _ => Ok(()),
     };
@@ -338,9 +357,7 @@ async fn answer<'a>(
     let size = service.context.draws.response_size(sized_by, law) as usize;
     let mut fields = Vec::new();
     let is_known = service.caching.write(class, incoming.wanted.as_ref(), &mut fields);
-    if incoming.wanted.is_none() {
-        service.sessions.note(id, incoming.session, &mut fields);
-    }
+    fields.append(&mut cookies);
     let page = incoming.wanted.as_ref().and_then(|w| caching::page(&service.context, class, w.name, size));
     let head = answer::Head { fields: &fields, close, without_body: incoming.is_head };
     match page {
@@ -363,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_does_not_say_whose_it_is_soon_is_not_fresh_any_more() {
-        let runtime = crate::component::runtime().expect("a runtime can be built");
+        let runtime = crate::child::runtime().expect("a runtime can be built");
         runtime.block_on(async {
             let held = Rc::new(());
             let mut fresh = Some(Rc::clone(&held));

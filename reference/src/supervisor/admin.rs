@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
 use super::Supervisor;
+use super::instance::Instance;
 use crate::http::head::{NO_FIELDS, field, parse_request};
 use crate::http::{Connection, Framing, Next, Requests, reason, refuse};
 use crate::message::Order;
@@ -172,7 +173,15 @@ impl Supervisor {
             // All of a name stand together, as the format asks for.
             for one in &all {
                 let Some(value) = one.figures.get(name) else { continue };
-                let component = &self.scenario.components[one.component].name;
+                let component = self.scenario.components.get(one.component).map_or_else(
+                    || {
+                        format!(
+                            "job:{}",
+                            self.scenario.jobs[one.component - self.scenario.components.len()].name
+                        )
+                    },
+                    |component| component.name.clone(),
+                );
                 let labels = format!("component=\"{component}\",instance=\"{}\"", one.instance + 1);
                 writeln!(text, "rehearsal_{name}{{{labels}}} {value}")
                     .expect("writing to a string cannot fail");
@@ -253,13 +262,30 @@ impl Supervisor {
         } else {
             self.switched_off.borrow_mut().insert((class, step));
         }
-        let is_service = |id| matches!(self.scenario.component(id).kind, ComponentKind::Service(_));
-        for instance in self.instances.iter().filter(|instance| is_service(instance.component)) {
-            self.tell_switches(instance);
-            if instance.child.is_alive() && !instance.state.get().is_silent() {
-                Self::tell(instance, Order::Switch { class, step, on }).await?;
-            }
+        let _one_at_a_time = self.applying.lock().await;
+        for instance in &self.instances {
+            self.tell_switches(instance).await?;
         }
+        Ok(())
+    }
+
+    /// Says to a service which steps it leaves out: to its process, as soon as that can be told, and to the next one. For whoever
+    /// holds the lock.
+    pub(super) async fn tell_switches(&self, instance: &Instance) -> Result<(), String> {
+        if !matches!(self.scenario.component(instance.component).kind, ComponentKind::Service(_)) {
+            return Ok(());
+        }
+        let wanted = self.switched_off.borrow().clone();
+        instance.set_switched_off(wanted.iter().copied().collect());
+        if !instance.child.is_alive() || instance.state.get().is_silent() {
+            return Ok(());
+        }
+        let known = instance.left_out.borrow().clone();
+        for &(class, step) in known.symmetric_difference(&wanted) {
+            let on = !wanted.contains(&(class, step));
+            Self::tell(instance, Order::Switch { class, step, on }).await?;
+        }
+        *instance.left_out.borrow_mut() = wanted;
         Ok(())
     }
 }
@@ -283,7 +309,7 @@ mod tests {
 
     #[test]
     fn figures_are_asked_for_once_a_second_however_many_want_them() {
-        let runtime = crate::component::runtime().expect("a runtime can be built");
+        let runtime = crate::child::runtime().expect("a runtime can be built");
         runtime.block_on(async {
             let (scraped, asked, now) = (Scraped::default(), Cell::new(0), Cell::new(Instant::now()));
             let clock = || now.get();

@@ -54,6 +54,10 @@ async fn serve(supervisor: &Rc<Supervisor>, stream: TcpStream, token: &str) -> i
             Err(message) => Reply::Failed(message),
         };
         let reply = match message::read::<Request>(&line) {
+            Some(Request::Begin) => {
+                supervisor.begin();
+                Reply::Done
+            }
             Some(Request::BeginFault(fault)) => done(supervisor.begin_fault(fault).await),
             Some(Request::EndFault(fault)) => done(supervisor.end_fault(fault).await),
             Some(Request::Stats) => Reply::Stats(supervisor.figures().await),

@@ -58,6 +58,7 @@ impl Supervisor {
         if self.network.trouble(fault, kind, true).await? {
             return Ok(());
         }
+        self.jobs.trouble(&self.scenario, fault, true);
         for instance in self.concerned(fault)? {
             // A store is where its clients find it.
             let instance = self.copies.leader(&instance);
@@ -83,6 +84,7 @@ impl Supervisor {
         if self.end_deployment(fault).await? || self.network.trouble(fault, self.kind(fault)?, false).await? {
             return Ok(());
         }
+        self.jobs.trouble(&self.scenario, fault, false);
         for instance in self.concerned(fault)? {
             // Whoever was hit may not lead any more.
             for member in self.copies.members(&instance) {
@@ -157,6 +159,7 @@ impl Supervisor {
         }
         if !wanted.is_silent() {
             self.tell_holds(instance).await?;
+            self.tell_switches(instance).await?;
         }
         if wanted.unplugged && !now.unplugged {
             Self::tell(instance, Order::Unplug).await?;
@@ -223,7 +226,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The figures of all instances. One that cannot answer shows its last ones, and that it is not up.
+    /// The figures of all instances, and of the jobs. One that cannot answer shows its last ones, and that it is not up.
     pub(super) async fn figures(&self) -> Vec<InstanceFigures> {
         let mut all = Vec::with_capacity(self.instances.len());
         for instance in &self.instances {
@@ -248,6 +251,7 @@ impl Supervisor {
                 figures,
             });
         }
+        all.extend(self.jobs.figures(&self.scenario));
         all
     }
 }

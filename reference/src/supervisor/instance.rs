@@ -44,6 +44,8 @@ pub(super) struct Instance {
     pub(super) phase: Cell<super::deployment::Phase>,
     /// The servers that it was told to send nothing new; of balancers.
     pub(super) holds: RefCell<BTreeSet<u32>>,
+    /// The steps that its process leaves out; of services.
+    pub(super) left_out: RefCell<BTreeSet<(usize, u32)>>,
     pub(super) state: Cell<super::faults::State>,
     /// How often it went down.
     pub(super) outages: Cell<u64>,
@@ -106,6 +108,7 @@ impl Instance {
             faults: RefCell::default(),
             phase: Cell::default(),
             holds: RefCell::default(),
+            left_out: RefCell::default(),
             state: Cell::default(),
             outages: Cell::default(),
             broken_down: Cell::default(),
@@ -193,6 +196,7 @@ impl Instance {
         let setup = setup.as_mut().ok_or("was not prepared")?;
         setup.leads = self.leads.get();
         self.child.spawn(setup).map_err(|error| error.to_string())?;
+        *self.left_out.borrow_mut() = setup.switched_off.iter().copied().collect();
         setup.first_start = false;
         Ok(())
     }

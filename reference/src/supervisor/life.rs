@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Supervisor;
 use super::instance::Instance;
+use super::machine::Machine;
 use crate::process::complain;
 
 /// A process that died by itself is started again after this, then after twice that, and so on.
@@ -68,7 +69,8 @@ impl Supervisor {
                 let stream = self.scenario.run.seed;
                 let stream = Stream::new(stream, OF_HOSTS.of(id.index() as u64), u64::from(number));
                 let hit = self.those(|_, host, n| host == id.index() && n == number);
-                tokio::task::spawn_local(Rc::clone(self).take_turns(hit, true, laws, stream));
+                let machine = Some((id.index(), number));
+                tokio::task::spawn_local(Rc::clone(self).take_turns(hit, machine, laws, stream));
             }
         }
         for instance in &self.instances {
@@ -77,15 +79,15 @@ impl Supervisor {
             let purpose = OF_COMPONENTS.of(component);
             let stream = Stream::new(self.scenario.run.seed, purpose, u64::from(instance.number));
             let hit = vec![Rc::clone(instance)];
-            tokio::task::spawn_local(Rc::clone(self).take_turns(hit, false, laws, stream));
+            tokio::task::spawn_local(Rc::clone(self).take_turns(hit, None, laws, stream));
         }
     }
 
-    /// What is hit works and is dead, in turn.
+    /// What is hit works and is dead, in turn: some instances, or all that is on a machine.
     async fn take_turns(
         self: Rc<Self>,
         hit: Vec<Rc<Instance>>,
-        is_machine: bool,
+        machine: Option<Machine>,
         laws: Breakdowns,
         mut stream: Stream,
     ) {
@@ -95,17 +97,20 @@ impl Supervisor {
             let law = if is_down { laws.up } else { laws.down };
             moment += law.sample(&mut stream).as_duration();
             sleep_until(moment).await;
+            if let Some(machine) = machine {
+                self.jobs.break_down(&self.scenario, machine, is_down);
+            }
             for instance in &hit {
                 // A store that has given its place up is not the one that breaks any more.
                 let broken = if is_down { self.copies.leader(instance) } else { Rc::clone(instance) };
                 let done = if is_down {
-                    broken.break_down(is_machine);
+                    broken.break_down(machine.is_some());
                     let applied = self.apply(&broken).await;
                     self.await_failover(&broken);
                     self.note_death(&broken);
                     applied
                 } else {
-                    self.mend_members(instance, is_machine).await
+                    self.mend_members(instance, machine.is_some()).await
                 };
                 if let Err(error) = done {
                     complain(&error);

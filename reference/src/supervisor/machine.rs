@@ -20,12 +20,12 @@ use crate::process::complain;
 const STEAL: Purpose = Purpose::named("sim-steal");
 
 /// A machine: a host and a number there.
-type Machine = (usize, u32);
+pub(super) type Machine = (usize, u32);
 
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Machines {
-    /// Where several components hold cores of one machine: what these are at.
+    /// Where several components or jobs hold cores of one machine: what these are at.
     books: BTreeMap<Machine, File>,
     /// The share of its cores that a machine is left at present, where the hypervisor takes some.
     left: RefCell<BTreeMap<Machine, f64>>,
@@ -42,8 +42,9 @@ impl Machines {
         let mut left = BTreeMap::new();
         for (id, host) in scenario.host_ids().zip(&scenario.hosts) {
             let workers = scenario.components.iter().filter(|c| c.host == id && works(c)).count();
+            let has_job = scenario.jobs.iter().any(|job| job.host == id && job.work.is_some());
             for machine in (0..host.count).map(|number| (id.index(), number)) {
-                if workers > 1 {
+                if workers > 1 || has_job {
                     let book =
                         disk::create().map_err(|error| format!("no file for {}: {error}", host.name))?;
                     books.insert(machine, book);
@@ -58,7 +59,12 @@ impl Machines {
 
     /// The book that an instance's process keeps together with others, where there are others.
     pub(super) fn book(&self, instance: &Instance) -> Option<PathBuf> {
-        self.books.get(&instance.machine()).map(disk::path)
+        self.book_of(instance.machine())
+    }
+
+    /// The book of a machine whose cores several hold.
+    pub(super) fn book_of(&self, machine: Machine) -> Option<PathBuf> {
+        self.books.get(&machine).map(disk::path)
     }
 
     /// How fast the cores of an instance's machine go.

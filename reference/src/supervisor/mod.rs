@@ -5,7 +5,7 @@
 //!
 //! - [`instance`]: one instance of a component; [`child`]: its process; [`words`]: what that says
 //! - [`disk`]: files that outlive children and nobody else
-//! - [`machine`]: how fast the machines' cores go, and who shares them
+//! - [`machine`]: how fast the machines' cores go, and who shares them; [`job`]: what else runs there
 //! - [`network`]: what lies between them; [`address`]: addresses that several share
 //! - [`faults`]: what breaks; [`deployment`]: what is replaced, one after the other; [`failover`]: copies that take over
 //! - [`autoscale`]: what comes and goes with the load
@@ -22,6 +22,7 @@ mod disk;
 mod failover;
 mod faults;
 mod instance;
+mod job;
 mod life;
 pub(crate) mod machine;
 pub(crate) mod network;
@@ -40,10 +41,9 @@ use scenarios::Scenario;
 use scenarios::scenario::{ComponentId, ComponentKind};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
-use crate::component::raise_descriptor_limit;
+use crate::child::{raise_descriptor_limit, runtime};
 use crate::message::{self, Opening, Place, Stage};
 use crate::process::complain;
 use crate::support;
@@ -53,6 +53,7 @@ use child::Child;
 use deployment::Phase;
 use failover::Copies;
 use instance::Instance;
+use job::Jobs;
 use machine::Machines;
 use network::Network;
 
@@ -67,6 +68,7 @@ struct Supervisor {
     shared: SharedAddresses,
     network: Network,
     machines: Machines,
+    jobs: Jobs,
     fleets: Fleets,
     stop: Notify,
     deployments: RefCell<Vec<deployment::Deployment>>,
@@ -86,7 +88,7 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::FAILURE;
     };
     raise_descriptor_limit();
-    match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+    match runtime() {
         Ok(runtime) => runtime.block_on(supervise(stage)),
         Err(error) => fail(format!("no runtime: {error}")),
     }
@@ -175,6 +177,7 @@ impl Supervisor {
         let copies = Copies::new(&scenario, &instances);
         let network = Network::new(&scenario, stage, &instances)?;
         let machines = Machines::new(&scenario)?;
+        let jobs = Jobs::new(&scenario, &machines)?;
         let fleets = Fleets::new(&instances, &scenario);
         Ok(Self {
             scenario,
@@ -183,6 +186,7 @@ impl Supervisor {
             shared,
             network,
             machines,
+            jobs,
             fleets,
             stop: Notify::new(),
             deployments: RefCell::default(),
@@ -253,11 +257,6 @@ impl Supervisor {
             // Whoever does not answer is killed like the others.
             let _ = task.await;
         }
-    }
-
-    /// Says to the next process of an instance which steps it leaves out.
-    fn tell_switches(&self, instance: &Instance) {
-        instance.set_switched_off(self.switched_off.borrow().iter().copied().collect());
     }
 
     /// All processes but this one.

@@ -31,6 +31,10 @@ mix = {{ page = 1 }}
 at = "1ms"
 for = "50s"
 kill = "component:shop[1]"
+[[faults]]
+at = "1ms"
+for = "50s"
+hang = "component:shop[1]"
 "#
     );
     Scenario::parse("admin.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
@@ -98,6 +102,21 @@ fn a_step_that_is_switched_off_is_left_out_also_after_a_death() {
     assert_eq!(administer(&stack, "POST /switches/requests.page.steps[1]?on=true", true).0, 200);
     assert_eq!(status(), 500);
     assert_eq!(administer(&stack, "POST /switches/requests.page.steps[9]?on=true", true).0, 400);
+}
+
+#[test]
+fn what_is_done_to_a_service_while_it_hangs_is_so_when_it_goes_on() {
+    let stack = start(&shop("{ third_party = { latency = \"1ms\", error = \"100%\" } }, { wait = \"1ms\" }"));
+    let status = || get(stack.entry("shop")[0], "/page").expect("answered").0;
+    assert_eq!(status(), 500);
+    stack.begin_fault(1).expect("stopped");
+    assert_eq!(administer(&stack, "POST /switches/requests.page.steps[1]?on=false", true).0, 200);
+    stack.end_fault(1).expect("goes on");
+    assert_eq!(status(), 200, "the step that fails is left out");
+    stack.begin_fault(1).expect("stopped");
+    assert_eq!(administer(&stack, "POST /instances/shop[1]/trouble?failing=true", true).0, 200);
+    stack.end_fault(1).expect("goes on");
+    assert_eq!(status(), 500, "it fails by hand");
 }
 
 #[test]

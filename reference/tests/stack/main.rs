@@ -4,6 +4,7 @@ mod abuse;
 mod admin;
 mod balance;
 mod cache;
+mod cache_fetches;
 mod cache_origin;
 mod conformance;
 mod edge;
@@ -11,6 +12,7 @@ mod faults;
 mod framing;
 #[cfg(feature = "tls")]
 mod http2;
+mod jobs;
 mod kill;
 mod lifetime;
 mod network;
