@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use scenarios::Scenario;
 use scenarios::plan::Draws;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::{ComponentId, ComponentKind};
+use scenarios::scenario::{ComponentId, ComponentKind, Cpu};
 use tokio::sync::watch;
 
 use crate::child::{self, Orders, say};
@@ -24,6 +24,7 @@ use crate::log::{self, Level};
 use crate::message::{Order, Setup, Word};
 use crate::process::complain;
 use crate::socket::Listener;
+use crate::supervisor::machine::works;
 use crate::support::is_announced;
 use crate::trouble::{Drag, Trouble};
 use crate::{cache, proxy, queue, service, sql, store, vrrp};
@@ -136,13 +137,15 @@ impl Context {
             .nth(setup.component)
             .ok_or_else(|| format!("the scenario has no component number {}", setup.component))?;
         let timer = Timer::start().map_err(|error| format!("no timer: {error}"))?;
-        let cores = scenario.host(scenario.component(component).host).cores;
+        let host = scenario.host(scenario.component(component).host);
         let cores = match &setup.book {
-            Some(book) => {
-                Cores::shared(cores, book, timer.clone()).map_err(|error| format!("no cores: {error}"))?
+            _ if host.cpu == Cpu::Burn && works(scenario.component(component)) => {
+                Cores::burning(host.cores, timer.clone())
             }
-            None => Cores::new(cores, timer.clone()),
+            Some(book) => Cores::shared(host.cores, book, timer.clone()),
+            None => Ok(Cores::new(host.cores, timer.clone())),
         };
+        let cores = cores.map_err(|error| format!("no cores: {error}"))?;
         Ok(Self {
             draws: Draws::new(&scenario),
             component,

@@ -14,7 +14,7 @@ const WORLD: &str = "the reference stack";
 
 /// What of the file is implemented, or is no matter of the stack's (traffic); see `scenarios::supports`.
 const SUPPORTS: &[&str] = &[
-    "hosts.*.{count, cores, memory, nic, zone, speed}",
+    "hosts.*.{count, cores, cpu, memory, nic, zone, speed}",
     "hosts.*.steal.{share, bursts, gaps}",
     "hosts.*.breakdowns.{up, down}",
     "components.*.restart",

@@ -10,6 +10,8 @@ use scenarios::scenario::{Breakdowns, ComponentKind};
 
 const HOSTS: &[&str] = &[
     "hosts.*.{count, cores, memory, swap, nic, scheduling, speed}",
+    // What the real stack does for the time that it takes.
+    "hosts.*.cpu",
     "hosts.*.steal.{share, bursts, gaps}",
     "hosts.*.disk",
     "hosts.*.disk.{read, write, parallel, throughput}",

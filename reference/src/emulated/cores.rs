@@ -18,8 +18,8 @@ use std::path::Path;
 
 use tokio::sync::Notify;
 
-use super::Timer;
 use super::clock::now_nanos;
+use super::{Burner, Timer};
 
 /// A process that stands still with the lock in its hand must not stop the others: they go on without after so long, and
 /// what it writes when it goes on is of the past.
@@ -34,6 +34,8 @@ pub(crate) struct Cores {
     pace: Cell<Pace>,
     own: RefCell<Own>,
     faster: Notify,
+    /// The threads that work instead, where this machine's processors are to be used.
+    burner: Option<Burner>,
 }
 
 /// How the schedule's clock goes: by `speed` nanoseconds a nanosecond since the last change.
@@ -199,15 +201,26 @@ impl Cores {
         Ok(Self::on(Shelf::Shared { file, cores }, timer))
     }
 
+    /// A host whose cores are threads, which use this machine's.
+    ///
+    /// # Errors
+    /// Where these are not to be had.
+    pub(crate) fn burning(cores: u32, timer: Timer) -> io::Result<Self> {
+        Ok(Self { burner: Some(Burner::start(cores)?), ..Self::new(cores, timer) })
+    }
+
     fn on(shelf: Shelf, timer: Timer) -> Self {
         let pace = Cell::new(shelf.with(|book| book.pace));
-        Self { timer, shelf, pace, own: RefCell::default(), faster: Notify::new() }
+        Self { timer, shelf, pace, own: RefCell::default(), faster: Notify::new(), burner: None }
     }
 
     /// Holds a core for `nanos` of its work as soon as one is free; returns when that is over.
     pub(crate) async fn work(&self, nanos: u64) {
         if nanos == 0 {
             return;
+        }
+        if let Some(burner) = &self.burner {
+            return burner.work((nanos as f64 / self.pace.get().speed) as u64).await;
         }
         let (piece, pace) = self.shelf.with(|book| (book.assign(now_nanos(), nanos), book.pace));
         // Whoever is told of a change later than others that share the cores learns of it here.
@@ -251,12 +264,18 @@ impl Cores {
 
     /// How long work has waited for a core so far, all together, in seconds.
     pub(crate) fn waited_seconds(&self) -> f64 {
-        self.own.borrow().real(self.pace.get(), now_nanos())[1] / 1e9
+        match &self.burner {
+            Some(burner) => burner.waited_seconds(),
+            None => self.own.borrow().real(self.pace.get(), now_nanos())[1] / 1e9,
+        }
     }
 
     /// Core time used so far, in seconds: what is stolen of it counts, as the machine's own accounting has it.
     pub(crate) fn busy_seconds(&self) -> f64 {
-        self.own.borrow().real(self.pace.get(), now_nanos())[0] / 1e9
+        match &self.burner {
+            Some(burner) => burner.busy_seconds(),
+            None => self.own.borrow().real(self.pace.get(), now_nanos())[0] / 1e9,
+        }
     }
 }
 

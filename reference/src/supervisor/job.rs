@@ -1,7 +1,7 @@
 //! Background jobs: work that no request asks for, on the emulated cores of their machines, where it competes with that of
 //! services and databases. By the simulator's rules (`sim/docs/host.md`, "Background jobs"), written a second time.
 //!
-//! They run in the supervisor's process: all that they do is to hold cores, which they do in their machine's book.
+//! They run in the supervisor's process: all that they do is to hold cores, which they do in their machine's book, or to burn them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use scenarios::Scenario;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::{FaultKind, FaultTarget};
+use scenarios::scenario::{Cpu, FaultKind, FaultTarget};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -98,7 +98,10 @@ impl Jobs {
                     Some(timer) => timer,
                     None => timer.insert(Timer::start().map_err(|error| format!("no timer: {error}"))?),
                 };
-                let cores = Cores::shared(host.cores, &book, timer.clone());
+                let cores = match host.cpu {
+                    Cpu::Burn => Cores::burning(job.cores, timer.clone()),
+                    _ => Cores::shared(host.cores, &book, timer.clone()),
+                };
                 let cores = cores.map_err(|error| format!("no cores for {}: {error}", job.name))?;
                 all.push(Rc::new(OnMachine {
                     job: number,

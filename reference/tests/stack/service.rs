@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use scenarios::Scenario;
+
 use crate::room::{connect, figure, get, receive, send, shop, start};
 
 #[test]
@@ -106,10 +108,28 @@ executor = "constant-arrival-rate"
 rate = "10/s"
 mix = { find = 1 }
 "#;
-    let scenario =
-        scenarios::Scenario::parse("two.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let scenario = Scenario::parse("two.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
     let stack = start(&scenario);
     assert_eq!(get(stack.entry("shop")[0], "/find").expect("answered").0, 200);
     assert!(figure(&stack, "search", 1, "busy_core_seconds") >= 0.002);
     assert!(figure(&stack, "shop", 1, "busy_core_seconds") < 0.001);
+}
+
+#[test]
+fn work_that_is_to_burn_uses_processors_of_this_machine() {
+    let text = shop("", "workers = 4", &["work = \"5ms\""], &[]).source.text;
+    let burning = text.replace("count = 2\ncores = 2", "count = 2\ncores = 1\ncpu = \"burn\"");
+    assert_ne!(text, burning);
+    let scenario = Scenario::parse("burn.toml", burning).unwrap_or_else(|problems| panic!("{problems}"));
+    let stack = start(&scenario);
+    let shop = stack.entry("shop")[0];
+    let used = |name| figure(&stack, "shop", 1, name);
+    let before = used("cpu_seconds");
+    let clients: Vec<_> = (0..10).map(|_| thread::spawn(move || get(shop, "/item/3"))).collect();
+    for client in clients {
+        assert_eq!(client.join().expect("no panic").expect("answered").0, 200);
+    }
+    // 50 ms; how long an iteration takes may be another by now.
+    assert!(used("busy_core_seconds") > 0.025, "{} s", used("busy_core_seconds"));
+    assert!(used("cpu_seconds") - before > 0.025, "{} s", used("cpu_seconds") - before);
 }

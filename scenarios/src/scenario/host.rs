@@ -26,6 +26,8 @@ pub struct Host {
     pub price: Option<Price>,
     /// In which order work gets a core.
     pub scheduling: Scheduling,
+    /// What stands for its cores where it is real.
+    pub cpu: Cpu,
     /// How fast a core is, against one that does a second of work in a second.
     pub speed: f64,
     /// Processor time that the hypervisor gives to other guests.
@@ -36,6 +38,16 @@ pub struct Host {
     pub disk: Option<Disk>,
     /// When each dies by chance, with all that runs on it.
     pub breakdowns: Option<Breakdowns>,
+}
+
+/// What stands for a host's cores in the reference stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cpu {
+    /// Tokens: who has one waits for as long as the work is to take.
+    Emulated,
+    /// Threads that do work of that length.
+    Burn,
 }
 
 /// A disk's class; see [`Disk::of`].

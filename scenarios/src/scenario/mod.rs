@@ -37,7 +37,7 @@ pub use component::{Component, ComponentKind};
 pub use engine::Engine;
 pub use exchange::{Check, Exchange, Extract, Feed, Text, TextPart};
 pub use fault::{Breakdowns, Deploy, Fault, FaultKind, FaultTarget};
-pub use host::{CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
+pub use host::{Cpu, CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
 pub use http_cache::{BackEndProbe, CacheRule, CacheThreads, Esi, HttpCache, Purge, Tag, Vary};
 pub use job::Job;
 pub use keyspace::{Churn, Keyspace, Popularity, Ttl};

@@ -60,6 +60,7 @@ impl Validator<'_> {
             price: file.price.clone(),
             disk: file.disk.as_ref().and_then(disk),
             scheduling: file.scheduling,
+            cpu: file.cpu,
             speed: file.speed.0,
             steal: file.steal.as_ref().and_then(|steal| self.steal(&format!("{at}.steal"), steal)),
             cpu_credits: file

@@ -1,7 +1,7 @@
 //! Machines, as written.
 
 use crate::law::DurationLaw;
-use crate::scenario::{DiskClass, Scheduling};
+use crate::scenario::{Cpu, DiskClass, Scheduling};
 use crate::units::{Bandwidth, Bytes, Price, Ratio};
 
 use super::fault::Breakdowns;
@@ -29,6 +29,9 @@ table! {
         /// In which order work gets a core: `fcfs` as it comes, `processor-sharing` all at once at equal speed, `priority` by
         /// the priority of components and requests without interrupting what runs, `preemptive-priority` interrupting it.
         default scheduling: Scheduling = Scheduling::Fcfs,
+        /// What the reference stack does for the processor time of services and SQL stores: `emulated`, it holds a core of the
+        /// host's for as long, without this machine's; `burn`, it uses this machine's. The simulator makes no difference.
+        default cpu: Cpu = Cpu::Emulated,
         /// How fast a core is: work of 3 ms takes 2 ms at speed 1.5.
         default speed: Number<0, 1000> = Number(1.0),
         /// Processor time that the hypervisor gives to other guests.
@@ -103,6 +106,7 @@ table! {
     }
 }
 
+words!(Cpu { "emulated" => Emulated, "burn" => Burn });
 words!(Scheduling {
     "fcfs" => Fcfs,
     "processor-sharing" => ProcessorSharing,
