@@ -2,13 +2,15 @@
 //!
 //! The layout (Gil Tene's HdrHistogram) is linear up to 2^(BITS+1) units and then has 2^BITS buckets per doubling, so
 //! every bucket of a coarse histogram is a union of buckets of a finer one. What differs from the `hdrhistogram` crate
-//! is storage: only the touched octaves are allocated. Encoding and decoding go through that crate, so that its tools
-//! read what is written here.
+//! is storage: only the touched octaves are allocated. Encoding goes through that crate, so that its tools read what is
+//! written here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+
+use crate::hdr_log::payload::{self, Decoder};
 
 /// The unit of values is 2^6 = 64 ns: three digits hold from 65 µs up, and 64 ns below.
 const UNIT_SHIFT: u32 = 6;
@@ -193,13 +195,9 @@ impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
         if text.is_empty() {
             return Ok(buckets);
         }
-        let bytes = STANDARD.decode(text).map_err(|e| format!("histogram is not base64: {e}"))?;
-        let hdr: Histogram<u64> = Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|e| format!("histogram is not HdrHistogram V2: {e}"))?;
-        for bucket in hdr.iter_recorded() {
-            buckets.add_n(bucket.value_iterated_to(), bucket.count_at_value());
-        }
+        let mut decoder = Decoder::default();
+        let (layout, encoded) = decoder.open(text.as_bytes())?;
+        payload::counts(encoded, |index, n| buckets.add_n(layout.greatest(index), n))?;
         Ok(buckets)
     }
 }

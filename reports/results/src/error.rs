@@ -42,6 +42,16 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A file is no interval log of HdrHistogram, or is damaged.
+    #[error("{}:{line}: not an interval log of HdrHistogram: {problem}", path.display())]
+    Log {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
     /// A record of another version.
     #[error(
         "{}: run record of version {found}, expected version {expected}\n  hint: read it with the release that wrote it, or repeat the run with the command in its provenance",

@@ -22,11 +22,13 @@ pub enum Format {
     Markdown,
     /// JMeter's results as CSV: a line per request that was sent or dropped.
     Jtl,
+    /// OpenMetrics' text, version 1.0: the whole of the measured part.
+    OpenMetrics,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 4] = [Self::Hgrm, Self::Junit, Self::Markdown, Self::Jtl];
+    pub const ALL: [Self; 5] = [Self::Hgrm, Self::Junit, Self::Markdown, Self::Jtl, Self::OpenMetrics];
 
     /// Its name on command lines.
     pub const fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Format {
             Self::Junit => "junit",
             Self::Markdown => "markdown",
             Self::Jtl => "jtl",
+            Self::OpenMetrics => "openmetrics",
         }
     }
 }
@@ -49,6 +52,7 @@ pub fn export(record: &RunRecord, format: Format, to: &mut impl Write) -> io::Re
         Format::Junit => junit(record, to),
         Format::Markdown => markdown(record, to),
         Format::Jtl => jtl(record, to),
+        Format::OpenMetrics => openmetrics(record, to),
     }
 }
 
@@ -218,6 +222,57 @@ fn spread(from: SimTime, until: SimTime, place: u64, all: u64) -> u64 {
     (from.as_nanos() + (u128::from(length) * u128::from(place) / u128::from(all.max(1))) as u64) / 1_000_000
 }
 
+/// The text of OpenMetrics (*OpenMetrics 1.0*, Prometheus Authors, 2020): counters by class and outcome, a summary of the response times of
+/// each class, and a gauge for each threshold. No time stands beside them: whoever stores them knows when the run was.
+fn openmetrics(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
+    let label = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let number = |seconds: f64| if seconds.is_infinite() { "+Inf".to_owned() } else { seconds.to_string() };
+    let classes: Vec<_> = record.scenario.classes.iter().enumerate().collect();
+    writeln!(
+        to,
+        "# TYPE rehearsal_requests counter\n# HELP rehearsal_requests Requests due, by what became of them."
+    )?;
+    for (class, name) in &classes {
+        let tally = record.tally(Scope::Run, Some(*class));
+        let failures = Failure::ALL.iter().map(|kind| (kind.name(), tally.failures[kind.index()]));
+        for (outcome, n) in std::iter::once(("good", tally.ok)).chain(failures).filter(|(_, n)| *n > 0) {
+            writeln!(to, "rehearsal_requests_total{{class=\"{}\",outcome=\"{outcome}\"}} {n}", label(name))?;
+        }
+    }
+    let metric = "rehearsal_response_time_seconds";
+    writeln!(to, "# TYPE {metric} summary\n# UNIT {metric} seconds")?;
+    writeln!(
+        to,
+        "# HELP {metric} From the due time to the last byte; dropped requests are infinitely late."
+    )?;
+    for (class, name) in &classes {
+        let times = record.tally(Scope::Run, Some(*class)).response_times();
+        for quantile in [0.5, 0.9, 0.99, 0.999, 1.0] {
+            let Some(value) = times.percentile(100.0 * quantile) else { continue };
+            writeln!(to, "{metric}{{class=\"{}\",quantile=\"{quantile}\"}} {}", label(name), number(value))?;
+        }
+        writeln!(to, "{metric}_count{{class=\"{}\"}} {}", label(name), times.len())?;
+    }
+    writeln!(
+        to,
+        "# TYPE rehearsal_threshold_holds gauge\n# HELP rehearsal_threshold_holds 1 where it holds, 0 where it fails."
+    )?;
+    for verdict in &record.thresholds {
+        let Some(passed) = verdict.passed else { continue };
+        let (selector, condition) = (label(&verdict.threshold.selector), label(&verdict.threshold.condition));
+        let holds = u8::from(passed);
+        writeln!(
+            to,
+            "rehearsal_threshold_holds{{threshold=\"{selector}\",condition=\"{condition}\"}} {holds}"
+        )?;
+    }
+    writeln!(
+        to,
+        "# TYPE rehearsal_run_valid gauge\n# HELP rehearsal_run_valid 1 where the figures may be believed."
+    )?;
+    writeln!(to, "rehearsal_run_valid {}\n# EOF", u8::from(record.validity.is_valid()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +327,15 @@ mod tests {
         assert_eq!(lines.len(), 1000);
         assert_eq!(lines.iter().filter(|line| line.contains(",dropped,")).count(), 10);
         assert!(lines[0].starts_with("0,"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn metrics_are_counted_and_end() {
+        let text = written(Format::OpenMetrics);
+        assert!(text.contains("rehearsal_requests_total{class=\"r\",outcome=\"good\"} 990\n"), "{text}");
+        assert!(text.contains("rehearsal_requests_total{class=\"r\",outcome=\"dropped\"} 10\n"), "{text}");
+        assert!(text.contains("{class=\"r\",quantile=\"1\"} +Inf\n"), "{text}");
+        assert!(text.contains("condition=\"p(50)<1ms\"} 0\n") && text.ends_with("# EOF\n"), "{text}");
     }
 
     #[test]

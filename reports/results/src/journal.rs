@@ -4,7 +4,7 @@
 //! whole: the last one may have been cut off.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,21 +98,27 @@ impl Journal {
     }
 }
 
-/// Reads the record of a run that did not come to its end.
-pub(crate) fn read(path: &Path, text: &str) -> Result<RunRecord, Error> {
+/// Reads the record of a run that did not come to its end: the first line, and the others one by one, since a long run's are
+/// more than fit into memory.
+pub(crate) fn read(path: &Path, first: &str, mut lines: impl BufRead) -> Result<RunRecord, Error> {
     let malformed =
         |line: usize, problem| Error::Malformed { path: path.to_owned(), line: line + 1, problem };
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let mut lines = whole.lines().enumerate();
-    let first = lines.next().map_or("", |(_, line)| line);
+    let first = if first.ends_with('\n') { first } else { "" };
     document::check(path, first, FORMAT, VERSION)?;
     let header: Header = serde_json::from_str(first).map_err(|e| malformed(0, e.to_string()))?;
     let (scenario, mut provenance) = (header.scenario, header.provenance);
     let frame = header.frame.into_frame(&scenario).map_err(|p| malformed(0, p))?;
     scenario.check().map_err(|p| malformed(0, p))?;
     let mut pool = Pool::new(&frame);
-    for (i, line) in lines {
-        let line: Line = serde_json::from_str(line).map_err(|e| malformed(i, e.to_string()))?;
+    let mut text = Vec::new();
+    for i in 1.. {
+        text.clear();
+        let read = lines.read_until(b'\n', &mut text);
+        read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        if !text.ends_with(b"\n") {
+            break;
+        }
+        let line: Line = serde_json::from_slice(&text).map_err(|e| malformed(i, e.to_string()))?;
         let tallies = line.counts.into_tallies(&frame, &scenario.classes).map_err(|p| malformed(i, p))?;
         // The seconds around faults are not journalled: a run that was killed knows no recoveries.
         let delta = Delta { tallies, slots: Vec::new() };

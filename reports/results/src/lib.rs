@@ -36,7 +36,7 @@
 //! - [`buckets`], [`tally`], [`recorder`]: counting, the hot path
 //! - [`facts`], [`provenance`], [`record`]: what a record holds
 //! - [`journal`], [`writer`], [`directory`]: how it reaches the disk
-//! - [`mod@export`]: the forms that other tools read
+//! - [`mod@export`]: the forms that other tools read; [`hdr_log`]: interval logs that other tools wrote
 //! - [`recovery`]: how long a system took to recover from a fault; [`evidence`]: what a producer says of its run
 //! - [`statistics`], [`noise`], `part`: intervals; [`replications`]: figures over runs that differ in their seed
 //! - [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
@@ -49,6 +49,7 @@ pub mod export;
 pub mod facts;
 pub mod figure;
 pub mod frame;
+pub mod hdr_log;
 pub mod journal;
 pub mod noise;
 pub mod outcome;
@@ -72,6 +73,7 @@ pub use evidence::{Evidence, Law, ModelNote, Span, Trace};
 pub use export::{Format, escaped, export};
 pub use figure::{Estimate, Noise, Scope, Selection, figure};
 pub use frame::{Frame, Window, WindowKind};
+pub use hdr_log::{IntervalLog, TimeUnit};
 pub use outcome::{Failure, Outcome, World};
 pub use provenance::Provenance;
 pub use record::{RunRecord, Status, Validity};

@@ -1,6 +1,7 @@
 //! The run record as its readers see it.
 
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,12 +21,13 @@ use crate::provenance::Provenance;
 use crate::recorder::Delta;
 use crate::recovery::{self, Recovery, Slot};
 use crate::replications::Replications;
-use crate::sample::Sample;
+use crate::sample::{self, Sample};
 use crate::tally::{Tallies, Tally};
 use crate::verdict::{Reproduction, Verdict};
 use crate::writer::document;
 use scenarios::Scenario;
 use scenarios::exit;
+use scenarios::scenario::HostId;
 use scenarios::threshold::Metric;
 use scenarios::units::SimTime;
 
@@ -179,10 +181,15 @@ impl RunRecord {
             }
             return Err(Error::NotARun { path: path.to_owned() });
         }
-        let text =
-            fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let first = text.lines().next().unwrap_or_default();
-        if first.contains(journal::FORMAT) { journal::read(path, &text) } else { document::read(path, &text) }
+        let failed = |source| Error::Read { path: path.to_owned(), source };
+        let mut file = BufReader::new(File::open(path).map_err(failed)?);
+        let mut text = String::new();
+        file.read_line(&mut text).map_err(failed)?;
+        if text.contains(journal::FORMAT) {
+            return journal::read(path, &text, file);
+        }
+        file.read_to_string(&mut text).map_err(failed)?;
+        document::read(path, &text)
     }
 
     /// With the recoveries that follow from the seconds around the faults.
@@ -257,6 +264,18 @@ impl RunRecord {
         } else {
             exit::GOOD
         }
+    }
+
+    /// How many machines of a host there were on average, where an autoscaler had them come and go; none of other hosts.
+    pub fn machines(&self, scenario: &Scenario, host: HostId) -> Option<f64> {
+        let mean = |component: &str| {
+            let series = self.series(component, sample::INSTANCES);
+            let (sum, count) = series
+                .flat_map(|series| series.values.iter().flatten())
+                .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+            (count > 0.0).then_some(sum / count)
+        };
+        scenario.scaled_on(host).iter().filter_map(|(component, _)| mean(&component.name)).reduce(f64::max)
     }
 
     /// The values of a component's metric, an instance each.

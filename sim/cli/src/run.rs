@@ -56,8 +56,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     if arguments.json {
         summary::json(&record, &directory)?;
     } else if !arguments.quiet {
-        let costs =
-            scenarios::explain::monthly_cost(scenario, &|host| summary::machines(&record, scenario, host));
+        let costs = scenarios::explain::monthly_cost(scenario, &|host| record.machines(scenario, host));
         summary::text(&record, &directory, &costs)?;
     }
     Ok(record.exit_code())

@@ -4,10 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use results::figure::estimate;
-use results::sample::INSTANCES;
 use results::{RunRecord, Scope, Selection};
-use scenarios::Scenario;
-use scenarios::scenario::HostId;
 use scenarios::threshold::{Aggregate, Metric};
 use scenarios::units::Price;
 use serde_json::json;
@@ -23,16 +20,6 @@ pub(crate) fn text(record: &RunRecord, directory: &Path, costs: &[Price]) -> std
         writeln!(out, "costs   {:.2} {}/month", cost.per_month, cost.currency)?;
     }
     writeln!(out, "record  {}", directory.join(results::writer::RECORD).display())
-}
-
-/// How many machines of a host there were on average, where an autoscaler had them come and go.
-pub(crate) fn machines(record: &RunRecord, scenario: &Scenario, host: HostId) -> Option<f64> {
-    let mean = |component: &str| {
-        let values = record.series(component, INSTANCES).flat_map(|series| series.values.iter().flatten());
-        let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-        (count > 0.0).then_some(sum / count)
-    };
-    scenario.scaled_on(host).iter().filter_map(|(component, _)| mean(&component.name)).reduce(f64::max)
 }
 
 fn value(record: &RunRecord, metric: Metric, aggregate: Aggregate, scope: Scope) -> Option<f64> {

@@ -2,5 +2,6 @@
 
 mod figures;
 mod files;
+mod hdr_log;
 mod journal;
 mod synthetic;
