@@ -1,4 +1,5 @@
-"""Sessions of `report gate`, the same server on both sides or a slower one, quiet or beside a neighbour; prints the table."""
+"""Sessions of `report gate`, the same server on both sides or a slower one, quiet or beside a neighbour: holds some more and
+appends them to the log, then makes the table of all."""
 
 import json
 import math
@@ -8,11 +9,18 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
-BLOCKS = ["scenarios/library/gate/steady.toml", "scenarios/library/gate/saturated.toml"]
+LOG = "benches/tables/gate-sessions.jsonl"
+TABLE = "benches/tables/gate.md"
+BLOCKS = ["scenarios/library/gate/steady.toml"]
 ROUNDS = 150_000
+# Rounds of arithmetic are not all of a request's work: so many more make it 5% slower, as measured; the table says how much it was.
+SLOWER = float(os.environ.get("SLOWER", "1.065"))
 NAMES = {0: "pass", 111: "invalid", 112: "regressed", 113: "inconclusive"}
+BUDGETS = {"as it is": "5m", "beside a neighbour": "12m"}
+KINDS = [(candidate, machine) for machine in BUDGETS for candidate in ("the same", "5% slower")]
 
 
 def server(side, rounds):
@@ -31,88 +39,149 @@ def wilson(hits, of):
 class Neighbour:
     """Takes a core for some tenths of a second, now and then."""
 
+    def __init__(self, wanted):
+        self.wanted, self.process = wanted, None
+
     def __enter__(self):
         burst = "import random,time\nwhile True:\n e=time.time()+random.uniform(.1,.6)\n while time.time()<e: pass\n time.sleep(random.uniform(.2,1.2))"
-        self.process = subprocess.Popen([sys.executable, "-c", burst])
+        if self.wanted:
+            self.process = subprocess.Popen([sys.executable, "-c", burst])
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        if self.process:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
 
 
-def session(base, candidate, save, seed):
-    begun = time.time()
-    command = ["target/release/report", "gate", *BLOCKS, "--base", base, "--candidate", candidate]
-    command += ["--save", save, "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode not in NAMES:
-        sys.exit(done.stderr)
-    print(f"{NAMES[done.returncode]}, {time.time() - begun:.0f} s: {done.stdout.splitlines()[0]}", file=sys.stderr)
-    return NAMES[done.returncode], time.time() - begun
+def known():
+    """The sessions that were held; a line that was cut off when the machine went down is none."""
+    sessions = []
+    if os.path.exists(LOG):
+        with open(LOG) as file:
+            for line in file:
+                if line.endswith("\n"):
+                    sessions.append(json.loads(line))
+    return sessions
 
 
-def effect(save):
-    """The median worsening in processor time and median, by the rounds of a session."""
-    with open(save) as file:
-        recorded = json.load(file)
+def worse(rounds):
+    """The median worsening of each quantity, over a session's rounds."""
     out = {}
-    for i, quantity in enumerate(recorded["quantities"]):
-        worse = sorted(
+    for i, quantity in enumerate(rounds["quantities"]):
+        values = sorted(
             math.log(c[i] / math.sqrt(b[i] * k[i]))
-            for b, k, c in (r["values"] for r in recorded["rounds"])
+            for b, k, c in (r["values"] for r in rounds["rounds"])
             if min(b[i], k[i], c[i]) > 0
         )
-        if worse:
-            out[f'{quantity["metric"]} of {quantity["scenario"]}'] = worse[len(worse) // 2]
+        if values:
+            out[f'{quantity["metric"]} of {quantity["scenario"]}'] = round(values[len(values) // 2], 6)
     return out
 
 
+def shortened(rounds):
+    """Six digits are more than the noise leaves."""
+    short = lambda value: float(f"{value:.6g}")
+    for played in rounds["rounds"]:
+        played["values"] = [[short(value) for value in arm] for arm in played["values"]]
+        played["seconds"] = round(played["seconds"], 3)
+    return rounds
+
+
+def session(kind, seed):
+    candidate, machine = kind
+    rounds = int(ROUNDS * SLOWER) if candidate == "5% slower" else ROUNDS
+    with tempfile.TemporaryDirectory() as directory, Neighbour(machine == "beside a neighbour"):
+        save = f"{directory}/rounds.json"
+        command = ["target/release/report", "gate", *BLOCKS, "--base", server("base", ROUNDS), "--candidate", server("candidate", rounds)]
+        command += ["--save", save, "--seed", str(seed), "--budget", BUDGETS[machine]]
+        begun, load = time.time(), os.getloadavg()[0]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        seconds = time.time() - begun
+        if done.returncode not in NAMES:
+            sys.exit(f"the session ended with exit code {done.returncode}, and is not counted")
+        with open(save) as file:
+            recorded = json.load(file)
+    verdict = NAMES[done.returncode]
+    if done.stdout.startswith("improved"):
+        verdict = "improved"
+    held = {
+        "candidate": candidate,
+        "machine": machine,
+        "seed": seed,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)),
+        "load_before": load,
+        "verdict": verdict,
+        "seconds": round(seconds, 1),
+        "rounds_played": len(recorded["rounds"]),
+        "worse": worse(recorded),
+        "said": done.stdout.splitlines()[0],
+    }
+    if candidate == "the same":
+        held["rounds"] = shortened(recorded)
+    return held
+
+
+def hold(more):
+    for _ in range(more):
+        sessions = known()
+        fewest = [(sum((s["candidate"], s["machine"]) == kind for s in sessions), kind) for kind in KINDS]
+        least = min(count for count, _ in fewest)
+        # Which of several comes next is chance, so that no kind has the same hour of the day each time.
+        kind = random.Random(len(sessions)).choice([kind for count, kind in fewest if count == least])
+        held = session(kind, len(sessions) + 1)
+        with open(LOG, "a") as file:
+            file.write(json.dumps(held, separators=(",", ":")) + "\n")
+        print(f'{", ".join(kind)}: {held["said"]}', file=sys.stderr, flush=True)
+
+
+def table(sessions, to):
+    say = lambda text="": print(text, file=to, flush=True)
+    say("# The gate's false alarms and power\n")
+    say(f"Made by `benches/gate/run` on {platform.machine()}, {os.cpu_count()} cores, from the {len(sessions)} sessions in")
+    say("`gate-sessions.jsonl`. Base and candidate were built and linked apart; a session's time does not count their builds.\n")
+    effects = [s["worse"] for s in sessions if s["candidate"] == "5% slower"]
+    for name in sorted({name for effect in effects for name in effect}):
+        values = sorted(effect[name] for effect in effects if name in effect)
+        least, middle, most = (f"{100 * math.expm1(v):+.1f}%" for v in (values[0], values[len(values) // 2], values[-1]))
+        say(f"- put in, as measured: {name} {middle} (sessions {least} to {most})")
+    say("\n## Measured, whole sessions\n")
+    say("| the candidate | machine | sessions | regressed | 95% interval | pass, improved | inconclusive | invalid | seconds, median | longest |")
+    say("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    kinds = KINDS + [(candidate, "both") for candidate in ("the same", "5% slower")]
+    for candidate, machine in kinds:
+        of = [s for s in sessions if s["candidate"] == candidate and machine in (s["machine"], "both")]
+        count = lambda *names: sum(s["verdict"] in names for s in of)
+        low, high = wilson(count("regressed"), len(of))
+        seconds = sorted(s["seconds"] for s in of) or [0]
+        cells = [candidate, machine, len(of), count("regressed"), f"{100 * low:.0f} to {100 * high:.0f}%", count("pass", "improved")]
+        cells += [count("inconclusive"), count("invalid"), f"{seconds[len(seconds) // 2]:.0f}", f"{seconds[-1]:.0f}"]
+        say("| " + " | ".join(map(str, cells)) + " |")
+    say("\n## Simulated, from the noise of the sessions above in which both sides were the same\n")
+    for machine, budget in BUDGETS.items():
+        noise = [s["rounds"] for s in sessions if s["machine"] == machine and s.get("rounds", {}).get("rounds")]
+        if not noise:
+            continue
+        with tempfile.TemporaryDirectory() as directory:
+            files = [f"{directory}/{i}.json" for i in range(len(noise))]
+            for path, rounds in zip(files, noise):
+                with open(path, "w") as file:
+                    json.dump(rounds, file)
+            command = ["target/release/report", "gate", "--self-test", "--budget", budget, "--from", *files]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        say(f"The machine {machine}: {done.stdout}")
+
+
 def main():
-    count = int(sys.argv[1])
-    slower = int(ROUNDS * float(os.environ.get("SLOWER", "1.065")))
-    kinds = [("the same", ROUNDS, False), ("5% slower", slower, False), ("the same", ROUNDS, True), ("5% slower", slower, True)]
-    outcomes = {kind: [] for kind in range(4)}
-    quiet, effects = [], []
-    for number in range(count):
-        half = number % 2 == 1
-        for place in random.Random(number).sample([0, 1], 2):
-            kind = place + (2 if half else 0)
-            _, rounds, noisy = kinds[kind]
-            save = f"benches/tables/gate-rounds/{number:02}-{'same' if place == 0 else 'slower'}-{'noisy' if noisy else 'quiet'}.json"
-            run = lambda: session(server("base", ROUNDS), server("candidate", rounds), save, number + 1)
-            if noisy:
-                with Neighbour():
-                    outcomes[kind].append(run())
-            else:
-                outcomes[kind].append(run())
-            if not os.path.exists(save):
-                continue
-            if place == 0:
-                quiet.append(save)
-            else:
-                effects.append(effect(save))
-    print("# The gate's false alarms and power\n")
-    print(f"Made by `benches/gate/run {count}` on {platform.machine()}, {os.cpu_count()} cores. Base and candidate were built and linked apart.\n")
-    for name in sorted({name for e in effects for name in e}):
-        values = sorted(e[name] for e in effects if name in e)
-        print(f"- put in, as measured: {name} {100 * math.expm1(values[len(values) // 2]):+.1f}%")
-    print("\n## Measured, whole sessions\n")
-    print("| the candidate | machine | sessions | regressed | 95% interval | pass | inconclusive | invalid | seconds, median |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
-    for kind, (name, _, noisy) in enumerate(kinds):
-        ended = [o for o, _ in outcomes[kind]]
-        low, high = wilson(ended.count("regressed"), len(ended))
-        seconds = sorted(s for _, s in outcomes[kind]) or [0]
-        cells = [name, "beside a neighbour" if noisy else "as it is", len(ended), ended.count("regressed")]
-        cells += [f"{100 * low:.0f} to {100 * high:.0f}%", ended.count("pass"), ended.count("inconclusive"), ended.count("invalid")]
-        print("| " + " | ".join(map(str, cells)) + f" | {seconds[len(seconds) // 2]:.0f} |")
-    print("\n## Simulated, from the noise of the sessions above in which both sides were the same\n", flush=True)
-    for name, wanted in [("as it is", "quiet"), ("beside a neighbour", "noisy")]:
-        files = [f for f in quiet if wanted in f]
-        if files:
-            print(f"{name}:", end=" ", flush=True)
-            subprocess.run(["target/release/report", "gate", "--self-test", "--from", *files], check=True)
-            print()
+    try:
+        hold(int(sys.argv[1]))
+    except KeyboardInterrupt:
+        print("interrupted: the session that was going on is not counted", file=sys.stderr)
+    sessions = known()
+    with open(TABLE + ".new", "w") as to:
+        table(sessions, to)
+    os.replace(TABLE + ".new", TABLE)
+    with open(TABLE) as made:
+        print(made.read())
 
 
 main()

@@ -16,7 +16,7 @@ const COUNTS_TOLERANCE: f64 = 0.01;
 /// What two files that should agree come to.
 #[derive(Clone, Debug)]
 pub struct Exact {
-    /// Whether they agree.
+    /// Whether they agree, or counts have only become fewer.
     pub same: bool,
     /// What differs.
     differences: Table,
@@ -76,15 +76,19 @@ fn of_counts(a: &BTreeMap<String, u64>, b: &BTreeMap<String, u64>) -> Exact {
     let mut differences = Table::new(&["count", "base", "candidate", "change"]);
     let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let show = |count: Option<&u64>| count.map_or("none".to_owned(), ToString::to_string);
+    let mut same = true;
     for name in names {
         let (of_a, of_b) = (a.get(name), b.get(name));
         let change = of_a.zip(of_b).map(|(a, b)| *b as f64 / (*a as f64).max(1.0) - 1.0);
         if change.is_none_or(|change| change.abs() > COUNTS_TOLERANCE) {
-            let change = change.map_or("is new or gone".to_owned(), relative);
+            // Fewer instructions are told and no fault, nor is a count that is new; one that is gone has nothing to say for itself.
+            same &= of_b.is_some() && change.is_none_or(|change| change < 0.0);
+            let gone = if of_a.is_none() { "is new" } else { "is gone" };
+            let change = change.map_or(gone.to_owned(), relative);
             differences.rows.push(vec![name.clone(), show(of_a), show(of_b), change]);
         }
     }
-    Exact { same: differences.rows.is_empty(), differences }
+    Exact { same, differences }
 }
 
 fn of_runs(a: RunRecord, mut b: RunRecord) -> Exact {
@@ -121,7 +125,11 @@ fn of_runs(a: RunRecord, mut b: RunRecord) -> Exact {
 impl Exact {
     /// For a terminal.
     pub fn text(&self) -> String {
-        if self.same { "the same\n".to_owned() } else { format!("differs\n\n{}", self.differences.text()) }
+        match (self.same, self.differences.rows.is_empty()) {
+            (true, true) => "the same\n".to_owned(),
+            (true, false) => format!("no count has grown\n\n{}", self.differences.text()),
+            (false, _) => format!("differs\n\n{}", self.differences.text()),
+        }
     }
 }
 
@@ -135,6 +143,9 @@ mod tests {
         assert!(of_counts(&counts(&[("parse", 10_000)]), &counts(&[("parse", 10_099)])).same);
         let slower = of_counts(&counts(&[("parse", 10_000)]), &counts(&[("parse", 10_200), ("new", 1)]));
         assert!(!slower.same && slower.text().contains("+2"), "{}", slower.text());
-        assert!(slower.text().contains("is new or gone"));
+        assert!(slower.text().contains("is new"));
+        let faster = of_counts(&counts(&[("parse", 10_000)]), &counts(&[("parse", 9_000), ("new", 1)]));
+        assert!(faster.same && faster.text().starts_with("no count has grown"), "{}", faster.text());
+        assert!(!of_counts(&counts(&[("parse", 10_000)]), &counts(&[])).same, "it is gone");
     }
 }

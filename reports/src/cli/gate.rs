@@ -130,6 +130,13 @@ impl measure::Progress for Said {
     }
 }
 
+/// Where blocks leave their records: in memory, where there is a file system of it. Each record is written so that it would outlive
+/// a failure of the machine's power, is read, and is removed, hundreds of times; a disk would make that a large part of a session.
+fn blocks_directory() -> anyhow::Result<tempfile::TempDir> {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).context("no directory for the blocks")
+}
+
 impl Gate {
     fn settings(&self) -> anyhow::Result<Settings> {
         let (margin, detect) = (self.margin.get(), self.detect.get());
@@ -152,7 +159,7 @@ impl Gate {
         let (Some(base), Some(candidate)) = (&self.base, &self.candidate) else {
             bail!("--base and --candidate are both needed");
         };
-        let directory = tempfile::tempdir().context("no directory for the blocks")?;
+        let directory = blocks_directory()?;
         let mut bench = self.bench(base.clone(), candidate.clone(), directory.path())?;
         let mut session = match hold(&mut bench, &settings) {
             Err(measure::Error::Interrupted) => return Ok(exit::INTERRUPTED),
@@ -267,7 +274,7 @@ impl Gate {
     /// Rounds of the base against itself; none where that was interrupted.
     fn record(&self, to: &mut impl Write) -> anyhow::Result<Option<Rounds>> {
         let Some(base) = &self.base else { bail!("--base is needed, or --from with rounds of before") };
-        let directory = tempfile::tempdir().context("no directory for the blocks")?;
+        let directory = blocks_directory()?;
         let mut bench = self.bench(base.clone(), base.clone(), directory.path())?;
         let mut recorded = Rounds { quantities: bench.quantities(), rounds: Vec::new() };
         let mut disturbed = 0;
