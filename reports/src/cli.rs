@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context as _, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use results::RunRecord;
+use reports::serve::Server;
+use results::{IntervalLog, RunRecord, TimeUnit};
 use scenarios::exit;
 
 mod gate;
@@ -34,25 +35,29 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write one HTML page with a report of each run.
-    #[command(after_help = "Example:\n  report render runs/20260101-120000-quickstart-sim -o sim.html")]
+    /// Write one HTML page with a report of each run, or of each interval log that another tool wrote.
+    #[command(
+        after_help = "Examples:\n  report render runs/20260101-120000-quickstart-sim -o sim.html\n  report render latency.hlog --unit us            an interval log of HdrHistogram, of any length"
+    )]
     Render {
-        /// The runs.
+        /// The runs; or interval logs of HdrHistogram.
         #[arg(required = true, value_name = "RUN")]
         runs: Vec<PathBuf>,
         /// Where to write; by default report.html in the directory of the first run.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// What the numbers in interval logs count: ns, us or ms.
+        #[arg(long, value_name = "UNIT", default_value = "ns", value_parser = unit)]
+        unit: TimeUnit,
     },
-    /// Hold two runs of one scenario against each other, phase by phase.
+    /// Hold runs of one scenario against the first of them, phase by phase.
     #[command(
         after_help = "Examples:\n  report compare SIM MEASURED            a table for the terminal\n  report compare SIM MEASURED -o c.html  and both runs drawn on the same axes"
     )]
     Compare {
-        /// One run.
-        a: PathBuf,
-        /// The other run.
-        b: PathBuf,
+        /// The runs: the first, and those that are held against it.
+        #[arg(required = true, num_args = 2..=8, value_name = "RUN")]
+        runs: Vec<PathBuf>,
         /// Write an HTML page as well.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -62,6 +67,18 @@ enum Command {
         /// Print Markdown instead of a table.
         #[arg(long)]
         markdown: bool,
+    },
+    /// Show latency against load: runs of one system under different loads, and where an objective breaks.
+    #[command(
+        after_help = "Example:\n  report loads runs/*-shop-loadgen -o loads.html      the trials of loadgen capacity shop.toml"
+    )]
+    Loads {
+        /// The runs.
+        #[arg(required = true, num_args = 2.., value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// Write an HTML page as well.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Say whether a candidate is slower than its base: both measured in turn, in one session.
     #[command(after_help = gate::EXAMPLES)]
@@ -93,9 +110,20 @@ enum Command {
     Export {
         /// The run.
         run: PathBuf,
-        /// HdrHistogram's percentiles, JUnit's XML, Markdown, or JMeter's CSV.
+        /// HdrHistogram's percentiles, JUnit's XML, Markdown, JMeter's CSV, or OpenMetrics' text.
         #[arg(long = "as", value_name = "FORMAT", value_parser = format)]
         format: results::Format,
+    },
+    /// Show the runs of a directory in the browser of this machine.
+    #[command(
+        after_help = "Example:\n  report serve runs\n\nPrints the address, which is on loopback; ends when it is interrupted."
+    )]
+    Serve {
+        /// The directory that holds the runs' directories.
+        directory: PathBuf,
+        /// Where to listen; by default at a free port.
+        #[arg(long, default_value = "0")]
+        port: u16,
     },
     /// Print the JSON Schema of run.json.
     Schema,
@@ -110,15 +138,15 @@ impl Arguments {
     /// Does it; the exit code.
     pub(crate) fn run(self, to: &mut impl Write) -> anyhow::Result<u8> {
         match self.command {
-            Command::Render { runs, output } => {
-                let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
+            Command::Render { runs, output, unit } => {
+                let page = render(&runs, unit)?;
                 let path = output.unwrap_or_else(|| beside(&runs[0]));
-                write_page(&path, &reports::render(&records))?;
+                write_page(&path, &page)?;
                 writeln!(to, "{}", path.display())?;
             }
-            Command::Compare { a, b, output, json, markdown } => {
-                let (a, b) = (RunRecord::read(a)?, RunRecord::read(b)?);
-                let comparison = reports::compare(&a, &b)?;
+            Command::Compare { runs, output, json, markdown } => {
+                let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
+                let comparison = reports::compare_all(&records)?;
                 if let Some(path) = &output {
                     write_page(path, &comparison.html())?;
                 }
@@ -133,6 +161,15 @@ impl Arguments {
                     }
                 }
             }
+            Command::Loads { runs, output } => {
+                let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
+                let loads = reports::loads(&records)?;
+                write!(to, "{}", loads.text())?;
+                if let Some(path) = output {
+                    write_page(&path, &loads.html())?;
+                    writeln!(to, "\n{}", path.display())?;
+                }
+            }
             Command::Gate(gate) => return gate.run(to),
             Command::Drift(drift) => return drift.run(to),
             Command::Exact { base, candidate } => {
@@ -142,6 +179,14 @@ impl Arguments {
             }
             Command::Summary { run } => write!(to, "{}", reports::summary(&RunRecord::read(run)?))?,
             Command::Export { run, format } => results::export(&RunRecord::read(run)?, format, to)?,
+            Command::Serve { directory, port } => {
+                let path = directory.display().to_string();
+                let server = Server::bind(directory, port)
+                    .with_context(|| format!("{path}: cannot be served at 127.0.0.1:{port}"))?;
+                writeln!(to, "http://{}/", server.address())?;
+                to.flush()?;
+                server.run()
+            }
             Command::Schema => write!(to, "{}", results::RECORD_SCHEMA)?,
             Command::Completions { shell } => {
                 let mut script = Vec::new();
@@ -150,6 +195,29 @@ impl Arguments {
             }
         }
         Ok(exit::GOOD)
+    }
+}
+
+/// The page of these runs, or of these logs.
+fn render(runs: &[PathBuf], unit: TimeUnit) -> anyhow::Result<String> {
+    let logs = runs.iter().filter(|path| IntervalLog::is_one(path)).count();
+    if logs == 0 {
+        let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
+        return Ok(reports::render(&records));
+    }
+    if logs < runs.len() {
+        bail!("found {logs} interval logs among {} runs, expected runs alone or logs alone", runs.len());
+    }
+    let logs = runs.iter().map(|path| IntervalLog::read(path, unit)).collect::<Result<Vec<_>, _>>()?;
+    Ok(reports::render_logs(&logs))
+}
+
+fn unit(name: &str) -> Result<TimeUnit, String> {
+    match name {
+        "ns" => Ok(TimeUnit::Nanoseconds),
+        "us" => Ok(TimeUnit::Microseconds),
+        "ms" => Ok(TimeUnit::Milliseconds),
+        _ => Err("expected ns, us or ms".to_owned()),
     }
 }
 

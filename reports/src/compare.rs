@@ -6,12 +6,13 @@
 //! The noise of a difference is that of two independent runs. Runs of one seed share their planned requests, so chance
 //! explains less than that: "within noise" is said too often rather than too rarely.
 
-use results::{Estimate, RunRecord, World};
+use results::{Estimate, RunRecord, Scope, World};
 use serde_json::{Value, json};
 
+use crate::chart::Shift;
 use crate::format::{self, Unit};
 use crate::page;
-use crate::phases::{FAILED, Key, P50, P90, P99, THROUGHPUT, phases};
+use crate::phases::{DECILES, FAILED, Key, P50, P90, P99, THROUGHPUT, phases};
 use crate::table::Table;
 use crate::verdict;
 
@@ -75,7 +76,11 @@ pub struct PhaseRows {
 pub struct Comparison<'a> {
     pub(crate) a: &'a RunRecord,
     pub(crate) b: &'a RunRecord,
+    /// What the second run is called; the first is A.
+    pub(crate) letter: char,
     phases: Vec<PhaseRows>,
+    /// Of the whole.
+    deciles: Vec<Row>,
 }
 
 /// Compares two runs.
@@ -99,7 +104,55 @@ pub fn compare<'a>(a: &'a RunRecord, b: &'a RunRecord) -> Result<Comparison<'a>,
         name: phase.name,
         seconds: phase.seconds,
     });
-    Ok(Comparison { a, b, phases: phases.collect() })
+    let decile = |key: Key| Row::new(key, key.of(a, Scope::Run), key.of(b, Scope::Run), a_is_judged);
+    Ok(Comparison { a, b, letter: 'B', phases: phases.collect(), deciles: DECILES.map(decile).to_vec() })
+}
+
+/// Several runs of one scenario, each held against the first.
+#[derive(Clone, Debug)]
+pub struct Comparisons<'a>(Vec<Comparison<'a>>);
+
+/// Compares each run with the first.
+///
+/// # Errors
+/// As [`compare`].
+///
+/// # Panics
+/// Where there are fewer than two.
+pub fn compare_all(runs: &[RunRecord]) -> Result<Comparisons<'_>, Incomparable> {
+    let (first, others) = runs.split_first().expect("there are two runs at least");
+    assert!(!others.is_empty(), "there are two runs at least");
+    let lettered = |(letter, other)| Ok(Comparison { letter, ..compare(first, other)? });
+    ('B'..='Z').zip(others).map(lettered).collect::<Result<_, _>>().map(Comparisons)
+}
+
+impl Comparisons<'_> {
+    fn joined(&self, each: impl Fn(&Comparison<'_>) -> String) -> String {
+        self.0.iter().map(each).collect::<Vec<_>>().join("\n")
+    }
+
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        self.joined(|comparison| comparison.text())
+    }
+
+    /// For a page of a repository.
+    pub fn markdown(&self) -> String {
+        self.joined(|comparison| comparison.markdown())
+    }
+
+    /// For programs: one comparison, or a list of several.
+    pub fn json(&self) -> Value {
+        match self.0.as_slice() {
+            [one] => one.json(),
+            several => several.iter().map(|comparison| comparison.json()).collect(),
+        }
+    }
+
+    /// One self-contained HTML page with all runs on the same axes.
+    pub fn html(&self) -> String {
+        page::compared(&self.0)
+    }
 }
 
 /// Whether `a` is a prediction of `b`.
@@ -168,8 +221,12 @@ impl Comparison<'_> {
     }
 
     /// What the differences are called.
-    fn difference_title(&self) -> &'static str {
-        if self.is_prediction() { "prediction error" } else { "B against A" }
+    fn difference_title(&self) -> String {
+        if self.is_prediction() {
+            "prediction error".to_owned()
+        } else {
+            format!("{} against A", self.letter)
+        }
     }
 
     /// The most important figures in one sentence, each with its noise.
@@ -188,14 +245,15 @@ impl Comparison<'_> {
             let noise = noise.map_or_else(String::new, |noise| format!(" ± {noise}"));
             format!("{} {}{noise}", row.key.name, error.unwrap_or_else(|| "–".to_owned()))
         });
-        let title = if self.is_prediction() { "Prediction error" } else { "B against A" };
+        let title =
+            if self.is_prediction() { "Prediction error".to_owned() } else { self.difference_title() };
         format!("{title}: {}", told.collect::<Vec<_>>().join(", "))
     }
 
     /// What makes the comparison doubtful.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
-        for (name, run) in [("A", self.a), ("B", self.b)] {
+        for (name, run) in [('A', self.a), (self.letter, self.b)] {
             let outcome = verdict::outcome(run);
             if matches!(outcome, verdict::Outcome::Invalid | verdict::Outcome::Incomplete) {
                 doubts.push(format!("{name} is {}: {}", run_word(outcome), verdict::sentence(run)));
@@ -207,26 +265,27 @@ impl Comparison<'_> {
         doubts
     }
 
-    fn head(&self) -> [&'static str; 6] {
-        ["", "A", "B", self.difference_title(), "relative", "noise"]
+    fn head(&self) -> Table {
+        let letter = self.letter.to_string();
+        Table::new(&["", "A", &letter, &self.difference_title(), "relative", "noise"])
     }
 
     /// The tables, one per phase, with their titles.
     pub(crate) fn tables(&self) -> Vec<(String, Table)> {
         let table = |phase: &PhaseRows| {
-            let mut table = Table::new(&self.head());
+            let mut table = self.head();
             table.rows = phase.rows.iter().map(Row::cells).collect();
             (format!("{} ({})", phase.name, format::seconds(phase.seconds)), table)
         };
         self.phases.iter().map(table).collect()
     }
 
-    fn names(&self) -> [String; 2] {
+    pub(crate) fn names(&self) -> [String; 2] {
         let name = |letter, r: &RunRecord| {
             let p = &r.provenance;
             format!("{letter}: {}, by {}, started {:.0}", r.world.title(), p.tool, p.started)
         };
-        [name("A", self.a), name("B", self.b)]
+        [name('A', self.a), name(self.letter, self.b)]
     }
 
     /// For a terminal.
@@ -239,7 +298,7 @@ impl Comparison<'_> {
             text += &format!("  {name}\n");
         }
         // One table for all phases, so that columns stand under each other.
-        let mut all = Table::new(&self.head());
+        let mut all = self.head();
         let mut titles = Vec::new();
         for (title, table) in self.tables() {
             titles.push(title);
@@ -314,12 +373,20 @@ impl Comparison<'_> {
 
     /// One self-contained HTML page.
     pub fn html(&self) -> String {
-        page::compared(self)
+        page::compared(std::slice::from_ref(self))
     }
 
-    /// The two runs by their names.
-    pub(crate) fn run_names(&self) -> [String; 2] {
-        self.names()
+    /// The deciles' differences, as far as they are known.
+    pub(crate) fn shifts(&self) -> Vec<Shift> {
+        let shift = |row: &Row| {
+            Some(Shift { name: row.key.name, relative: row.relative?, noise: row.relative_noise? })
+        };
+        self.deciles.iter().filter_map(shift).collect()
+    }
+
+    /// Their table.
+    pub(crate) fn decile_table(&self) -> Table {
+        Table { rows: self.deciles.iter().map(Row::cells).collect(), ..self.head() }
     }
 }
 

@@ -6,9 +6,11 @@
 //! - `format`, `table`: numbers and tables as readers see them, for terminals, Markdown and HTML
 //! - `moments`: a run over time, in as many steps as a chart or a table has room for
 //! - `chart`: lines and shades over an axis, as inline SVG that follows the page's colours
-//! - `phases`, `verdict`: key figures by phase; the run in one sentence
-//! - `page`: the HTML of a run and of a comparison
-//! - [`mod@compare`]: two runs of one scenario
+//! - `phases`, `room`, `verdict`: key figures by phase; how much more load there is room for; the run in one sentence
+//! - `page`: the HTML of a run, of a comparison, and of an interval log
+//! - [`mod@compare`]: two or more runs of one scenario
+//! - [`serve`]: runs in the browser
+//! - `loads`: latency against load, over several runs
 //! - `summary`: a run on a terminal; `waterfall`: a single request
 //! - `paired`: two configurations with common random numbers
 //! - [`gate`]: is the candidate slower than the base? A session of paired runs, and what it came to
@@ -20,19 +22,23 @@ pub mod compare;
 mod exact;
 mod format;
 pub mod gate;
+mod loads;
 mod moments;
 mod page;
 mod paired;
 mod phases;
+mod room;
+pub mod serve;
 mod summary;
 mod table;
 mod trust;
 mod verdict;
 mod waterfall;
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, Comparisons, compare, compare_all};
 pub use exact::{Exact, exact};
-pub use page::render;
+pub use loads::{Loads, loads};
+pub use page::{render, render_logs};
 pub use paired::Paired;
 pub use summary::summary;
 pub use table::Table;

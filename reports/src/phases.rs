@@ -74,6 +74,19 @@ pub(crate) const MAX: Key = Key::new("max", Unit::Seconds, Metric::ResponseTime,
 pub(crate) const SERVICE_P99: Key =
     Key::new("service p99", Unit::Seconds, Metric::ServiceTime, Aggregate::Percentile(99.0));
 
+/// Deciles of the response time.
+pub(crate) const DECILES: [Key; 9] = [
+    percentile("p10", 10.0),
+    percentile("p20", 20.0),
+    percentile("p30", 30.0),
+    percentile("p40", 40.0),
+    P50,
+    percentile("p60", 60.0),
+    percentile("p70", 70.0),
+    percentile("p80", 80.0),
+    P90,
+];
+
 const fn percentile(name: &'static str, percent: f64) -> Key {
     Key::new(name, Unit::Seconds, Metric::ResponseTime, Aggregate::Percentile(percent))
 }

@@ -6,6 +6,7 @@ use results::verdict::Verdict;
 use scenarios::threshold::{Aggregate, Metric};
 
 use crate::format::{self, Unit};
+use crate::room;
 
 /// How a run came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,9 @@ pub(crate) fn sentence(record: &RunRecord) -> String {
                 record.validity.reasons.join("; ").trim_end_matches('.')
             )
         }
-        Outcome::Good | Outcome::Bad => format!("{thresholds}."),
+        Outcome::Good | Outcome::Bad => {
+            let room = room::words(&room::busy(record)).map_or_else(String::new, |room| format!("; {room}"));
+            format!("{thresholds}{room}.")
+        }
     }
 }

@@ -94,6 +94,8 @@ impl Axis {
         let crowded = most > 4.5;
         let steps = (0..=12).map(f64::from).flat_map(|n| [n, n + half]);
         let steps = steps.filter(|n| !crowded || n.fract() == 0.0 || *n < 2.0);
+        // A long text at the very edge would run out of the picture.
+        let steps = steps.filter(|n| *n < 5.0 || *n < most - 0.3);
         let text = |nines: f64| {
             let percent = format!("{:.9}", 100.0 * (1.0 - 10f64.powf(-nines)));
             format!("{}%", percent.trim_end_matches('0').trim_end_matches('.'))
@@ -115,7 +117,7 @@ impl Axis {
 }
 
 /// The next of 1, 2, 5, 10 times a power of ten.
-fn nice_step(rough: f64) -> f64 {
+pub(super) fn nice_step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|f| f * power >= rough * 0.999);
     factor.unwrap_or(10.0) * power

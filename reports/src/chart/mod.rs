@@ -5,11 +5,14 @@
 //! picture is drawn at twice its size: the backend rounds to whole pixels.
 
 mod axis;
+mod shift;
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use axis::Axis;
+
+pub(crate) use shift::{Shift, shift_swatch, shifts};
 
 use crate::format::Unit;
 use results::escaped;
@@ -34,6 +37,8 @@ pub(crate) enum Horizontal {
     Time { from: f64, until: f64 },
     /// Percentiles, by the number of nines: 1 is 90%, 2 is 99%.
     Nines { most: f64 },
+    /// Requests per second, from none.
+    Rate { most: f64 },
 }
 
 /// A line: None is a gap, infinity a mark at the upper edge.
@@ -101,16 +106,18 @@ impl Chart {
     pub(crate) fn svg(&self) -> String {
         let mut svg = String::new();
         // Writing to memory has no way to fail but a defect of the drawing library.
-        self.draw(&mut svg).expect("drawing into memory does not fail");
-        self.finish(&svg)
+        let area = self.draw(&mut svg).expect("drawing into memory does not fail");
+        self.finish(&svg, area)
     }
 
-    fn draw(&self, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    /// Draws with stand-ins; where the plot is: left, top, right, bottom.
+    fn draw(&self, svg: &mut String) -> Result<[i32; 4], Box<dyn std::error::Error>> {
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         let vertical = self.vertical();
         let horizontal = match self.horizontal {
             Horizontal::Time { from, until } => Axis::time(from, until.max(from + 1e-9)),
             Horizontal::Nines { most } => Axis::nines(most),
+            Horizontal::Rate { most } => Axis::linear(most, Unit::PerSecond),
         };
         let (from, until, high) = (horizontal.low(), horizontal.high(), vertical.high());
         let rows = label_rows(&self.bands, from, until);
@@ -122,6 +129,9 @@ impl Chart {
             .x_label_area_size(48)
             .y_label_area_size(150)
             .build_cartesian_2d(horizontal, vertical.clone())?;
+        let ((left, top), (right, bottom)) =
+            (plot.backend_coord(&(from, high)), plot.backend_coord(&(until, vertical.low())));
+        let area = [left, top, right, bottom];
         for (band, row) in self.bands.iter().zip(&rows) {
             let (left, upper) = plot.backend_coord(&(band.from, high));
             let (right, lower) = plot.backend_coord(&(band.until.min(until), vertical.low()));
@@ -165,7 +175,7 @@ impl Chart {
             plot.draw_series(marks)?;
         }
         root.present()?;
-        Ok(())
+        Ok(area)
     }
 
     /// The axis that holds all values.
@@ -188,7 +198,7 @@ impl Chart {
     }
 
     /// Replaces the stand-ins, and what is superfluous inside a page.
-    fn finish(&self, svg: &str) -> String {
+    fn finish(&self, svg: &str, [left, top, right, bottom]: [i32; 4]) -> String {
         let mut svg = svg.to_owned();
         let hex = |c: RGBColor| format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2);
         for (number, dash) in DASHES.iter().enumerate() {
@@ -198,9 +208,14 @@ impl Chart {
             svg = svg
                 .replace(
                     &format!("stroke=\"{stand_in}\""),
-                    &format!("stroke=\"var(--s{variable})\"{dashes} stroke-linejoin=\"round\""),
+                    &format!(
+                        "class=\"line-{number}\" stroke=\"var(--s{variable})\"{dashes} stroke-linejoin=\"round\""
+                    ),
                 )
-                .replace(&format!("fill=\"{stand_in}\""), &format!("fill=\"var(--s{variable})\""));
+                .replace(
+                    &format!("fill=\"{stand_in}\""),
+                    &format!("class=\"line-{number}\" fill=\"var(--s{variable})\""),
+                );
         }
         for shade in 1..=SHADES {
             svg = svg.replace(&hex(stand_in(SHADE, shade)), &format!("var(--h{shade})"));
@@ -212,8 +227,15 @@ impl Chart {
         svg = svg.replace(" opacity=\"1\"", "").replace(" font-family=\"sans-serif\"", "");
         let start = svg.find('>').expect("the picture starts with a tag") + 1;
         let label = escaped(&self.label);
+        // For the crosshair, which all charts over time share.
+        let time = match self.horizontal {
+            Horizontal::Time { from, until } => {
+                format!(" data-plot=\"{left} {top} {right} {bottom} {from} {until}\"")
+            }
+            Horizontal::Nines { .. } | Horizontal::Rate { .. } => String::new(),
+        };
         format!(
-            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{label}\">{}",
+            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{label}\"{time}>{}",
             SIZE.0,
             SIZE.1,
             &svg[start..]
@@ -277,7 +299,7 @@ mod tests {
             (7.5, Some(0.2)),
         ];
         let svg = chart(points).svg();
-        assert_eq!(svg.matches("<polyline fill=\"none\" stroke=\"var(--s1)\"").count(), 2);
+        assert_eq!(svg.matches("<polyline fill=\"none\" class=\"line-0\" stroke=\"var(--s1)\"").count(), 2);
         assert_eq!(svg.matches("<circle").count(), 1, "a lone point is a dot");
         assert_eq!(svg.matches("<polygon").count(), 1, "infinity is a mark");
         assert!(svg.contains("kill &lt;a&gt;"));

@@ -1,13 +1,13 @@
-//! The page of a comparison: both runs on the same axes.
+//! The page of comparisons: all runs on the same axes.
 
 use askama::Template;
 use results::{RunRecord, Scope, sample};
 
 use super::components::{hit_ratio, utilisation};
 use super::distribution::distribution;
-use super::figure::{Figure, bands, time_axis};
+use super::figure::{Figure, bare_bands, time_axis};
 use super::timeline::ROWS;
-use crate::chart::{Chart, Line, Scale};
+use crate::chart::{Chart, Line, Scale, shift_swatch, shifts as shifts_drawn};
 use crate::compare::Comparison;
 use crate::format::{self, Unit};
 use crate::moments::{MOST_POINTS, Moment, at_most};
@@ -16,41 +16,90 @@ use crate::table::Table;
 #[derive(Template)]
 #[template(path = "compared.html")]
 struct Body<'a> {
+    kind: String,
     title: &'a str,
-    headline: String,
-    names: [String; 2],
-    doubts: Vec<String>,
-    tables: Vec<(String, Table)>,
+    names: Vec<String>,
+    parts: Vec<Part>,
+    shifts: Option<Figure>,
     figures: Vec<Figure>,
-    commands: [String; 2],
+    commands: Vec<String>,
     hash: &'a str,
 }
 
-/// The page.
-pub(crate) fn page(comparison: &Comparison<'_>) -> String {
-    let facts = &comparison.a.scenario;
-    let command = super::run::command_line;
-    let body = Body {
-        title: &facts.title,
-        headline: comparison.headline(),
-        names: comparison.run_names(),
-        doubts: comparison.doubts(),
-        tables: comparison.tables(),
-        figures: figures(comparison),
-        commands: [command(comparison.a), command(comparison.b)],
-        hash: &facts.hash,
-    };
-    let body = body.render().expect("writing to memory does not fail");
-    super::page(&format!("{}: two runs", facts.title), &body)
+/// One run held against the first.
+struct Part {
+    headline: String,
+    doubts: Vec<String>,
+    tables: Vec<(String, Table)>,
 }
 
-fn legend(letter: &str, record: &RunRecord) -> String {
+/// The page of some comparisons with the same first run.
+pub(crate) fn page(comparisons: &[Comparison<'_>]) -> String {
+    let first = comparisons[0].a;
+    let runs: Vec<(char, &RunRecord)> =
+        std::iter::once(('A', first)).chain(comparisons.iter().map(|c| (c.letter, c.b))).collect();
+    let part = |c: &Comparison<'_>| Part { headline: c.headline(), doubts: c.doubts(), tables: c.tables() };
+    let count = if runs.len() == 2 { "Two".to_owned() } else { runs.len().to_string() };
+    let mut names = comparisons[0].names().to_vec();
+    names.extend(comparisons[1..].iter().map(|c| c.names()[1].clone()));
+    let body = Body {
+        kind: format!("{count} runs of one scenario"),
+        title: &first.scenario.title,
+        names,
+        parts: comparisons.iter().map(part).collect(),
+        shifts: shifts(comparisons),
+        figures: figures(&runs),
+        commands: runs.iter().map(|(_, run)| super::run::command_line(run)).collect(),
+        hash: &first.scenario.hash,
+    };
+    let body = body.render().expect("writing to memory does not fail");
+    super::page_of_figures(&format!("{}: {} runs", first.scenario.title, count.to_lowercase()), &body)
+}
+
+/// Where in the distribution the runs differ; none without answers.
+fn shifts(comparisons: &[Comparison<'_>]) -> Option<Figure> {
+    let drawn: Vec<_> = comparisons.iter().map(Comparison::shifts).collect();
+    if drawn.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let name = |c: &Comparison<'_>| {
+        if c.is_prediction() {
+            format!("prediction error, A and {}", c.letter)
+        } else {
+            format!("{} against A", c.letter)
+        }
+    };
+    let legend = comparisons.iter().enumerate().map(|(i, c)| (shift_swatch(i), name(c))).collect();
+    let mut table = comparisons[0].decile_table();
+    if comparisons.len() > 1 {
+        table.head[0] = "A and".to_owned();
+        table.head[2] = "the other".to_owned();
+        table.head[3] = "difference".to_owned();
+        let lettered = |c: &Comparison<'_>| {
+            let mut rows = c.decile_table().rows;
+            rows.iter_mut().for_each(|row| row[0] = format!("{}, {}", c.letter, row[0]));
+            rows
+        };
+        table.rows = comparisons.iter().flat_map(lettered).collect();
+    }
+    let caption = "How far each decile of the response time lies from the other run's, with its 95% interval: at zero, they agree. A \
+                   shift of all, or of the slow ones alone, is seen here.";
+    Some(Figure::drawn(
+        "Where the response times differ",
+        caption,
+        legend,
+        shifts_drawn("Differences by decile", &drawn),
+        table,
+    ))
+}
+
+fn legend(letter: char, record: &RunRecord) -> String {
     format!("{letter}: {}", record.world.title())
 }
 
 type Read<'a> = Box<dyn Fn(&RunRecord, &Moment) -> Option<f64> + 'a>;
 
-/// A chart of both runs: what is read from each moment of a run.
+/// A chart of all runs: what is read from each moment of a run.
 struct Reading<'a> {
     title: String,
     caption: &'static str,
@@ -71,8 +120,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Throughput, percentiles and failures, then what both runs know of the components.
-fn readings<'a>(comparison: &Comparison<'a>) -> Vec<Reading<'a>> {
+/// Throughput, percentiles and failures, then what all runs know of the components.
+fn readings<'a>(runs: &[(char, &'a RunRecord)]) -> Vec<Reading<'a>> {
     let due = "Where requests were due. Logarithmic.";
     let mut readings = vec![
         Reading::new("Throughput", "Good answers when they came.", Unit::PerSecond, |_, m| Some(m.achieved)),
@@ -80,15 +129,13 @@ fn readings<'a>(comparison: &Comparison<'a>) -> Vec<Reading<'a>> {
         Reading::new("Response time, p90", due, Unit::Seconds, |_, m| m.response[1]),
         Reading::new("Response time, p99", due, Unit::Seconds, |_, m| m.response[2]),
     ];
-    let failed = |r: &RunRecord| r.tally(Scope::Run, None).failed() > 0;
-    if failed(comparison.a) || failed(comparison.b) {
+    if runs.iter().any(|(_, run)| run.tally(Scope::Run, None).failed() > 0) {
         let caption = "Share of the requests due.";
         readings.push(Reading::new("Failed requests", caption, Unit::Share, |_, m| m.failed_share));
     }
-    let components = &comparison.a.scenario.components;
-    let both = |name: &str, metric: &str| {
-        [comparison.a, comparison.b].iter().all(|r| r.series(name, metric).next().is_some())
-    };
+    let components = &runs[0].1.scenario.components;
+    let both =
+        |name: &str, metric: &str| runs.iter().all(|(_, run)| run.series(name, metric).next().is_some());
     for c in components.iter().filter(|c| both(&c.name, sample::UTILISATION)) {
         let title = format!("Utilisation of {}", c.name);
         let caption = "Busy share of its cores or workers, the mean of its instances.";
@@ -102,50 +149,53 @@ fn readings<'a>(comparison: &Comparison<'a>) -> Vec<Reading<'a>> {
     readings
 }
 
-fn figures(comparison: &Comparison<'_>) -> Vec<Figure> {
-    let runs = [("A", comparison.a), ("B", comparison.b)];
-    let fine = runs.map(|(_, r)| at_most(r, MOST_POINTS));
-    let coarse = runs.map(|(_, r)| at_most(r, ROWS));
+fn figures(runs: &[(char, &RunRecord)]) -> Vec<Figure> {
+    let fine: Vec<_> = runs.iter().map(|(_, r)| at_most(r, MOST_POINTS)).collect();
+    let coarse: Vec<_> = runs.iter().map(|(_, r)| at_most(r, ROWS)).collect();
     let mut figures = Vec::new();
-    for Reading { title, caption, unit, scale, read } in readings(comparison) {
+    for Reading { title, caption, unit, scale, read } in readings(runs) {
         let lines = runs.iter().zip(&fine).map(|((letter, record), moments)| Line {
-            name: legend(letter, record),
+            name: legend(*letter, record),
             points: moments.iter().map(|m| (m.middle(), read(record, m))).collect(),
         });
         let chart = Chart {
-            label: format!("{title} of both runs over time"),
-            horizontal: time_axis(comparison.a),
+            label: format!("{title} of all runs over time"),
+            horizontal: time_axis(runs[0].1),
             unit,
             scale,
             lines: lines.collect(),
             cells: Vec::new(),
-            bands: bands(comparison.a),
+            bands: bare_bands(runs[0].1),
         };
-        let mut table = Table::new(&["from", "to", "A", "B"]);
-        for i in 0..coarse[0].len().max(coarse[1].len()) {
-            let moments = [coarse[0].get(i), coarse[1].get(i)];
-            let Some(any) = moments[0].or(moments[1]) else { continue };
+        let mut table = Table::new(&["from", "to"]);
+        table.head.extend(runs.iter().map(|(letter, _)| letter.to_string()));
+        for i in 0..coarse.iter().map(Vec::len).max().unwrap_or(0) {
+            let moments: Vec<Option<&Moment>> = coarse.iter().map(|moments| moments.get(i)).collect();
+            let Some(any) = moments.iter().flatten().next() else { continue };
             let mut row = vec![format::seconds(any.from), format::seconds(any.until)];
-            row.extend(runs.iter().zip(moments).map(|((_, record), moment)| {
+            row.extend(runs.iter().zip(&moments).map(|((_, record), moment)| {
                 moment.and_then(|m| read(record, m)).map_or_else(|| "–".to_owned(), |v| unit.show(v))
             }));
             table.rows.push(row);
         }
         figures.push(Figure::new(&title, caption, &chart, table));
     }
-    figures.push(both_distributions(&runs));
+    figures.push(distributions(runs));
     figures
 }
 
-/// Percentiles of both runs' response times.
-fn both_distributions(runs: &[(&str, &RunRecord); 2]) -> Figure {
-    let lines = runs.map(|(letter, record)| {
-        (legend(letter, record), letter, record.tally(Scope::Run, None).response_times())
-    });
-    let texts = (
-        "Distribution of response time",
-        "Of the measured part.",
-        "Percentiles of both runs' response times",
-    );
+/// Percentiles of all runs' response times.
+fn distributions(runs: &[(char, &RunRecord)]) -> Figure {
+    let letters: Vec<String> = runs.iter().map(|(letter, _)| letter.to_string()).collect();
+    let lines: Vec<_> = runs
+        .iter()
+        .zip(&letters)
+        .map(|((letter, record), column)| {
+            let times = record.tally(Scope::Run, None).response_times();
+            (legend(*letter, record), column.as_str(), times)
+        })
+        .collect();
+    let texts =
+        ("Distribution of response time", "Of the measured part.", "Percentiles of all runs' response times");
     distribution(texts, &lines)
 }

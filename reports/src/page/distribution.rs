@@ -19,7 +19,7 @@ pub(super) fn distribution(
     lines: &[(String, &str, Distribution)],
 ) -> Figure {
     let n = lines.iter().map(|(.., times)| times.len()).max().unwrap_or(0);
-    let most = (n.max(10) as f64).log10().min(9.0);
+    let most = (n.max(10) as f64).log10().min(7.0);
     let line = |(name, _, times): &(String, &str, Distribution)| {
         let steps = (0..=(most / STEP) as usize).map(|i| i as f64 * STEP);
         let point = |nines: f64| (nines, times.percentile(100.0 * (1.0 - 10f64.powf(-nines))));

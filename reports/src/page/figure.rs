@@ -2,8 +2,10 @@
 
 use askama::Template;
 use results::RunRecord;
+use results::facts::FaultFacts;
 
 use crate::chart::{Band, Chart, Horizontal, swatch};
+use crate::format;
 use crate::table::Table;
 
 /// A chart as it stands on a page.
@@ -20,7 +22,18 @@ pub(crate) struct Figure {
 impl Figure {
     /// A picture without lines, which needs no legend.
     pub(crate) fn picture(title: &str, caption: &str, svg: String, table: Table) -> Self {
-        Self { title: title.to_owned(), caption: caption.to_owned(), legend: Vec::new(), svg, table }
+        Self::drawn(title, caption, Vec::new(), svg, table)
+    }
+
+    /// A picture that was drawn elsewhere, with the marks of its legend.
+    pub(crate) fn drawn(
+        title: &str,
+        caption: &str,
+        legend: Vec<(String, String)>,
+        svg: String,
+        table: Table,
+    ) -> Self {
+        Self { title: title.to_owned(), caption: caption.to_owned(), legend, svg, table }
     }
 
     pub(crate) fn new(title: &str, caption: &str, chart: &Chart, table: Table) -> Self {
@@ -46,8 +59,19 @@ pub(crate) fn time_axis(record: &RunRecord) -> Horizontal {
     Horizontal::Time { from: -warmup, until: total - warmup }
 }
 
-/// The stretches that every time chart sets off: the warm-up and the faults.
+/// The stretches that every time chart of a run sets off: the warm-up and the faults, with what became of the system after them.
 pub(crate) fn bands(record: &RunRecord) -> Vec<Band> {
+    let mut bands = bare_bands(record);
+    let faults = record.scenario.faults.len();
+    let first = bands.len() - faults;
+    for (band, fault) in bands[first..].iter_mut().zip(&record.scenario.faults) {
+        band.name = labelled(record, fault);
+    }
+    bands
+}
+
+/// The same without what became of one run.
+pub(crate) fn bare_bands(record: &RunRecord) -> Vec<Band> {
     let (warmup, total) = (record.frame.warmup.as_secs_f64(), record.frame.total.as_secs_f64());
     let mut bands = Vec::new();
     if warmup > 0.0 {
@@ -60,4 +84,15 @@ pub(crate) fn bands(record: &RunRecord) -> Vec<Band> {
         warmup: false,
     }));
     bands
+}
+
+/// A fault with what became of the system after it; of faults that overlap, the last to be mended is told so.
+fn labelled(record: &RunRecord, fault: &FaultFacts) -> String {
+    let ended = record.recoveries.iter().find(|recovery| recovery.until == fault.until);
+    match ended.map(|recovery| recovery.recovery_s) {
+        Some(s) if s.is_infinite() => format!("{}, not recovered", fault.name),
+        Some(0.0) => format!("{}, recovered at once", fault.name),
+        Some(s) => format!("{}, recovered in {}", fault.name, format::seconds(s)),
+        None => fault.name.clone(),
+    }
 }

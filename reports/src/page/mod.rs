@@ -1,10 +1,13 @@
-//! Pages: one self-contained HTML file, without scripts and without anything from elsewhere.
+//! Pages: one self-contained HTML file, without anything from elsewhere. It is complete without its script, which draws a crosshair
+//! through all charts and hides lines.
 
 mod compared;
 mod components;
 mod distribution;
 mod figure;
 mod heat;
+mod loads;
+mod log;
 mod run;
 mod timeline;
 mod topology;
@@ -13,6 +16,8 @@ use askama::Template;
 use results::RunRecord;
 
 pub(crate) use compared::page as compared;
+pub(crate) use loads::page as loads;
+pub use log::render_logs;
 
 /// The frame of every page: title, style sheet, and what is inside.
 #[derive(Template)]
@@ -20,6 +25,7 @@ pub(crate) use compared::page as compared;
 struct Page<'a> {
     title: &'a str,
     body: &'a str,
+    figures: bool,
 }
 
 /// One HTML page with a report of each run, in their order.
@@ -30,10 +36,15 @@ pub fn render(records: &[RunRecord]) -> String {
         [one] => one.scenario.title.clone(),
         [first, more @ ..] => format!("{} and {} more", first.scenario.title, more.len()),
     };
-    page(&title, &bodies.join("\n"))
+    page_of_figures(&title, &bodies.join("\n"))
 }
 
 /// A page with this body.
-fn page(title: &str, body: &str) -> String {
-    Page { title, body }.render().expect("writing to memory does not fail")
+pub(crate) fn page(title: &str, body: &str) -> String {
+    Page { title, body, figures: false }.render().expect("writing to memory does not fail")
+}
+
+/// A page whose body has figures with intervals, which its footer explains.
+fn page_of_figures(title: &str, body: &str) -> String {
+    Page { title, body, figures: true }.render().expect("writing to memory does not fail")
 }

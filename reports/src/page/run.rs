@@ -17,13 +17,13 @@ use crate::phases::{FAILED, Key, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
 use crate::summary::{class_table, phase_table};
 use crate::table::Table;
 use crate::waterfall::waterfall;
-use crate::{trust, verdict};
+use crate::{room, trust, verdict};
 
 /// A key figure.
-struct Card {
-    label: String,
-    value: String,
-    note: String,
+pub(super) struct Card {
+    pub(super) label: String,
+    pub(super) value: String,
+    pub(super) note: String,
 }
 
 #[derive(Template)]
@@ -42,6 +42,8 @@ struct Body<'a> {
     thresholds: Option<Table>,
     published: Option<Table>,
     recoveries: Option<Table>,
+    room: Option<Table>,
+    cost: Option<Table>,
     spreads: Vec<(String, Table)>,
     model: Option<Table>,
     traces: Vec<String>,
@@ -72,6 +74,8 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         thresholds: thresholds(record),
         published: published(record),
         recoveries: trust::recoveries(record),
+        room: room::table(&room::busy(record)),
+        cost: room::cost(record),
         spreads: trust::replications(record).into_iter().map(|(t, r)| (t, trust::spread(r))).collect(),
         model: trust::model(record),
         traces: record.evidence.traces.iter().map(waterfall).collect(),

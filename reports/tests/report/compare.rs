@@ -53,14 +53,19 @@ fn page_draws_both_runs_on_the_same_axes() {
     let (sim, measured) = (run(SHOP, Play::SIM), run(SHOP, Play::LOADGEN));
     let html = reports::compare(&sim, &measured).expect("the scenario is the same").html();
     let charts: Vec<&str> = html.split("<figure>").skip(1).collect();
-    assert_eq!(charts.len(), 8, "five over time, two of components, the distribution");
-    for chart in charts {
+    assert_eq!(charts.len(), 9, "the deciles, five over time, two of components, the distribution");
+    assert!(
+        charts[0].contains("Differences by decile") && charts[0].contains("prediction error"),
+        "{}",
+        charts[0]
+    );
+    for chart in &charts[1..] {
         assert!(chart.contains("A: simulated") && chart.contains("B: measured"));
         assert!(
             chart.contains("stroke=\"var(--s1)\"") && chart.contains("stroke=\"var(--s2)\" stroke-dasharray")
         );
     }
-    assert!(!html.contains("http") && html.len() < 2_000_000);
+    assert!(!html.replace("http://www.w3.org/2000/svg", "").contains("http") && html.len() < 2_000_000);
 }
 
 #[test]
@@ -69,4 +74,23 @@ fn a_run_without_the_faults_is_not_held_against_one_with_them() {
     b.frame.windows.truncate(2);
     let message = reports::compare(&a, &b).expect_err("the windows differ").to_string();
     assert!(message.contains("not with the same faults"), "{message}");
+}
+
+#[test]
+fn several_runs_are_held_against_the_first() {
+    let runs = [Play::SIM, Play { salt: 5, ..Play::SIM }, Play::LOADGEN].map(|play| run(SHOP, play));
+    let compared = reports::compare_all(&runs).expect("the scenario is the same");
+    let text = compared.text();
+    assert!(text.contains("B against A: ") && text.contains("Prediction error: "), "{text}");
+    assert_eq!(compared.json().as_array().map(Vec::len), Some(2));
+    let html = compared.html();
+    for name in [
+        "3 runs of one scenario",
+        "C: measured",
+        "B against A",
+        "prediction error, A and C",
+        "stroke=\"var(--s3)\"",
+    ] {
+        assert!(html.contains(name), "{name} is on the page");
+    }
 }

@@ -1,7 +1,10 @@
 //! What readers see of runs.
 
+mod chromium;
 mod compare;
+mod loads;
 mod page;
+mod serve;
 #[path = "../../results/tests/record/synthetic.rs"]
 mod synthetic;
 mod terminal;

@@ -23,16 +23,24 @@ fn assert_well_formed(html: &str) {
             open.push(name);
         }
         rest = &rest[end + 1..];
-        if name == "style" && !tag.starts_with('/') {
-            rest = &rest[rest.find("</style>").expect("the style sheet ends")..];
+        for raw in ["style", "script"] {
+            if name == raw && !tag.starts_with('/') {
+                rest = &rest[rest.find(&format!("</{raw}>")).expect("it ends")..];
+            }
         }
     }
     assert!(open.is_empty(), "{open:?}");
 }
 
-/// Nothing is fetched, nothing is executed, nothing is unfinished.
+/// Nothing is fetched, nothing is unfinished.
 fn assert_self_contained(html: &str) {
-    for forbidden in ["http:", "https:", "src=", "<script", "@import", "url(", "NaN", "#01", "<link"] {
+    assert!(
+        html.matches("<script>").count() <= 1 && !html.contains("<script "),
+        "one script, which is in the page"
+    );
+    // The names of XML's own spaces are no addresses that anybody asks.
+    let html = &html.replace("http://www.w3.org/2000/svg", "");
+    for forbidden in ["http:", "https:", "src=", "@import", "url(", "NaN", "#01", "<link"] {
         assert!(!html.contains(forbidden), "{forbidden} in the page");
     }
     assert!(html.len() < LIMIT, "{} bytes", html.len());
@@ -155,4 +163,19 @@ fn all_response_times_are_shaded() {
     let html = reports::render(&[run(SHOP, Play::LOADGEN)]);
     let picture = html.split("Response times over time, as shades").nth(1).expect("there is a picture");
     assert!(picture.split("</svg>").next().is_some_and(|svg| svg.contains("var(--h10)")), "there are shades");
+}
+
+#[test]
+fn interval_logs_of_other_tools_are_drawn() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    record(directory.path(), &scenario(SHOP), Play::LOADGEN);
+    let path = directory.path().join("latency.hlog");
+    let log = results::IntervalLog::read(&path, results::TimeUnit::Nanoseconds).expect("it is our own");
+    let html = reports::render_logs(&[log]);
+    assert_self_contained(&html);
+    for text in
+        ["22 s", "By tag", "product", "Response time over time", "as shades", "Percentiles of all values"]
+    {
+        assert!(html.contains(text), "{text} is on the page");
+    }
 }
