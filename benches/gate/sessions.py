@@ -24,7 +24,7 @@ KINDS = [(candidate, machine) for machine in BUDGETS for candidate in ("the same
 
 
 def server(side, rounds):
-    return f"target/gate/{side}/release/examples/answering {{port}} {rounds}"
+    return f"target/gate/{side}/answering {{port}} {rounds}"
 
 
 def wilson(hits, of):

@@ -9,6 +9,9 @@ pub(super) const STEPS: usize = 1_024;
 /// The greatest number of tags.
 const TAGS: usize = 64;
 
+/// The log's own buckets that are held at a time, of all tags together: 128 MiB of them.
+const HELD: usize = 1 << 24;
+
 /// Two significant digits, and counts of any size.
 pub type Shape = Buckets<u64, 7>;
 
@@ -86,6 +89,10 @@ impl Gathered {
     pub(super) fn add(&mut self, interval: &Interval<'_>) -> Result<(), String> {
         let step = self.step(interval);
         let tag = self.tag(interval.tag)?;
+        if self.raw.iter().map(|raw| raw.counts.len()).sum::<usize>() > HELD {
+            self.settle();
+            self.raw.iter_mut().for_each(|raw| raw.counts = Vec::new());
+        }
         let (layout, encoded) = self.decoder.open(interval.histogram)?;
         let raw = &mut self.raw[tag];
         if raw.end > 0 && (raw.layout != layout || raw.step != step) {

@@ -21,10 +21,10 @@ const OTHERS: [(u32, &str); 6] = [
     (0x0c72_124f, "a histogram of floating-point numbers"),
 ];
 const HEAD: usize = 40;
-/// The greatest histogram that is unpacked, in bytes: with five digits over all of 64 bits it is smaller.
-const GREATEST: usize = 1 << 25;
-/// The greatest number of buckets. Three digits over all of 64 bits have 65,000.
-const MOST_BUCKETS: usize = 1 << 21;
+/// The greatest histogram that is unpacked, in bytes.
+const GREATEST: usize = 1 << 26;
+/// The greatest number of buckets: five digits over all of 64 bits have six million, three digits 65,000.
+const MOST_BUCKETS: usize = 1 << 23;
 
 /// Which values a histogram's buckets hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,6 +211,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn every_count_is_where_the_hdrhistogram_crate_has_it(
             lowest in 1u64..5_000,

@@ -47,7 +47,7 @@ fn any_number_of_intervals_makes_a_bounded_number_of_steps_and_loses_nothing() {
     let histograms: Vec<String> = (0..7).map(|i| histogram(1_000_000 * (i + 1), 400 + 100 * i)).collect();
     let mut text = "#[StartTime: 1767225600.000 (seconds since epoch)]\r\n".to_owned();
     let mut values = 0;
-    for i in 0..9_000_u64 {
+    for i in 0..21_000_u64 {
         let which = (i * 5 % 7) as usize;
         let tag = if i % 3 == 0 { "Tag=writes," } else { "" };
         text += &format!("{tag}{:.3},0.500,1.0,{}\r\n", i as f64 * 0.5, histograms[which]);
@@ -57,11 +57,11 @@ fn any_number_of_intervals_makes_a_bounded_number_of_steps_and_loses_nothing() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     // The last line may have no end.
     let log = read(&written(&directory, text.trim_end()));
-    assert_eq!((log.intervals, log.length_s, log.epoch_s), (9_000, 4_500.0, Some(1_767_225_600.0)));
+    assert_eq!((log.intervals, log.length_s, log.epoch_s), (21_000, 10_500.0, Some(1_767_225_600.0)));
     assert_eq!(log.steps.iter().map(|s| s.times.total()).sum::<u64>(), values);
     assert_eq!(
         log.tags.iter().map(|t| (t.name.as_str(), t.intervals)).collect::<Vec<_>>(),
-        [("", 6_000), ("writes", 3_000)]
+        [("", 14_000), ("writes", 7_000)]
     );
     assert!((512..=1_024).contains(&log.steps.len()), "{} steps", log.steps.len());
     assert!(log.steps.windows(2).all(|pair| pair[0].until_s == pair[1].from_s));
