@@ -49,6 +49,10 @@ enum Command {
         /// What the numbers in interval logs count: ns, us or ms.
         #[arg(long, value_name = "UNIT", default_value = "ns", value_parser = unit)]
         unit: TimeUnit,
+        /// Write each chart of a run as PNG into this directory, instead of a page.
+        #[cfg(feature = "png")]
+        #[arg(long, value_name = "DIRECTORY")]
+        png: Option<PathBuf>,
     },
     /// Hold runs of one scenario against the first of them, phase by phase.
     #[command(
@@ -138,7 +142,9 @@ impl Arguments {
     /// Does it; the exit code.
     pub(crate) fn run(self, to: &mut impl Write) -> anyhow::Result<u8> {
         match self.command {
-            Command::Render { runs, output, unit } => {
+            #[cfg(feature = "png")]
+            Command::Render { runs, png: Some(directory), .. } => write_pictures(&runs, &directory, to)?,
+            Command::Render { runs, output, unit, .. } => {
                 let page = render(&runs, unit)?;
                 let path = output.unwrap_or_else(|| beside(&runs[0]));
                 write_page(&path, &page)?;
@@ -210,6 +216,26 @@ fn render(runs: &[PathBuf], unit: TimeUnit) -> anyhow::Result<String> {
     }
     let logs = runs.iter().map(|path| IntervalLog::read(path, unit)).collect::<Result<Vec<_>, _>>()?;
     Ok(reports::render_logs(&logs))
+}
+
+/// The charts of these runs; of several, each run's in a directory of its own.
+#[cfg(feature = "png")]
+fn write_pictures(runs: &[PathBuf], directory: &Path, to: &mut impl Write) -> anyhow::Result<()> {
+    for (number, run) in runs.iter().enumerate() {
+        let directory = if runs.len() == 1 {
+            directory.to_owned()
+        } else {
+            directory.join(format!("run-{}", number + 1))
+        };
+        fs::create_dir_all(&directory).with_context(|| format!("{}: cannot be made", directory.display()))?;
+        for picture in reports::pictures(&RunRecord::read(run)?)? {
+            let path = directory.join(format!("{}.png", picture.name));
+            fs::write(&path, picture.png)
+                .with_context(|| format!("{}: cannot be written", path.display()))?;
+            writeln!(to, "{}", path.display())?;
+        }
+    }
+    Ok(())
 }
 
 fn unit(name: &str) -> Result<TimeUnit, String> {

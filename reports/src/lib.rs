@@ -8,6 +8,7 @@
 //! - `chart`: lines and shades over an axis, as inline SVG that follows the page's colours
 //! - `phases`, `room`, `verdict`: key figures by phase; how much more load there is room for; the run in one sentence
 //! - `page`: the HTML of a run, of a comparison, and of an interval log
+//! - `png`: charts as PNG (feature `png`)
 //! - [`mod@compare`]: two or more runs of one scenario
 //! - [`serve`]: runs in the browser
 //! - `loads`: latency against load, over several runs
@@ -27,6 +28,8 @@ mod moments;
 mod page;
 mod paired;
 mod phases;
+#[cfg(feature = "png")]
+mod png;
 mod room;
 pub mod serve;
 mod summary;
@@ -40,6 +43,8 @@ pub use exact::{Exact, exact};
 pub use loads::{Loads, loads};
 pub use page::{render, render_logs};
 pub use paired::Paired;
+#[cfg(feature = "png")]
+pub use png::{Error as PictureError, Picture, pictures};
 pub use summary::summary;
 pub use table::Table;
 pub use waterfall::waterfall;

@@ -20,6 +20,12 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
+    /// Its title and its picture alone.
+    #[cfg(feature = "png")]
+    pub(crate) fn into_picture(self) -> (String, String) {
+        (self.title, self.svg)
+    }
+
     /// A picture without lines, which needs no legend.
     pub(crate) fn picture(title: &str, caption: &str, svg: String, table: Table) -> Self {
         Self::drawn(title, caption, Vec::new(), svg, table)

@@ -89,6 +89,14 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
     body.render().expect("writing to memory does not fail")
 }
 
+/// The charts of a run, each with its title.
+#[cfg(feature = "png")]
+pub(crate) fn pictures(record: &RunRecord) -> Vec<(String, String)> {
+    let timeline = Timeline::new(record);
+    let stack = topology(record, &timeline.coarse);
+    stack.into_iter().chain(figures(record, &timeline)).map(Figure::into_picture).collect()
+}
+
 /// What a reader must know before the figures, beyond the verdict.
 fn notes(record: &RunRecord) -> Vec<String> {
     let mut notes = Vec::new();

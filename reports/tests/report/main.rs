@@ -4,6 +4,8 @@ mod chromium;
 mod compare;
 mod loads;
 mod page;
+#[cfg(feature = "png")]
+mod pictures;
 mod serve;
 #[path = "../../results/tests/record/synthetic.rs"]
 mod synthetic;
