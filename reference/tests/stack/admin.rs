@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::room::{connect, eventually, figure, get, receive, send, start};
 
-fn shop(steps: &str) -> Scenario {
+pub(crate) fn shop(steps: &str) -> Scenario {
     let text = format!(
         r#"
 title = "A shop that is looked after"

@@ -5,44 +5,20 @@ use std::path::Path;
 use reference::client::Stack;
 use scenarios::Scenario;
 
+use crate::admin;
 use crate::room::{eventually, figure, get, start};
 
-/// A service on a machine with one core, of which `host` says more, and a job there.
+/// A service on a machine with one core, of which `host` says more, and a job there; two faults of that machine come last.
 fn shop(host: &str, job: &str) -> Scenario {
-    let text = format!(
-        r#"
-title = "A shop with a job"
-[run]
-duration = "60s"
-[hosts.app]
-{host}
-[components.shop]
-kind = "service"
-host = "app"
-workers = 4
-[jobs.backup]
-host = "app"
-{job}
-[requests.page]
-path = "/page"
-steps = [{{ work = "1ms" }}]
-[traffic.people]
-to = "shop"
-executor = "constant-arrival-rate"
-rate = "10/s"
-mix = {{ page = 1 }}
-[[faults]]
-at = "1ms"
-for = "50s"
-kill = "host:app[1]"
-[[faults]]
-at = "1ms"
-for = "50s"
-hang = "host:app[1]"
-"#
-    );
+    let text = admin::shop("{ work = \"1ms\" }").source.text;
+    let text = text.replace("[hosts.app]\n", &format!("[hosts.app]\n{host}\n"));
+    let fault = |what: &str| format!("[[faults]]\nat = \"1ms\"\nfor = \"50s\"\n{what} = \"host:app[1]\"\n");
+    let text = format!("{text}[jobs.backup]\nhost = \"app\"\n{job}\n{}{}", fault("kill"), fault("hang"));
     Scenario::parse("jobs.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
 }
+
+const KILL: usize = 2;
+const HANG: usize = 3;
 
 fn busy(stack: &Stack) -> f64 {
     figure(stack, "job:backup", 1, "busy_core_seconds")
@@ -72,14 +48,14 @@ fn a_job_that_never_ends_has_requests_wait_and_dies_with_its_machine() {
         assert_eq!(get(page, "/page").expect("answered").0, 200);
         figure(&stack, "shop", 1, "queue_seconds") > 0.0
     });
-    stack.begin_fault(1).expect("stopped");
+    stack.begin_fault(HANG).expect("stopped");
     let stopped = standing(&stack);
-    stack.end_fault(1).expect("goes on");
+    stack.end_fault(HANG).expect("goes on");
     eventually("it goes on where it was", || busy(&stack) > stopped);
-    stack.begin_fault(0).expect("killed");
+    stack.begin_fault(KILL).expect("killed");
     let at_its_death = standing(&stack);
     assert_eq!(figure(&stack, "job:backup", 1, "up"), 0.0);
-    stack.end_fault(0).expect("restarted");
+    stack.end_fault(KILL).expect("restarted");
     for _ in 0..10 {
         assert_eq!(get(page, "/page").expect("answered").0, 200);
     }

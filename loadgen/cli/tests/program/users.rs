@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use results::{RunRecord, Scope};
+use results::{Failure, RunRecord, Scope};
 
 use crate::support::{Place, SHOP, errors};
 
@@ -40,6 +40,30 @@ fn sessions_run_against_the_stack() {
         tally.failed() == 0 && (250..=275).contains(&tally.due()),
         "{} due: {}",
         tally.due(),
+        errors(&output)
+    );
+}
+
+#[test]
+fn sessions_whose_records_go_with_their_store_are_counted_as_lost() {
+    let place = Place::new();
+    let session = "session = { requests = 3, think = \"400ms\", state = { keyspace = \"visits\" } }";
+    shop(&place, &OPEN.replace("100/s", &format!("30/s\"\n{session}\narrivals = \"uniform")));
+    let path = place.directory.path().join("shop.toml");
+    let text = fs::read_to_string(&path).expect("it was written");
+    let visits =
+        "[keyspaces.visits]\nin = \"objects\"\nkeys = 1_000_000_000\nttl = \"1h\"\nvalue = \"500B\"\n";
+    let flush = "[[faults]]\nat = \"1500ms\"\nflush = \"component:objects\"\n";
+    fs::write(&path, format!("{text}\n{visits}{flush}")).expect("it can be written");
+    let output = place.run(&["run", "shop.toml", "--no-report"]);
+    let record = RunRecord::read(place.runs().pop().expect("there is a run")).expect("it has a record");
+    let tally = record.tally(Scope::Run, None);
+    let lost = tally.failures[Failure::LostSession.index()];
+    // Thirty sessions a second, each of which lasts for 0.8 s and longer on a busy machine.
+    assert!(
+        (10..=90).contains(&lost) && tally.ok > lost,
+        "{lost} lost, {} good: {}",
+        tally.ok,
         errors(&output)
     );
 }
