@@ -29,10 +29,10 @@ enum Edge {
 fn edges(scenario: &Scenario, frame: &Frame) -> Vec<(SimTime, Edge)> {
     let mut edges = Vec::new();
     for (index, fault) in scenario.faults.iter().enumerate() {
-        if fault.from < fault.until && fault.from < frame.total {
+        if fault.from < frame.total {
             edges.push((fault.from, Edge::Begin(index)));
-            // What outlasts the run is not mended: the stack is stopped.
-            if fault.until < frame.total {
+            // A flush happens and is over. What outlasts the run is not mended: the stack is stopped.
+            if fault.from < fault.until && fault.until < frame.total {
                 edges.push((fault.until, Edge::End(index)));
             }
         }
