@@ -5,15 +5,19 @@
 
 use std::sync::Arc;
 
-use results::RunRecord;
+use results::{RunRecord, escaped};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-use crate::page;
+use crate::page::{self, Drawn};
 
 const FONT: &[u8] = include_bytes!("../assets/font/DejaVuSans-subset.ttf");
 const FAMILY: &str = "DejaVu Sans";
 const STYLE: &str = include_str!("../templates/style.css");
+/// How wide pictures are, what is left free at their edge, and how large the text of legends is, in pixels.
+const WIDTH: u32 = 1720;
+const EDGE: f64 = 24.0;
+const TEXT: f64 = 25.0;
 /// Shades of the heat map, which the sheet mixes of a line's colour and the card's.
 const SHADES: u32 = 10;
 
@@ -48,9 +52,9 @@ pub fn pictures(record: &RunRecord) -> Result<Vec<Picture>, Error> {
     fonts.load_font_data(FONT.to_vec());
     let options = Options { fontdb: Arc::new(fonts), font_family: FAMILY.to_owned(), ..Options::default() };
     let colours = colours();
-    let drawn = page::pictures(record).into_iter().enumerate().map(|(number, (title, svg))| {
-        let name = format!("{:02}-{}", number + 1, tame(&title));
-        let png = png(&plain(&svg, &colours), &options);
+    let drawn = page::pictures(record).into_iter().enumerate().map(|(number, drawn)| {
+        let name = format!("{:02}-{}", number + 1, tame(&drawn.title));
+        let png = png(&plain(&framed(&drawn), &colours), &options);
         png.map(|png| Picture { name: name.clone(), png }).map_err(|problem| Error::Draw { name, problem })
     });
     drawn.collect()
@@ -63,6 +67,48 @@ fn png(svg: &str, options: &Options<'_>) -> Result<Vec<u8>, String> {
     pixels.fill(resvg::tiny_skia::Color::WHITE);
     resvg::render(&tree, Transform::identity(), &mut pixels.as_mut());
     pixels.encode_png().map_err(|e| e.to_string())
+}
+
+/// With its title and its legend above it.
+fn framed(drawn: &Drawn) -> String {
+    let (width, height) = size(&drawn.svg).unwrap_or((1_000.0, 500.0));
+    let scale = f64::from(WIDTH) / width;
+    let mut head = format!(
+        "<text x=\"{EDGE}\" y=\"46\" font-size=\"34\" font-weight=\"bold\" fill=\"var(--ink)\">{}</text>",
+        escaped(&drawn.title)
+    );
+    let (mut x, mut y) = (EDGE, 90.0);
+    for (swatch, name) in &drawn.legend {
+        let length = 96.0 + name.chars().count() as f64 * 0.6 * TEXT;
+        if x + length > f64::from(WIDTH) && x > EDGE {
+            (x, y) = (EDGE, y + 1.5 * TEXT);
+        }
+        let swatch = swatch.replacen(
+            "<svg ",
+            &format!("<svg x=\"{x:.0}\" y=\"{:.0}\" width=\"80\" height=\"24\" ", y - 20.0),
+            1,
+        );
+        head += &format!(
+            "{swatch}<text x=\"{:.0}\" y=\"{y:.0}\" font-size=\"{TEXT}\" fill=\"var(--text)\">{}</text>",
+            x + 92.0,
+            escaped(name)
+        );
+        x += length + 30.0;
+    }
+    let top = if drawn.legend.is_empty() { 70.0 } else { y + 20.0 };
+    let all = top + scale * height + EDGE;
+    let placed = format!("<svg y=\"{top:.0}\" width=\"{WIDTH}\" height=\"{:.0}\" ", scale * height);
+    format!(
+        "<svg viewBox=\"0 0 {WIDTH} {all:.0}\">{head}{}</svg>",
+        drawn.svg.trim_end().replacen("<svg ", &placed, 1)
+    )
+}
+
+/// Width and height of a picture, by its view box.
+fn size(svg: &str) -> Option<(f64, f64)> {
+    let numbers = svg.split("viewBox=\"").nth(1)?.split('"').next()?;
+    let mut numbers = numbers.split(' ').skip(2).map(str::parse::<f64>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The picture as it stands alone: no variables, and the rules of the sheet that it needs.

@@ -21,8 +21,9 @@ use crate::summary::milliseconds;
 
 /// How long a trial measures, where nothing else is said.
 const TRIAL: SimTime = SimTime::from_secs(10);
-/// The table of all trials.
+/// The table of all trials, and their page.
 const TABLE: &str = "capacity.csv";
+const PAGE: &str = "capacity.html";
 /// The greatest width of a bar.
 const BAR: f64 = 40.0;
 
@@ -82,7 +83,7 @@ pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Probl
     }
     let metrics = play::metrics(options)?;
     let mut search = Search::new(objective.precision.get(), objective.repeats);
-    let mut trials: Vec<Trial> = Vec::new();
+    let (mut trials, mut records): (Vec<Trial>, Vec<RunRecord>) = (Vec::new(), Vec::new());
     let mut directory = None;
     while let Some(factor) = search.next() {
         let prepared = trial(&whole, objective, options, factor)?;
@@ -101,6 +102,7 @@ pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Probl
             writeln!(io::stderr(), "{}", line(&trial))?;
         }
         trials.push(trial);
+        records.push(record);
         search.add(factor, trial.holds);
     }
     let directory = directory.expect("a search makes a trial");
@@ -109,6 +111,12 @@ pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Probl
     write!(out, "{}", drawn(&trials))?;
     writeln!(out, "{}", answer(objective, search.bounds(), &trials))?;
     writeln!(out, "table  {}", directory.join(TABLE).display())?;
+    // A search that ended after its first load has nothing to draw.
+    if let Some(loads) = reports::loads(&records).ok().filter(|_| !options.no_report) {
+        let page = directory.join(PAGE);
+        fs::write(&page, loads.html()).context("cannot write the report")?;
+        writeln!(out, "report {}", page.display())?;
+    }
     Ok(exit::GOOD)
 }
 

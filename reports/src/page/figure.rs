@@ -19,11 +19,21 @@ pub(crate) struct Figure {
     table: Table,
 }
 
+/// A chart as it stands alone.
+#[cfg(feature = "png")]
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    pub(crate) title: String,
+    /// Marks and names.
+    pub(crate) legend: Vec<(String, String)>,
+    pub(crate) svg: String,
+}
+
 impl Figure {
-    /// Its title and its picture alone.
+    /// It without its table.
     #[cfg(feature = "png")]
-    pub(crate) fn into_picture(self) -> (String, String) {
-        (self.title, self.svg)
+    pub(crate) fn into_drawn(self) -> Drawn {
+        Drawn { title: self.title, legend: self.legend, svg: self.svg }
     }
 
     /// A picture without lines, which needs no legend.

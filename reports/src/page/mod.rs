@@ -19,7 +19,7 @@ pub(crate) use compared::page as compared;
 pub(crate) use loads::page as loads;
 pub use log::render_logs;
 #[cfg(feature = "png")]
-pub(crate) use run::pictures;
+pub(crate) use {figure::Drawn, run::pictures};
 
 /// The frame of every page: title, style sheet, and what is inside.
 #[derive(Template)]

@@ -89,12 +89,12 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
     body.render().expect("writing to memory does not fail")
 }
 
-/// The charts of a run, each with its title.
+/// The charts of a run.
 #[cfg(feature = "png")]
-pub(crate) fn pictures(record: &RunRecord) -> Vec<(String, String)> {
+pub(crate) fn pictures(record: &RunRecord) -> Vec<super::figure::Drawn> {
     let timeline = Timeline::new(record);
     let stack = topology(record, &timeline.coarse);
-    stack.into_iter().chain(figures(record, &timeline)).map(Figure::into_picture).collect()
+    stack.into_iter().chain(figures(record, &timeline)).map(Figure::into_drawn).collect()
 }
 
 /// What a reader must know before the figures, beyond the verdict.
