@@ -2,7 +2,7 @@
 //!
 //! The layout (Gil Tene's HdrHistogram) is linear up to 2^(BITS+1) units and then has 2^BITS buckets per doubling, so
 //! every bucket of a coarse histogram is a union of buckets of a finer one. What differs from the `hdrhistogram` crate
-//! is storage: only the touched octaves are allocated. Encoding goes through that crate, so that its tools read what is
+//! is storage: only the touched octaves are allocated, and a histogram that is done with can be packed. Encoding goes through that crate, so that its tools read what is
 //! written here.
 
 use base64::Engine as _;
@@ -54,6 +54,16 @@ pub struct Buckets<C, const BITS: u32> {
     /// The index of the first bucket held; a multiple of an octave.
     base: usize,
     counts: Vec<C>,
+    /// The same without empty buckets, where nothing is counted any more; `counts` is then empty.
+    packed: Option<Box<Packed<C>>>,
+}
+
+/// Occupied buckets, in ascending order.
+#[derive(Clone, Debug)]
+struct Packed<C> {
+    /// There are fewer buckets than 2^16, whatever the digits.
+    indices: Box<[u16]>,
+    counts: Box<[C]>,
 }
 
 /// Two significant digits, for one interval.
@@ -63,7 +73,7 @@ pub type Fine = Buckets<u64, 10>;
 
 impl<C, const BITS: u32> Default for Buckets<C, BITS> {
     fn default() -> Self {
-        Self { base: 0, counts: Vec::new() }
+        Self { base: 0, counts: Vec::new(), packed: None }
     }
 }
 
@@ -106,6 +116,11 @@ impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, index: usize) -> &mut C {
+        if let Some(packed) = self.packed.take() {
+            for (at, count) in packed.indices.iter().zip(&packed.counts) {
+                *self.grow(usize::from(*at)) = *count;
+            }
+        }
         let octave = index / Self::OCTAVE * Self::OCTAVE;
         if self.counts.is_empty() {
             self.base = octave;
@@ -123,9 +138,20 @@ impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
         &mut self.counts[index - self.base]
     }
 
+    /// Leaves the empty buckets out, where that saves memory: what is counted later puts them back.
+    pub(crate) fn pack(&mut self) {
+        let occupied = self.occupied().count();
+        if self.counts.is_empty() || occupied * (size_of::<C>() + 2) > self.counts.len() * size_of::<C>() {
+            return;
+        }
+        let indices = self.occupied().map(|(index, _)| index as u16).collect();
+        let counts = self.counts.iter().copied().filter(|count| count.get() > 0).collect();
+        *self = Self { packed: Some(Box::new(Packed { indices, counts })), ..Self::default() };
+    }
+
     /// Adds another histogram's counts.
     pub fn merge(&mut self, other: &Self) {
-        if self.counts.is_empty() {
+        if self.counts.is_empty() && self.packed.is_none() {
             self.clone_from(other);
             return;
         }
@@ -135,8 +161,12 @@ impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
     }
 
     fn occupied(&self) -> impl DoubleEndedIterator<Item = (usize, u64)> + '_ {
+        let packed = self.packed.iter().flat_map(|packed| {
+            let indices = packed.indices.iter().map(|index| usize::from(*index));
+            indices.zip(packed.counts.iter().map(|c| c.get()))
+        });
         let counted = self.counts.iter().enumerate();
-        counted.filter(|(_, c)| c.get() > 0).map(|(i, c)| (self.base + i, c.get()))
+        packed.chain(counted.filter(|(_, c)| c.get() > 0).map(|(i, c)| (self.base + i, c.get())))
     }
 
     /// The occupied buckets in ascending order: their least and greatest value in nanoseconds, and their count.
@@ -149,18 +179,18 @@ impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
 
     /// How many values lie in buckets wholly beyond a value.
     pub fn beyond(&self, nanos: u64) -> u64 {
-        let first = (index::<BITS>(nanos) + 1).saturating_sub(self.base).min(self.counts.len());
-        self.counts[first..].iter().map(|c| c.get()).sum()
+        let last = index::<BITS>(nanos);
+        self.occupied().rev().take_while(|(index, _)| *index > last).map(|(_, n)| n).sum()
     }
 
     /// How many values were counted.
     pub fn total(&self) -> u64 {
-        self.counts.iter().map(|c| c.get()).sum()
+        self.occupied().map(|(_, n)| n).sum()
     }
 
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.counts.iter().all(|c| c.get() == 0)
+        self.occupied().next().is_none()
     }
 
     /// The same counts in the `hdrhistogram` crate's type, in nanoseconds.
@@ -238,6 +268,37 @@ mod tests {
             prop_assert_eq!(&Fine::decode(&fine.encode()).expect("own encoding"), &fine);
             prop_assert_eq!(&Coarse::decode(&coarse.encode()).expect("own encoding"), &coarse);
             prop_assert_eq!(fine.total(), values.len() as u64);
+        }
+
+        #[test]
+        fn a_packed_histogram_is_the_same_and_goes_on(
+            before in proptest::collection::vec(0u64..GREATEST_NANOS, 0..200),
+            after in proptest::collection::vec(0u64..GREATEST_NANOS, 0..200),
+        ) {
+            let (mut packed, mut plain) = (Coarse::default(), Coarse::default());
+            for &value in &before {
+                packed.add(value);
+                plain.add(value);
+            }
+            packed.pack();
+            prop_assert!(before.is_empty() || packed.counts.is_empty());
+            prop_assert_eq!(&packed, &plain);
+            prop_assert_eq!(packed.total(), before.len() as u64);
+            for &value in &after {
+                prop_assert_eq!(packed.beyond(value), plain.beyond(value));
+            }
+            let mut merged = Coarse::default();
+            merged.merge(&packed);
+            prop_assert_eq!(&merged, &plain);
+            for &value in &after {
+                packed.add(value);
+                plain.add(value);
+            }
+            prop_assert_eq!(&packed, &plain);
+            merged.merge(&packed);
+            packed.pack();
+            prop_assert_eq!(merged.total(), (2 * before.len() + after.len()) as u64);
+            prop_assert_eq!(packed.encode(), plain.encode());
         }
 
         #[test]

@@ -58,6 +58,13 @@ impl<C: Counter, const BITS: u32> Tally<Buckets<C, BITS>> {
         self.service_sum_nanos = self.service_sum_nanos.saturating_add(sum);
     }
 
+    /// Takes less memory, where nothing more is counted soon.
+    fn pack(&mut self) {
+        for times in [&mut self.response, &mut self.failed_response, &mut self.service] {
+            times.pack();
+        }
+    }
+
     /// Adds what another tally counted.
     pub fn merge(&mut self, other: &Self) {
         debug_assert!(
@@ -229,6 +236,15 @@ impl Tallies {
             "tallies of different frames cannot be merged"
         );
         merge_cells(&mut self.cells, &other.cells);
+        // Of the intervals before the newest only late answers are still to come.
+        let newest = other.cells.iter().rposition(Option::is_some).map_or(0, |at| at / self.classes);
+        let before = newest.saturating_sub(1);
+        for (mine, theirs) in self.cells[..before * self.classes].iter_mut().zip(&other.cells) {
+            if let (Some(mine), None) = (mine, theirs) {
+                mine.pack();
+            }
+        }
+        self.interval_lags[..before].iter_mut().for_each(Buckets::pack);
         merge_cells(&mut self.windows, &other.windows);
         for (mine, theirs) in self.window_lags.iter_mut().zip(&other.window_lags) {
             mine.merge(theirs);
