@@ -39,13 +39,39 @@ pub struct Search {
     precision: f64,
     repeats: u32,
     loads: Vec<Load>,
+    /// The least load that could not be tried.
+    beyond: Option<f64>,
+    /// Loads that are not to be tried again.
+    settled: Vec<f64>,
 }
 
 impl Search {
     /// Ends when the greatest load that holds and the least that does not are no further apart than `precision` (a share),
     /// and each of the two was tried `repeats` times.
     pub fn new(precision: f64, repeats: u32) -> Self {
-        Self { precision: precision.max(0.001), repeats: repeats.max(1), loads: Vec::new() }
+        Self {
+            precision: precision.max(0.001),
+            repeats: repeats.max(1),
+            loads: Vec::new(),
+            beyond: None,
+            settled: Vec::new(),
+        }
+    }
+
+    /// No trial at this load says anything: it is out of reach, unless earlier ones said something; then those decide.
+    pub fn give_up(&mut self, factor: f64) {
+        if self.loads.iter().any(|load| load.factor == factor) {
+            self.settled.push(factor);
+        } else {
+            self.beyond = Some(self.beyond.map_or(factor, |known| known.min(factor)));
+        }
+    }
+
+    /// The least load that could not be tried, where it lies below all at which the condition does not hold: what holds above
+    /// the greatest one that does is then not known.
+    pub fn beyond(&self) -> Option<f64> {
+        let (_, high) = self.bounds();
+        self.beyond.filter(|beyond| high.is_none_or(|high| *beyond < high.factor))
     }
 
     /// Adds what a trial found.
@@ -72,7 +98,17 @@ impl Search {
     #[allow(clippy::should_implement_trait, reason = "what comes next depends on what is added in between")]
     pub fn next(&self) -> Option<f64> {
         let (low, high) = self.bounds();
-        let repeated = |load: Load| (load.held + load.failed < self.repeats).then_some(load.factor);
+        let repeated = |load: Load| {
+            let wanted = load.held + load.failed < self.repeats && !self.settled.contains(&load.factor);
+            wanted.then_some(load.factor)
+        };
+        if let Some(beyond) = self.beyond() {
+            return match low {
+                Some(low) if beyond / low.factor > 1.0 + self.precision => Some((low.factor * beyond).sqrt()),
+                Some(low) => repeated(low),
+                None => Some(beyond / 2.0).filter(|factor| *factor >= 1.0 / FARTHEST),
+            };
+        }
         match (low, high) {
             (None, None) => Some(1.0),
             (Some(low), None) => Some(low.factor * 2.0).filter(|factor| *factor <= FARTHEST),
@@ -117,6 +153,38 @@ mod tests {
         let (low, high, _) =
             found(0.05, 5, |factor| factor < 3.0 && !(factor > 2.8 && std::mem::take(&mut bad)));
         assert!(low > 2.0 && low < 3.0 && high <= 3.1, "{low} to {high}");
+    }
+
+    #[test]
+    fn loads_out_of_reach_bound_the_search_without_a_verdict() {
+        let mut search = Search::new(0.05, 3);
+        let mut trials = 0;
+        while let Some(factor) = search.next() {
+            if factor > 5.0 {
+                search.give_up(factor)
+            } else {
+                search.add(factor, true)
+            }
+            trials += 1;
+            assert!(trials < 40, "the search has an end");
+        }
+        let (low, high) = search.bounds();
+        let (low, beyond) = (low.expect("small loads hold").factor, search.beyond().expect("there is one"));
+        assert!(high.is_none() && low <= 5.0 && beyond > 5.0 && beyond / low <= 1.05, "{low} to {beyond}");
+
+        // A verdict below what is out of reach is a verdict.
+        let mut search = Search::new(0.05, 3);
+        while let Some(factor) = search.next() {
+            if factor > 5.0 { search.give_up(factor) } else { search.add(factor, factor < 3.0) }
+        }
+        assert!(search.beyond().is_none() && search.bounds().1.is_some());
+
+        // A load that was tried and cannot be tried again keeps its verdict.
+        let mut search = Search::new(0.05, 3);
+        search.add(1.0, true);
+        search.add(1.01, false);
+        search.give_up(1.0);
+        assert_eq!(search.next(), Some(1.01));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// Somebody accepts connections, but they do not come to stand.
     #[error(
-        "{address}: {problem}\nhint: --ca-file trusts the authorities of a file, --insecure trusts everybody"
+        "{address}: {problem}\nhint: over TLS --ca-file trusts the authorities of a file, --insecure trusts everybody"
     )]
     Handshake {
         /// Where to.
@@ -32,6 +32,9 @@ pub enum Error {
         /// What failed.
         problem: String,
     },
+    /// The scenario asks for what is not implemented here.
+    #[error(transparent)]
+    Scenario(#[from] scenarios::Diagnostics),
     /// More threads than a traffic has connections.
     #[error(
         "found {found} threads, expected at most {most}: every thread needs a connection of every traffic"

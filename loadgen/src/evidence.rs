@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use scenarios::units::SimTime;
 
-use crate::clock::{monotonic_nanos, process_cpu_nanos};
+use crate::clock::{monotonic_nanos, process_cpu_nanos, thread_cpu_nanos};
 
 /// Between two looks of the watchdog.
 const LOOK: Duration = Duration::from_millis(10);
@@ -67,6 +67,45 @@ pub(crate) struct Used {
     pub(crate) machine: f64,
     /// Cores that the machine's host gave to others.
     pub(crate) stolen_cores: f64,
+}
+
+/// How a thread spent the time between two readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// All of it, in nanoseconds.
+    pub(crate) elapsed_nanos: u64,
+    /// On a processor.
+    pub(crate) running_nanos: u64,
+    /// Ready to run, while others had the processors.
+    pub(crate) delayed_nanos: u64,
+}
+
+/// Reads how the thread that asks spends its time. What is left of it was spent asleep, with nothing to do.
+#[derive(Debug)]
+pub(crate) struct ThreadMeter {
+    at_nanos: u64,
+    running_nanos: u64,
+    delayed_nanos: u64,
+}
+
+impl ThreadMeter {
+    pub(crate) fn new() -> Self {
+        // The scheduler's own account (Documentation/scheduler/sched-stats.rst of the kernel): nanoseconds on a processor and on a
+        // run queue. A kernel without it tells of the first only.
+        let account = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let delayed_nanos = account.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+        Self { at_nanos: monotonic_nanos(), running_nanos: thread_cpu_nanos(), delayed_nanos }
+    }
+
+    /// What was spent since the reading before.
+    pub(crate) fn read(&mut self) -> Spent {
+        let before = std::mem::replace(self, Self::new());
+        Spent {
+            elapsed_nanos: self.at_nanos.saturating_sub(before.at_nanos),
+            running_nanos: self.running_nanos.saturating_sub(before.running_nanos),
+            delayed_nanos: self.delayed_nanos.saturating_sub(before.delayed_nanos),
+        }
+    }
 }
 
 /// Reads usage, from one reading to the next.

@@ -19,6 +19,8 @@ pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod evidence;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 pub mod http;
 pub mod limits;
 pub mod run;

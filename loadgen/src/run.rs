@@ -20,6 +20,7 @@ use crate::engine::ledger::{Account, Pulse};
 use crate::engine::{Clients, Entries, Left, Options, Ready, Report, Shared, most_threads, play};
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};
+use crate::supports;
 use crate::system::System;
 use crate::validity::judge;
 
@@ -33,6 +34,8 @@ const GRACE: SimTime = SimTime::from_secs(1);
 pub const STALL_MAX_S: &str = "stall_max_s";
 /// Metric of the generator's samples: the share of all processors that was busy, whoever used them.
 pub const MACHINE_BUSY: &str = "machine_busy";
+/// Metric of the generator's samples: how long its threads waited for a processor in the interval's last second, in seconds.
+pub const CPU_WAIT_S: &str = "cpu_wait_s";
 /// Metric of the generator's samples: requests under way.
 pub const IN_FLIGHT: &str = "in_flight";
 
@@ -73,7 +76,7 @@ pub struct Snapshot {
 /// What threads tell the journal.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Report(Report),
+    Report(Box<Report>),
     Samples(Vec<Sample>),
     /// Something that makes the run invalid.
     Unsound(String),
@@ -117,6 +120,10 @@ fn make(
     system: Option<&dyn System>,
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunRecord, Error> {
+    match &clients {
+        None => supports::check(job.scenario)?,
+        Some(_) => supports::check_over_clients(job.scenario)?,
+    }
     let (threads, most) = (job.options.threads.get(), most_threads(job.scenario));
     if threads > most {
         return Err(Error::Threads { found: threads, most });
@@ -330,7 +337,8 @@ impl<'a> Journal<'a> {
 
     fn write(&mut self, event: Event) -> Result<(), Error> {
         match event {
-            Event::Report(Report { thread, delta, pulse }) => {
+            Event::Report(report) => {
+                let Report { thread, delta, pulse } = *report;
                 self.tallies.merge(delta.tallies());
                 self.pulses[thread as usize] = pulse;
                 let samples = if thread == 0 { self.second() } else { Vec::new() };
@@ -383,6 +391,7 @@ impl<'a> Journal<'a> {
             (IN_FLIGHT, pulse.under_way as f64),
             (sample::CONNECTIONS, pulse.connections as f64),
             (sample::WAKEUP_LAG_MAX_S, evidence.wakeup_lag_nanos as f64 / 1e9),
+            (CPU_WAIT_S, pulse.delayed_nanos as f64 / 1e9),
             (STALL_MAX_S, evidence.stall.as_secs_f64()),
         ];
         let component = || sample::GENERATOR.to_owned();

@@ -3,8 +3,8 @@
 //! What stands behind the entry is no matter of the generator's, but whoever runs that must implement it: the reference
 //! stack has a list of its own.
 
-use scenarios::scenario::{ComponentKind, Executor, Extract, SessionState};
-use scenarios::{Diagnostics, Scenario};
+use scenarios::scenario::{ComponentKind, Executor, Extract, Reuse, SessionState, Traffic};
+use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 const SUPPORTS: &[&str] = &[
     // The system behind the entry, and what breaks in it.
@@ -19,66 +19,90 @@ const SUPPORTS: &[&str] = &[
     "calibration.**",
     // The plan draws keys from these; the rest of a keyspace is the store's.
     "keyspaces.**",
-    "requests.*.{method, path, response, headers, body, check, extract}",
-    "requests.*.headers.*",
-    "requests.*.check.**",
-    "requests.*.extract.**",
-    "feeds.**",
+    "requests.*.{method, path, response}",
     // What caches on the way do with the answers; the requests say which value of a `vary` they have.
     "requests.*.cache.**",
     "requests.*.esi.**",
-    "traffic(executor=constant-arrival-rate).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=constant-arrival-rate).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=constant-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=constant-arrival-rate).mix.*",
-    "traffic(executor=constant-arrival-rate).session.{requests, think, cookies, state}",
+    "traffic(executor=constant-arrival-rate).session.{requests, think}",
     "traffic(executor=constant-arrival-rate).session.returns.{share, after}",
     "traffic(executor=constant-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=constant-arrival-rate).burst.{size, within}",
     "traffic(executor=constant-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=constant-arrival-rate).rate",
-    "traffic(executor=ramping-arrival-rate).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=ramping-arrival-rate).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=ramping-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=ramping-arrival-rate).mix.*",
-    "traffic(executor=ramping-arrival-rate).session.{requests, think, cookies, state}",
+    "traffic(executor=ramping-arrival-rate).session.{requests, think}",
     "traffic(executor=ramping-arrival-rate).session.returns.{share, after}",
     "traffic(executor=ramping-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=ramping-arrival-rate).burst.{size, within}",
     "traffic(executor=ramping-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=ramping-arrival-rate).start_rate",
     "traffic(executor=ramping-arrival-rate).stages[*].{for, to}",
-    "traffic(executor=curve-arrival-rate).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=curve-arrival-rate).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=curve-arrival-rate).{to, timeout, arrivals, connections, max_in_flight, growth}",
     "traffic(executor=curve-arrival-rate).mix.*",
-    "traffic(executor=curve-arrival-rate).session.{requests, think, cookies, state}",
+    "traffic(executor=curve-arrival-rate).session.{requests, think}",
     "traffic(executor=curve-arrival-rate).session.returns.{share, after}",
     "traffic(executor=curve-arrival-rate).session.state.{in, keyspace}",
     "traffic(executor=curve-arrival-rate).burst.{size, within}",
     "traffic(executor=curve-arrival-rate).flash[*].{at, rise, hold, fall, times}",
     "traffic(executor=curve-arrival-rate).{expected, curve}",
-    "traffic(executor=replay).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=replay).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=replay).{to, timeout, file, format, unmatched, speed, origin, share, connections, max_in_flight}",
-    "traffic(executor=constant-vus).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=constant-vus).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=constant-vus).{to, timeout, vus, think}",
     "traffic(executor=constant-vus).mix.*",
-    "traffic(executor=ramping-vus).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=ramping-vus).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=ramping-vus).{to, timeout, start_vus, think}",
     "traffic(executor=ramping-vus).stages[*].{for, to}",
     "traffic(executor=ramping-vus).mix.*",
-    "traffic(executor=per-vu-iterations).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=per-vu-iterations).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=per-vu-iterations).{to, timeout, vus, iterations, think}",
     "traffic(executor=per-vu-iterations).mix.*",
-    "traffic(executor=shared-iterations).{reuse, max_connection_age, connect_timeout}",
+    "traffic(executor=shared-iterations).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=shared-iterations).{to, timeout, vus, iterations, think}",
     "traffic(executor=shared-iterations).mix.*",
     "curves.**",
 ];
+
+/// What requests say and answers are asked for, of which clients of the caller's see nothing.
+const SPOKEN: &[&str] = &[
+    "requests.*.{headers, body, check, extract}",
+    "requests.*.headers.*",
+    "requests.*.check.**",
+    "requests.*.extract.**",
+    "feeds.**",
+    "traffic(executor=constant-arrival-rate).session.{cookies, state}",
+    "traffic(executor=ramping-arrival-rate).session.{cookies, state}",
+    "traffic(executor=curve-arrival-rate).session.{cookies, state}",
+];
+
+/// Checks that the generator can play a scenario over clients of the caller's: they are given a request's class, method, path
+/// and keys, and say whether it was answered.
+///
+/// # Errors
+/// Everything that it cannot, in one pass.
+pub fn check_over_clients(scenario: &Scenario) -> Result<(), Diagnostics> {
+    let patterns: Vec<String> =
+        SUPPORTS.iter().map(|pattern| pattern.replace(", http2, streams}", "}")).collect();
+    let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+    judged(scenario, scenario.refuse_unless_supported("a client of one's own", &patterns))
+}
 
 /// Checks that the generator can play a scenario as it is meant.
 ///
 /// # Errors
 /// Everything that it cannot, in one pass.
 pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
-    let mut problems = scenario.refuse_unless_supported("loadgen", SUPPORTS);
+    judged(scenario, scenario.refuse_unless_supported("loadgen", &[SUPPORTS, SPOKEN].concat()))
+}
+
+/// Adds what rules about more than one key refuse.
+fn judged(scenario: &Scenario, mut problems: Vec<Diagnostic>) -> Result<(), Diagnostics> {
     for class in &scenario.requests {
         for (number, extract) in &class.exchange.extract {
             if let Extract::Regex(text) = extract
@@ -91,6 +115,7 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
             }
         }
     }
+    problems.extend(http2(scenario));
     for traffic in &scenario.traffic {
         if let Executor::Sessions(session) = &traffic.executor
             && session.state != SessionState::Stateless
@@ -109,10 +134,40 @@ pub fn check(scenario: &Scenario) -> Result<(), Diagnostics> {
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
 }
 
+/// What HTTP/2 is not spoken with.
+fn http2(scenario: &Scenario) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let speaks = |traffic: &&Traffic| traffic.http2_streams.is_some();
+    let Some(first) = scenario.traffic.iter().find(speaks) else { return problems };
+    let mut refuse = |name: &str, key: &str, hint: &str| {
+        problems.push(scenario.unsupported(&format!("traffic.{name}.{key}"), "loadgen", hint));
+    };
+    if !cfg!(feature = "http2") {
+        refuse(&first.name, "http2", "build it with --features http2");
+    }
+    if let Some(other) = scenario.traffic.iter().find(|traffic| !speaks(traffic)) {
+        refuse(
+            &other.name,
+            "http2",
+            "all traffic of a run speaks HTTP/2, or none: write http2 = true here as well",
+        );
+    }
+    for traffic in scenario.traffic.iter().filter(speaks) {
+        if traffic.reuse == Reuse::Never {
+            refuse(&traffic.name, "reuse", "connections of HTTP/2 are kept: leave it out");
+        }
+        if traffic.max_connection_age.is_some() {
+            refuse(&traffic.name, "max_connection_age", "connections of HTTP/2 are kept: leave it out");
+        }
+    }
+    problems
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn every_pattern_names_something_in_the_format() {
         assert_eq!(scenarios::supports::patterns_of_nothing(super::SUPPORTS), [""; 0]);
+        assert_eq!(scenarios::supports::patterns_of_nothing(super::SPOKEN), [""; 0]);
     }
 }

@@ -6,7 +6,7 @@
 use results::Frame;
 use scenarios::units::SimTime;
 
-use crate::engine::ledger::{Account, LATE};
+use crate::engine::ledger::{Account, LATE, SATURATED};
 use crate::evidence::Used;
 
 /// A machine that stood still for longer makes the run invalid.
@@ -15,6 +15,10 @@ pub const STALL: SimTime = SimTime::from_millis(100);
 pub const LATE_SHARE: f64 = 0.01;
 /// The share by which what was sent may differ from what was planned in a window without drops.
 pub const SENT_SHARE: f64 = 0.01;
+/// The share of a window in which the generator's threads may have had no time to spare.
+pub const SATURATED_SHARE: f64 = 0.1;
+/// Shorter windows, in nanoseconds of thread time, are not judged by that.
+const WATCHED_NANOS: u64 = 1_000_000_000;
 /// Windows with fewer requests than this are not judged: one late request would be too many.
 const JUDGED: u64 = 100;
 
@@ -42,6 +46,18 @@ pub(crate) fn judge(frame: &Frame, accounts: &[Account], stall: SimTime, used: U
                 late * 100.0,
                 LATE.as_secs_f64() * 1e3,
                 LATE_SHARE * 100.0,
+            ));
+        }
+        let saturated = share(account.saturated_nanos, account.watched_nanos);
+        if account.watched_nanos >= WATCHED_NANOS && saturated > SATURATED_SHARE {
+            reasons.push(format!(
+                "window {:?}: in {:.0}% of it (limit {:.0}%) the generator had no time to spare: its threads worked, or waited for \
+                 a processor, for more than {:.0}% of a second, so answers waited for them ({circumstances}; more --threads, or \
+                 fewer users, give it some)",
+                window.name,
+                saturated * 100.0,
+                SATURATED_SHARE * 100.0,
+                SATURATED * 100.0,
             ));
         }
         let missing = share(account.planned.abs_diff(account.sent), account.planned);
@@ -76,13 +92,13 @@ mod tests {
 
     #[test]
     fn a_run_delivered_on_time_is_valid() {
-        let account = Account { planned: 1_000, sent: 1_000, late: 10, dropped: 0, followed: 0 };
+        let account = Account { planned: 1_000, sent: 1_000, late: 10, dropped: 0, ..Account::default() };
         assert_eq!(reasons(account, SimTime::from_millis(100)), Vec::<String>::new());
     }
 
     #[test]
     fn a_late_generator_is_invalid() {
-        let account = Account { planned: 1_000, sent: 1_000, late: 11, dropped: 0, followed: 0 };
+        let account = Account { planned: 1_000, sent: 1_000, late: 11, dropped: 0, ..Account::default() };
         let reasons = reasons(account, SimTime::ZERO);
         assert!(
             reasons.len() == 1 && reasons[0].ends_with("(it used 0.03 cores, the machine was 99% busy)"),
@@ -93,19 +109,33 @@ mod tests {
     #[test]
     fn a_slow_server_is_not_the_generators_fault() {
         // Nothing found a free connection, and most of it was dropped.
-        let account = Account { planned: 1_000, sent: 300, late: 0, dropped: 700, followed: 0 };
+        let account = Account { planned: 1_000, sent: 300, late: 0, dropped: 700, ..Account::default() };
         assert_eq!(reasons(account, SimTime::ZERO), Vec::<String>::new());
     }
 
     #[test]
     fn a_generator_too_busy_to_read_answers_is_not_excused_by_the_lack_of_connections() {
-        let account = Account { planned: 1_000, sent: 300, late: 700, dropped: 700, followed: 0 };
+        let account = Account { planned: 1_000, sent: 300, late: 700, dropped: 700, ..Account::default() };
         assert_eq!(reasons(account, SimTime::ZERO).len(), 1);
     }
 
     #[test]
+    fn a_generator_without_time_to_spare_is_invalid() {
+        let watched = |saturated| Account {
+            planned: 1_000,
+            sent: 1_000,
+            watched_nanos: 10_000_000_000,
+            saturated_nanos: saturated,
+            ..Account::default()
+        };
+        assert_eq!(reasons(watched(1_000_000_000), SimTime::ZERO), Vec::<String>::new());
+        let reasons = reasons(watched(2_000_000_000), SimTime::ZERO);
+        assert!(reasons.len() == 1 && reasons[0].contains("in 20% of it"), "{reasons:?}");
+    }
+
+    #[test]
     fn an_undelivered_plan_is_invalid() {
-        let account = Account { planned: 1_000, sent: 900, late: 0, dropped: 0, followed: 0 };
+        let account = Account { planned: 1_000, sent: 900, late: 0, dropped: 0, ..Account::default() };
         let reasons = reasons(account, SimTime::ZERO);
         assert!(
             reasons.len() == 1 && reasons[0].contains("1000 requests were planned and 900 sent"),

@@ -23,7 +23,7 @@ pub(crate) enum Unmatched {
     /// The file is refused.
     #[default]
     Refuse,
-    /// They are left out.
+    /// They are left out, and so are lines that are none of the format's, unless nothing else is there.
     Skip,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn access_log(
     unmatched: Unmatched,
 ) -> Result<Vec<Row>, BadTrace> {
     let mut found: Vec<(i64, u64, String, Option<u64>)> = Vec::new();
-    each_line(input, |number, text| {
+    each_line(input, unmatched, |number, text| {
         let expected = || "a line of the Common or Combined log format".to_owned();
         let line = Line::read(text.as_bytes()).ok_or_else(|| bad(number, text, expected()))?;
         let (method, path) = (String::from_utf8_lossy(line.method), String::from_utf8_lossy(line.path));
@@ -68,7 +68,7 @@ pub(crate) fn json_lines(
     unmatched: Unmatched,
 ) -> Result<Vec<Row>, BadTrace> {
     let mut rows = Vec::new();
-    each_line(input, |number, text| {
+    each_line(input, unmatched, |number, text| {
         let value: Value =
             serde_json::from_str(text).map_err(|e| bad(number, text, format!("JSON ({e})")))?;
         let units = [("time_s", 1e9), ("time_ms", 1e6), ("time_us", 1e3)];
@@ -112,7 +112,11 @@ pub(crate) fn har(
         let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let started = text("/startedDateTime");
         let expected = || format!("a time such as 2026-01-31T12:00:00.5Z in entry {number}");
-        let nanos = date_nanos(started).ok_or_else(|| bad(number, started, expected()))?;
+        let nanos = match date_nanos(started) {
+            Some(nanos) => nanos,
+            None if unmatched == Unmatched::Skip => continue,
+            None => return Err(bad(number, started, expected())),
+        };
         let url = text("/request/url");
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
         let path = after_scheme.find('/').map_or("/", |slash| &after_scheme[slash..]);
@@ -148,25 +152,33 @@ fn bad(line: u64, found: &str, expected: String) -> BadTrace {
     BadTrace { line, found: format!("{shown:?}"), expected }
 }
 
-/// Calls `each` with every line that is not empty and its number.
+/// Calls `each` with every line that is not empty and its number. Where what is none of the format's is left out, the first such
+/// line is refused only if no other is better: then the file is something else.
 fn each_line(
     mut input: impl BufRead,
+    unmatched: Unmatched,
     mut each: impl FnMut(u64, &str) -> Result<(), BadTrace>,
 ) -> Result<(), BadTrace> {
     let mut line = Vec::new();
+    let (mut first_bad, mut any_good) = (None, false);
     for number in 1.. {
         line.clear();
         let read = Read::take(&mut input, LINE_LIMIT).read_until(b'\n', &mut line);
         let read = read.map_err(|e| bad(number, &e.to_string(), "a readable file".to_owned()))?;
         if read == 0 {
-            return Ok(());
+            return first_bad.filter(|_| !any_good).map_or(Ok(()), Err);
         }
         let text = String::from_utf8_lossy(line.trim_ascii());
         if read as u64 == LINE_LIMIT {
             return Err(bad(number, &text, "lines of at most 1MiB".to_owned()));
         }
-        if !text.is_empty() {
-            each(number, &text)?;
+        if text.is_empty() {
+            continue;
+        }
+        match each(number, &text) {
+            Ok(()) => any_good = true,
+            Err(bad) if unmatched == Unmatched::Skip => _ = first_bad.get_or_insert(bad),
+            Err(bad) => return Err(bad),
         }
     }
     Ok(())
@@ -244,6 +256,20 @@ mod tests {
         let refused = access_log(log.as_bytes(), &class, Unmatched::Refuse).expect_err("a line has no class");
         assert_eq!((refused.line, refused.found.as_str()), (4, "\"GET /logo.png\""));
         assert_eq!(access_log(&b"hello\n"[..], &class, Unmatched::Skip).expect_err("no log").line, 1);
+    }
+
+    #[test]
+    fn broken_lines_are_left_out_with_the_requests_that_no_class_fits() {
+        let good = "1.1.1.1 - - [10/Oct/2000:13:55:36 -0700] \"GET /home HTTP/1.1\" 200 1\n";
+        let log = format!("{good}1.1.1.1 - - [10/Oct/2000:13:55:36 -0700] \"\\x16\\x03\nnonsense\n{good}");
+        assert_eq!(access_log(log.as_bytes(), &class, Unmatched::Skip).map(|rows| rows.len()), Ok(2));
+        assert_eq!(
+            access_log(log.as_bytes(), &class, Unmatched::Refuse).expect_err("a line is broken").line,
+            2
+        );
+        let lines = "{\"time_s\": 1, \"path\": \"/home\"}\n{\"time_s\": 2, \"pa\n";
+        assert_eq!(json_lines(lines.as_bytes(), &class, Unmatched::Skip).map(|rows| rows.len()), Ok(1));
+        assert_eq!(json_lines(lines.as_bytes(), &class, Unmatched::Refuse).expect_err("it is cut").line, 2);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -24,6 +25,9 @@ const TRIAL: SimTime = SimTime::from_secs(10);
 /// The table of all trials, and their page.
 const TABLE: &str = "capacity.csv";
 const PAGE: &str = "capacity.html";
+/// Invalid trials at one load before it is given up, and of a whole search before that is.
+const ATTEMPTS: u32 = 3;
+const INVALID: usize = 12;
 /// The greatest width of a bar.
 const BAR: f64 = 40.0;
 
@@ -64,7 +68,21 @@ struct Trial {
     p50: Option<f64>,
     p99: Option<f64>,
     failed: f64,
-    holds: bool,
+    /// None of a trial that is invalid.
+    holds: Option<bool>,
+}
+
+/// What was found so far.
+#[derive(Debug)]
+struct Course {
+    search: Search,
+    trials: Vec<Trial>,
+    /// The records of the valid ones.
+    records: Vec<RunRecord>,
+    /// Why trials were invalid: of the last one.
+    reasons: Vec<String>,
+    /// The directory of the first trial, where the table goes.
+    directory: Option<PathBuf>,
 }
 
 /// Finds it; the exit code.
@@ -81,43 +99,90 @@ pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Probl
         );
         return Err(Problem::configuration(anyhow::anyhow!(problem)));
     }
-    let metrics = play::metrics(options)?;
-    let mut search = Search::new(objective.precision.get(), objective.repeats);
-    let (mut trials, mut records): (Vec<Trial>, Vec<RunRecord>) = (Vec::new(), Vec::new());
-    let mut directory = None;
-    while let Some(factor) = search.next() {
-        let prepared = trial(&whole, objective, options, factor)?;
-        let record = play::measure(&prepared, options, &stop, (metrics.as_ref(), false))
-            .inspect_err(|_| prepared.forget())?;
-        let Some(record) = record.filter(|record| record.exit_code() != exit::INTERRUPTED) else {
-            prepared.forget();
-            return Ok(exit::INTERRUPTED);
-        };
-        directory.get_or_insert_with(|| prepared.directory.clone());
-        let trial = Trial::of(factor, &record);
-        if !record.validity.is_valid() {
-            return invalid(&trial, &record);
-        }
-        if !options.quiet {
-            writeln!(io::stderr(), "{}", line(&trial))?;
-        }
-        trials.push(trial);
-        records.push(record);
-        search.add(factor, trial.holds);
-    }
-    let directory = directory.expect("a search makes a trial");
-    fs::write(directory.join(TABLE), table(&trials)).context("cannot write the table")?;
+    let mut course = Course {
+        search: Search::new(objective.precision.get(), objective.repeats),
+        trials: Vec::new(),
+        records: Vec::new(),
+        reasons: Vec::new(),
+        directory: None,
+    };
+    // However the search ends, what it found is kept.
+    let ended = course.walk(&whole, objective, options, &stop);
+    let table = course.write_table()?;
     let mut out = io::stdout().lock();
-    write!(out, "{}", drawn(&trials))?;
-    writeln!(out, "{}", answer(objective, search.bounds(), &trials))?;
-    writeln!(out, "table  {}", directory.join(TABLE).display())?;
-    // A search that ended after its first load has nothing to draw.
-    if let Some(loads) = reports::loads(&records).ok().filter(|_| !options.no_report) {
-        let page = directory.join(PAGE);
-        fs::write(&page, loads.html()).context("cannot write the report")?;
-        writeln!(out, "report {}", page.display())?;
+    if course.trials.is_empty() {
+        return ended;
     }
-    Ok(exit::GOOD)
+    write!(out, "{}", drawn(&course.trials))?;
+    if course.search.next().is_some() {
+        writeln!(out, "the search was not finished")?;
+    }
+    writeln!(out, "{}", answer(objective, &course))?;
+    if let Some(table) = table {
+        writeln!(out, "table  {}", table.display())?;
+        // A search that ended after its first load has nothing to draw.
+        if let Some(loads) = reports::loads(&course.records).ok().filter(|_| !options.no_report) {
+            let page = table.with_file_name(PAGE);
+            fs::write(&page, loads.html()).context("cannot write the report")?;
+            writeln!(out, "report {}", page.display())?;
+        }
+    }
+    ended
+}
+
+impl Course {
+    /// Makes trial after trial; the exit code.
+    fn walk(
+        &mut self,
+        whole: &Scenario,
+        objective: &Objective,
+        options: &Options,
+        stop: &AtomicBool,
+    ) -> Result<u8, Problem> {
+        let metrics = play::metrics(options)?;
+        let mut attempts = 0;
+        while let Some(factor) = self.search.next() {
+            let prepared = trial(whole, objective, options, factor)?;
+            let record = play::measure(&prepared, options, stop, (metrics.as_ref(), false))
+                .inspect_err(|_| prepared.forget())?;
+            let Some(record) = record.filter(|record| record.exit_code() != exit::INTERRUPTED) else {
+                prepared.forget();
+                return Ok(exit::INTERRUPTED);
+            };
+            self.directory.get_or_insert_with(|| prepared.directory.clone());
+            let trial = Trial::of(factor, &record);
+            if !options.quiet {
+                writeln!(io::stderr(), "{}", line(&trial))?;
+            }
+            self.trials.push(trial);
+            if let Some(holds) = trial.holds {
+                attempts = 0;
+                self.search.add(factor, holds);
+                self.records.push(record);
+                continue;
+            }
+            // A machine that stood still for a moment says nothing about the next trial.
+            attempts += 1;
+            self.reasons.clone_from(&record.validity.reasons);
+            if self.trials.iter().filter(|trial| trial.holds.is_none()).count() >= INVALID {
+                return Ok(exit::INVALID);
+            }
+            if attempts == ATTEMPTS {
+                attempts = 0;
+                self.search.give_up(factor);
+            }
+        }
+        let found = self.search.beyond().is_none() && self.search.bounds() != (None, None);
+        Ok(if found { exit::GOOD } else { exit::INVALID })
+    }
+
+    /// Writes the table of all trials, where there were any; its path.
+    fn write_table(&self) -> Result<Option<PathBuf>, Problem> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        let path = Path::new(directory).join(TABLE);
+        fs::write(&path, table(&self.trials)).context("cannot write the table")?;
+        Ok(Some(path))
+    }
 }
 
 /// A trial, ready to be played: it is a scenario of its own.
@@ -134,14 +199,6 @@ fn trial(
     prepare::of(derived.map_err(Problem::configuration)?.scenario, options)
 }
 
-/// The generator's own limit is no capacity of the server's.
-fn invalid(trial: &Trial, record: &RunRecord) -> Result<u8, Problem> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "invalid at {:.0}/s: {}", trial.rate, record.validity.reasons.join("; "))?;
-    writeln!(out, "hint: use more --threads, another machine, or a quieter one")?;
-    Ok(exit::INVALID)
-}
-
 impl Trial {
     fn of(factor: f64, record: &RunRecord) -> Self {
         let tally = record.tally(Scope::Run, None);
@@ -153,7 +210,8 @@ impl Trial {
             p50: times.percentile(50.0),
             p99: times.percentile(99.0),
             failed: tally.failed() as f64 / due.max(1) as f64,
-            holds: record.thresholds.iter().all(|verdict| verdict.passed == Some(true)),
+            holds: (record.validity.is_valid())
+                .then(|| record.thresholds.iter().all(|verdict| verdict.passed == Some(true))),
         }
     }
 }
@@ -165,7 +223,11 @@ fn line(trial: &Trial) -> String {
         milliseconds(trial.p50),
         milliseconds(trial.p99),
         trial.failed * 100.0,
-        if trial.holds { "holds" } else { "does not hold" }
+        match trial.holds {
+            Some(true) => "holds",
+            Some(false) => "does not hold",
+            None => "invalid",
+        }
     )
 }
 
@@ -187,40 +249,60 @@ fn drawn(trials: &[Trial]) -> String {
 }
 
 fn table(trials: &[Trial]) -> String {
-    let mut text = "rate_per_s,response_p50_us,response_p99_us,failed,holds\n".to_owned();
+    let mut text = "rate_per_s,response_p50_us,response_p99_us,failed,verdict\n".to_owned();
     let micros = |seconds: Option<f64>| seconds.map_or_else(String::new, |s| format!("{:.1}", s * 1e6));
     for trial in trials {
         let (p50, p99) = (micros(trial.p50), micros(trial.p99));
-        let rest = format!("{p50},{p99},{:.6},{}", trial.failed, trial.holds);
+        let verdict = match trial.holds {
+            Some(true) => "holds",
+            Some(false) => "fails",
+            None => "invalid",
+        };
+        let rest = format!("{p50},{p99},{:.6},{verdict}", trial.failed);
         writeln!(text, "{:.3},{rest}", trial.rate).expect("writing to a string does not fail");
     }
     text
 }
 
-fn answer(objective: &Objective, (low, high): (Option<Load>, Option<Load>), trials: &[Trial]) -> String {
+fn answer(objective: &Objective, course: &Course) -> String {
     let (selector, condition) = &objective.slo;
     // What came due, not what a multiple of the load would be: users of a closed loop ask no faster than they are answered.
-    let at = |load: &Load| {
-        let rates: Vec<f64> = trials.iter().filter(|t| t.factor == load.factor).map(|t| t.rate).collect();
+    let rate = |factor: f64| {
+        let of_load = |t: &&Trial| t.factor == factor;
+        let rates: Vec<f64> = course.trials.iter().filter(of_load).map(|t| t.rate).collect();
         rates.iter().sum::<f64>() / rates.len().max(1) as f64
     };
+    let at = |load: &Load| rate(load.factor);
     let of = |n: u32, load: &Load| format!("{n} of {} trials", load.held + load.failed);
-    match (low, high) {
-        (Some(low), Some(high)) => format!(
+    let (low, high) = course.search.bounds();
+    let mut text = match (low, high) {
+        (Some(low), Some(high)) if course.search.beyond().is_none() => format!(
             "{selector} {condition} holds up to between {:.0}/s ({}) and {:.0}/s (failed in {})",
             at(&low),
             of(low.held, &low),
             at(&high),
             of(high.failed, &high)
         ),
-        (Some(low), None) => {
+        (Some(low), _) => {
             format!("{selector} {condition} holds at every rate tried, up to {:.0}/s", at(&low))
         }
         (None, Some(high)) => {
             format!("{selector} {condition} holds at no rate tried, down to {:.0}/s", at(&high))
         }
-        (None, None) => "nothing was tried".to_owned(),
+        (None, None) => format!("nothing is known of {selector} {condition}: no trial was valid"),
+    };
+    if let Some(beyond) = course.search.beyond() {
+        // The generator's own limit is no capacity of the server's.
+        let reasons = course.reasons.join("; ");
+        write!(
+            text,
+            "\nwhat holds from {:.0}/s on is not known, as no trial there was valid: {reasons}",
+            rate(beyond)
+        )
+        .expect("writing to a string does not fail");
+        text.push_str("\nhint: use more --threads, another machine, or a quieter one");
     }
+    text
 }
 
 #[cfg(test)]
@@ -248,10 +330,16 @@ mod tests {
             failed: 0.0,
             holds,
         };
-        let trials = [trial(100.0, 0.01, true), trial(400.0, f64::INFINITY, false), trial(200.0, 0.1, true)];
+        let trials = [
+            trial(100.0, 0.01, Some(true)),
+            trial(400.0, f64::INFINITY, None),
+            trial(200.0, 0.1, Some(false)),
+        ];
         let text = drawn(&trials);
         let rates: Vec<&str> = text.lines().map(|l| l.split_whitespace().next().expect("a rate")).collect();
         assert_eq!(rates, ["100/s", "200/s", "400/s"]);
-        assert_eq!(table(&trials).lines().count(), 4);
+        let table = table(&trials);
+        let verdicts: Vec<&str> = table.lines().map(|l| l.rsplit(',').next().expect("a verdict")).collect();
+        assert_eq!(verdicts, ["verdict", "holds", "invalid", "fails"]);
     }
 }

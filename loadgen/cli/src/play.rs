@@ -114,10 +114,15 @@ fn tls(target: &loadgen::target::Target, options: &Options) -> Result<Option<loa
     target.secure.as_ref().map(|host| tls(host, &trust)).transpose().map_err(Problem::configuration)
 }
 
-/// A build without TLS takes no target that asks for it.
+/// A build without TLS takes no target that asks for it, though the library may have it.
 #[cfg(not(feature = "tls"))]
-fn tls(_: &loadgen::target::Target, _: &Options) -> Result<Option<loadgen::Tls>, Problem> {
-    Ok(None)
+fn tls(target: &loadgen::target::Target, _: &Options) -> Result<Option<loadgen::Tls>, Problem> {
+    match &target.secure {
+        None => Ok(None),
+        Some(host) => Err(Problem::configuration(anyhow::anyhow!(
+            "target: {host:?} asks for TLS, expected http:// (TLS needs a build with --features tls)"
+        ))),
+    }
 }
 
 /// The endpoint that was asked for, for all runs of this program.

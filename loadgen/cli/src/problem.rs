@@ -6,6 +6,7 @@ use programs::Problem;
 /// A target or a limit is the command's; anything else is not.
 pub(crate) fn of_loadgen(error: Error) -> Problem {
     match error {
+        Error::Scenario(problems) => problems.into(),
         Error::Target(_)
         | Error::Limit(_)
         | Error::Unreachable { .. }

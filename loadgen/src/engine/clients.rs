@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -15,11 +16,15 @@ use results::Failure;
 use rustix::event::{EventfdFlags, eventfd};
 use scenarios::Scenario;
 use scenarios::plan::{Draws, Planned, RequestId};
-use scenarios::scenario::{KeyspaceId, TrafficId};
+use scenarios::scenario::{KeyspaceId, Method, TrafficId};
 
 use super::poller::Poller;
 use super::transport::{Happening, Transport};
 use crate::http::{Jar, path_of};
+
+/// Threads whose calls have not returned although they were given up, beyond as many as there are connections: then no more are
+/// started.
+const STUCK: usize = 64;
 
 /// One request, as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct Request {
     pub id: RequestId,
     /// Its class.
     pub class: String,
+    /// The method of its class.
+    pub method: Method,
     /// The path of its class with the keys in their places.
     pub path: String,
     /// Its first key of each keyspace of the scenario, in their order.
@@ -39,7 +46,8 @@ pub struct Request {
 
 /// One connection to whatever is tested.
 pub trait Client: Send {
-    /// Makes a request and waits for its answer.
+    /// Makes a request and waits for its answer. A call that does not return keeps its thread, beyond the run's end, and a
+    /// run with too many of them is invalid.
     ///
     /// # Errors
     /// How the request failed; the client is then replaced by a new one, unless it was [`Failure::Status`] or
@@ -73,6 +81,24 @@ struct Common {
     /// Generation and happening.
     happened: Sender<(u32, Happening)>,
     bell: Arc<OwnedFd>,
+    /// Threads that have not ended.
+    alive: Arc<AtomicUsize>,
+}
+
+/// A thread that is there until this is dropped.
+struct Alive {
+    common: Common,
+    slot: u32,
+    generation: u32,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.common.alive.fetch_sub(1, Ordering::Relaxed);
+        if thread::panicking() {
+            self.common.say(self.generation, Happening::Closed(self.slot, Failure::Reset));
+        }
+    }
 }
 
 impl Common {
@@ -118,6 +144,7 @@ pub(super) struct Workers {
     keyspaces: Vec<KeyspaceId>,
     scenario: Arc<Scenario>,
     workers: Vec<Worker>,
+    lacked: Option<String>,
 }
 
 impl Workers {
@@ -127,7 +154,7 @@ impl Workers {
         poller.add(&*bell, 0)?;
         let (happened, happenings) = mpsc::channel();
         Ok(Self {
-            common: Common { clients, happened, bell },
+            common: Common { clients, happened, bell, alive: Arc::default() },
             happenings,
             taken: None,
             poller,
@@ -135,6 +162,7 @@ impl Workers {
             keyspaces: scenario.keyspace_ids().collect(),
             scenario: Arc::new(scenario.clone()),
             workers: Vec::new(),
+            lacked: None,
         })
     }
 
@@ -148,13 +176,23 @@ impl Workers {
 impl Transport for Workers {
     fn open(&mut self, slot: u32) {
         self.close(slot);
+        let most = 2 * self.workers.len() + STUCK;
         let worker = &mut self.workers[slot as usize];
+        let alive = self.common.alive.load(Ordering::Relaxed);
+        if alive >= most {
+            self.lacked = Some(format!("threads: calls of the client do not return, {alive} are waited for"));
+            return self.common.say(worker.generation, Happening::Closed(slot, Failure::Refused));
+        }
         let (requests, asked) = mpsc::channel();
         worker.requests = Some(requests);
         let (common, generation, traffic) = (self.common.clone(), worker.generation, worker.traffic);
         let thread = thread::Builder::new().name(format!("client-{slot}"));
-        let served = thread.spawn(move || common.serve((slot, generation), traffic, &asked));
+        self.common.alive.fetch_add(1, Ordering::Relaxed);
+        let alive = Alive { common, slot, generation };
+        // What was not started drops what it was given.
+        let served = thread.spawn(move || alive.common.serve((slot, generation), traffic, &asked));
         if served.is_err() {
+            self.lacked = Some("threads for clients".to_owned());
             self.common.say(generation, Happening::Closed(slot, Failure::Refused));
         }
     }
@@ -168,6 +206,7 @@ impl Transport for Workers {
         let request = Request {
             id: planned.id,
             class: class.name.clone(),
+            method: class.method,
             path: path_of(class, planned, &self.draws),
             keys: self.keyspaces.iter().map(key).collect(),
             timeout: worker.timeout,
@@ -190,6 +229,10 @@ impl Transport for Workers {
     }
 
     fn remember(&mut self, _: u32, _: &mut Jar) {}
+
+    fn lacked(&mut self) -> Option<String> {
+        self.lacked.take()
+    }
 
     fn wait(&mut self, until_nanos: u64) -> io::Result<()> {
         self.taken = self.taken.take().or_else(|| self.happenings.try_recv().ok());

@@ -3,8 +3,13 @@
 use results::Frame;
 use scenarios::units::SimTime;
 
+use crate::evidence::{Spent, ThreadMeter};
+
 /// Above this a request that found a free connection was handed over late.
 pub(crate) const LATE: SimTime = SimTime::from_millis(10);
+
+/// A stretch of which a thread was busy for more than this share left it no time to spare: what it did, it did late.
+pub(crate) const SATURATED: f64 = 0.95;
 
 /// What was done of the plan in one window of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +24,9 @@ pub(crate) struct Account {
     pub(crate) dropped: u64,
     /// Those that the generator took up later than [`LATE`], which no server can cause.
     pub(crate) late: u64,
+    /// How long the threads' time was looked at, and how much of that was in stretches without time to spare, in nanoseconds.
+    pub(crate) watched_nanos: u64,
+    pub(crate) saturated_nanos: u64,
 }
 
 impl Account {
@@ -29,6 +37,8 @@ impl Account {
         self.sent += other.sent;
         self.dropped += other.dropped;
         self.late += other.late;
+        self.watched_nanos += other.watched_nanos;
+        self.saturated_nanos += other.saturated_nanos;
     }
 }
 
@@ -49,6 +59,8 @@ pub struct Pulse {
     pub connections: u64,
     /// The greatest lateness of a wake-up since the last pulse, in nanoseconds.
     pub wakeup_lag_nanos: u64,
+    /// How long threads waited for a processor since the last pulse, in nanoseconds.
+    pub delayed_nanos: u64,
 }
 
 impl Pulse {
@@ -61,6 +73,7 @@ impl Pulse {
         self.queue += other.queue;
         self.connections += other.connections;
         self.wakeup_lag_nanos = self.wakeup_lag_nanos.max(other.wakeup_lag_nanos);
+        self.delayed_nanos += other.delayed_nanos;
     }
 }
 
@@ -76,12 +89,48 @@ pub(super) struct Ledger {
     failed: u64,
     pub(super) open_connections: u32,
     pub(super) wakeup_lag_nanos: u64,
+    meter: ThreadMeter,
+    delayed_nanos: u64,
+    /// Whether answers decide what is due next: then requests cannot be late, and a wait for a processor shows in nothing else.
+    closed_loop: bool,
 }
 
 impl Ledger {
-    pub(super) fn new(frame: &Frame) -> Self {
+    pub(super) fn new(frame: &Frame, closed_loop: bool) -> Self {
         let windows = frame.windows.iter().map(|window| (window.until, Account::default())).collect();
-        Self { windows, current: 0, planned: 0, ok: 0, failed: 0, open_connections: 0, wakeup_lag_nanos: 0 }
+        Self {
+            windows,
+            current: 0,
+            planned: 0,
+            ok: 0,
+            failed: 0,
+            open_connections: 0,
+            wakeup_lag_nanos: 0,
+            meter: ThreadMeter::new(),
+            delayed_nanos: 0,
+            closed_loop,
+        }
+    }
+
+    /// The run begins: how the thread spent its time before does not count.
+    pub(super) fn begin(&mut self) {
+        self.meter = ThreadMeter::new();
+    }
+
+    /// Looks at how the thread spent the time since it was asked last.
+    pub(super) fn watch(&mut self, now: SimTime) {
+        let spent = self.meter.read();
+        self.delayed_nanos += spent.delayed_nanos;
+        let middle = SimTime::from_nanos(now.as_nanos().saturating_sub(spent.elapsed_nanos / 2));
+        let busy_nanos = busy_nanos(spent, self.closed_loop);
+        let window = self.windows.partition_point(|(until, _)| *until <= middle);
+        // What is left after the run's end is waiting for the last answers.
+        if let Some((_, account)) = self.windows.get_mut(window) {
+            account.watched_nanos += spent.elapsed_nanos;
+            if busy_nanos as f64 > SATURATED * spent.elapsed_nanos as f64 {
+                account.saturated_nanos += spent.elapsed_nanos;
+            }
+        }
     }
 
     #[inline]
@@ -132,10 +181,16 @@ impl Ledger {
             queue,
             connections: u64::from(self.open_connections),
             wakeup_lag_nanos: std::mem::take(&mut self.wakeup_lag_nanos),
+            delayed_nanos: std::mem::take(&mut self.delayed_nanos),
         }
     }
 
     pub(super) fn accounts(&self) -> Vec<Account> {
         self.windows.iter().map(|(_, account)| *account).collect()
     }
+}
+
+/// How much of its time a thread had no choice about. An open loop's wait for a processor makes requests late, and is judged by that.
+fn busy_nanos(spent: Spent, closed_loop: bool) -> u64 {
+    spent.running_nanos + if closed_loop { spent.delayed_nanos } else { 0 }
 }

@@ -3,18 +3,26 @@
 //! - `pacer`, `aim`: due times, and nothing else, decide when a request is handed over
 //! - `users`: when those are due who wait for answers
 //! - `lane`, `traffic`, `slot`: where a request goes
-//! - `transport`, `sockets`, `tls`, `poller`, `arrivals`: how it gets there, and when its answer came; `clients`: over whatever else
+//! - `transport`, `sockets`, `connecting`, `tls`, `poller`, `arrivals`: how it gets there, and when its answer came; `streams`,
+//!   `line`, `exchange`, `wire`: over HTTP/2; `clients`: over whatever else
 //! - `ledger`: what was done of the plan, for the judgement of the run's validity
 
 mod aim;
 mod arrivals;
 mod clients;
+mod connecting;
+#[cfg(feature = "http2")]
+mod exchange;
 mod lane;
 pub(crate) mod ledger;
+#[cfg(feature = "http2")]
+mod line;
 mod pacer;
 pub(crate) mod poller;
 mod slot;
 mod sockets;
+#[cfg(feature = "http2")]
+mod streams;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]
@@ -23,6 +31,8 @@ mod tls;
 mod traffic;
 mod transport;
 mod users;
+#[cfg(feature = "http2")]
+mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -47,6 +57,8 @@ pub use self::ledger::Pulse;
 use self::ledger::{Account, Ledger};
 use self::slot::Slot;
 use self::sockets::Sockets;
+#[cfg(feature = "http2")]
+use self::streams::Streams;
 pub use self::tls::Tls;
 use self::traffic::TrafficLane;
 use self::transport::Transport;
@@ -54,7 +66,7 @@ pub(crate) use self::users::Left;
 use self::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;
-use crate::http::Limits;
+use crate::http::{Limits, ROOM_BYTES, Room};
 use crate::run::Event;
 
 /// How long the start of a run waits for connections that neither open nor fail.
@@ -173,9 +185,28 @@ pub(crate) fn play(
 ) -> Result<Vec<Account>, Error> {
     let engine = |source| Error::Engine { source };
     match &shared.clients {
+        #[cfg(feature = "http2")]
+        None if shared.scenario.traffic.iter().any(|traffic| traffic.http2_streams.is_some()) => {
+            let (entries, limits) = (shared.entries, shared.options.limits);
+            let room = Room::new(ROOM_BYTES / shared.options.threads.get() as usize);
+            let mut streams = Streams::new(shared.scenario, entries, room).map_err(engine)?;
+            let mut links = std::collections::BTreeMap::new();
+            let slots = slots(shared, thread, |traffic, number| {
+                // One place after another on each connection in turn, so that requests spread over them.
+                let connection = number % shared.scenario.traffic[traffic.index()].connections;
+                let link = *links.entry((traffic, connection)).or_insert_with(|| {
+                    let instances = &entries.by_traffic[traffic.index()];
+                    let entry = &instances[connection as usize % instances.len()];
+                    streams.link(entry.address.clone(), Rc::from(entry.host.as_str()))
+                });
+                streams.add(link, limits);
+            });
+            play_over(streams, slots, shared, thread, ready, events)
+        }
         None => {
             let (entries, limits) = (shared.entries, shared.options.limits);
-            let mut sockets = Sockets::new(shared.scenario, entries).map_err(engine)?;
+            let room = Room::new(ROOM_BYTES / shared.options.threads.get() as usize);
+            let mut sockets = Sockets::new(shared.scenario, entries, room).map_err(engine)?;
             let slots = slots(shared, thread, |traffic, number| {
                 let instances = &entries.by_traffic[traffic.index()];
                 let entry = &instances[number as usize % instances.len()];
@@ -203,8 +234,9 @@ fn play_over<T: Transport>(
     events: &Sender<Event>,
 ) -> Result<Vec<Account>, Error> {
     let engine = |source| Error::Engine { source };
-    let users = Users::new(shared.scenario, shared.plan, shared.left);
-    let (recorder, ledger) = (Recorder::new(shared.frame), Ledger::new(shared.frame));
+    let users = Users::new(shared.scenario, shared.plan, shared.left, shared.options.threads.get());
+    let closed = shared.scenario.traffic.iter().any(|t| matches!(t.executor, Executor::Users(_)));
+    let (recorder, ledger) = (Recorder::new(shared.frame), Ledger::new(shared.frame, closed));
     let clock = Clock::starting_in(Duration::ZERO);
     let (slots, traffic) = slots;
     let mut lane = Lane::new((clock, transport), recorder, ledger, users, traffic, slots);
@@ -244,9 +276,12 @@ fn slots(
     let (mut slots, mut traffic) = (Vec::new(), Vec::new());
     for (id, source) in shared.scenario.traffic_ids().zip(&shared.scenario.traffic) {
         let own = matches!(source.executor, Executor::Users(_)).then_some((slots.len() as u32, threads));
-        for number in (thread..source.connections).step_by(threads as usize) {
-            slots.push(Slot::new(id.index()));
-            add(id, number);
+        // Several places on each connection of HTTP/2 are numbered through the connections again and again.
+        for round in 0..source.http2_streams.unwrap_or(1) {
+            for number in (thread..source.connections).step_by(threads as usize) {
+                slots.push(Slot::new(id.index()));
+                add(id, round * source.connections + number);
+            }
         }
         let share = source.max_in_flight / threads + u32::from(thread < source.max_in_flight % threads);
         traffic.push(TrafficLane::new(source, share, own));

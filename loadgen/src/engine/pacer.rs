@@ -35,6 +35,7 @@ pub(super) fn pace<T: Transport>(
     shared: &Shared<'_>,
     reports: (u32, &Sender<Event>),
 ) -> io::Result<()> {
+    lane.ledger.begin();
     // Without it everything is only less exact, and the lag says so.
     let _ = set_current_timer_slack(Some(SLACK_NANOS));
     let mut aim = Aim::default();
@@ -112,10 +113,12 @@ fn take<T: Transport>(lane: &mut Lane<'_, T>) {
 
 fn report<T: Transport>(lane: &mut Lane<'_, T>, (thread, events): (u32, &Sender<Event>)) {
     let load = lane.load();
+    lane.ledger.watch(lane.clock.now());
     let pulse = lane.ledger.pulse(load);
     // Whoever reads the reports may be gone after an error of its own; the run is then stopped by its flag.
     if let Some(what) = lane.transport.lacked() {
         let _ = events.send(Event::Unsound(format!("this machine has not enough {what}")));
     }
-    let _ = events.send(Event::Report(Report { thread, delta: lane.recorder.take(), pulse }));
+    let report = Report { thread, delta: lane.recorder.take(), pulse };
+    let _ = events.send(Event::Report(Box::new(report)));
 }

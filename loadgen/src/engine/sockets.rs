@@ -8,16 +8,20 @@ use std::rc::Rc;
 
 use results::Failure;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::net::{RecvFlags, SendFlags, sockopt};
 use scenarios::Scenario;
 use scenarios::plan::Planned;
 
 use super::arrivals::Arrivals;
+use super::connecting::{connect, lacked, of_connecting};
 use super::poller::{Edge, Poller};
 use super::tls::{Session, Tls};
 use super::transport::{Happening, Transport};
 use super::{Address, Entries};
-use crate::http::{Composer, Jar, Judge, Limits, Progress, Reader, Violation, Wanted, fields, tells_of_loss};
+use crate::clock::monotonic_nanos;
+use crate::http::{
+    Answer, Composer, Jar, Judge, Limits, Progress, Reader, Room, Violation, Wanted, fields, tells_of_loss,
+};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -26,6 +30,8 @@ const READ_BYTES: usize = 64 << 10;
 const SMALL_BYTES: usize = 32 << 10;
 /// Reads in a row from one socket before others, and what is due, have their turn.
 const READS: u32 = 4;
+/// Between two attempts to reach a socket in the file system whose backlog is full: nothing tells when it is not.
+const BACKLOG_NANOS: u64 = 1_000_000;
 /// Sockets with more to read that have their turn at once.
 const TURNS: usize = 4;
 
@@ -63,6 +69,12 @@ impl Socket {
     #[inline]
     fn has_rest(&self) -> bool {
         self.written < self.out.len() || self.session.as_ref().is_some_and(Session::has_rest)
+    }
+
+    /// The other end takes no more: what it said before still counts.
+    fn give_up_writing(&mut self) {
+        self.written = self.out.len();
+        self.ended = true;
     }
 
     /// What it means that the connection is lost.
@@ -109,13 +121,17 @@ pub(super) struct Sockets {
     at_once: VecDeque<(u32, Happening)>,
     /// Sockets with more to read.
     again: VecDeque<u32>,
+    /// Sockets that found a backlog full, with their generations, and when they try again.
+    backlogged: VecDeque<(u32, u32)>,
+    backlogged_until_nanos: u64,
+    room: Room,
     lacked: Option<String>,
     tls: Option<Tls>,
     problem: Option<String>,
 }
 
 impl Sockets {
-    pub(super) fn new(scenario: &Scenario, entries: &Entries) -> io::Result<Self> {
+    pub(super) fn new(scenario: &Scenario, entries: &Entries, room: Room) -> io::Result<Self> {
         Ok(Self {
             composer: Composer::new(scenario, &entries.base_path),
             judges: scenario.requests.iter().map(Judge::new).collect(),
@@ -127,6 +143,9 @@ impl Sockets {
             patient: true,
             at_once: VecDeque::new(),
             again: VecDeque::new(),
+            backlogged: VecDeque::new(),
+            backlogged_until_nanos: 0,
+            room,
             lacked: None,
             tls: entries.tls.clone(),
             problem: None,
@@ -149,7 +168,7 @@ impl Sockets {
             class: 0,
             again: false,
             ended: false,
-            reader: Reader::new(limits),
+            reader: Reader::sharing(limits, self.room.clone()),
             out: Vec::new(),
             written: 0,
             read: 0,
@@ -158,33 +177,18 @@ impl Sockets {
 
     fn connect(&mut self, slot: u32) -> Result<(), Errno> {
         let socket = &mut self.sockets[slot as usize];
-        let of_family = |family| {
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            rustix::net::socket_with(family, SocketType::STREAM, flags, None)
-        };
-        let (descriptor, begun) = match &socket.address {
-            Address::Tcp(address) => {
-                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-                let descriptor = of_family(family)?;
-                // Without TCP_NODELAY a request could wait for the acknowledgement of the one before.
-                sockopt::set_tcp_nodelay(&descriptor, true)?;
-                // Where the system's default is BBR, packets are spaced by a timer. That belongs to a network's path, but
-                // on the loopback interface it would only be measured as the server's time. Reno is part of every kernel.
-                if address.ip().is_loopback() {
-                    let _ = sockopt::set_tcp_congestion(&descriptor, "reno");
-                }
-                let begun = rustix::net::connect(&descriptor, address);
-                (descriptor, begun)
-            }
-            Address::Unix(path) => {
-                let descriptor = of_family(AddressFamily::UNIX)?;
-                let begun = rustix::net::connect(&descriptor, &SocketAddrUnix::new(path)?);
-                (descriptor, begun)
-            }
-        };
+        let (descriptor, begun) = connect(&socket.address)?;
         match begun {
             // Where it is connected at once, the edge says so as well.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
+            // A listener in the file system with a full backlog: TCP would wait for it, and so do we.
+            Err(Errno::AGAIN) if matches!(socket.address, Address::Unix(_)) => {
+                if self.backlogged.is_empty() {
+                    self.backlogged_until_nanos = monotonic_nanos() + BACKLOG_NANOS;
+                }
+                self.backlogged.push_back((slot, socket.generation));
+                return Ok(());
+            }
             Err(error) => return Err(error),
         }
         if socket.stamped && !Arrivals::stamp(&descriptor) {
@@ -197,6 +201,17 @@ impl Sockets {
         socket.descriptor = Some(descriptor);
         socket.connecting = true;
         Ok(())
+    }
+
+    /// Tries again to reach those whose backlog was full.
+    fn reach_again(&mut self) {
+        self.backlogged_until_nanos = monotonic_nanos() + BACKLOG_NANOS;
+        for _ in 0..self.backlogged.len() {
+            let (slot, generation) = self.backlogged.pop_front().expect("there are as many");
+            if self.sockets[slot as usize].generation == generation {
+                self.open(slot);
+            }
+        }
     }
 
     /// Closes a slot's socket; what was kept of its last answer can still be asked for.
@@ -242,8 +257,9 @@ impl Sockets {
             return Some(Happening::Opened(slot));
         }
         if edge.writable && socket.has_rest() && socket.write().is_err() {
-            self.close(slot);
-            return Some(Happening::Closed(slot, Failure::Reset));
+            // Whoever takes no more may have answered before.
+            socket.give_up_writing();
+            return self.read(slot, true);
         }
         if edge.readable { self.read(slot, false) } else { None }
     }
@@ -317,7 +333,9 @@ impl Sockets {
                 Ok(Progress::Done { status, keep_alive }) => {
                     let open = keep_alive && !socket.ended && !socket.has_rest();
                     self.kept.clear();
-                    let result = self.judges[socket.class].judge(status, &socket.reader, &mut self.kept);
+                    let answer = Answer { status, head: socket.reader.head(), body: socket.reader.body() };
+                    let result = self.judges[socket.class].judge(answer, &mut self.kept);
+                    socket.reader.forget_body();
                     let result = match result {
                         Ok(()) if cookies(&socket.reader).any(tells_of_loss) => Err(Failure::LostSession),
                         other => other,
@@ -352,12 +370,8 @@ impl Transport for Sockets {
     fn open(&mut self, slot: u32) {
         self.close(slot);
         if let Err(error) = self.connect(slot) {
-            if let Errno::ADDRNOTAVAIL | Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM = error {
-                self.lacked = Some(match error {
-                    Errno::ADDRNOTAVAIL => "local ports for connections".to_owned(),
-                    Errno::MFILE | Errno::NFILE => "file descriptors for connections".to_owned(),
-                    _ => "memory for connections".to_owned(),
-                });
+            if let Some(lacked) = lacked(error) {
+                self.lacked = Some(lacked);
             }
             self.fail(slot, of_connecting(error));
         }
@@ -372,7 +386,9 @@ impl Transport for Sockets {
         self.composer.compose(planned, &socket.host, jar, &mut socket.out);
         (socket.written, socket.read, socket.busy) = (0, 0, true);
         if socket.write().is_err() {
-            self.fail(slot, Failure::Reset);
+            // Whoever takes no more may have said something before: what that is, reading tells.
+            socket.give_up_writing();
+            self.look_again(slot);
         }
     }
 
@@ -387,10 +403,14 @@ impl Transport for Sockets {
 
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
         let reader = &self.sockets[slot as usize].reader;
+        let mut fits = true;
         if jar.keeps_cookies() {
-            cookies(reader).for_each(|value| jar.set(value));
+            cookies(reader).for_each(|value| fits &= jar.set(value));
         }
-        self.kept.drain(..).for_each(|(number, value)| jar.keep(number, value));
+        self.kept.drain(..).for_each(|(number, value)| fits &= jar.keep(number, value));
+        if !fits {
+            self.lacked = Some("room for what users remember of answers (64 MiB together)".to_owned());
+        }
     }
 
     fn wait(&mut self, until_nanos: u64) -> io::Result<()> {
@@ -398,10 +418,18 @@ impl Transport for Sockets {
             return Ok(());
         }
         let until_nanos = if self.at_once.is_empty() && self.again.is_empty() { until_nanos } else { 0 };
+        let until_nanos = if self.backlogged.is_empty() {
+            until_nanos
+        } else {
+            until_nanos.min(self.backlogged_until_nanos)
+        };
         self.poller.wait(until_nanos)
     }
 
     fn next(&mut self) -> Option<Happening> {
+        if !self.backlogged.is_empty() && monotonic_nanos() >= self.backlogged_until_nanos {
+            self.reach_again();
+        }
         while let Some((generation, happening)) = self.at_once.pop_front() {
             let Happening::Closed(slot, _) = happening else { continue };
             if self.sockets[slot as usize].generation == generation {
@@ -448,12 +476,7 @@ impl Transport for Sockets {
 /// What it means that an answer breaks the rules.
 fn of_violation(violation: Violation) -> Failure {
     match violation {
-        Violation::HeadTooLong | Violation::BodyTooLong => Failure::TooLarge,
+        Violation::HeadTooLong | Violation::BodyTooLong | Violation::NoRoom => Failure::TooLarge,
         _ => Failure::Malformed,
     }
-}
-
-/// What an error means before a connection stands.
-fn of_connecting(error: Errno) -> Failure {
-    if error == Errno::TIMEDOUT { Failure::Timeout } else { Failure::Refused }
 }

@@ -16,6 +16,16 @@ pub struct Tls {
     pub(crate) name: ServerName<'static>,
 }
 
+#[cfg(feature = "http2")]
+impl Tls {
+    /// The same for another protocol than HTTP/1.1 (ALPN, RFC 7301).
+    pub(super) fn speaking(&self, protocol: &[u8]) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Self { config: Arc::new(config), name: self.name.clone() }
+    }
+}
+
 /// The TLS state of one socket.
 #[derive(Debug)]
 pub(super) struct Session(Box<ClientConnection>);
@@ -70,6 +80,12 @@ impl Session {
                 return Err(error.to_string());
             }
         }
+    }
+
+    /// What both ends agreed to speak.
+    #[cfg(feature = "http2")]
+    pub(super) fn protocol(&self) -> Option<&[u8]> {
+        self.0.alpn_protocol()
     }
 
     /// Reads plain bytes; `AGAIN` where there are none now, 0 at the end.

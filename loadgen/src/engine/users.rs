@@ -12,7 +12,7 @@ use scenarios::plan::{Plan, Planned, Walk};
 use scenarios::scenario::{Executor, Iterations, TrafficId};
 use scenarios::units::SimTime;
 
-use crate::http::Jar;
+use crate::http::{JARS_BYTES, Jar, Room};
 
 /// What a user walks through.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ enum Walking {
     Session(Walk),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct User {
     traffic: TrafficId,
     walking: Walking,
@@ -79,13 +79,15 @@ pub(super) struct Users<'a> {
     cookies: Vec<bool>,
     users: Vec<User>,
     free: Vec<u32>,
+    /// For what they remember.
+    room: Room,
     /// When who comes due. Nobody is in it twice.
     due: BinaryHeap<Reverse<(SimTime, u32)>>,
 }
 
 impl<'a> Users<'a> {
-    /// Nobody is there yet.
-    pub(super) fn new(scenario: &Scenario, plan: &'a Plan, left: &'a Left) -> Self {
+    /// Nobody is there yet; the thread is one of so many.
+    pub(super) fn new(scenario: &Scenario, plan: &'a Plan, left: &'a Left, threads: u32) -> Self {
         let cookies = |executor: &Executor| match executor {
             Executor::Sessions(session) => session.cookies,
             Executor::Users(_) => true,
@@ -98,6 +100,7 @@ impl<'a> Users<'a> {
             cookies: scenario.traffic.iter().map(|t| cookies(&t.executor)).collect(),
             users: Vec::new(),
             free: Vec::new(),
+            room: Room::new(JARS_BYTES / threads as usize),
             due: BinaryHeap::new(),
         }
     }
@@ -121,7 +124,7 @@ impl<'a> Users<'a> {
             }
             Walking::Session(walk) => walk.session(),
         };
-        let jar = Jar::new(first, self.cookies[traffic.index()]);
+        let jar = Jar::new(first, self.cookies[traffic.index()], self.room.clone());
         let user = User { traffic, walking, jar };
         match self.free.pop() {
             Some(place) => {
@@ -133,6 +136,12 @@ impl<'a> Users<'a> {
                 self.users.len() as u32 - 1
             }
         }
+    }
+
+    /// A user goes away for good.
+    fn leave(&mut self, place: u32) {
+        self.users[place as usize].jar.empty();
+        self.free.push(place);
     }
 
     /// A session begins with a request that came due; the user's place.
@@ -155,7 +164,7 @@ impl<'a> Users<'a> {
             let (id, class, number) = match walking {
                 Walking::Loop { user, iteration, .. } => {
                     if !self.left.take(traffic) {
-                        self.free.push(place);
+                        self.leave(place);
                         continue;
                     }
                     let all = self.plan.users(traffic).expect("its traffic is a closed loop");
@@ -179,13 +188,13 @@ impl<'a> Users<'a> {
                 let done = *iteration;
                 let all = self.plan.users(traffic).expect("its traffic is a closed loop");
                 match all.iterations() {
-                    Iterations::Each(iterations) if done >= iterations => self.free.push(place),
+                    Iterations::Each(iterations) if done >= iterations => self.leave(place),
                     _ => self.think_in_loop(place, now),
                 }
             }
             Walking::Session(walk) => {
                 let sessions = self.plan.sessions(traffic).expect("its traffic is one of sessions");
-                let Some((pause, next)) = sessions.follow(walk) else { return self.free.push(place) };
+                let Some((pause, next)) = sessions.follow(walk) else { return self.leave(place) };
                 *walk = next;
                 if next.starts_visit {
                     // Cookies do not outlast a visit.
@@ -223,7 +232,7 @@ impl<'a> Users<'a> {
         self.users[place as usize].walking = Walking::Loop { user, iteration, until };
         match at {
             Some(at) => self.due_at(place, at),
-            None => self.free.push(place),
+            None => self.leave(place),
         }
     }
 
@@ -231,7 +240,7 @@ impl<'a> Users<'a> {
         if at < self.total {
             self.due.push(Reverse((at, place)));
         } else {
-            self.free.push(place);
+            self.leave(place);
         }
     }
 

@@ -2,12 +2,18 @@
 
 use scenarios::plan::RequestId;
 
+use super::room::Room;
+
 /// The most bytes of cookies that a user keeps, and the most of them: RFC 6265, section 6.1, asks for 50 a domain.
 const COOKIES_BYTES: usize = 16 << 10;
 const COOKIES: usize = 50;
+/// What all users remember together, in bytes, over all threads.
+pub(crate) const JARS_BYTES: usize = 64 << 20;
+/// What keeping something takes beside it.
+const OVERHEAD_BYTES: usize = 64;
 
 /// What a user's client remembers from one request to the next.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Jar {
     /// Who the user is: the name of the first request.
     pub(crate) user: RequestId,
@@ -16,17 +22,32 @@ pub(crate) struct Jar {
     cookies: Vec<(Vec<u8>, Vec<u8>)>,
     /// What was extracted of answers, by the numbers of the scenario's kept values.
     values: Vec<(u16, String)>,
+    /// What all users may remember, and what this one does.
+    room: Room,
+    held: usize,
+}
+
+impl Drop for Jar {
+    fn drop(&mut self) {
+        self.room.hold(&mut self.held, 0);
+    }
 }
 
 impl Jar {
-    pub(crate) fn new(user: RequestId, keeps_cookies: bool) -> Self {
-        Self { user, keeps_cookies, cookies: Vec::new(), values: Vec::new() }
+    pub(crate) fn new(user: RequestId, keeps_cookies: bool, room: Room) -> Self {
+        Self { user, keeps_cookies, cookies: Vec::new(), values: Vec::new(), room, held: 0 }
     }
 
     /// A new visit: nothing of the last is left.
     pub(crate) fn empty(&mut self) {
-        self.cookies.clear();
-        self.values.clear();
+        (self.cookies, self.values) = (Vec::new(), Vec::new());
+        self.room.hold(&mut self.held, 0);
+    }
+
+    /// Makes room for something instead of what took so many bytes; `false` where there is none.
+    fn exchange(&mut self, old_bytes: usize, new_bytes: usize) -> bool {
+        let wanted = self.held + new_bytes - old_bytes;
+        self.room.hold(&mut self.held, wanted)
     }
 
     /// Whether answers' cookies are to be taken in.
@@ -34,12 +55,19 @@ impl Jar {
         self.keeps_cookies
     }
 
-    /// Keeps a value.
-    pub(crate) fn keep(&mut self, number: u16, value: String) {
-        match self.values.iter_mut().find(|(known, _)| *known == number) {
-            Some((_, old)) => *old = value,
+    /// Keeps a value; `false` where all users together remember too much.
+    #[must_use]
+    pub(crate) fn keep(&mut self, number: u16, value: String) -> bool {
+        let known = self.values.iter().position(|(known, _)| *known == number);
+        let bytes = |value: &str| value.len() + OVERHEAD_BYTES;
+        if !self.exchange(known.map_or(0, |place| bytes(&self.values[place].1)), bytes(&value)) {
+            return false;
+        }
+        match known {
+            Some(place) => self.values[place].1 = value,
             None => self.values.push((number, value)),
         }
+        true
     }
 
     /// A kept value.
@@ -48,18 +76,29 @@ impl Jar {
     }
 
     /// Takes a `Set-Cookie` field in: its name and value; one of the same name is replaced. Domain, path and lifetime are
-    /// not looked at, but for a lifetime that is over: a scenario's entry is one site, and no session outlasts a day.
-    pub(crate) fn set(&mut self, field: &[u8]) {
+    /// not looked at, but for a lifetime that is over: a scenario's entry is one site, and no session outlasts a day. `false` where
+    /// all users together remember too much.
+    #[must_use]
+    pub(crate) fn set(&mut self, field: &[u8]) -> bool {
         let mut parts = field.split(|byte| *byte == b';');
         let pair = parts.next().unwrap_or_default().trim_ascii();
-        let Some(at) = pair.iter().position(|byte| *byte == b'=') else { return };
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else { return true };
         let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
-        self.cookies.retain(|(known, _)| known != name);
+        let size = |name: &[u8], value: &[u8]| name.len() + value.len() + OVERHEAD_BYTES;
+        if let Some(place) = self.cookies.iter().position(|(known, _)| known == name) {
+            let (name, value) = self.cookies.remove(place);
+            self.exchange(size(&name, &value), 0);
+        }
         let over = parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(b"max-age=0"));
         let bytes: usize = self.cookies.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
-        if !over && self.cookies.len() < COOKIES && bytes + pair.len() <= COOKIES_BYTES {
+        if over || self.cookies.len() >= COOKIES || bytes + pair.len() > COOKIES_BYTES {
+            return true;
+        }
+        let fits = self.exchange(0, size(name, value));
+        if fits {
             self.cookies.push((name.to_vec(), value.to_vec()));
         }
+        fits
     }
 
     /// Writes the `Cookie` field, if there is one.
@@ -91,19 +130,19 @@ mod tests {
 
     #[test]
     fn a_jar_keeps_the_last_cookie_of_a_name_until_it_is_taken_back() {
-        let mut jar = Jar::new(RequestId(0), true);
+        let mut jar = Jar::new(RequestId(0), true, Room::new(1 << 20));
         let written = |jar: &Jar| {
             let mut out = Vec::new();
             jar.write(&mut out);
             String::from_utf8(out).expect("text")
         };
         assert_eq!(written(&jar), "");
-        jar.set(b"server=a; Path=/; HttpOnly");
-        jar.set(b"basket = 7");
-        jar.set(b"server=b");
-        jar.set(b"no cookie");
+        assert!(jar.set(b"server=a; Path=/; HttpOnly"));
+        assert!(jar.set(b"basket = 7"));
+        assert!(jar.set(b"server=b"));
+        assert!(jar.set(b"no cookie"));
         assert_eq!(written(&jar), "cookie: basket=7; server=b\r\n");
-        jar.set(b"basket=; Max-Age=0");
+        assert!(jar.set(b"basket=; Max-Age=0"));
         assert_eq!(written(&jar), "cookie: server=b\r\n");
     }
 
@@ -117,10 +156,24 @@ mod tests {
 
     #[test]
     fn a_jar_has_an_end() {
-        let mut jar = Jar::new(RequestId(0), true);
-        (0..10_000).for_each(|n| jar.set(format!("c{n}={}", "x".repeat(1000)).as_bytes()));
+        let mut jar = Jar::new(RequestId(0), true, Room::new(1 << 20));
+        assert!((0..10_000).all(|n| jar.set(format!("c{n}={}", "x".repeat(1000)).as_bytes())));
         let mut out = Vec::new();
         jar.write(&mut out);
         assert!(out.len() <= COOKIES_BYTES + 8, "{}", out.len());
+    }
+
+    #[test]
+    fn users_have_so_much_room_together() {
+        let room = Room::new(1000);
+        let jar = || Jar::new(RequestId(0), true, room.clone());
+        let (mut first, mut second) = (jar(), jar());
+        let value = |length: usize| "x".repeat(length);
+        assert!(first.keep(0, value(500)) && !second.keep(0, value(500)) && first.keep(0, value(100)));
+        assert!(second.keep(0, value(500)) && !second.set(format!("name={}", value(400)).as_bytes()));
+        drop(second);
+        assert!(first.keep(1, value(500)) && !first.keep(2, value(500)));
+        first.empty();
+        assert!(jar().keep(0, value(900)));
     }
 }

@@ -8,10 +8,20 @@ use results::Failure;
 use scenarios::scenario::{Extract, RequestClass};
 use serde_json::Value;
 
-use super::Reader;
-
 /// So much of a body is looked at.
 const BODY_BYTES: usize = 1 << 20;
+/// No value that is kept is longer: an answer with a longer one fails its check.
+const VALUE_BYTES: usize = 16 << 10;
+
+/// An answer to be judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    /// Status line and fields, where they are wanted.
+    pub(crate) head: &'a [u8],
+    /// As much of the body as is wanted.
+    pub(crate) body: &'a [u8],
+}
 
 /// The judge of one request class.
 #[derive(Debug)]
@@ -72,12 +82,8 @@ impl Judge {
 
     /// Judges an answer, and adds what is kept of it.
     #[inline]
-    pub(crate) fn judge(
-        &self,
-        status: u16,
-        answer: &Reader,
-        kept: &mut Vec<(u16, String)>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn judge(&self, answer: Answer<'_>, kept: &mut Vec<(u16, String)>) -> Result<(), Failure> {
+        let status = answer.status;
         let good = if self.statuses.is_empty() { status < 400 } else { self.statuses.contains(&status) };
         if !good {
             return Err(Failure::Status);
@@ -89,9 +95,9 @@ impl Judge {
     }
 
     /// Looks into an answer; none where something is not there.
-    fn look(&self, answer: &Reader, kept: &mut Vec<(u16, String)>) -> Option<()> {
+    fn look(&self, answer: Answer<'_>, kept: &mut Vec<(u16, String)>) -> Option<()> {
         if let Some(name) = &self.header {
-            field(answer.head(), name)?;
+            field(answer.head, name)?;
         }
         if self.wanted.body_bytes == 0 && self.extract.is_empty() {
             return Some(());
@@ -117,9 +123,12 @@ impl Judge {
                     Value::String(text) => text.clone(),
                     other => other.to_string(),
                 },
-                How::Header(name) => String::from_utf8_lossy(field(answer.head(), name)?).into_owned(),
+                How::Header(name) => String::from_utf8_lossy(field(answer.head, name)?).into_owned(),
                 How::Regex(regex) => regex.captures(text())?.get(1)?.as_str().to_owned(),
             };
+            if value.len() > VALUE_BYTES {
+                return None;
+            }
             kept.push((*number, value));
         }
         Some(())
@@ -127,13 +136,13 @@ impl Judge {
 }
 
 /// The body without its compression; none where that is not known here or broken.
-fn decoded(answer: &Reader) -> Option<Cow<'_, [u8]>> {
-    match field(answer.head(), "content-encoding") {
-        None => Some(Cow::Borrowed(answer.body())),
+fn decoded(answer: Answer<'_>) -> Option<Cow<'_, [u8]>> {
+    match field(answer.head, "content-encoding") {
+        None => Some(Cow::Borrowed(answer.body)),
         Some(coding) if coding.eq_ignore_ascii_case(b"gzip") => {
             let mut body = Vec::new();
             let read =
-                flate2::read::GzDecoder::new(answer.body()).take(BODY_BYTES as u64).read_to_end(&mut body);
+                flate2::read::GzDecoder::new(answer.body).take(BODY_BYTES as u64).read_to_end(&mut body);
             read.ok().map(|_| Cow::Owned(body))
         }
         Some(_) => None,
@@ -156,7 +165,7 @@ fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Limits, Progress};
+    use crate::http::{Limits, Progress, Reader};
     use scenarios::Scenario;
 
     fn judge(lines: &str) -> Judge {
@@ -174,7 +183,7 @@ mod tests {
         reader.keep(judge.wanted);
         let Ok(Progress::Done { status, .. }) = reader.feed(answer) else { panic!("it is a whole answer") };
         let mut kept = Vec::new();
-        (judge.judge(status, &reader, &mut kept), kept)
+        (judge.judge(Answer { status, head: reader.head(), body: reader.body() }, &mut kept), kept)
     }
 
     const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\nX-Token: abc\r\ntransfer-encoding: chunked\r\n\r\n\
@@ -206,6 +215,9 @@ mod tests {
         let (result, kept) = judged(&judge, TOKEN);
         let values: Vec<&str> = kept.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!((result, values), (Ok(()), vec!["a \"b\"", "17", "abc", "1"]));
+        let long = format!("{{\"name\":\"{}\"}}", "x".repeat(VALUE_BYTES + 1));
+        let long = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{long}", long.len());
+        assert_eq!(judged(&judge, long.as_bytes()).0, Err(Failure::Check));
         let none = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         assert_eq!(judged(&judge, none).0, Err(Failure::Check));
     }

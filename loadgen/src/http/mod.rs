@@ -4,12 +4,21 @@
 
 mod body;
 mod cookies;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
+#[cfg(feature = "http2")]
+mod http2;
 mod judge;
 mod request;
 mod response;
+mod room;
 
-pub(crate) use cookies::{Jar, tells_of_loss};
+pub(crate) use cookies::{JARS_BYTES, Jar, tells_of_loss};
+#[cfg(feature = "http2")]
+pub(crate) use http2::{head_of, request_of};
 pub use judge::Wanted;
-pub(crate) use judge::{Judge, fields};
+pub(crate) use judge::{Answer, Judge, fields};
 pub(crate) use request::{Composer, host_field, path_of};
+pub(crate) use response::ROOM_BYTES;
 pub use response::{Limits, Progress, Reader, Violation};
+pub(crate) use room::Room;

@@ -4,9 +4,15 @@ use std::mem::MaybeUninit;
 
 use super::body::{Body, Chunks, Sink};
 use super::judge::Wanted;
+use super::room::Room;
 
 /// Header fields accepted in one answer.
 const FIELDS: usize = 96;
+
+/// What the answers being read may take together, in bytes, over all threads.
+pub(crate) const ROOM_BYTES: usize = 64 << 20;
+/// A buffer that has grown beyond this is given back after its answer.
+const SPARE_BYTES: usize = 16 << 10;
 
 /// How much of an answer is accepted.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +48,9 @@ pub enum Violation {
     /// Chunks that are not by the rules.
     #[error("the answer's chunks are malformed")]
     Chunk,
+    /// All answers being read take more memory together than they may.
+    #[error("the answers being read are longer together than accepted")]
+    NoRoom,
     /// More bytes than the answer has.
     #[error("the server sent more than the answer")]
     Excess,
@@ -81,6 +90,9 @@ pub struct Reader {
     wanted: Wanted,
     kept_head: Vec<u8>,
     kept_body: Sink,
+    /// What all readers may hold, and what this one does.
+    room: Room,
+    held: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +112,14 @@ struct Head {
 impl Reader {
     /// Reads answers within these limits.
     pub fn new(limits: Limits) -> Self {
+        Self::sharing(limits, Room::new(ROOM_BYTES))
+    }
+
+    /// The same, where several readers have so much room together.
+    pub(crate) fn sharing(limits: Limits, room: Room) -> Self {
         Self {
+            room,
+            held: 0,
             limits,
             partial: Vec::new(),
             interim_bytes: 0,
@@ -114,6 +133,9 @@ impl Reader {
     /// Forgets a half-read answer: for a new connection.
     pub fn reset(&mut self) {
         self.partial.clear();
+        if self.partial.capacity() > SPARE_BYTES {
+            self.partial = Vec::new();
+        }
         self.interim_bytes = 0;
         self.state = State::Head;
     }
@@ -122,7 +144,26 @@ impl Reader {
     pub fn keep(&mut self, wanted: Wanted) {
         self.wanted = wanted;
         self.kept_head.clear();
+        if self.kept_head.capacity() > SPARE_BYTES {
+            self.kept_head = Vec::new();
+        }
+        self.forget_body();
         self.kept_body.start(wanted.body_bytes);
+    }
+
+    /// Forgets what was kept of the last answer's body: it was judged.
+    pub(crate) fn forget_body(&mut self) {
+        self.kept_body.bytes.clear();
+        if self.kept_body.bytes.capacity() > SPARE_BYTES {
+            self.kept_body.bytes = Vec::new();
+        }
+        self.account();
+    }
+
+    /// Tells the others what this one holds; `false` where that is too much.
+    fn account(&mut self) -> bool {
+        let holds = self.partial.capacity() + self.kept_head.capacity() + self.kept_body.bytes.capacity();
+        self.room.hold(&mut self.held, holds)
     }
 
     /// The last answer's head, where it was to be kept.
@@ -145,6 +186,16 @@ impl Reader {
     /// # Errors
     /// What rule the answer breaks; the connection is then of no further use.
     pub fn feed(&mut self, input: &[u8]) -> Result<Progress, Violation> {
+        let progress = self.read(input);
+        if self.account() {
+            return progress;
+        }
+        self.reset();
+        self.keep(Wanted::default());
+        Err(Violation::NoRoom)
+    }
+
+    fn read(&mut self, input: &[u8]) -> Result<Progress, Violation> {
         let mut input = input;
         loop {
             match self.state {
@@ -222,6 +273,12 @@ impl Reader {
             None if self.partial.len() > limit => Err(Violation::HeadTooLong),
             None => Ok(None),
         }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.room.hold(&mut self.held, 0);
     }
 }
 

@@ -63,6 +63,33 @@ fn endless_fields_meet_the_limit() {
     assert_eq!(violation, Some(Violation::HeadTooLong));
 }
 
+/// A server of many connections that sends long heads and bodies on all of them at once and ends none.
+#[test]
+fn all_answers_being_read_have_so_much_room_together() {
+    let room = Room::new(1 << 20);
+    let limits = Limits { head_bytes: 64 << 10, body_bytes: 1 << 30 };
+    let mut readers: Vec<Reader> = (0..100).map(|_| Reader::sharing(limits, room.clone())).collect();
+    let piece = vec![b'x'; 16 << 10];
+    let mut refused = 0;
+    for reader in &mut readers {
+        reader.keep(Wanted { head: true, body_bytes: 1 << 20 });
+        let long = format!("HTTP/1.1 200 OK\r\nlong: {}\r\n\r\n", "y".repeat(30_000));
+        let mut fed = reader.feed(long.as_bytes());
+        for _ in 0..4 {
+            fed = fed.and_then(|_| reader.feed(&piece));
+        }
+        refused += u32::from(fed == Err(Violation::NoRoom));
+    }
+    let held: usize = readers.iter().map(|reader| reader.held).sum();
+    assert!(held <= 1 << 20 && (85..100).contains(&refused), "{refused} refused, {held} bytes held");
+    // What was judged is given back, and so is what a connection's end leaves.
+    readers.iter_mut().for_each(Reader::forget_body);
+    let mut left = 0;
+    assert!(readers.iter().all(|reader| reader.held <= 32 << 10));
+    readers.clear();
+    assert!(room.hold(&mut left, 1 << 20));
+}
+
 #[test]
 fn broken_answers_are_refused() {
     let cases: &[(&[u8], Violation)] = &[

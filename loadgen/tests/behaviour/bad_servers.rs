@@ -6,19 +6,25 @@ use std::sync::atomic::AtomicBool;
 
 use loadgen::{Error, Job, Options};
 use results::{Failure, Provenance};
+use scenarios::Scenario;
 
 use crate::support::{Server, counts, entries, failures, play, scenario, silence};
 
 /// All requests of a short run against this manner fail in this way. Each has a connection of its own and more time than a
 /// busy machine takes to answer.
 fn all_fail(kind: Failure, manner: impl Fn(&mut TcpStream, u64) -> bool + Send + Sync + 'static) {
-    let scenario = scenario(60, 1, "connections = 60\ntimeout = \"1s\"");
+    // Where time is no matter, a slow machine has enough of it; where it is, all requests wait at once.
+    let (rate, timeout) = match kind {
+        Failure::Timeout | Failure::Stalled => (16, "2s"),
+        _ => (60, "30s"),
+    };
+    let scenario = scenario(rate, 1, &format!("connections = {rate}\ntimeout = \"{timeout}\""));
     let server = Server::start(manner);
     let record = play(&scenario, server.address, Options::default());
     let all = counts(&record).0;
     assert_eq!(
         (all, failures(&record, kind)),
-        (60, 60),
+        (u64::from(rate), u64::from(rate)),
         "{:?}",
         record.tally(results::Scope::Run, None).failures
     );
@@ -97,6 +103,35 @@ fn an_answer_that_is_not_what_was_asked_for_fails_its_check() {
     });
     let record = play(&scenario, server.address, Options::default());
     assert_eq!((counts(&record).1, failures(&record, Failure::Check)), (10, 40));
+}
+
+/// A server that refuses a long request before it has read it, and closes: what it said counts, though the rest cannot be sent.
+#[test]
+fn an_answer_that_comes_before_the_request_was_sent_counts() {
+    let traffic = "executor = \"constant-arrival-rate\"\nrate = \"20/s\"\narrivals = \"uniform\"\nmix = { product = 1 }";
+    let class = "method = \"POST\"\nbody = '{long.text}'\ncheck = { status = [413] }";
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let text = format!("text\n{}\n", "x".repeat(8 << 20));
+    std::fs::write(directory.path().join("long.csv"), text).expect("it is writable");
+    let text = crate::support::text_of(1, traffic, class, "[feeds.long]\nfile = \"long.csv\"");
+    let scenario = Scenario::parse(directory.path().join("test.toml"), text);
+    let scenario = scenario.unwrap_or_else(|problems| panic!("{problems}"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let begun = std::io::Read::read(&mut stream, &mut [0; 1000]).is_ok_and(|read| read > 0);
+                // What is closed with bytes unread is reset.
+                begun.then(|| {
+                    stream
+                        .write_all(b"HTTP/1.1 413 Too Long\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                })
+            });
+        }
+    });
+    let record = play(&scenario, address, Options::default());
+    assert_eq!(counts(&record), (20, 20, 0), "{:?}", record.tally(results::Scope::Run, None).failures);
 }
 
 #[test]

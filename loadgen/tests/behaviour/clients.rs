@@ -96,6 +96,48 @@ fn failures_of_a_client_are_counted_and_it_is_replaced() {
 }
 
 #[test]
+fn calls_that_never_return_end_in_no_more_threads_and_an_invalid_run() {
+    let scenario = scenario(200, 2, "connections = 4\ntimeout = \"20ms\"");
+    let (record, drivers) = play_over(&scenario, |_| {
+        loop {
+            thread::park();
+        }
+    });
+    let (due, ok, failed) = counts(&record);
+    assert_eq!((due, ok, failed), (400, 0, 400));
+    let connected = drivers.connected.load(Ordering::Relaxed);
+    assert!(connected <= 2 * 4 + 64, "{connected} threads");
+    let reasons = &record.validity.reasons;
+    assert!(
+        reasons.iter().any(|reason| reason.contains("do not return")),
+        "{connected} threads; {reasons:?}"
+    );
+}
+
+#[test]
+fn a_client_that_panics_has_lost_its_request_and_no_other() {
+    let (record, _) = play_over(&scenario(100, 1, "connections = 4"), |number| match number % 10 {
+        3 => panic!("as this test wants it"),
+        _ => Ok(()),
+    });
+    assert_eq!((counts(&record), failures(&record, Failure::Reset)), ((100, 90, 10), 10));
+}
+
+#[test]
+fn what_clients_see_nothing_of_is_refused_with_its_place() {
+    let traffic = "executor = \"constant-arrival-rate\"\nrate = \"10/s\"\nmix = { product = 1 }\n\
+        session = { requests = 2, think = \"1s\", cookies = true }";
+    let class =
+        "headers = { accept = \"*/*\" }\ncheck = { contains = \"x\" }\nextract = { a = { json = \"/a\" } }";
+    let problems = loadgen::supports::check_over_clients(&scenario_of(1, traffic, class, ""))
+        .expect_err("clients see nothing of these");
+    let places: Vec<&str> = problems.iter().map(|problem| problem.where_.as_str()).collect();
+    let expected = ["headers", "check", "extract"].map(|key| format!("requests.product.{key}"));
+    assert!(expected.iter().all(|place| places.iter().any(|found| found.starts_with(place))), "{places:?}");
+    assert!(places.contains(&"traffic.shops.session.cookies") && places.len() == 4, "{places:?}");
+}
+
+#[test]
 fn closed_loops_go_over_clients_as_well() {
     let traffic =
         "executor = \"per-vu-iterations\"\nvus = 4\niterations = 25\nthink = \"1ms\"\nmix = { product = 1 }";

@@ -101,3 +101,37 @@ fn a_socket_in_the_file_system_is_a_target() {
     let record = loadgen::run(job, None, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(counts(&record), (100, 100, 0), "{:?}", record.validity);
 }
+
+/// A full backlog of a socket in the file system says so at once (`connect(2)`: EAGAIN), where TCP would wait.
+#[test]
+fn a_full_backlog_in_the_file_system_is_waited_for() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = directory.path().join("shop.sock");
+    let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("sockets can be made");
+    bind(&descriptor, &SocketAddrUnix::new(&path).expect("a short path")).expect("the directory is new");
+    listen(&descriptor, 1).expect("a bound socket listens");
+    let listener = UnixListener::from(descriptor);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let asked = std::io::Read::read(&mut stream, &mut [0; 4096]).is_ok_and(|read| read > 0);
+                asked.then(|| stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"))
+            });
+            // Slower than connections are asked for.
+            std::thread::sleep(std::time::Duration::from_millis(30));
+        }
+    });
+    let scenario = scenario(50, 1, "connections = 50\nreuse = \"never\"");
+    let entry = Entry { address: Address::Unix(path), host: "localhost".to_owned() };
+    let job = Job {
+        scenario: &scenario,
+        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None },
+        options: Options::default(),
+        directory: directory.path(),
+        provenance: Provenance::here("loadgen test"),
+        stop: &AtomicBool::new(false),
+    };
+    let record = loadgen::run(job, None, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(counts(&record), (50, 50, 0), "{:?}", record.tally(results::Scope::Run, None).failures);
+}

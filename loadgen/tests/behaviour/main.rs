@@ -4,6 +4,10 @@ mod accounting;
 mod bad_servers;
 mod clients;
 mod connections;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(feature = "http2")]
+mod http2_server;
 mod overload;
 mod pacing;
 mod stall;

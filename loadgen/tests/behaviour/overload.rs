@@ -1,12 +1,13 @@
-//! A server too slow for the load makes the run fail, not invalid.
+//! A server too slow for the load makes the run fail, not invalid; a generator too slow for the server makes it invalid.
 
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use loadgen::Options;
 use results::Failure;
 use scenarios::plan::Plan;
 
-use crate::support::{Server, answer, counts, failures, planned, play, read_request, scenario};
+use crate::support::{Server, answer, counts, failures, planned, play, read_request, scenario, scenario_of};
 
 #[test]
 fn what_exceeds_max_in_flight_is_dropped() {
@@ -67,4 +68,19 @@ fn what_is_never_sent_counts_as_dropped() {
     // Two seconds after the run's end are the timeout and its grace; by then about six of fifty were answered.
     let dropped = failures(&record, Failure::Dropped);
     assert!(dropped >= 35, "{dropped} dropped, {ok} good");
+}
+
+/// Answers that take much longer to check than to send: whatever the machine is like, they wait for the generator.
+#[test]
+fn a_closed_loop_whose_generator_is_the_bottleneck_is_invalid() {
+    let numbers = "1,".repeat(150_000);
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n[{numbers}1]", numbers.len() + 3);
+    let server = Server::start(move |stream, _| stream.write_all(answer.as_bytes()).is_ok());
+    let users = "executor = \"constant-vus\"\nmix = { product = 1 }\nvus = 8\nthink = \"0s\"";
+    let scenario = scenario_of(3, users, "check = { json = \"/100000\" }", "");
+    let record = play(&scenario, server.address, Options::default());
+    let (due, ok, _) = counts(&record);
+    assert_eq!(due, ok);
+    let reasons = &record.validity.reasons;
+    assert!(reasons.iter().any(|reason| reason.contains("no time to spare")), "{due} requests; {reasons:?}");
 }

@@ -115,9 +115,63 @@ pub(crate) struct ServerProcess {
 
 const SERVE: &str = "REHEARSAL_TEST_SERVE";
 
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls,
+    #[cfg(feature = "http2")]
+    Http2,
+}
+
+impl Protocol {
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Plain,
+        #[cfg(feature = "tls")]
+        Self::Tls,
+        #[cfg(feature = "http2")]
+        Self::Http2,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "HTTP/1.1",
+            #[cfg(feature = "tls")]
+            Self::Tls => "HTTP/1.1 over TLS",
+            #[cfg(feature = "http2")]
+            Self::Http2 => "HTTP/2",
+        }
+    }
+
+    /// A good server in this process.
+    fn serve(self) -> SocketAddr {
+        match self {
+            Self::Plain => Server::start(|stream, _| answer(stream)).address,
+            #[cfg(feature = "tls")]
+            Self::Tls => crate::tls::server(5),
+            #[cfg(feature = "http2")]
+            Self::Http2 => {
+                use crate::http2_server::{Act, Http2Server};
+                Http2Server::start(|_, _| Act::good()).address
+            }
+        }
+    }
+
+    /// Where its requests go.
+    pub(crate) fn entries(self, address: SocketAddr) -> Entries {
+        let entries = entries(address);
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => Entries { tls: Some(crate::tls::anybody()), ..entries },
+            _ => entries,
+        }
+    }
+}
+
 impl ServerProcess {
     /// Starts this test binary again, in which the test below then serves.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(protocol: Protocol) -> Self {
         let program = std::env::current_exe().expect("this program has a path");
         let mut child = Command::new(program)
             .args([
@@ -126,7 +180,7 @@ impl ServerProcess {
                 "--nocapture",
                 "--test-threads=1",
             ])
-            .env(SERVE, "1")
+            .env(SERVE, protocol.name())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -153,12 +207,11 @@ impl Drop for ServerProcess {
 
 #[test]
 fn serves_when_it_is_the_helper_process() {
-    if std::env::var_os(SERVE).is_none() {
-        return;
-    }
-    let server = Server::start(|stream, _| answer(stream));
+    let Ok(name) = std::env::var(SERVE) else { return };
+    let protocol = Protocol::ALL.iter().find(|protocol| protocol.name() == name).expect("a known protocol");
+    let address = protocol.serve();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listens at {}", server.address).and_then(|()| out.flush()).expect("the parent reads this");
+    writeln!(out, "listens at {address}").and_then(|()| out.flush()).expect("the parent reads this");
     // Whoever started it holds the other end of its input.
     let _ = std::io::stdin().read(&mut [0]);
 }
@@ -224,15 +277,19 @@ pub(crate) fn play_until(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(&Snapshot),
 ) -> RunRecord {
+    play_at(scenario, &entries(address), options, stop, observe)
+}
+
+pub(crate) fn play_at(
+    scenario: &Scenario,
+    entries: &Entries,
+    options: Options,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(&Snapshot),
+) -> RunRecord {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let job = Job {
-        scenario,
-        entries: &entries(address),
-        options,
-        directory: directory.path(),
-        provenance: Provenance::here("loadgen test"),
-        stop,
-    };
+    let provenance = Provenance::here("loadgen test");
+    let job = Job { scenario, entries, options, directory: directory.path(), provenance, stop };
     loadgen::run(job, None, observe).unwrap_or_else(|error| panic!("{error}"))
 }
 

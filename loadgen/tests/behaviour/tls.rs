@@ -22,7 +22,7 @@ fn certificate(name: &str) -> PathBuf {
 }
 
 /// A server whose certificate is for `localhost`; bodies have this many bytes.
-fn server(body: usize) -> SocketAddr {
+pub(crate) fn server(body: usize) -> SocketAddr {
     let chain = CertificateDer::pem_file_iter(certificate("server.pem")).expect("it is there");
     let chain = chain.collect::<Result<Vec<_>, _>>().expect("they are certificates");
     let key = PrivateKeyDer::from_pem_file(certificate("server.key")).expect("it is a key");
@@ -51,6 +51,11 @@ fn server(body: usize) -> SocketAddr {
     address
 }
 
+/// Trusts every server.
+pub(crate) fn anybody() -> Tls {
+    tls("localhost", &Trust::Anybody).expect("nothing is read")
+}
+
 fn play(scenario: &Scenario, address: SocketAddr, tls: Option<Tls>) -> Result<RunRecord, Error> {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let entry = Entry { address: address.into(), host: "localhost".to_owned() };
@@ -76,8 +81,8 @@ fn requests_go_over_tls_to_whom_the_file_trusts() {
 #[test]
 fn long_answers_come_whole_over_tls() {
     let scenario = scenario(20, 1, "connections = 3");
-    let anybody = tls("localhost", &Trust::Anybody).expect("nothing is read");
-    let record = play(&scenario, server(3_000_000), Some(anybody)).unwrap_or_else(|error| panic!("{error}"));
+    let record =
+        play(&scenario, server(3_000_000), Some(anybody())).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(counts(&record), (20, 20, 0), "{:?}", record.tally(results::Scope::Run, None).failures);
 }
 
@@ -94,7 +99,6 @@ fn a_certificate_for_another_name_or_of_another_authority_is_refused() {
 #[test]
 fn a_server_without_tls_is_named_as_such() {
     let scenario = scenario(10, 1, "connections = 1");
-    let anybody = tls("localhost", &Trust::Anybody).expect("nothing is read");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
     let address = listener.local_addr().expect("a bound socket has an address");
     thread::spawn(move || {
@@ -105,6 +109,6 @@ fn a_server_without_tls_is_named_as_such() {
             kept.push(stream);
         }
     });
-    let error = play(&scenario, address, Some(anybody)).expect_err("it speaks no TLS");
+    let error = play(&scenario, address, Some(anybody())).expect_err("it speaks no TLS");
     assert!(matches!(error, Error::Handshake { .. }), "{error}");
 }

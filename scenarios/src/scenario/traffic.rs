@@ -44,6 +44,8 @@ pub struct Traffic {
     pub max_connection_age: Option<SimTime>,
     /// How long a connection may take to open, where that is less than `timeout`.
     pub connect_timeout: Option<SimTime>,
+    /// Where clients speak HTTP/2: how many requests a connection carries at once.
+    pub http2_streams: Option<u32>,
 }
 
 impl Traffic {

@@ -23,6 +23,10 @@ const SESSION_LIMIT: f64 = 200.0;
 /// A closed loop's users have at most this many requests a second between them, were answers instant.
 const USERS_RATE_LIMIT: f64 = 1e7;
 
+/// Requests at once on a connection of HTTP/2, where nothing else is said: the least that RFC 9113, section 6.5.2, advises
+/// servers to allow.
+const STREAMS: u32 = 100;
+
 /// What the validation of traffic needs to know of the rest.
 pub(super) struct Around<'a> {
     pub(super) run: &'a Run,
@@ -81,10 +85,28 @@ impl Validator<'_> {
                     .map(|age| self.positive(&format!("{at}.max_connection_age"), age)),
                 connect_timeout: (file.common.connect_timeout)
                     .map(|limit| self.positive(&format!("{at}.connect_timeout"), limit)),
+                http2_streams: self.streams(&at, &file.common, kind),
                 retries: file.common.retries.as_ref().map(|r| self.retries(&format!("{at}.retries"), r)),
             });
         }
         all
+    }
+
+    /// Requests at once on a connection of HTTP/2.
+    fn streams(&mut self, at: &str, common: &wire::TrafficCommon, kind: &wire::Executor) -> Option<u32> {
+        let closed = matches!(
+            kind,
+            wire::Executor::ConstantUsers(_)
+                | wire::Executor::RampingUsers(_)
+                | wire::Executor::IterationsEach(_)
+                | wire::Executor::IterationsShared(_)
+        );
+        if common.streams.is_some() && (closed || !common.http2) {
+            let expected = "no streams without http2 = true and an executor with a rate";
+            self.problem(&format!("{at}.streams"), expected, None);
+        }
+        let streams = common.streams.map_or(STREAMS, |Count(streams)| streams as u32);
+        common.http2.then_some(if closed { 1 } else { streams })
     }
 
     fn executor(

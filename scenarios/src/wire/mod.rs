@@ -52,7 +52,7 @@ pub(crate) use service::Service;
 pub(crate) use sql_store::SqlStore;
 pub(crate) use threshold::Limit;
 pub(crate) use traffic::{
-    Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, SessionState, StateWord, Traffic,
+    Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, SessionState, StateWord, Traffic, TrafficCommon,
 };
 
 use decode::{Count, Keyed};

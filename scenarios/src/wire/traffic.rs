@@ -49,6 +49,11 @@ table! {
         optional max_connection_age: SimTime,
         /// How long a connection may take to open; without it a request waits for as long as its timeout.
         optional connect_timeout: SimTime,
+        /// Whether clients speak HTTP/2: over TLS as agreed there (ALPN), else with prior knowledge. Several requests then share
+        /// a connection.
+        default http2: bool = false,
+        /// Requests at once on each connection of HTTP/2; without it 100. A user of a closed loop makes one at a time.
+        optional streams: Count<1, 1000>,
     }
 }
 
@@ -277,7 +282,8 @@ table! {
         /// time; `jsonl` with the same keys in an object per line, or `method` and `path` instead of `class`; `access-log`
         /// in the Common or Combined log format; `har`. Methods and paths are held against those of the request classes.
         default format: ReplayFormat = ReplayFormat::Csv,
-        /// What becomes of requests whose method and path no class has: `refuse` the file, or `skip` them.
+        /// What becomes of requests whose method and path no class has: `refuse` the file, or `skip` them, and with them lines of
+        /// a log that cannot be read.
         default unmatched: Unmatched = Unmatched::Refuse,
         /// How many times as fast as recorded.
         default speed: Share = Share(1.0),

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod ends;
+mod http2;
 mod runs;
 mod support;
 mod users;

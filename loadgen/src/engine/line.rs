@@ -1,0 +1,66 @@
+//! Connections of HTTP/2, and the slots that share them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use h2::client::{Connection, SendRequest};
+
+use super::Address;
+use super::exchange::{Asked, Exchange};
+use super::wire::Wire;
+use crate::http::Limits;
+
+/// HTTP/2's first bytes on their way.
+pub(super) type Handshake =
+    Pin<Box<dyn Future<Output = Result<(SendRequest<Bytes>, Connection<Wire, Bytes>), h2::Error>>>>;
+
+/// A server that some slots share a connection to.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) address: Address,
+    pub(super) host: Rc<str>,
+    pub(super) slots: Vec<u32>,
+    /// The connection that takes requests, or will.
+    pub(super) line: Option<u32>,
+}
+
+/// One connection.
+pub(super) struct Line {
+    pub(super) link: usize,
+    pub(super) state: State,
+    pub(super) waker: Waker,
+    /// Requests under way over it.
+    pub(super) under_way: u32,
+}
+
+pub(super) enum State {
+    /// TCP's handshake, or TLS's; nothing for a moment, when they are done.
+    Connecting(Option<Wire>),
+    /// The first bytes of HTTP/2 are being written.
+    Shaking(Handshake),
+    Up(Box<Connection<Wire, Bytes>>, SendRequest<Bytes>),
+}
+
+/// One slot.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) link: usize,
+    pub(super) generation: u32,
+    pub(super) phase: Phase,
+    pub(super) limits: Limits,
+    /// The last answer's head, and what was extracted of it, for its user.
+    pub(super) head: Vec<u8>,
+    pub(super) kept: Vec<(u16, String)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    Closed,
+    /// Asked to open, or to send this; its link's connection does not stand yet.
+    Waiting(Option<Box<Asked>>),
+    Open,
+    Busy(Box<Exchange>),
+}
