@@ -42,21 +42,35 @@ impl Wake for Alarm {
     }
 }
 
+/// How often a request goes over another connection because the one before said farewell without having read it.
+const ATTEMPTS: u32 = 3;
+
 /// A request that is to be sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) class: usize,
     pub(super) wanted: Wanted,
     pub(super) request: Request<()>,
     pub(super) body: Bytes,
+    /// How often it was sent.
+    pub(super) attempts: u32,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It counts as this.
+    Failed(Failure),
+    /// The server has not looked at the request and never will (RFC 9113, section 6.8): it may go over another connection.
+    Unread,
 }
 
 /// A request under way.
 pub(super) struct Exchange {
     /// The connection that it goes over.
     pub(super) line: u32,
-    pub(super) class: usize,
-    wanted: Wanted,
+    /// What was sent.
+    pub(super) asked: Asked,
     waker: Waker,
     /// What is still to come of the head, and of the body.
     response: Option<ResponseFuture>,
@@ -93,7 +107,8 @@ impl Exchange {
         waker: Waker,
         room: Room,
     ) -> Result<Self, Failure> {
-        let Asked { class, wanted, request, body } = asked;
+        let asked = Asked { attempts: asked.attempts + 1, ..asked };
+        let (request, body) = (asked.request.clone(), asked.body.clone());
         let sent =
             sender.clone().send_request(request, body.is_empty()).and_then(|(response, mut stream)| {
                 if !body.is_empty() {
@@ -106,8 +121,7 @@ impl Exchange {
         let (head, body) = (Vec::new(), Vec::new());
         Ok(Self {
             line,
-            class,
-            wanted,
+            asked,
             waker,
             response,
             answer: None,
@@ -131,18 +145,24 @@ impl Exchange {
     }
 
     /// Reads on; ready when the answer is there or never will be.
-    pub(super) fn read(&mut self, limits: &Limits) -> Poll<Result<(), Failure>> {
+    pub(super) fn read(&mut self, limits: &Limits) -> Poll<Result<(), Lost>> {
         let waker = self.waker.clone();
         let mut context = Context::from_waker(&waker);
         if let Some(response) = &mut self.response {
             let response = match Pin::new(response).poll(&mut context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(of_error(&error, false))),
+                Poll::Ready(Err(error)) => {
+                    let farewell =
+                        error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+                    let again = farewell && self.asked.attempts < ATTEMPTS;
+                    let lost = if again { Lost::Unread } else { Lost::Failed(of_error(&error, false)) };
+                    return Poll::Ready(Err(lost));
+                }
                 Poll::Ready(Ok(response)) => response,
             };
             self.response = None;
             self.status = response.status().as_u16();
-            if self.wanted.head {
+            if self.asked.wanted.head {
                 head_of(&response, &mut self.head);
             }
             self.answer = Some(response.into_body());
@@ -151,23 +171,25 @@ impl Exchange {
         loop {
             match answer.poll_data(&mut context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(of_error(&error, true))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Err(Lost::Failed(of_error(&error, true))));
+                }
                 Poll::Ready(Some(Ok(data))) => {
                     // It was counted against the windows, and is read now.
                     let _ = answer.flow_control().release_capacity(data.len());
                     self.body_bytes += data.len() as u64;
-                    let left = self.wanted.body_bytes.saturating_sub(self.body.len());
+                    let left = self.asked.wanted.body_bytes.saturating_sub(self.body.len());
                     self.body.extend_from_slice(&data[..data.len().min(left)]);
                     let fits = self.room.hold(&mut self.held, self.head.capacity() + self.body.capacity());
                     if self.body_bytes > limits.body_bytes || !fits {
-                        return Poll::Ready(Err(Failure::TooLarge));
+                        return Poll::Ready(Err(Lost::Failed(Failure::TooLarge)));
                     }
                 }
                 Poll::Ready(None) => {
                     return match answer.poll_trailers(&mut context) {
                         Poll::Pending => Poll::Pending,
                         Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-                        Poll::Ready(Err(error)) => Poll::Ready(Err(of_error(&error, true))),
+                        Poll::Ready(Err(error)) => Poll::Ready(Err(Lost::Failed(of_error(&error, true)))),
                     };
                 }
             }

@@ -16,7 +16,7 @@ use scenarios::Scenario;
 use scenarios::plan::Planned;
 
 use super::connecting::{connect, lacked, of_connecting};
-use super::exchange::{Asked, Exchange, Task, Woken, cookies, waker};
+use super::exchange::{Asked, Exchange, Lost, Task, Woken, cookies, waker};
 use super::line::{Line, Link, Phase, Place, State};
 use super::poller::Poller;
 use super::tls::Tls;
@@ -343,13 +343,20 @@ impl Streams {
         let line = exchange.line;
         let result = match exchange.read(&limits) {
             Poll::Pending => return,
-            Poll::Ready(Err(failure)) => {
+            Poll::Ready(Err(Lost::Failed(failure))) => {
                 self.lose(slot, failure);
                 return self.leave(line, 1);
             }
+            Poll::Ready(Err(Lost::Unread)) => {
+                let asked = exchange.asked.clone();
+                place.phase = Phase::Waiting(Some(Box::new(asked)));
+                self.retire(line);
+                self.leave(line, 1);
+                return self.serve_or_connect(slot);
+            }
             Poll::Ready(Ok(())) => {
                 place.kept.clear();
-                self.judges[exchange.class].judge(exchange.answer(), &mut place.kept)
+                self.judges[exchange.asked.class].judge(exchange.answer(), &mut place.kept)
             }
         };
         place.head = std::mem::take(&mut exchange.head);
@@ -383,7 +390,8 @@ impl Transport for Streams {
         place.generation = place.generation.wrapping_add(1);
         match request_of(&self.out, self.tls.is_some()) {
             Some((request, body)) => {
-                place.phase = Phase::Waiting(Some(Box::new(Asked { class, wanted, request, body })));
+                place.phase =
+                    Phase::Waiting(Some(Box::new(Asked { class, wanted, request, body, attempts: 0 })));
                 self.serve_or_connect(slot);
             }
             None => {

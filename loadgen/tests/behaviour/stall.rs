@@ -158,7 +158,7 @@ fn every_open_executor_shows_the_stall_of_a_fifo_server() {
                 let (model, found) = (fifo(&scenario, stop, 0.0, WAITED), waited(&record, WAITED));
                 say(&format!("{name}: {found} requests waited, {model} by the model"));
                 assert!(model > 150, "{name}: {model} requests were due in the stop");
-                if found > model && busiest(&record) > 0.95 {
+                if found > model * 110 / 100 + 5 && busiest(&record) > 0.95 {
                     say(&format!("{name}: SKIPPED, as the machine had no time for the server at its return"));
                     return;
                 }
