@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub(super) waker: Waker,
     /// Requests under way over it.
     pub(super) under_way: u32,
+    /// Whether it has answered any.
+    pub(super) answered: bool,
 }
 
 pub(super) enum State {
@@ -54,6 +56,12 @@ pub(super) struct Place {
     /// The last answer's head, and what was extracted of it, for its user.
     pub(super) head: Vec<u8>,
     pub(super) kept: Vec<(u16, String)>,
+}
+
+impl Place {
+    pub(super) fn new(link: usize, limits: Limits) -> Self {
+        Self { link, generation: 0, phase: Phase::Closed, limits, head: Vec::new(), kept: Vec::new() }
+    }
 }
 
 #[derive(Debug)]

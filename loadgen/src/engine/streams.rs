@@ -86,14 +86,7 @@ impl Streams {
     /// A place for one more slot.
     pub(super) fn add(&mut self, link: usize, limits: Limits) {
         self.links[link].slots.push(self.places.len() as u32);
-        self.places.push(Place {
-            link,
-            generation: 0,
-            phase: Phase::Closed,
-            limits,
-            head: Vec::new(),
-            kept: Vec::new(),
-        });
+        self.places.push(Place::new(link, limits));
     }
 
     fn say(&mut self, slot: u32, happening: Happening) {
@@ -135,8 +128,9 @@ impl Streams {
         };
         if let Poll::Ready(Err(_)) = sender.poll_ready(&mut Context::from_waker(&line.waker)) {
             // It has said farewell, and nobody was told yet: the request goes over another.
-            place.phase = Phase::Waiting(Some(asked));
+            place.phase = Phase::Closed;
             self.retire(number);
+            self.places[slot as usize].phase = Phase::Waiting(Some(asked));
             return self.serve_or_connect(slot);
         }
         let waker = waker(Task::Stream(slot, place.generation), &self.woken);
@@ -172,7 +166,7 @@ impl Streams {
         self.poller.add(&descriptor, token).map_err(|_| Failure::Refused)?;
         let waker = waker(Task::Line(number as u32, generation), &self.woken);
         let state = State::Connecting(Some(Wire::new(descriptor)));
-        self.lines[number].1 = Some(Line { link, state, waker, under_way: 0 });
+        self.lines[number].1 = Some(Line { link, state, waker, under_way: 0, answered: false });
         self.links[link].line = Some(number as u32);
         Ok(())
     }
@@ -262,32 +256,37 @@ impl Streams {
     /// A connection does not come to stand.
     fn fail(&mut self, number: u32, failure: Failure, problem: String) {
         let Some(line) = &self.lines[number as usize].1 else { return };
-        let slots = self.links[line.link].slots.clone();
+        let link = line.link;
         if !problem.is_empty() {
             self.problem = Some(problem);
         }
         self.hang_up(number);
-        for slot in slots {
-            if matches!(self.places[slot as usize].phase, Phase::Waiting(_)) {
+        self.lose_all(link, failure);
+    }
+
+    /// A connection takes no more requests: another is opened at once for those who have none under way. One that has answered
+    /// nothing is no reason to try again before the lane does.
+    fn retire(&mut self, number: u32) {
+        let Some(line) = &self.lines[number as usize].1 else { return };
+        let (link, answered) = (line.link, line.answered);
+        if self.links[link].line != Some(number) {
+            return;
+        }
+        self.links[link].line = None;
+        let again = if answered { self.connect(link) } else { Err(Failure::Reset) };
+        if let Err(failure) = again {
+            self.lose_all(link, failure);
+        }
+        self.leave(number, 0);
+    }
+
+    /// All places of a link that have no request under way are closed.
+    fn lose_all(&mut self, link: usize, failure: Failure) {
+        for slot in self.links[link].slots.clone() {
+            if matches!(self.places[slot as usize].phase, Phase::Open | Phase::Waiting(_)) {
                 self.lose(slot, failure);
             }
         }
-    }
-
-    /// A connection takes no more requests: who has none under way goes elsewhere.
-    fn retire(&mut self, number: u32) {
-        let Some(line) = &self.lines[number as usize].1 else { return };
-        let link = &mut self.links[line.link];
-        if link.line != Some(number) {
-            return;
-        }
-        link.line = None;
-        for slot in link.slots.clone() {
-            if matches!(self.places[slot as usize].phase, Phase::Open) {
-                self.lose(slot, Failure::Reset);
-            }
-        }
-        self.leave(number, 0);
     }
 
     /// So many requests over a connection have come to their end; one that takes no more and has none is closed.
@@ -349,9 +348,9 @@ impl Streams {
             }
             Poll::Ready(Err(Lost::Unread)) => {
                 let asked = exchange.asked.clone();
-                place.phase = Phase::Waiting(Some(Box::new(asked)));
                 self.retire(line);
                 self.leave(line, 1);
+                self.places[slot as usize].phase = Phase::Waiting(Some(Box::new(asked)));
                 return self.serve_or_connect(slot);
             }
             Poll::Ready(Ok(())) => {
@@ -364,7 +363,10 @@ impl Streams {
             Ok(()) if cookies(&place.head).any(tells_of_loss) => Err(Failure::LostSession),
             other => other,
         };
-        let open = self.links[place.link].line == Some(line);
+        if let Some(line) = &mut self.lines[line as usize].1 {
+            line.answered = true;
+        }
+        let open = self.links[place.link].line.is_some();
         place.phase = if open { Phase::Open } else { Phase::Closed };
         place.generation = place.generation.wrapping_add(1);
         self.say(slot, Happening::Answered { slot, result, arrived_nanos: None, open });

@@ -118,7 +118,7 @@ fn connections_that_break_are_opened_again() {
         + failures(&record, Failure::Truncated)
         + failures(&record, Failure::Refused);
     assert_eq!((due, ok + lost), (100, 100), "{:?}", failed(&record));
-    assert!(ok > 20 && lost > 0 && breaking.load(Ordering::Relaxed) > 5, "{ok} good, {lost} lost");
+    assert!(ok > 20 && breaking.load(Ordering::Relaxed) > 5, "{ok} good, {lost} lost");
 }
 
 /// Stands before a server and breaks a connection after it has passed so many pieces of its answers on.
