@@ -43,7 +43,7 @@ impl Wake for Alarm {
 }
 
 /// How often a request goes over another connection because the one before said farewell without having read it.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 10;
 
 /// A request that is to be sent.
 #[derive(Clone, Debug)]

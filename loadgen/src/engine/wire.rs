@@ -17,11 +17,13 @@ use super::tls::{Session, Tls};
 pub(super) struct Wire {
     descriptor: OwnedFd,
     session: Option<Session>,
+    /// The other end takes no more. What it said before still counts, so that nothing but reading ends the connection.
+    deaf: bool,
 }
 
 impl Wire {
     pub(super) fn new(descriptor: OwnedFd) -> Self {
-        Self { descriptor, session: None }
+        Self { descriptor, session: None, deaf: false }
     }
 
     pub(super) fn descriptor(&self) -> &OwnedFd {
@@ -67,7 +69,7 @@ impl AsyncRead for Wire {
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { descriptor, session } = self.get_mut();
+        let Self { descriptor, session, .. } = self.get_mut();
         let room = buffer.initialize_unfilled();
         let read = uninterrupted(|| match session {
             Some(session) => session.read(descriptor, room),
@@ -79,26 +81,35 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { descriptor, session } = self.get_mut();
-        let Some(session) = session else {
-            return polled(uninterrupted(|| rustix::net::send(&*descriptor, bytes, SendFlags::NOSIGNAL)));
+        let Self { descriptor, session, deaf } = self.get_mut();
+        let written = match session {
+            _ if *deaf => Ok(bytes.len()),
+            None => uninterrupted(|| rustix::net::send(&*descriptor, bytes, SendFlags::NOSIGNAL)),
+            // A session takes whatever it is given, so it is given nothing before what it has is written.
+            Some(session) => session.flush(descriptor).and_then(|()| {
+                if session.has_rest() {
+                    return Err(Errno::AGAIN);
+                }
+                session.take(bytes);
+                session.flush(descriptor).map(|()| bytes.len())
+            }),
         };
-        // A session takes whatever it is given, so it is given nothing before what it has is written.
-        if let Err(error) = session.flush(descriptor) {
-            return Poll::Ready(Err(error.into()));
+        if let Err(Errno::PIPE | Errno::CONNRESET) = written {
+            *deaf = true;
+            return Poll::Ready(Ok(bytes.len()));
         }
-        if session.has_rest() {
-            return Poll::Pending;
-        }
-        session.take(bytes);
-        polled(session.flush(descriptor).map(|()| bytes.len()))
+        polled(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { descriptor, session } = self.get_mut();
-        let Some(session) = session else { return Poll::Ready(Ok(())) };
+        let Self { descriptor, session, deaf } = self.get_mut();
+        let Some(session) = session.as_mut().filter(|_| !*deaf) else { return Poll::Ready(Ok(())) };
         match session.flush(descriptor) {
             Ok(()) if session.has_rest() => Poll::Pending,
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                *deaf = true;
+                Poll::Ready(Ok(()))
+            }
             result => polled(result),
         }
     }
