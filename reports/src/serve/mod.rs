@@ -130,7 +130,7 @@ impl Shared {
             "/run" => argument("name").map_or_else(|| not_found(""), |name| self.report(&name)),
             "/compare" => match (argument("a"), argument("b")) {
                 (Some(a), Some(b)) => self.comparison(&a, &b),
-                _ => not_found(""),
+                _ => Response::problem(400, "Choose one run as A and another as B."),
             },
             _ => not_found(path),
         }
