@@ -7,6 +7,8 @@ use std::collections::BinaryHeap;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deadlines {
     heap: BinaryHeap<Reverse<(u64, u64)>>,
+    /// How many there were when they were last gathered anew.
+    live: usize,
     /// All deadlines before this are dealt with.
     pub(crate) until: u64,
 }
@@ -28,19 +30,30 @@ impl Deadlines {
         Some(next.0)
     }
 
-    /// Whether most of them are of keys that have gone, where so many are there.
+    /// Whether most of them are of keys that have gone, where so many are there. As many as were gathered have to come
+    /// first, so that gathering costs each deadline a constant.
     pub(crate) fn is_stale(&self, keys: usize) -> bool {
-        self.heap.len() > 2 * keys + 1_024
+        self.heap.len() > 2 * keys.max(self.live) + 1_024
     }
 
     pub(crate) fn replace(&mut self, deadlines: impl Iterator<Item = (u64, u64)>) {
         self.heap = deadlines.map(Reverse).collect();
+        self.live = self.heap.len();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_that_were_gathered_just_now_are_not_stale_however_few_keys_are_there() {
+        let mut deadlines = Deadlines::default();
+        deadlines.replace((0..100_000).map(|key| (key, key)));
+        assert!(!deadlines.is_stale(10));
+        (0..102_000).for_each(|key| deadlines.push(key, key));
+        assert!(deadlines.is_stale(10) && !deadlines.is_stale(200_000));
+    }
 
     #[test]
     fn key_that_was_written_twice_with_one_deadline_expires_once() {
