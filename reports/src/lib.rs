@@ -4,6 +4,7 @@
 //! one draws it, and the gate decides by it.
 //!
 //! - `format`, `table`: numbers and tables as readers see them, for terminals, Markdown and HTML
+//! - `observation`: a number of whatever was observed, with its unit
 //! - `moments`: a run over time, in as many steps as a chart or a table has room for
 //! - `chart`: lines and shades over an axis, as inline SVG that follows the page's colours
 //! - `phases`, `room`, `verdict`: key figures by phase; how much more load there is room for; the run in one sentence
@@ -25,6 +26,7 @@ mod format;
 pub mod gate;
 mod loads;
 mod moments;
+mod observation;
 mod page;
 mod paired;
 mod phases;
@@ -41,6 +43,7 @@ mod waterfall;
 pub use compare::{Comparison, Comparisons, compare, compare_all};
 pub use exact::{Exact, exact};
 pub use loads::{Loads, loads};
+pub use observation::shown;
 pub use page::{render, render_logs};
 pub use paired::Paired;
 #[cfg(feature = "png")]

@@ -138,6 +138,13 @@ fn check(files: &[PathBuf], out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match Scenario::load(file) {
             Ok(scenario) => {
                 writeln!(out, "{}: good: {}", file.display(), scenario.title).context("cannot write")?;
+                for variant in &scenario.variants {
+                    match derive::variant(&scenario, &variant.name) {
+                        Ok(_) => writeln!(out, "  {}: good: {}", variant.name, variant.what)
+                            .context("cannot write")?,
+                        Err(error) => code = bad(&format_args!("{}: {error}", file.display()))?,
+                    }
+                }
                 for warning in explain::warnings(&scenario) {
                     writeln!(std::io::stderr(), "{}: warning: {warning}", file.display())
                         .context("cannot write to standard error")?;

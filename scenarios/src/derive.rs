@@ -5,6 +5,7 @@
 //! anywhere.
 
 mod scaling;
+mod variant;
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
@@ -12,6 +13,7 @@ use crate::diagnostic::Diagnostics;
 use crate::scenario::{Executor, Sampling, Scenario};
 use crate::units::{Ratio, SimTime};
 use scaling::Scaling;
+pub use variant::variant;
 
 /// The shortest warm-up that a window keeps of a longer one.
 const WARMUP: SimTime = SimTime::from_secs(2);
@@ -49,6 +51,24 @@ pub enum Error {
     /// The seed is above what TOML holds.
     #[error("the seed {0} is above {max}", max = i64::MAX)]
     Seed(u64),
+    /// There is no such variant.
+    #[error("there is no variant {name:?}, expected {known}")]
+    NoVariant {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A variant changes something that is not there.
+    #[error(
+        "variants.{variant}: {path:?} leads nowhere in the file, expected the path of a key, with places in lists from [1]"
+    )]
+    Path {
+        /// The variant.
+        variant: String,
+        /// The path.
+        path: String,
+    },
     /// The derived text is no scenario.
     #[error("the derived scenario is not valid:\n{0}")]
     Invalid(Diagnostics),
@@ -103,6 +123,10 @@ pub fn window(
             return Err(Error::NoTraffic(rate));
         }
         Scaling { scenario, factor: rate.get(), notes: &mut notes }.all(&mut document);
+    }
+    // What is derived is such a part already.
+    for part in ["play", "score"] {
+        document.as_table_mut().remove(part);
     }
     let changes = [
         ("from", from.map(|t| t.to_string())),

@@ -24,6 +24,9 @@ const COMMON: &[&str] = &[
     "hosts.*.price",
     "thresholds.**",
     "published.**",
+    "variants.**",
+    "play.**",
+    "score.**",
     "calibration.source",
 ];
 
@@ -132,7 +135,7 @@ fn expand(text: &str) -> Vec<Pattern> {
 }
 
 /// The parts of a path: `requests`, `shop`, `steps`, `[1]`. Quotes stay.
-fn split(path: &str) -> Vec<&str> {
+pub(crate) fn split(path: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut quoted, mut escaped) = (0, false, false);
     for (i, c) in path.char_indices() {

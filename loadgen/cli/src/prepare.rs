@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use programs::Problem;
+use programs::{Part, Problem};
 use results::World;
 use scenarios::{Scenario, derive, library};
 
@@ -25,8 +25,17 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
         Some(file) => Scenario::load(file)?,
         None => Scenario::parse("quickstart.toml", library::QUICKSTART)?,
     };
-    let programs::part::Prepared { scenario, warnings } = options.part.of(whole)?;
+    let programs::part::Prepared { scenario, warnings } = part(&whole, options).of(whole)?;
     Ok(Prepared { warnings, ..of(scenario, options)? })
+}
+
+/// What the command line asks for; without a window, against this project's own stack, the file's `[play]`.
+fn part(whole: &Scenario, options: &Options) -> Part {
+    let part = options.part.clone();
+    match whole.play {
+        Some(play) if part.takes_no_window() && options.target.is_none() => part.within(play),
+        _ => part,
+    }
 }
 
 /// Holds a scenario against what can be played, and makes the run's directory.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use scenarios::quantity::Misread;
+use scenarios::scenario::Window;
 use scenarios::units::{Ratio, SimTime};
 use scenarios::{Scenario, derive};
 
@@ -20,6 +21,9 @@ pub struct Part {
     /// The share of the traffic, keys, memory and cores, such as 10%
     #[arg(long, value_name = "SHARE", value_parser = ratio)]
     pub rate: Option<Ratio>,
+    /// The variant of the file
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Another seed than the scenario's
     #[arg(long)]
     pub seed: Option<u64>,
@@ -43,9 +47,19 @@ pub struct Prepared {
 }
 
 impl Part {
+    /// Whether it is as long and as large as the file says.
+    pub fn takes_no_window(&self) -> bool {
+        self.from.is_none() && self.length.is_none() && self.rate.is_none()
+    }
+
+    /// The same with another window.
+    pub fn within(self, window: Window) -> Self {
+        Self { from: window.from, length: window.length, rate: window.rate, ..self }
+    }
+
     /// Whether the whole file is meant, with its own seed.
     pub fn is_whole(&self) -> bool {
-        self.from.is_none() && self.length.is_none() && self.rate.is_none() && self.seed.is_none()
+        self.takes_no_window() && self.seed.is_none() && self.variant.is_none()
     }
 
     /// Reads a file and takes the part from it.
@@ -62,6 +76,13 @@ impl Part {
     /// Where the scenario has no such part.
     pub fn of(&self, whole: Scenario) -> Result<Prepared, Problem> {
         if self.is_whole() {
+            return Ok(Prepared { scenario: whole, warnings: Vec::new() });
+        }
+        let whole = match &self.variant {
+            Some(name) => derive::variant(&whole, name).map_err(Problem::configuration)?.scenario,
+            None => whole,
+        };
+        if self.takes_no_window() && self.seed.is_none() {
             return Ok(Prepared { scenario: whole, warnings: Vec::new() });
         }
         let part = derive::window(&whole, self.from, self.length, self.rate, self.seed);

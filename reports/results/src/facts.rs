@@ -1,6 +1,7 @@
 //! What a record says about its scenario: as data, so that a reader needs no scenario parser.
 
 use scenarios::Scenario;
+use scenarios::scenario::{Claim, Observed};
 use scenarios::threshold::Comparison;
 use scenarios::units::SimTime;
 use serde::{Deserialize, Serialize};
@@ -144,11 +145,16 @@ impl ScenarioFacts {
             comparison: t.comparison,
             limit: t.limit,
         });
-        let published = scenario.published.iter().map(|p| PublishedFacts {
-            what: p.what.clone(),
-            figure: Selection::from(&p.metric),
-            value: p.value,
-            tolerance: p.tolerance.get(),
+        // What one run of the file as it is can be held against.
+        let of_run = scenario.published.iter().filter(|p| p.variant.is_none());
+        let published = of_run.filter_map(|p| match &p.claim {
+            Some((Observed::Requests(figure), Claim::Near { value, tolerance })) => Some(PublishedFacts {
+                what: p.what.clone(),
+                figure: Selection::from(figure),
+                value: *value,
+                tolerance: tolerance.get(),
+            }),
+            _ => None,
         });
         Self {
             title: scenario.title.clone(),

@@ -39,6 +39,7 @@
 //! - [`mod@export`]: the forms that other tools read; [`hdr_log`]: interval logs that other tools wrote
 //! - [`recovery`]: how long a system took to recover from a fault; [`evidence`]: what a producer says of its run
 //! - [`statistics`], [`noise`], `part`: intervals; [`replications`]: figures over runs that differ in their seed
+//! - [`observation`]: one number of whatever was observed
 //! - [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
 
 pub mod buckets;
@@ -52,6 +53,7 @@ pub mod frame;
 pub mod hdr_log;
 pub mod journal;
 pub mod noise;
+pub mod observation;
 pub mod outcome;
 mod part;
 mod pool;
@@ -74,6 +76,7 @@ pub use export::{Format, escaped, export};
 pub use figure::{Estimate, Noise, Scope, Selection, figure};
 pub use frame::{Frame, Window, WindowKind};
 pub use hdr_log::{IntervalLog, TimeUnit};
+pub use observation::observed;
 pub use outcome::{Failure, Outcome, World};
 pub use provenance::Provenance;
 pub use record::{RunRecord, Status, Validity};

@@ -252,7 +252,8 @@ impl Scaling<'_> {
         let scale = |table: &mut dyn TableLike| {
             let rate = table.get("metric").and_then(Item::as_str).and_then(|m| Selector::read(m).ok());
             if rate.is_some_and(|s| s.metric == Metric::Rate && s.aggregate == Some(Aggregate::Rate)) {
-                self.rate(table, "value");
+                let key = if table.contains_key("holds") { "holds" } else { "value" };
+                self.published_rate(table, key);
             }
         };
         match root.get_mut("published") {
@@ -261,6 +262,15 @@ impl Scaling<'_> {
                 all.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|t| scale(t));
             }
             _ => {}
+        }
+    }
+
+    /// A rate, or a limit of one.
+    fn published_rate(&self, table: &mut dyn TableLike, key: &str) {
+        let Some(text) = table.get(key).and_then(Item::as_str).map(str::to_owned) else { return };
+        let (sign, number) = text.split_at(text.find(|c: char| c.is_ascii_digit()).unwrap_or(0));
+        if let Ok(rate) = number.trim().parse::<Rate>() {
+            set(table, key, format!("{sign}{}", Rate::per_second(rate.as_per_second() * self.factor)));
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Misread, plain_number};
 use crate::threshold::{Aggregate, Comparison, During, Metric};
-use crate::units::{Rate, Ratio, SimTime};
+use crate::units::{Bytes, Rate, Ratio, SimTime};
 
 /// A metric with its filters, as written: `response_time{class:product,during:fault}`, with an aggregate in a published
 /// figure: `response_time{avg}`.
@@ -124,13 +124,7 @@ impl Condition {
     /// # Errors
     /// Where the text is none, or the aggregate or the unit does not fit the metric.
     pub fn read(metric: Metric, text: &str) -> Result<Self, Misread> {
-        let signs = [
-            ("<=", Comparison::LessOrEqual),
-            (">=", Comparison::GreaterOrEqual),
-            ("<", Comparison::Less),
-            (">", Comparison::Greater),
-        ];
-        let found = signs
+        let found = SIGNS
             .iter()
             .find_map(|(sign, comparison)| text.split_once(sign).map(|parts| (parts, *comparison)));
         let ((left, right), comparison) = found.ok_or_else(|| {
@@ -139,6 +133,41 @@ impl Condition {
         let aggregate = aggregate(metric, left.trim())?;
         Ok(Self { aggregate, comparison, limit: limit(metric, aggregate, right)? })
     }
+}
+
+/// How comparisons are written, the longer first.
+const SIGNS: [(&str, Comparison); 4] = [
+    ("<=", Comparison::LessOrEqual),
+    (">=", Comparison::GreaterOrEqual),
+    ("<", Comparison::Less),
+    (">", Comparison::Greater),
+];
+
+/// Reads the comparison that a text begins with: `<0.1%`. The comparison, and what it is with.
+///
+/// # Errors
+/// Where it begins with none.
+pub fn comparison(text: &str) -> Result<(Comparison, &str), Misread> {
+    let found =
+        SIGNS.iter().find_map(|(sign, comparison)| Some((*comparison, text.trim().strip_prefix(sign)?)));
+    found.ok_or_else(|| Misread::new("a limit with <, <=, > or >= before it").hint("write \"<0.1%\""))
+}
+
+/// Reads a value of anything that is observed: a plain number, a share, an amount of bytes, a duration or a rate, the last
+/// two in seconds.
+///
+/// # Errors
+/// Where the text is none of them.
+pub fn amount(text: &str) -> Result<f64, Misread> {
+    let text = text.trim();
+    let found = plain_number(text)
+        .or_else(|| text.parse::<Ratio>().ok().map(Ratio::get))
+        .or_else(|| text.parse::<Bytes>().ok().map(|bytes| bytes.get() as f64))
+        .or_else(|| text.parse::<Rate>().ok().map(Rate::as_per_second))
+        .or_else(|| text.parse::<SimTime>().ok().map(SimTime::as_secs_f64));
+    found.ok_or_else(|| {
+        Misread::new("a number, or one with a unit").hint("write \"40%\", \"160000000\" or \"100GB\"")
+    })
 }
 
 /// Reads a value in the unit of an aggregated metric: seconds, per second, a fraction, or a count.

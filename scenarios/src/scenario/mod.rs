@@ -46,7 +46,7 @@ pub use network::{Link, Network, Place};
 pub use policy::{
     Backoff, Bulkhead, CircuitBreaker, ConnectionPool, Hedge, Jitter, Policy, Retries, RetryBudget,
 };
-pub use published::Published;
+pub use published::{Claim, Observed, Published, Role, Variant, Window};
 pub use queue::{Overflow, Queue};
 pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty};
 pub use sampling::Sampling;
@@ -139,8 +139,14 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What counts as good.
     pub thresholds: Vec<Threshold>,
-    /// Figures that somebody published and the scenario must reproduce.
+    /// Figures that somebody published, and outcomes that must hold.
     pub published: Vec<Published>,
+    /// The scenario with some of its values changed.
+    pub variants: Vec<Variant>,
+    /// The part that is played over sockets; none where the file does not say.
+    pub play: Option<Window>,
+    /// The part that the scorecard runs, and with how many seeds.
+    pub score: (Window, u32),
     /// What the real stack's fixed costs were measured to be, for the simulator alone.
     pub calibration: Calibration,
     /// Where everything stands in the file, for those who must refuse something.

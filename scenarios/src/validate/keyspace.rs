@@ -18,9 +18,15 @@ impl Validator<'_> {
             let in_at = format!("{at}.in");
             let store = file.store.as_ref().and_then(|s| self.resolve(|v| &v.components, &in_at, s));
             if let Some(store) = store {
-                self.expect_kind(&in_at, store, components, "a kv-store", |k| {
-                    matches!(k, ComponentKind::KvStore(_))
+                self.expect_kind(&in_at, store, components, "a kv-store or an sql-store", |k| {
+                    matches!(k, ComponentKind::KvStore(_) | ComponentKind::SqlStore(_))
                 });
+                if components
+                    .get(usize::from(store))
+                    .is_some_and(|c| matches!(c.kind, ComponentKind::SqlStore(_)))
+                {
+                    self.table_only(&at, file);
+                }
             }
             let keys = file.keys.map_or(1, |Count(keys)| keys);
             if let Some(ComponentKind::KvStore(kv)) =
@@ -71,6 +77,16 @@ impl Validator<'_> {
 }
 
 impl Validator<'_> {
+    /// A table has all its rows, for good.
+    fn table_only(&mut self, at: &str, file: &wire::Keyspace) {
+        let written =
+            [("persistent", file.persistent), ("ttl", file.ttl.is_some()), ("prefill", file.prefill.0 > 0)];
+        for (key, _) in written.into_iter().filter(|(_, written)| *written) {
+            let hint = format!("leave {key} out: an sql-store has all rows of a table");
+            self.problem(&format!("{at}.{key}"), format!("no {key} in an sql-store"), Some(hint));
+        }
+    }
+
     /// Which keys are popular depends on when a request is due, which nobody knows beforehand in a closed loop.
     fn churn(&mut self, at: &str, file: &wire::Keyspace) -> Option<Churn> {
         let churn = file.churn?;

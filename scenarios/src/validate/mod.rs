@@ -26,6 +26,7 @@ mod request;
 mod service;
 mod sql_store;
 mod traffic;
+mod variant;
 mod workers;
 
 use std::collections::BTreeSet;
@@ -216,7 +217,9 @@ impl<'t> Validator<'t> {
         }
         let faults = self.faults(&run, &hosts, &components);
         let thresholds = self.thresholds();
-        let published = self.published();
+        let variants = self.variants();
+        let published = self.published(&variants);
+        let (play, score) = self.windows(&run);
         let calibration = self.calibration(&components);
         let scenario = Scenario {
             source: Source { path: Default::default(), text: String::new(), hash: String::new() },
@@ -236,6 +239,9 @@ impl<'t> Validator<'t> {
             faults,
             thresholds,
             published,
+            variants,
+            play,
+            score,
             calibration,
             locations: std::mem::take(&mut self.d.locations),
         };

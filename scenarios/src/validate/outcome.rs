@@ -1,9 +1,11 @@
 //! What the outcome is held against: thresholds and published figures.
 
 use super::Validator;
+use crate::diagnostic::one_of;
+use crate::quantity::Misread;
 use crate::quantity::selector::{self, Condition, Selector};
-use crate::scenario::{ClassId, Published};
-use crate::threshold::{Figure, Metric, Threshold};
+use crate::scenario::{Claim, ClassId, Observed, Published, Role, Variant};
+use crate::threshold::{Aggregate, Figure, Metric, Threshold};
 use crate::wire;
 
 impl Validator<'_> {
@@ -75,30 +77,133 @@ impl Validator<'_> {
         thresholds
     }
 
-    pub(super) fn published(&mut self) -> Vec<Published> {
+    pub(super) fn published(&mut self, variants: &[Variant]) -> Vec<Published> {
         let files = self.file.published.0.clone();
         let mut all = Vec::new();
-        for (i, file) in &files {
-            let at = format!("published[{i}]");
-            let metric_at = format!("{at}.metric");
-            let selected = file.metric.as_ref().and_then(|m| self.selector(&metric_at, m));
-            let Some((selector, class)) = selected else { continue };
-            let Some(aggregate) = selector.aggregate else {
-                let example =
-                    if matches!(selector.metric.name(), "failed" | "rate") { "rate" } else { "avg" };
-                let hint = Some(format!("write \"{}{{{example}}}\"", selector.metric.name()));
-                self.problem(&metric_at, "a metric with an aggregate", hint);
-                continue;
-            };
-            let read = |t: &str| selector::limit(selector.metric, aggregate, t);
-            let value = file.value.as_ref().and_then(|v| self.d.read(v, &format!("{at}.value"), read));
-            let (Some(what), Some(value), Some(tolerance)) = (file.what.clone(), value, file.tolerance)
-            else {
-                continue;
-            };
-            let metric = Figure { metric: selector.metric, class, during: selector.during, aggregate };
-            all.push(Published { what, metric, value, tolerance });
+        for (i, file) in files {
+            let place = format!("published[{i}]");
+            if let Some(name) = &file.variant
+                && !variants.iter().any(|v| v.name == *name)
+            {
+                let names = variants.iter().map(|v| v.name.as_str());
+                let expected = format!("a variant of the file: {}", one_of(names));
+                self.problem(&format!("{place}.variant"), expected, None);
+            }
+            let held = matches!(file.role, Role::Predicted | Role::Fitted);
+            let claim = if held { self.claim(&place, &file) } else { self.stated_only(&place, &file) };
+            let (Some(what), Some(claim)) = (file.what, claim) else { continue };
+            all.push(Published {
+                what,
+                role: file.role,
+                variant: file.variant,
+                claim,
+                metric: file.metric.unwrap_or_default(),
+                stated: file.value.or(file.holds).unwrap_or_default(),
+                source: file.source,
+                assumed: file.assumed,
+                place,
+            });
         }
         all
+    }
+
+    /// What is not held against a run has a value and nothing that would be compared.
+    fn stated_only(&mut self, place: &str, file: &wire::Published) -> Option<Option<(Observed, Claim)>> {
+        if file.value.is_none() {
+            self.d.problem(
+                place,
+                "no value",
+                "the value that was published",
+                Some("add value = \"3\"".into()),
+            );
+        }
+        let compared = [
+            ("metric", file.metric.is_some()),
+            ("tolerance", file.tolerance.is_some()),
+            ("holds", file.holds.is_some()),
+        ];
+        for (key, _) in compared.into_iter().filter(|(_, there)| *there) {
+            let at = format!("{place}.{key}");
+            self.problem(&at, format!("no {key} where the role is \"input\" or \"outside\""), None);
+        }
+        Some(None)
+    }
+
+    fn claim(&mut self, place: &str, file: &wire::Published) -> Option<Option<(Observed, Claim)>> {
+        let at = format!("{place}.metric");
+        let Some(text) = &file.metric else {
+            let hint = Some("add metric = \"response_time{avg}\", or role = \"input\"".to_owned());
+            self.d.problem(place, "no metric", "the metric that it is held against", hint);
+            return None;
+        };
+        let observed = match text.split_once('{').map_or(text.as_str(), |(name, _)| name).rsplit_once('.') {
+            Some((of, _)) => self.series(&at, of, text)?,
+            None => {
+                let (selector, class) = self.selector(&at, text)?;
+                let Some(aggregate) = selector.aggregate else {
+                    let name = selector.metric.name();
+                    let example = if matches!(name, "failed" | "rate") { "rate" } else { "avg" };
+                    let hint = Some(format!("write \"{name}{{{example}}}\""));
+                    self.problem(&at, "a metric with an aggregate", hint);
+                    return None;
+                };
+                let during = selector.during;
+                Observed::Requests(Figure { metric: selector.metric, class, during, aggregate })
+            }
+        };
+        let read = |text: &str| match &observed {
+            Observed::Requests(figure) => selector::limit(figure.metric, figure.aggregate, text),
+            Observed::Series { .. } => selector::amount(text),
+        };
+        let claim = match (&file.value, &file.holds) {
+            (Some(value), None) => {
+                let value = self.d.read(value, &format!("{place}.value"), read);
+                if file.tolerance.is_none() {
+                    let hint = Some("add tolerance = \"10%\"".to_owned());
+                    self.d.problem(place, "no tolerance", "how far off is still a reproduction", hint);
+                }
+                Claim::Near { value: value?, tolerance: file.tolerance? }
+            }
+            (None, Some(holds)) => {
+                let at = format!("{place}.holds");
+                let holds = self.d.read(holds, &at, |text| {
+                    let (comparison, limit) = selector::comparison(text)?;
+                    Ok(Claim::Holds(comparison, read(limit)?))
+                });
+                holds?
+            }
+            _ => {
+                let hint = Some("write value = \"30ms\" with a tolerance, or holds = \"<50ms\"".to_owned());
+                self.d.problem(place, "neither or both", "either a value or what holds", hint);
+                return None;
+            }
+        };
+        Some(Some((observed, claim)))
+    }
+
+    /// Reads what is observed of something that has a name.
+    fn series(&mut self, at: &str, of: &str, text: &str) -> Option<Observed> {
+        let known = match of.split_once(':') {
+            Some(("host", name)) => self.hosts.find(name).is_some(),
+            Some(("job", name)) => self.file.jobs.0.iter().any(|(n, _)| n == name),
+            Some(_) => false,
+            None => matches!(of, "failures" | "cost") || self.components.find(of).is_some(),
+        };
+        if !known {
+            let expected = "a component, \"host:\" and a machine, \"job:\" and a job, \"failures\" or \"cost\" before the point";
+            self.problem(at, expected, None);
+            return None;
+        }
+        let form = "an observation with its aggregate: avg, min, max, count or rate";
+        let read = |text: &str| {
+            let name_and_rest = text[of.len() + 1..].split_once('{');
+            let parts = name_and_rest.and_then(|(name, rest)| Some((name, rest.strip_suffix('}')?)));
+            let parts = parts.and_then(|(name, word)| Some((name, Aggregate::read(word.trim())?)));
+            let (metric, aggregate) = parts
+                .filter(|(_, a)| !matches!(a, Aggregate::Percentile(_)))
+                .ok_or_else(|| Misread::new(form).hint("write \"varnish.hit_ratio{rate}\""))?;
+            Ok(Observed::Series { of: of.to_owned(), metric: metric.to_owned(), aggregate })
+        };
+        self.d.read(text, at, read)
     }
 }

@@ -116,7 +116,7 @@ impl Validator<'_> {
             }
         }
         if let Some(set) = &file.set {
-            let keyspace = self.keyspace(&format!("{at}.set"), set.keyspace.as_ref());
+            let keyspace = self.stored(&format!("{at}.set"), set.keyspace.as_ref(), components);
             let action = keyspace.map(|keyspace| Action::Set { keyspace, count: set.count.0 as u32 });
             actions.push(("set", action));
         }
@@ -189,7 +189,7 @@ impl Validator<'_> {
     }
 
     fn get(&mut self, at: &str, file: &wire::Get, components: &[Component]) -> Option<Action> {
-        let keyspace = self.keyspace(at, file.keyspace.as_ref());
+        let keyspace = self.stored(at, file.keyspace.as_ref(), components);
         let on_miss = file.on_miss.as_ref().map(|miss| {
             let from = self.database(&format!("{at}.on_miss.from"), miss.from.as_ref(), components);
             OnMiss { from: from.unwrap_or(ComponentId(0)), fill: miss.fill }
@@ -199,6 +199,22 @@ impl Validator<'_> {
 
     fn keyspace(&mut self, at: &str, name: Option<&String>) -> Option<KeyspaceId> {
         self.resolve(|v| &v.keyspaces, &format!("{at}.keyspace"), name?).map(KeyspaceId)
+    }
+
+    /// A keyspace that a key-value store holds, rather than only a table of an SQL store.
+    fn stored(&mut self, at: &str, name: Option<&String>, components: &[Component]) -> Option<KeyspaceId> {
+        let keyspace = self.keyspace(at, name)?;
+        let (_, file) = self.file.keyspaces.0.get(keyspace.index())?;
+        let store = file.store.as_ref().and_then(|store| self.components.find(store));
+        if store.is_some_and(|id| matches!(components[usize::from(id)].kind, ComponentKind::SqlStore(_))) {
+            let hint = Some("take select or update, or put the keyspace in a kv-store".to_owned());
+            self.problem(
+                &format!("{at}.keyspace"),
+                "a keyspace in a kv-store, not a table of an sql-store",
+                hint,
+            );
+        }
+        Some(keyspace)
     }
 
     fn database(&mut self, at: &str, name: Option<&String>, components: &[Component]) -> Option<ComponentId> {

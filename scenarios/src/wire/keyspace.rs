@@ -7,9 +7,10 @@ use crate::units::{Ratio, SimTime};
 use super::prelude::*;
 
 table! {
-    /// A population of keys that live in one store.
+    /// A population of keys that live in one store. One in an SQL store is a table, with all its rows.
     Keyspace {
-        /// The key-value store that holds it.
+        /// The key-value store that holds it, or the SQL store whose table it is. Beside a key-value store, any SQL store has a
+        /// table of it, too.
         required store("in"): String,
         /// How many different keys there are. Key number 0 is the most popular.
         required keys: Count<1, 1_000_000_000_000>,

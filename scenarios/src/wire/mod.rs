@@ -30,6 +30,7 @@ mod sql_store;
 pub(crate) mod step;
 mod threshold;
 mod traffic;
+mod variant;
 pub(crate) mod workers;
 
 pub(crate) use balancer::{HealthCheck, LoadBalancer, Tls, Vip, Weights};
@@ -54,6 +55,7 @@ pub(crate) use threshold::Limit;
 pub(crate) use traffic::{
     Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, SessionState, StateWord, Traffic, TrafficCommon,
 };
+pub(crate) use variant::{Play, Score, Variant};
 
 use decode::{Count, Keyed};
 use prelude::*;
@@ -100,8 +102,14 @@ table! {
         default faults: List<Fault> = List::default(),
         /// What counts as good, in k6's syntax, by metric: `"response_time{during:fault}" = ["p(99)<500ms"]`.
         default thresholds: Keyed<List<Limit>> = Keyed::default(),
-        /// Figures that somebody published and this scenario must reproduce; never one of its own inputs.
+        /// Figures that somebody published, and outcomes that must hold.
         default published: List<Published> = List::default(),
+        /// The scenario with some of its values changed, by name: designs that are held against each other.
+        default variants: Named<Variant> = Named::default(),
+        /// The part that is played over sockets.
+        optional play: Play,
+        /// The part that the scorecard runs.
+        optional score: Score,
         /// Fixed costs of the real stack, measured on other runs. Only the simulator reads them.
         optional calibration: Calibration,
     }

@@ -1,19 +1,40 @@
-//! Published figures, as written.
+//! What must come out of a scenario, as written: figures that somebody published, and outcomes that must hold.
 
+use crate::scenario::Role;
 use crate::units::Ratio;
 
 use super::prelude::*;
 
+words! { Role {
+    "predicted" => Predicted,
+    "fitted" => Fitted,
+    "input" => Input,
+    "outside" => Outside,
+} }
+
 table! {
-    /// A figure that somebody published.
+    /// A figure that somebody published, or an outcome that must hold.
     Published {
         /// What it is.
         required what: String,
-        /// The metric that it is held against: `response_time{avg}`, `rate{avg}`.
-        required metric: String,
-        /// Its value, in the metric's unit.
-        required value: String,
+        /// What it is held against: a metric of requests (`response_time{avg}`, `failed{rate,class:list}`), a failure's kind
+        /// (`failures.lost_session{count}`), or what was observed of a component or of a machine (`varnish.hit_ratio{rate}`,
+        /// `objects.keys_with_ttl{min}`, `host:box.cpu_credits{min}`).
+        optional metric: String,
+        /// The published value, in the metric's unit.
+        optional value: String,
         /// How far off is still a reproduction.
-        required tolerance: Ratio,
+        optional tolerance: Ratio,
+        /// Instead of a value, what must hold: `<0.1%`, `>0`.
+        optional holds: String,
+        /// `predicted` where the value must follow; `fitted` where parameters were chosen so that it does, which then is no
+        /// success; `input` where it is put into the file; `outside` where the file cannot tell.
+        default role: Role = Role::Predicted,
+        /// The variant of the file that it is about.
+        optional variant: String,
+        /// Where it was published.
+        optional source: String,
+        /// What the file assumes for it that the source does not say.
+        optional assumed: String,
     }
 }

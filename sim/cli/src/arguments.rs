@@ -11,7 +11,7 @@ use scenarios::quantity::selector::Selector;
 use scenarios::units::{Ratio, SimTime};
 
 use crate::changes::Changes;
-use crate::{compare, run, verify};
+use crate::{compare, run, scorecard, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +25,7 @@ Examples:
   sim run scenarios/library/quickstart.toml --slowest 3
   sim compare shop.toml shop-with-two-nodes.toml
   sim verify --quick
+  sim scorecard
   sim completions bash > ~/.local/share/bash-completion/completions/sim
 
 Exit codes: 0 good, 1 no record could be written or the simulator differs from mathematics, 99 a threshold failed,
@@ -48,6 +49,11 @@ enum Command {
     Compare(CompareArguments),
     /// Holds the simulator against systems with closed solutions, and prints the table
     Verify(VerifyArguments),
+    /// Runs a directory of scenarios, and holds what comes out against what was published and what must hold
+    #[command(
+        after_help = "Example:\n  sim scorecard scenarios/library/octivi\n  sim scorecard --page scenarios/library/scorecard.md"
+    )]
+    Scorecard(ScorecardArguments),
     /// Prints a completion script for a shell
     Completions {
         /// Which shell
@@ -185,6 +191,26 @@ fn figure(text: &str) -> Result<Selector, Misread> {
     }
 }
 
+/// Which scenarios are held against what.
+#[derive(Debug, Args)]
+pub(crate) struct ScorecardArguments {
+    /// A scenario file, or a directory of them and of directories
+    #[arg(default_value = "scenarios/library")]
+    pub(crate) place: PathBuf,
+    /// Another number of seeds than the files say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) replications: Option<u32>,
+    /// Writes it as a page of Markdown, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
+    /// How many replications run at once; by default as many as there are cores. The result does not depend on it
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Prints no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
 /// How much is verified.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
@@ -206,6 +232,7 @@ impl Arguments {
             Command::Run(arguments) => run::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Verify(arguments) => verify::run(&arguments),
+            Command::Scorecard(arguments) => scorecard::run(&arguments),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "sim", &mut script);

@@ -5,6 +5,7 @@ mod changes;
 mod compare;
 mod replications;
 mod run;
+mod scorecard;
 mod summary;
 mod tracing;
 mod verify;

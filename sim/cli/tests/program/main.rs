@@ -3,6 +3,7 @@
 mod changes;
 mod replications;
 mod runs;
+mod scorecard;
 mod steady;
 mod support;
 mod tracing;

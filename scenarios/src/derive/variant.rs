@@ -1,0 +1,172 @@
+//! A variant of a scenario as a scenario of its own: some values replaced, some left out.
+
+use toml_edit::{Item, Table, TableLike, Value};
+
+use super::{Derived, Error, document, finish};
+use crate::scenario::Scenario;
+use crate::supports::split;
+
+/// The variant of this name. Published figures that are not about it are left out.
+///
+/// # Errors
+/// Where there is none of the name, a path of it leads nowhere, or the result breaks a rule of scenarios.
+pub fn variant(scenario: &Scenario, name: &str) -> Result<Derived, Error> {
+    let Some(variant) = scenario.variants.iter().find(|v| v.name == name) else {
+        let known = crate::diagnostic::one_of(scenario.variants.iter().map(|v| v.name.as_str()));
+        return Err(Error::NoVariant { name: name.to_owned(), known });
+    };
+    let mut document = document(scenario);
+    let root = document.as_table_mut();
+    let values: Vec<Option<Item>> = {
+        let own = root.get("variants").and_then(|v| v.get(name)).and_then(|v| v.get("set"));
+        variant.sets.iter().map(|path| own.and_then(|set| set.get(path)).cloned()).collect()
+    };
+    root.remove("variants");
+    keep_published(root, name);
+    let lost = |path: &str| Error::Path { variant: name.to_owned(), path: path.to_owned() };
+    for (path, value) in variant.sets.iter().zip(values) {
+        let value = value.ok_or_else(|| lost(path))?;
+        change(root, &split(path), Some(value)).ok_or_else(|| lost(path))?;
+    }
+    // From the last to the first, so that numbers of places stay what they are in the file.
+    for path in variant.removes.iter().rev() {
+        change(root, &split(path), None).ok_or_else(|| lost(path))?;
+    }
+    finish(scenario, document, &[("variant", Some(name.to_owned()))], Vec::new())
+}
+
+/// Leaves only those published figures that are about the variant, as figures of the scenario itself.
+fn keep_published(root: &mut Table, name: &str) {
+    let about = |table: &dyn TableLike| table.get("variant").and_then(Item::as_str) == Some(name);
+    match root.get_mut("published") {
+        Some(Item::ArrayOfTables(all)) => {
+            all.retain(|table| about(table));
+            all.iter_mut().for_each(|table| drop(table.remove("variant")));
+        }
+        Some(Item::Value(Value::Array(all))) => {
+            all.retain(|value| value.as_inline_table().is_some_and(|table| about(table)));
+            all.iter_mut()
+                .filter_map(Value::as_inline_table_mut)
+                .for_each(|table| drop(table.remove("variant")));
+        }
+        _ => {}
+    }
+}
+
+/// Replaces what stands at a path, or takes it away. None where the path leads through something that is no table, or to a
+/// place that a list does not have.
+fn change(table: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Option<()> {
+    let (key, rest) = path.split_first()?;
+    let key = key.trim_matches('"');
+    let place = rest.first().and_then(|part| part.strip_prefix('[')?.strip_suffix(']'));
+    match (rest, place) {
+        ([], _) => match value {
+            Some(value) => drop(table.insert(key, value)),
+            None => drop(table.remove(key)?),
+        },
+        (_, Some(place)) => {
+            let place = place.parse::<usize>().ok()?.checked_sub(1)?;
+            match (table.get_mut(key)?, &rest[1..], value) {
+                (Item::ArrayOfTables(all), [], None) if place < all.len() => drop(all.remove(place)),
+                (Item::ArrayOfTables(all), [], Some(value)) => {
+                    *all.get_mut(place)? = value.into_table().ok()?;
+                }
+                (Item::ArrayOfTables(all), below, value) => change(all.get_mut(place)?, below, value)?,
+                (Item::Value(Value::Array(all)), [], None) if place < all.len() => drop(all.remove(place)),
+                (Item::Value(Value::Array(all)), [], Some(value)) => {
+                    *all.get_mut(place)? = value.into_value().ok()?;
+                }
+                (Item::Value(Value::Array(all)), below, value) => {
+                    change(all.get_mut(place)?.as_inline_table_mut()?, below, value)?;
+                }
+                _ => return None,
+            }
+        }
+        _ => {
+            if !table.contains_key(key) {
+                value.as_ref()?;
+                table.insert(key, Item::Table(Table::new()));
+            }
+            change(table.get_mut(key)?.as_table_like_mut()?, rest, value)?;
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+title = "Two designs"
+[run]
+duration = "10s"
+[hosts.app]
+count = 2
+[components.shop]
+kind = "service"
+host = "app"
+[requests.home]
+path = "/"
+[[requests.home.steps]]
+work = "1ms"
+[[requests.home.steps]]
+wait = "2ms"
+[traffic.users]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { home = 1 }
+[[faults]]
+at = "1s"
+for = "1s"
+kill = "host:app[1]"
+[[faults]]
+at = "5s"
+for = "1s"
+hang = "component:shop[2]"
+[variants.big]
+what = "one large machine that nothing happens to but once"
+set."hosts.app.count" = 1
+set."hosts.app.cores" = 8
+set."requests.home.steps[2]" = { wait = "5ms" }
+remove = ["faults[2]"]
+[variants.lost]
+what = "paths that lead nowhere"
+set."requests.home.steps[3].wait" = "5ms"
+[[published]]
+what = "mean"
+metric = "response_time{avg}"
+value = "3ms"
+tolerance = "10%"
+[[published]]
+what = "mean"
+variant = "big"
+metric = "response_time{avg}"
+holds = "<7ms"
+"#;
+
+    #[test]
+    fn a_variant_is_a_scenario_with_the_values_replaced() {
+        let scenario = Scenario::parse("designs.toml", TEXT).expect("it is a scenario");
+        let big = variant(&scenario, "big").expect("its paths exist").scenario;
+        assert_eq!((big.hosts[0].count, big.hosts[0].cores), (1, 8));
+        assert_eq!(big.faults.len(), 1);
+        assert!(big.faults[0].name.starts_with("kill"), "{}", big.faults[0].name);
+        assert!(big.source.text.contains("wait = \"5ms\""), "{}", big.source.text);
+        assert!(big.variants.is_empty());
+        let published: Vec<_> =
+            big.published.iter().map(|p| (p.variant.as_deref(), p.stated.as_str())).collect();
+        assert_eq!(published, [(None, "<7ms")]);
+        assert_ne!(big.source.hash, scenario.source.hash);
+    }
+
+    #[test]
+    fn paths_and_names_that_lead_nowhere_are_told() {
+        let scenario = Scenario::parse("designs.toml", TEXT).expect("it is a scenario");
+        let told = variant(&scenario, "lost").expect_err("there is no third step").to_string();
+        assert!(told.contains("requests.home.steps[3].wait"), "{told}");
+        let told = variant(&scenario, "small").expect_err("there is none").to_string();
+        assert!(told.contains("\"big\" or \"lost\""), "{told}");
+    }
+}

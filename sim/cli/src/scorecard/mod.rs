@@ -1,0 +1,208 @@
+//! The library's files held against what was published of the systems that they describe, and against what must hold.
+//!
+//! - `row`: one figure, what came out of the replications, and the verdict
+//! - `page`: the same as a table on a terminal and as a page of Markdown
+
+mod page;
+mod row;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context as _;
+use programs::{Problem, Progress, interrupt};
+use results::{RunRecord, World, observed};
+use scenarios::scenario::{Observed, Window};
+use scenarios::{Scenario, derive, exit, explain};
+
+use crate::arguments::ScorecardArguments;
+use crate::summary;
+use row::Row;
+
+/// Runs everything and prints the table; the exit code.
+pub(crate) fn run(arguments: &ScorecardArguments) -> Result<u8, Problem> {
+    let stop = interrupt::listen().context("signal handlers cannot be set")?;
+    let mut files = Vec::new();
+    gather(&arguments.place, &mut files)?;
+    let mut progress = Progress::new(!arguments.quiet);
+    let mut cards = Vec::new();
+    let count = files.len() as f64;
+    for (i, path) in files.iter().enumerate() {
+        let scenario = Scenario::load(path)?;
+        if scenario.published.is_empty() {
+            continue;
+        }
+        let mut observe =
+            |share: f64| progress.show((i as f64 + share) / count, || path.display().to_string());
+        let Some(card) = score(&scenario, arguments, &mut observe, &stop)? else {
+            progress.end();
+            return Ok(exit::INTERRUPTED);
+        };
+        cards.push(card);
+    }
+    progress.end();
+    let mut out = io::stdout().lock();
+    write!(out, "{}", page::text(&cards))?;
+    if let Some(path) = &arguments.page {
+        let text = page::markdown(&cards, &arguments.place, path);
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let broken = cards.iter().flat_map(|card| card.rows()).any(|row| row.verdict().is_broken());
+    Ok(if broken { exit::THRESHOLDS } else { exit::GOOD })
+}
+
+/// The scenario files in a place, by name: each directory's own first.
+fn gather(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+    if !place.is_dir() {
+        files.push(place.to_owned());
+        return Ok(());
+    }
+    let cannot = || format!("cannot read {}", place.display());
+    let entries =
+        fs::read_dir(place).with_context(cannot)?.collect::<Result<Vec<_>, _>>().with_context(cannot)?;
+    let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.sort_by_key(|path| (path.is_dir(), path.clone()));
+    for path in paths {
+        if path.is_dir() || path.extension().is_some_and(|extension| extension == "toml") {
+            gather(&path, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file and what came of it.
+#[derive(Debug)]
+struct Card {
+    path: PathBuf,
+    question: String,
+    /// The file as it is, then its variants; those of which nothing is said are left out.
+    designs: Vec<Design>,
+}
+
+impl Card {
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.designs.iter().flat_map(|design| &design.rows)
+    }
+}
+
+/// The file as it is, or a variant.
+#[derive(Debug)]
+struct Design {
+    /// The variant's name, and what it changes.
+    variant: Option<(String, String)>,
+    /// Which part was run, and how often.
+    part: String,
+    rows: Vec<Row>,
+}
+
+/// Runs a file and its variants; none where that was interrupted.
+fn score(
+    scenario: &Scenario,
+    arguments: &ScorecardArguments,
+    observe: &mut dyn FnMut(f64),
+    stop: &AtomicBool,
+) -> Result<Option<Card>, Problem> {
+    let mut designs = Vec::new();
+    let variants = scenario.variants.iter().map(Some);
+    let all: Vec<_> = std::iter::once(None).chain(variants).collect();
+    let (window, replications) = scenario.score;
+    let replications = arguments.replications.unwrap_or(replications);
+    for (i, variant) in all.iter().enumerate() {
+        let name = variant.map(|v| &v.name);
+        let mut rows: Vec<Row> =
+            scenario.published.iter().filter(|p| p.variant.as_ref() == name).cloned().map(Row::new).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let mut own = |share: f64| observe((i as f64 + share) / all.len() as f64);
+        let mut part = String::new();
+        if rows.iter().any(|row| row.published.claim.is_some()) {
+            let design = match variant {
+                Some(v) => derive::variant(scenario, &v.name).map_err(Problem::configuration)?.scenario,
+                None => scenario.clone(),
+            };
+            let design = take(design, window)?;
+            if !replicate(&design, replications, arguments, &mut rows, &mut own, stop)? {
+                return Ok(None);
+            }
+            part = told(&design, window, replications);
+        }
+        let variant = variant.map(|v| (v.name.clone(), v.what.clone()));
+        designs.push(Design { variant, part, rows });
+    }
+    let question = scenario.question.clone().unwrap_or_else(|| scenario.title.clone());
+    Ok(Some(Card { path: scenario.source.path.clone(), question, designs }))
+}
+
+/// The part of a design that is scored.
+fn take(design: Scenario, window: Window) -> Result<Scenario, Problem> {
+    if window == Window::default() {
+        return Ok(design);
+    }
+    let part = derive::window(&design, window.from, window.length, window.rate, None);
+    Ok(part.map_err(Problem::configuration)?.scenario)
+}
+
+/// Which part was run, in words.
+fn told(design: &Scenario, window: Window, replications: u32) -> String {
+    let rate = window.rate.map(|rate| format!(" at {rate} of its size")).unwrap_or_default();
+    let from = window.from.map(|from| format!(" from {from}")).unwrap_or_default();
+    let seeds = if replications == 1 { "one seed".to_owned() } else { format!("{replications} seeds") };
+    format!("{}{from}{rate}, {seeds}", design.run.duration)
+}
+
+/// Runs the replications of a design and tells each row its values. Whether it was not interrupted.
+fn replicate(
+    design: &Scenario,
+    most: u32,
+    arguments: &ScorecardArguments,
+    rows: &mut [Row],
+    observe: &mut dyn FnMut(f64),
+    stop: &AtomicBool,
+) -> Result<bool, Problem> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.map_or_else(cores, usize::from);
+    let mut broken = None;
+    let mut tell = |done: f64| observe(done / f64::from(most));
+    let whole = sim::replicate(design, most, threads, stop, &mut tell, &mut |number, outcome| {
+        if !outcome.complete {
+            return ControlFlow::Break(());
+        }
+        let replication = sim::replicate::scenario(design, number);
+        let record = RunRecord::in_memory(&replication, World::Sim, &outcome.delta, &outcome.samples);
+        if let Some(law) = outcome.evidence.laws.iter().find(|law| !law.holds()) {
+            broken = Some(format!("{}: {law:?}", design.source.path.display()));
+            return ControlFlow::Break(());
+        }
+        for row in rows.iter_mut() {
+            if let Some((observed, _)) = &row.published.claim {
+                row.values.push(value(&record, design, observed));
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(law) = broken {
+        return Err(Problem::Failure(anyhow::anyhow!("a conservation law does not hold: {law}")));
+    }
+    if let Some(row) = rows.iter().find(|row| row.values.iter().any(Option::is_none)) {
+        let expected = "something that the simulator observes in this scenario";
+        let hint = "look at the names in the run's record, under \"series\"";
+        let place = format!("{}.metric", row.published.place);
+        return Err(design.problem_at(&place, row.published.metric.clone(), expected, Some(hint)).into());
+    }
+    Ok(whole)
+}
+
+/// What a replication shows; costs follow from prices and from how many machines there were.
+fn value(record: &RunRecord, design: &Scenario, looked_at: &Observed) -> Option<f64> {
+    match looked_at {
+        Observed::Series { of, metric, .. } if of == "cost" => {
+            let costs = explain::monthly_cost(design, &|host| summary::machines(record, design, host));
+            costs.into_iter().find(|cost| cost.currency == *metric).map(|cost| cost.per_month)
+        }
+        _ => observed(record, looked_at),
+    }
+}

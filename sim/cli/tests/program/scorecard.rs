@@ -1,0 +1,91 @@
+//! `sim scorecard`: verdicts, exit codes, the page, and the outcomes of a handful of the library's files.
+
+use std::path::Path;
+
+use crate::support::{page, sim, write};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const CLAIMS: &str = r#"
+question = "Is it fast?"
+[variants.slow]
+what = "ten times the work"
+set."requests.page.steps[1].work" = "exponential(mean=10ms)"
+[[published]]
+what = "mean response time"
+metric = "response_time{avg}"
+value = "1ms"
+tolerance = "20%"
+source = "a page"
+[[published]]
+what = "a longer one"
+variant = "slow"
+metric = "response_time{avg}"
+holds = ">5ms"
+[[published]]
+what = "cores"
+value = "4"
+role = "input"
+[[published]]
+what = "love"
+value = "much"
+role = "outside"
+"#;
+
+/// The keys of the file itself stand before its tables.
+fn with_claims(claims: &str) -> String {
+    let (own, tables) = claims.trim_start().split_once('\n').expect("the first line is a key");
+    format!("{own}\n{}{tables}", page("20s", "100/s", "p(99)<1s"))
+}
+
+#[test]
+fn figures_are_held_against_the_replications_of_each_variant() {
+    let here = tempfile::tempdir().expect("a temporary directory");
+    write(here.path(), "one.toml", &with_claims(CLAIMS));
+    let out = sim(here.path(), &["scorecard", "one.toml", "--page", "page.md", "--replications", "3", "-q"]);
+    let told = text(&out.stdout);
+    assert!(out.status.success(), "{told}{}", text(&out.stderr));
+    assert!(told.contains("reproduced, ") && told.contains("holds"), "{told}");
+    assert!(told.contains("1 of 1 predicted figures are within their tolerance, 1 of 1 outcomes hold"), "{told}");
+    let read = || std::fs::read_to_string(here.path().join("page.md")).expect("the page was written");
+    let page = read();
+    assert!(page.contains("Is it fast?") && page.contains("| love |"), "{page}");
+    let again = ["scorecard", "one.toml", "--page", "page.md", "--replications", "3", "-q", "--threads", "1"];
+    assert!(sim(here.path(), &again).status.success());
+    assert_eq!(page, read(), "the page depends on nothing but the seed");
+}
+
+#[test]
+fn an_outcome_that_does_not_hold_is_exit_code_99_and_one_that_nobody_observes_104() {
+    let here = tempfile::tempdir().expect("a temporary directory");
+    write(here.path(), "one.toml", &with_claims(&CLAIMS.replace(">5ms", ">5s")));
+    let out = sim(here.path(), &["scorecard", "one.toml", "--replications", "2", "-q"]);
+    assert_eq!(out.status.code(), Some(99), "{}", text(&out.stdout));
+    assert!(text(&out.stdout).contains("DOES NOT HOLD: 0 of 2"), "{}", text(&out.stdout));
+    let unknown = CLAIMS.replace("\"response_time{avg}\"\nholds = \">5ms\"", "\"shop.sadness{avg}\"\nholds = \">5\"");
+    write(here.path(), "one.toml", &with_claims(&unknown));
+    let out = sim(here.path(), &["scorecard", "one.toml", "--replications", "2", "-q"]);
+    assert_eq!(out.status.code(), Some(104), "{}", text(&out.stdout));
+    assert!(text(&out.stderr).contains("shop.sadness"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn the_outcomes_of_a_handful_of_the_library_hold() {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/library");
+    for file in [
+        "web-cluster/stuck-node.toml",
+        "knife-depot/sticky-by-ip.toml",
+        "knife-depot/sessions-in-sql.toml",
+        "growpartner/php-pool.toml",
+        "growpartner/hibernating-database.toml",
+        "m-api/backend-down.toml",
+        "octivi/proof-of-concept.toml",
+    ] {
+        let path = library.join(file);
+        let path = path.to_str().expect("the path is text");
+        let out = sim(&library, &["scorecard", path, "--replications", "1", "-q"]);
+        assert!(out.status.success(), "{file}\n{}{}", text(&out.stdout), text(&out.stderr));
+    }
+}
