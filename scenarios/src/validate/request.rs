@@ -204,9 +204,7 @@ impl Validator<'_> {
     /// A keyspace that a key-value store holds, rather than only a table of an SQL store.
     fn stored(&mut self, at: &str, name: Option<&String>, components: &[Component]) -> Option<KeyspaceId> {
         let keyspace = self.keyspace(at, name)?;
-        let (_, file) = self.file.keyspaces.0.get(keyspace.index())?;
-        let store = file.store.as_ref().and_then(|store| self.components.find(store));
-        if store.is_some_and(|id| matches!(components[usize::from(id)].kind, ComponentKind::SqlStore(_))) {
+        if self.table_of(keyspace, components).is_some() {
             let hint = Some("take select or update, or put the keyspace in a kv-store".to_owned());
             self.problem(
                 &format!("{at}.keyspace"),
@@ -215,6 +213,14 @@ impl Validator<'_> {
             );
         }
         Some(keyspace)
+    }
+
+    /// The SQL store whose table a keyspace is; none where a key-value store holds it.
+    pub(super) fn table_of(&self, keyspace: KeyspaceId, components: &[Component]) -> Option<ComponentId> {
+        let (_, file) = self.file.keyspaces.0.get(keyspace.index())?;
+        let store = file.store.as_ref().and_then(|store| self.components.find(store))?;
+        let is_sql = matches!(components.get(usize::from(store))?.kind, ComponentKind::SqlStore(_));
+        is_sql.then_some(ComponentId(store))
     }
 
     fn database(&mut self, at: &str, name: Option<&String>, components: &[Component]) -> Option<ComponentId> {

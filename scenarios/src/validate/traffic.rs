@@ -300,6 +300,8 @@ impl Validator<'_> {
         };
         let keyspace = record.keyspace.as_ref();
         let keyspace = self.resolve(|v| &v.keyspaces, &format!("{at}.keyspace"), keyspace?)?;
+        // A keyspace that is a table has the session as a row, without more words.
+        let database = database.or_else(|| self.table_of(KeyspaceId(keyspace), components));
         Some(SessionState::Record(SessionRecord { database, keyspace: KeyspaceId(keyspace) }))
     }
 

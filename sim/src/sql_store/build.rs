@@ -1,7 +1,7 @@
 //! From a scenario's SQL stores to the world's.
 
 use scenarios::Scenario;
-use scenarios::scenario::{ComponentId, SqlStore as Meant};
+use scenarios::scenario::{Action, ComponentId, SqlStore as Meant};
 
 use super::buffer_pool::{BufferPool, PAGE_BYTES, Settings};
 use super::locks::Locks;
@@ -46,7 +46,7 @@ pub(crate) fn add(world: &mut World, scenario: &Scenario, id: ComponentId, meant
         waiting: Fifo::new(),
         queue: Gauge::default(),
         group: world.groups.len() as u16 - 1,
-        pool: meant.buffer_pool.map(|bytes| pool(scenario, bytes.get())),
+        pool: meant.buffer_pool.map(|bytes| pool(scenario, id, bytes.get())),
         lock_wait: meant.lock_wait.map(|wait| wait.as_nanos()),
         locks: Locks::default(),
         hibernation,
@@ -54,8 +54,26 @@ pub(crate) fn add(world: &mut World, scenario: &Scenario, id: ComponentId, meant
     });
 }
 
+/// Whether any statement asks the store for rows of each keyspace: what nobody asks for is in no pool.
+fn asked(scenario: &Scenario, id: ComponentId) -> Vec<bool> {
+    let mut asked = vec![false; scenario.keyspaces.len()];
+    for step in scenario.requests.iter().flat_map(|class| class.all_steps()) {
+        match &step.action {
+            Action::Select { database, keyspace, .. } | Action::Update { database, keyspace, .. } => {
+                asked[keyspace.index()] |= *database == id;
+            }
+            Action::Get { keyspace, on_miss: Some(miss), .. } => asked[keyspace.index()] |= miss.from == id,
+            _ => {}
+        }
+    }
+    for record in scenario.traffic.iter().filter_map(|traffic| traffic.session_record()) {
+        asked[record.keyspace.index()] |= record.database == Some(id);
+    }
+    asked
+}
+
 /// A buffer pool with the pages of the most popular rows, as it is after long use.
-fn pool(scenario: &Scenario, bytes: u64) -> Pool {
+fn pool(scenario: &Scenario, id: ComponentId, bytes: u64) -> Pool {
     let settings = Settings::with_pages((bytes / PAGE_BYTES).clamp(1, u64::from(u32::MAX)) as u32);
     let pages: Vec<u64> = scenario
         .keyspaces
@@ -68,10 +86,12 @@ fn pool(scenario: &Scenario, bytes: u64) -> Pool {
         .collect();
     let mut pool = Pool { contents: BufferPool::new(settings), settings, pages };
     let room = u64::from(settings.pages);
-    let rows = scenario.keyspaces.iter().map(|keyspace| keyspace.keys).max().unwrap_or(0);
+    let asked = asked(scenario, id);
+    let tables = || scenario.keyspaces.iter().enumerate().filter(|(number, _)| asked[*number]);
+    let rows = tables().map(|(_, keyspace)| keyspace.keys).max().unwrap_or(0);
     // The least popular first, so that the most popular are the youngest.
     for key in (0..rows.min(room * LOOKS_A_PAGE)).rev() {
-        for (number, keyspace) in scenario.keyspaces.iter().enumerate() {
+        for (number, keyspace) in tables() {
             if key < keyspace.keys {
                 pool.touch(number as u16, key, 0);
             }

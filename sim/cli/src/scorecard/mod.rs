@@ -41,11 +41,12 @@ pub(crate) fn run(arguments: &ScorecardArguments) -> Result<u8, Problem> {
             progress.end();
             return Ok(exit::INTERRUPTED);
         };
+        progress.end();
+        write!(io::stdout().lock(), "{}", page::text(&card))?;
         cards.push(card);
     }
     progress.end();
-    let mut out = io::stdout().lock();
-    write!(out, "{}", page::text(&cards))?;
+    writeln!(io::stdout().lock(), "\n{}", page::totals(&cards))?;
     if let Some(path) = &arguments.page {
         let text = page::markdown(&cards, &arguments.place, path);
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;

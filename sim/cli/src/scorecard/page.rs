@@ -11,7 +11,7 @@ use super::row::{Row, Verdict};
 use super::{Card, Design};
 
 /// How many figures there are of each kind.
-fn totals(cards: &[Card]) -> String {
+pub(super) fn totals(cards: &[Card]) -> String {
     let verdicts: Vec<Verdict> = cards.iter().flat_map(Card::rows).map(Row::verdict).collect();
     let count = |is: fn(&Verdict) -> bool| verdicts.iter().filter(|v| is(v)).count();
     let held = count(|v| matches!(v, Verdict::Holds | Verdict::Broken(..)));
@@ -27,29 +27,25 @@ fn totals(cards: &[Card]) -> String {
     )
 }
 
-/// For a terminal: what is held against runs, a line each.
-pub(super) fn text(cards: &[Card]) -> String {
-    let mut text = String::new();
-    for card in cards {
-        let _ = writeln!(text, "{}", card.path.display());
-        for design in &card.designs {
-            let mut table = Table::new(&["", "published", "here", "verdict"]);
-            let held = design.rows.iter().filter(|row| row.published.claim.is_some());
-            for row in held {
-                table.rows.push(vec![
-                    row.published.what.clone(),
-                    row.stated(),
-                    row.here(),
-                    row.verdict().words(),
-                ]);
-            }
-            if !table.rows.is_empty() {
-                let name = design.variant.as_ref().map_or("as it is", |(name, _)| name);
-                let _ = write!(text, " {name} ({})\n{}", design.part, table.text());
-            }
+/// A file for a terminal: what is held against runs, a line each.
+pub(super) fn text(card: &Card) -> String {
+    let mut text = format!("{}\n", card.path.display());
+    for design in &card.designs {
+        let mut table = Table::new(&["", "published", "here", "verdict"]);
+        for row in design.rows.iter().filter(|row| row.published.claim.is_some()) {
+            table.rows.push(vec![
+                row.published.what.clone(),
+                row.stated(),
+                row.here(),
+                row.verdict().words(),
+            ]);
+        }
+        if !table.rows.is_empty() {
+            let name = design.variant.as_ref().map_or("as it is", |(name, _)| name);
+            let _ = write!(text, " {name} ({})\n{}", design.part, table.text());
         }
     }
-    text + "\n" + &totals(cards) + "\n"
+    text
 }
 
 /// A page, with links to the files as seen from where it lies.

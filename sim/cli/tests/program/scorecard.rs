@@ -48,7 +48,10 @@ fn figures_are_held_against_the_replications_of_each_variant() {
     let told = text(&out.stdout);
     assert!(out.status.success(), "{told}{}", text(&out.stderr));
     assert!(told.contains("reproduced, ") && told.contains("holds"), "{told}");
-    assert!(told.contains("1 of 1 predicted figures are within their tolerance, 1 of 1 outcomes hold"), "{told}");
+    assert!(
+        told.contains("1 of 1 predicted figures are within their tolerance, 1 of 1 outcomes hold"),
+        "{told}"
+    );
     let read = || std::fs::read_to_string(here.path().join("page.md")).expect("the page was written");
     let page = read();
     assert!(page.contains("Is it fast?") && page.contains("| love |"), "{page}");
@@ -64,7 +67,8 @@ fn an_outcome_that_does_not_hold_is_exit_code_99_and_one_that_nobody_observes_10
     let out = sim(here.path(), &["scorecard", "one.toml", "--replications", "2", "-q"]);
     assert_eq!(out.status.code(), Some(99), "{}", text(&out.stdout));
     assert!(text(&out.stdout).contains("DOES NOT HOLD: 0 of 2"), "{}", text(&out.stdout));
-    let unknown = CLAIMS.replace("\"response_time{avg}\"\nholds = \">5ms\"", "\"shop.sadness{avg}\"\nholds = \">5\"");
+    let unknown =
+        CLAIMS.replace("\"response_time{avg}\"\nholds = \">5ms\"", "\"shop.sadness{avg}\"\nholds = \">5\"");
     write(here.path(), "one.toml", &with_claims(&unknown));
     let out = sim(here.path(), &["scorecard", "one.toml", "--replications", "2", "-q"]);
     assert_eq!(out.status.code(), Some(104), "{}", text(&out.stdout));
