@@ -19,7 +19,6 @@ use scenarios::scenario::{Observed, Window};
 use scenarios::{Scenario, derive, exit, explain};
 
 use crate::arguments::ScorecardArguments;
-use crate::summary;
 use row::Row;
 
 /// Runs everything and prints the table; the exit code.
@@ -201,7 +200,7 @@ fn replicate(
 fn value(record: &RunRecord, design: &Scenario, looked_at: &Observed) -> Option<f64> {
     match looked_at {
         Observed::Series { of, metric, .. } if of == "cost" => {
-            let costs = explain::monthly_cost(design, &|host| summary::machines(record, design, host));
+            let costs = explain::monthly_cost(design, &|host| record.machines(design, host));
             costs.into_iter().find(|cost| cost.currency == *metric).map(|cost| cost.per_month)
         }
         _ => observed(record, looked_at),
