@@ -106,7 +106,7 @@ fn judged(scenario: &Scenario, mut problems: Vec<Diagnostic>) -> Result<(), Diag
     for class in &scenario.requests {
         for (number, extract) in &class.exchange.extract {
             if let Extract::Regex(text) = extract
-                && let Err(error) = regex_lite::Regex::new(text)
+                && let Err(error) = regex::Regex::new(text)
             {
                 let name = &scenario.kept[usize::from(*number)];
                 let place = format!("requests.{}.extract.{name}.regex", class.name);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read as _;
 
-use regex_lite::Regex;
+use regex::Regex;
 use results::Failure;
 use scenarios::scenario::{Extract, RequestClass};
 use serde_json::Value;
