@@ -8,7 +8,7 @@
 //! - [`evidence`], [`validity`]: whether the run may be believed
 //! - [`supports`]: what of a scenario is implemented
 //! - [`capacity`]: the search for the greatest load; [`doctor`]: what this machine can do
-//! - [`target`], [`limits`]: where load may go, and how much
+//! - [`target`], [`named`], [`limits`]: where load may go, and how much
 //! - [`error`]: why a run could not be made
 
 mod abort;
@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod fuzzed;
 pub mod http;
 pub mod limits;
+pub mod named;
 pub mod run;
 pub mod supports;
 pub mod system;

@@ -1,11 +1,14 @@
-//! Where load may go: targets are resolved once, before the run, and one that is not this machine or a private network
+//! Where load may go: targets are resolved before the run, and one that is not this machine or a private network
 //! needs its owner's word.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::{Address, Entry};
 use crate::http::host_field;
+use crate::named::{Named, keep_fresh};
 
 /// A target that is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,37 @@ pub struct Target {
     pub entry: Entry,
     /// What stands before every path.
     pub base_path: String,
+    /// Host and port, as written; none of a socket in the file system.
+    pub place: Option<(String, u16)>,
+}
+
+impl Target {
+    /// Has its host's name asked for again every so often; an address stays what it is.
+    pub fn refreshed(mut self, every: Duration, authorised: bool) -> Self {
+        if let (Some((host, port)), Address::Tcp(current)) = (&self.place, &self.entry.address)
+            && host.parse::<IpAddr>().is_err()
+        {
+            let named = Arc::new(Named::new(host, *port, authorised, *current));
+            keep_fresh(&named, every);
+            self.entry.address = Address::Named(named);
+        }
+        self
+    }
+}
+
+/// The first of a host's addresses. All of them are judged: a name that has one public address is a public name.
+pub(crate) fn judged(
+    host: &str,
+    addresses: &[SocketAddr],
+    authorised: bool,
+) -> Result<SocketAddr, TargetError> {
+    let none = || io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    let first = addresses.first();
+    let first = first.ok_or_else(|| TargetError::Resolve { host: host.to_owned(), source: none() })?;
+    match addresses.iter().map(SocketAddr::ip).find(|ip| !is_private(*ip) && !authorised) {
+        Some(address) => Err(TargetError::Public { host: host.to_owned(), address }),
+        None => Ok(*first),
+    }
 }
 
 /// Reads `http://host[:port][/base]` or `unix:/path/of/a/socket`, resolves the host, and refuses public addresses unless `authorised`.
@@ -69,21 +103,17 @@ pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
             return Err(TargetError::Url { found: url.to_owned(), problem });
         }
         let entry = Entry { address: Address::Unix(path.into()), host: "localhost".to_owned() };
-        return Ok(Target { entry, base_path: String::new(), secure: None });
+        return Ok(Target { entry, base_path: String::new(), place: None, secure: None });
     }
     let wrong = |problem| TargetError::Url { found: url.to_owned(), problem };
     let (secure, host, port, base_path) = split(url).map_err(wrong)?;
     let unresolved = |source| TargetError::Resolve { host: host.to_owned(), source };
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unresolved)?.collect();
-    let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
-    let address = *addresses.first().ok_or_else(none)?;
-    // All addresses are judged: a name that has one public address is a public name.
-    if let Some(public) = addresses.iter().map(SocketAddr::ip).find(|ip| !is_private(*ip) && !authorised) {
-        return Err(TargetError::Public { host: host.to_owned(), address: public });
-    }
+    let address = judged(host, &addresses, authorised)?;
     Ok(Target {
         entry: Entry { address: address.into(), host: host_field(host, port, if secure { 443 } else { 80 }) },
         base_path: base_path.to_owned(),
+        place: Some((host.to_owned(), port)),
         secure: secure.then(|| host.to_owned()),
     })
 }

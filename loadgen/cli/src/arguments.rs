@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use programs::{Part, Problem};
-use scenarios::units::Bytes;
+use scenarios::units::{Bytes, SimTime};
 
 use crate::capacity::{self, Objective};
 use crate::{doctor, play};
@@ -84,6 +84,9 @@ pub(crate) struct Options {
     /// Allows a target that is neither this machine nor in a private network: only with its owner's consent
     #[arg(long)]
     pub(crate) i_am_authorised: bool,
+    /// Asks for the address of the target's host again this often; connections opened later go there
+    #[arg(long, value_name = "DURATION", requires = "target", value_parser = str::parse::<SimTime>)]
+    pub(crate) dns_refresh: Option<SimTime>,
     /// Trusts the authorities of this file, in PEM, instead of the machine's
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]

@@ -144,6 +144,10 @@ pub(crate) fn measure(
         Some(url) => {
             let target =
                 loadgen::target::resolve(url, options.i_am_authorised).map_err(Problem::configuration)?;
+            let target = match options.dns_refresh {
+                Some(every) => target.refreshed(every.as_duration(), options.i_am_authorised),
+                None => target,
+            };
             let by_traffic = scenario.traffic.iter().map(|_| vec![target.entry.clone()]).collect();
             let tls = tls(&target, options)?;
             (Entries { by_traffic, base_path: target.base_path, tls }, None)

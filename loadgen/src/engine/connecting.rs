@@ -15,6 +15,7 @@ pub(super) fn connect(address: &Address) -> Result<(OwnedFd, Result<(), Errno>),
         rustix::net::socket_with(family, SocketType::STREAM, flags, None)
     };
     match address {
+        Address::Named(named) => connect(&Address::Tcp(named.current())),
         Address::Tcp(address) => {
             let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let descriptor = of_family(family)?;

@@ -67,6 +67,7 @@ use self::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;
 use crate::http::{Limits, ROOM_BYTES, Room};
+use crate::named::Named;
 use crate::run::Event;
 
 /// How long the start of a run waits for connections that neither open nor fail.
@@ -77,6 +78,8 @@ const OPENING: Duration = Duration::from_secs(5);
 pub enum Address {
     /// On a port.
     Tcp(SocketAddr),
+    /// On a port of a host whose address may change.
+    Named(Arc<Named>),
     /// At a socket in the file system.
     Unix(PathBuf),
 }
@@ -91,6 +94,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Named(named) => named.current().fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

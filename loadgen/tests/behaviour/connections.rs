@@ -102,6 +102,32 @@ fn a_socket_in_the_file_system_is_a_target() {
     assert_eq!(counts(&record), (100, 100, 0), "{:?}", record.validity);
 }
 
+#[test]
+fn connections_follow_a_name_to_its_new_address() {
+    let ((before, accepted_before), (after, accepted_after)) = (counting(), counting());
+    let named = Arc::new(loadgen::named::Named::new("shop.test", 80, false, before));
+    let scenario = scenario(100, 2, "connections = 2\nreuse = \"never\"");
+    let entry = Entry { address: Address::Named(Arc::clone(&named)), host: "shop.test".to_owned() };
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let job = Job {
+        scenario: &scenario,
+        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None },
+        options: Options::default(),
+        directory: directory.path(),
+        provenance: Provenance::here("loadgen test"),
+        stop: &AtomicBool::new(false),
+    };
+    let record = loadgen::run(job, None, &mut |snapshot| {
+        if snapshot.at.as_secs_f64() > 0.5 {
+            named.point_to(after);
+        }
+    });
+    let record = record.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(counts(&record), (200, 200, 0));
+    let accepted = [&accepted_before, &accepted_after].map(|counter| counter.load(Ordering::Relaxed));
+    assert!(accepted[0] > 20 && accepted[1] > 20 && accepted.iter().sum::<u64>() == 202, "{accepted:?}");
+}
+
 /// A full backlog of a socket in the file system says so at once (`connect(2)`: EAGAIN), where TCP would wait.
 #[test]
 fn a_full_backlog_in_the_file_system_is_waited_for() {
