@@ -53,7 +53,8 @@ pub(crate) use service::Service;
 pub(crate) use sql_store::SqlStore;
 pub(crate) use threshold::Limit;
 pub(crate) use traffic::{
-    Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, SessionState, StateWord, Traffic, TrafficCommon,
+    Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, SessionState, StateWord, Traffic,
+    TrafficCommon,
 };
 pub(crate) use variant::{Play, Score, Variant};
 
