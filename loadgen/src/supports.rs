@@ -3,7 +3,7 @@
 //! What stands behind the entry is no matter of the generator's, but whoever runs that must implement it: the reference
 //! stack has a list of its own.
 
-use scenarios::scenario::{ComponentKind, Executor, Extract, Reuse, SessionState, Traffic};
+use scenarios::scenario::{ComponentKind, Executor, Extract, LoopEngine, Reuse, SessionState, Traffic};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 const SUPPORTS: &[&str] = &[
@@ -54,17 +54,17 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=replay).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=replay).{to, timeout, file, format, unmatched, speed, origin, share, connections, max_in_flight}",
     "traffic(executor=constant-vus).{reuse, max_connection_age, connect_timeout, http2, streams}",
-    "traffic(executor=constant-vus).{to, timeout, vus, think}",
+    "traffic(executor=constant-vus).{engine, to, timeout, vus, think}",
     "traffic(executor=constant-vus).mix.*",
     "traffic(executor=ramping-vus).{reuse, max_connection_age, connect_timeout, http2, streams}",
-    "traffic(executor=ramping-vus).{to, timeout, start_vus, think}",
+    "traffic(executor=ramping-vus).{engine, to, timeout, start_vus, think}",
     "traffic(executor=ramping-vus).stages[*].{for, to}",
     "traffic(executor=ramping-vus).mix.*",
     "traffic(executor=per-vu-iterations).{reuse, max_connection_age, connect_timeout, http2, streams}",
-    "traffic(executor=per-vu-iterations).{to, timeout, vus, iterations, think}",
+    "traffic(executor=per-vu-iterations).{engine, to, timeout, vus, iterations, think}",
     "traffic(executor=per-vu-iterations).mix.*",
     "traffic(executor=shared-iterations).{reuse, max_connection_age, connect_timeout, http2, streams}",
-    "traffic(executor=shared-iterations).{to, timeout, vus, iterations, think}",
+    "traffic(executor=shared-iterations).{engine, to, timeout, vus, iterations, think}",
     "traffic(executor=shared-iterations).mix.*",
     "curves.**",
 ];
@@ -87,8 +87,10 @@ const SPOKEN: &[&str] = &[
 /// # Errors
 /// Everything that it cannot, in one pass.
 pub fn check_over_clients(scenario: &Scenario) -> Result<(), Diagnostics> {
-    let patterns: Vec<String> =
-        SUPPORTS.iter().map(|pattern| pattern.replace(", http2, streams}", "}")).collect();
+    let patterns: Vec<String> = SUPPORTS
+        .iter()
+        .map(|pattern| pattern.replace(", http2, streams}", "}").replace("{engine, ", "{"))
+        .collect();
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
     judged(scenario, scenario.refuse_unless_supported("a client of one's own", &patterns))
 }
@@ -116,6 +118,7 @@ fn judged(scenario: &Scenario, mut problems: Vec<Diagnostic>) -> Result<(), Diag
         }
     }
     problems.extend(http2(scenario));
+    problems.extend(goose(scenario));
     for traffic in &scenario.traffic {
         if let Executor::Sessions(session) = &traffic.executor
             && session.state != SessionState::Stateless
@@ -132,6 +135,37 @@ fn judged(scenario: &Scenario, mut problems: Vec<Diagnostic>) -> Result<(), Diag
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
+}
+
+/// What goose is not for.
+fn goose(scenario: &Scenario) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let on_goose =
+        |t: &&Traffic| matches!(&t.executor, Executor::Users(users) if users.engine == LoopEngine::Goose);
+    let Some(traffic) = scenario.traffic.iter().find(on_goose) else { return problems };
+    let mut refuse = |key: &str, hint: &str| {
+        problems.push(scenario.unsupported(&format!("traffic.{}.{key}", traffic.name), "loadgen", hint));
+    };
+    if !cfg!(feature = "goose") {
+        refuse("engine", "build it with --features goose");
+    }
+    if scenario.traffic.len() > 1 {
+        refuse("engine", "goose plays the only traffic of a scenario: leave the other out");
+    }
+    let own = "goose keeps connections in its own way: leave it out";
+    if traffic.reuse == Reuse::Never {
+        refuse("reuse", own);
+    }
+    if traffic.max_connection_age.is_some() {
+        refuse("max_connection_age", own);
+    }
+    if traffic.connect_timeout.is_some() {
+        refuse("connect_timeout", own);
+    }
+    if traffic.http2_streams.is_some() {
+        refuse("http2", "goose is asked for HTTP/1.1: leave it out");
+    }
+    problems
 }
 
 /// What HTTP/2 is not spoken with.

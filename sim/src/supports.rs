@@ -155,14 +155,14 @@ const REPLAY: &[&str] = &[
 ];
 
 const CLOSED_LOOPS: &[&str] = &[
-    "traffic(executor=constant-vus).{to, timeout, vus, think}",
+    "traffic(executor=constant-vus).{engine, to, timeout, vus, think}",
     "traffic(executor=constant-vus).mix.*",
-    "traffic(executor=ramping-vus).{to, timeout, start_vus, think}",
+    "traffic(executor=ramping-vus).{engine, to, timeout, start_vus, think}",
     "traffic(executor=ramping-vus).stages[*].{for, to}",
     "traffic(executor=ramping-vus).mix.*",
-    "traffic(executor=per-vu-iterations).{to, timeout, vus, iterations, think}",
+    "traffic(executor=per-vu-iterations).{engine, to, timeout, vus, iterations, think}",
     "traffic(executor=per-vu-iterations).mix.*",
-    "traffic(executor=shared-iterations).{to, timeout, vus, iterations, think}",
+    "traffic(executor=shared-iterations).{engine, to, timeout, vus, iterations, think}",
     "traffic(executor=shared-iterations).mix.*",
 ];
 

@@ -163,7 +163,7 @@ impl Exchange {
             self.response = None;
             self.status = response.status().as_u16();
             if self.asked.wanted.head {
-                head_of(&response, &mut self.head);
+                head_of(self.status, response.headers(), &mut self.head);
             }
             self.answer = Some(response.into_body());
         }

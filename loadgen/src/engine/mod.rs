@@ -4,7 +4,7 @@
 //! - `users`: when those are due who wait for answers
 //! - `lane`, `traffic`, `slot`: where a request goes
 //! - `transport`, `sockets`, `connecting`, `tls`, `poller`, `arrivals`: how it gets there, and when its answer came; `streams`,
-//!   `line`, `exchange`, `wire`: over HTTP/2; `clients`: over whatever else
+//!   `line`, `exchange`, `wire`: over HTTP/2; `clients`: over whatever else; `goose`: a loop that is not ours
 //! - `ledger`: what was done of the plan, for the judgement of the run's validity
 
 mod aim;
@@ -13,6 +13,8 @@ mod clients;
 mod connecting;
 #[cfg(feature = "http2")]
 mod exchange;
+#[cfg(feature = "goose")]
+mod goose;
 mod lane;
 pub(crate) mod ledger;
 #[cfg(feature = "http2")]
@@ -189,6 +191,8 @@ pub(crate) fn play(
 ) -> Result<Vec<Account>, Error> {
     let engine = |source| Error::Engine { source };
     match &shared.clients {
+        #[cfg(feature = "goose")]
+        None if goose::plays(shared.scenario) => goose::play(shared, thread, ready, events),
         #[cfg(feature = "http2")]
         None if shared.scenario.traffic.iter().any(|traffic| traffic.http2_streams.is_some()) => {
             let (entries, limits) = (shared.entries, shared.options.limits);

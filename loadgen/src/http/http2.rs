@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
-use http::{Request, Response, Uri};
+use http::{HeaderMap, Request, Uri};
 
 /// Fields of a request that is composed here: more than a scenario may ask for.
 const FIELDS: usize = 256;
@@ -31,11 +31,9 @@ pub(crate) fn request_of(text: &[u8], secure: bool) -> Option<(Request<()>, Byte
 }
 
 /// Writes an answer's head as HTTP/1.1 would have it.
-pub(crate) fn head_of<B>(response: &Response<B>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/2 ");
-    out.extend_from_slice(response.status().as_str().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for (name, value) in response.headers() {
+pub(crate) fn head_of(status: u16, fields: &HeaderMap, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("HTTP/2 {status}\r\n").as_bytes());
+    for (name, value) in fields {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());

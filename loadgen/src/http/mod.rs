@@ -6,7 +6,7 @@ mod body;
 mod cookies;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
-#[cfg(feature = "http2")]
+#[cfg(any(feature = "http2", feature = "goose"))]
 mod http2;
 mod judge;
 mod request;
@@ -14,7 +14,7 @@ mod response;
 mod room;
 
 pub(crate) use cookies::{JARS_BYTES, Jar, tells_of_loss};
-#[cfg(feature = "http2")]
+#[cfg(any(feature = "http2", feature = "goose"))]
 pub(crate) use http2::{head_of, request_of};
 pub use judge::Wanted;
 pub(crate) use judge::{Answer, Judge, fields};

@@ -1,16 +1,16 @@
 //! Memory that a server can make a client use, bounded for all connections and users of a thread together.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that are left, for everything that shares them.
 #[derive(Clone, Debug)]
-pub(crate) struct Room(Rc<Cell<usize>>);
+pub(crate) struct Room(Arc<AtomicUsize>);
 
 impl Room {
     /// So many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Rc::new(Cell::new(bytes)))
+        Self(Arc::new(AtomicUsize::new(bytes)))
     }
 
     /// Changes what one of those who share it holds; `false`, and no change, where there is no room for it.
@@ -19,10 +19,12 @@ impl Room {
         if *held == wanted {
             return true;
         }
-        let Some(left) = (self.0.get() + *held).checked_sub(wanted) else { return false };
-        self.0.set(left);
-        *held = wanted;
-        true
+        let change = |left: usize| (left + *held).checked_sub(wanted);
+        let fits = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok();
+        if fits {
+            *held = wanted;
+        }
+        fits
     }
 }
 

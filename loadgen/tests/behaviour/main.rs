@@ -4,6 +4,8 @@ mod accounting;
 mod bad_servers;
 mod clients;
 mod connections;
+#[cfg(feature = "goose")]
+mod goose;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(feature = "http2")]

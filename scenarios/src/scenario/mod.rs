@@ -53,8 +53,8 @@ pub use sampling::Sampling;
 pub use service::{Service, WorkerHolds};
 pub use sql_store::{Hibernation, Replicas, SqlStore};
 pub use traffic::{
-    Arrivals, Burst, Executor, Iterations, Origin, Replay, Reuse, Session, SessionRecord, SessionState,
-    Traffic, Users,
+    Arrivals, Burst, Executor, Iterations, LoopEngine, Origin, Replay, Reuse, Session, SessionRecord,
+    SessionState, Traffic, Users,
 };
 pub use workers::{Autoscale, Manager, ScaleMetric, WhenFull, WorkerPool};
 

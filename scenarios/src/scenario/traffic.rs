@@ -212,6 +212,18 @@ pub struct Users {
     pub think: DurationLaw,
     /// How many requests they make at most.
     pub iterations: Iterations,
+    /// What plays them.
+    pub engine: LoopEngine,
+}
+
+/// A load generator for closed loops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoopEngine {
+    /// This project's.
+    #[default]
+    Rehearsal,
+    /// The crate goose, as a check of ours.
+    Goose,
 }
 
 /// How many requests the users of a closed loop make, the run's end apart.

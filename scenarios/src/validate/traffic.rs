@@ -6,7 +6,7 @@ use crate::law::DurationLaw;
 use crate::rate::RateCurve;
 use crate::scenario::{
     Arrivals, Burst, ClassId, Component, ComponentId, ComponentKind, Executor, Iterations, Keyspace,
-    KeyspaceId, RequestClass, Run, Session, SessionRecord, SessionState, Traffic, Users,
+    KeyspaceId, LoopEngine, RequestClass, Run, Session, SessionRecord, SessionState, Traffic, Users,
 };
 use crate::units::{Ratio, SimTime};
 use crate::wire::decode::{Count, Named, Share};
@@ -150,7 +150,7 @@ impl Validator<'_> {
             }
             wire::Executor::ConstantUsers(u) => {
                 let level = users(&u.vus).map(|n| RateCurve::constant(f64::from(n)));
-                self.closed(at, level, u.think, u.mix.as_ref(), Iterations::Unlimited)
+                self.closed(at, level, u.think, u.mix.as_ref(), (Iterations::Unlimited, u.engine))
             }
             wire::Executor::RampingUsers(u) => {
                 let stages = u.stages.iter().flat_map(|s| &s.0);
@@ -159,17 +159,17 @@ impl Validator<'_> {
                 if level.peak() < 1.0 {
                     self.problem(&format!("{at}.stages"), "at least one user somewhere", None);
                 }
-                self.closed(at, Some(level), u.think, u.mix.as_ref(), Iterations::Unlimited)
+                self.closed(at, Some(level), u.think, u.mix.as_ref(), (Iterations::Unlimited, u.engine))
             }
             wire::Executor::IterationsEach(u) => {
                 let level = users(&u.vus).map(|n| RateCurve::constant(f64::from(n)));
                 let iterations = u.iterations.map_or(Iterations::Unlimited, |Count(n)| Iterations::Each(n));
-                self.closed(at, level, u.think, u.mix.as_ref(), iterations)
+                self.closed(at, level, u.think, u.mix.as_ref(), (iterations, u.engine))
             }
             wire::Executor::IterationsShared(u) => {
                 let level = users(&u.vus).map(|n| RateCurve::constant(f64::from(n)));
                 let iterations = u.iterations.map_or(Iterations::Unlimited, |Count(n)| Iterations::Shared(n));
-                self.closed(at, level, u.think, u.mix.as_ref(), iterations)
+                self.closed(at, level, u.think, u.mix.as_ref(), (iterations, u.engine))
             }
         }
     }
@@ -311,7 +311,7 @@ impl Validator<'_> {
         level: Option<RateCurve>,
         think: Option<DurationLaw>,
         mix: Option<&Named<Share>>,
-        iterations: Iterations,
+        (iterations, engine): (Iterations, LoopEngine),
     ) -> Option<Made> {
         let mix = self.mix(at, mix);
         let (level, think) = (level?, think?);
@@ -322,7 +322,7 @@ impl Validator<'_> {
         }
         let users = level.peak().round() as u32;
         Some(Made {
-            executor: Executor::Users(Users { level, think, iterations }),
+            executor: Executor::Users(Users { level, think, iterations, engine }),
             arrivals: Arrivals::Poisson,
             rate: RateCurve::constant(0.0),
             mix,

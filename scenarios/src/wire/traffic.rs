@@ -3,7 +3,7 @@
 use crate::law::{CountLaw, DurationLaw};
 use crate::logs::Unmatched;
 use crate::rate::Growth;
-use crate::scenario::{Origin, Reuse};
+use crate::scenario::{LoopEngine, Origin, Reuse};
 use crate::units::{Rate, Ratio, SimTime};
 
 use super::policy::Retries;
@@ -205,6 +205,7 @@ table! {
     }
 }
 
+words!(LoopEngine { "rehearsal" => Rehearsal, "goose" => Goose });
 words!(Reuse { "always" => Always, "never" => Never });
 table! {
     /// A record for each session: it is read before a request's steps, and written after them.
@@ -318,6 +319,8 @@ macro_rules! closed {
             $(#[doc = $about])*
             $name {
                 $($own)*
+                /// Which load generator plays it: this project's own, or `goose`, embedded in a build with that feature.
+                default engine: LoopEngine = LoopEngine::Rehearsal,
                 /// How long a user thinks before each request.
                 required think: DurationLaw,
                 /// The classes of request and their shares, in any unit.
