@@ -73,6 +73,8 @@ const COUNTS: [&str; 19] = [
     sample::REFUSED,
     sample::LOCK_TIMEOUTS,
 ];
+/// What each kind of server counts of those who ask it.
+const ASKED: [&str; 4] = ["requests", "commands", "statements", sample::PUBLISHED];
 /// States that are reported as they are.
 const STATES: [&str; 8] = [
     sample::KEYS,
@@ -122,7 +124,9 @@ impl Differences {
                 (sample::QUEUE, mean("queue_seconds", "waiting")),
                 (sample::IN_SERVICE, mean("busy_worker_seconds", "in_service")),
             ];
-            let counts = COUNTS.map(|name| (name, added(name)));
+            let asked = ASKED.iter().find_map(|name| added(name));
+            let counts =
+                COUNTS.map(|name| (name, added(name))).into_iter().chain([(sample::REQUESTS, asked)]);
             let states = STATES.map(|name| (name, state(name)));
             let values = means.into_iter().chain(counts).chain(states);
             samples.extend(values.filter_map(|(metric, value)| {
@@ -153,11 +157,26 @@ mod tests {
     #[test]
     fn counters_become_differences_and_states_stay() {
         let mut differences = Differences::default();
-        let first = [("hits", 10.0), ("keys", 5.0), ("busy_core_seconds", 1.0), ("cores", 4.0), ("up", 1.0)];
+        let first = [
+            ("commands", 3.0),
+            ("hits", 10.0),
+            ("keys", 5.0),
+            ("busy_core_seconds", 1.0),
+            ("cores", 4.0),
+            ("up", 1.0),
+        ];
         differences.samples(0, 1.0, reading(&first));
-        let second = [("hits", 25.0), ("keys", 4.0), ("busy_core_seconds", 9.0), ("cores", 4.0), ("up", 1.0)];
+        let second = [
+            ("commands", 9.0),
+            ("hits", 25.0),
+            ("keys", 4.0),
+            ("busy_core_seconds", 9.0),
+            ("cores", 4.0),
+            ("up", 1.0),
+        ];
         let samples = differences.samples(1, 5.0, reading(&second));
         assert_eq!(value(&samples, sample::HITS), Some(15.0));
+        assert_eq!(value(&samples, sample::REQUESTS), Some(6.0));
         assert_eq!(value(&samples, sample::KEYS), Some(4.0));
         assert_eq!(value(&samples, sample::UTILISATION), Some(0.5));
         assert_eq!(value(&samples, sample::MISSES), None);

@@ -6,6 +6,8 @@
 //! over time comes from the gauges that the component itself keeps of its queue and its workers, which are also what the
 //! record tells of it. A request that is lost, counted twice, or leaves a gauge behind breaks one of them.
 
+use std::mem;
+
 use results::Law;
 
 use crate::call::{CLIENT, Call, INSIDE, Phase};
@@ -20,6 +22,8 @@ const TOLERANCE: f64 = 1e-9;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Border {
     entered: u64,
+    /// Those of them that the intervals that are over have told of.
+    told: u64,
     answered: u64,
     failed: u64,
     /// The area below the number inside is the sum of all times inside.
@@ -53,6 +57,11 @@ impl Border {
         let inside = self.inside();
         self.failed += inside;
         self.steps.step_by(inside, now);
+    }
+
+    /// How many came in since this was asked last.
+    pub(crate) fn take_entered(&mut self) -> u64 {
+        self.entered - mem::replace(&mut self.told, self.entered)
     }
 
     /// The component's own mean level over an interval that ends now.

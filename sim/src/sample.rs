@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use results::sample::{
     CPU_CREDITS, DISK, DROPPED, GENERATOR, HEDGES, HELD, HITS, IN_SERVICE, INSTANCES, MEMORY_BYTES,
-    MEMORY_KILLS, MISSES, NIC_IN, NIC_OUT, QUEUE, REFUSED, RETRIES, THREADS, TIMEOUTS, UP, UTILISATION,
-    WORKERS,
+    MEMORY_KILLS, MISSES, NIC_IN, NIC_OUT, QUEUE, REFUSED, REQUESTS, RETRIES, THREADS, TIMEOUTS, UP,
+    UTILISATION, WORKERS,
 };
 use results::{Frame, Law, Sample};
 
@@ -149,6 +149,10 @@ impl World {
                     let behind = replicas.map(|r| r.state.behind(now, instance.number));
                     database.sample(behind, &mut |metric, value| put(name, number, metric, value));
                 }
+            }
+            // Jobs are asked for by nobody.
+            if instance.kind != Kind::Job {
+                put(name, number, REQUESTS, instance.border.take_entered() as f64);
             }
             put(name, number, UP, instance.up.read(now, nanos));
         }

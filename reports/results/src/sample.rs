@@ -33,6 +33,8 @@ pub const INSTANCES: &str = "instances";
 pub const HELD: &str = "held";
 /// Threads of a cache that work, where they are counted; a mean.
 pub const THREADS: &str = "threads";
+/// Requests, commands, statements or messages that came in; a count.
+pub const REQUESTS: &str = "requests";
 /// How many are being served; a mean.
 pub const IN_SERVICE: &str = "in_service";
 /// Keys asked for and found; a count.
@@ -117,6 +119,7 @@ pub const DROPPED: &str = "dropped";
 /// Whether a metric counts events in the interval, so that values of several instances add up.
 pub fn is_count(metric: &str) -> bool {
     [
+        REQUESTS,
         HITS,
         MISSES,
         EVICTIONS,

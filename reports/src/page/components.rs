@@ -25,6 +25,9 @@ pub(super) fn components(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Fig
     let caption = "Busy share of each instance's cores or workers.";
     let busy = by_instance(record, sample::UTILISATION);
     figures.extend(drawn(timeline, "Utilisation", caption, Unit::Share, &busy));
+    let asked = by_component(record, requests);
+    let caption = "What comes in at each component: requests, commands, statements or messages.";
+    figures.extend(drawn(timeline, "Asked", caption, Unit::PerSecond, &asked));
     let mut waiting = by_instance(record, sample::QUEUE);
     waiting.extend(of_generator(record, sample::QUEUE, "for a connection to send on"));
     if highest(timeline, &waiting) > LEAST_QUEUE {
@@ -95,6 +98,21 @@ pub(super) fn utilisation(record: &RunRecord, component: &ComponentFacts, m: &Mo
 fn over_instances(record: &RunRecord, component: &ComponentFacts, metric: &str, m: &Moment) -> Option<f64> {
     let seen = record.series(&component.name, metric).filter_map(|s| within(s, m));
     seen.reduce(|a, b| a + b).map(|sum| sum / f64::from(component.instances.max(1)))
+}
+
+/// What came in at a component's instances.
+pub(super) fn requests(record: &RunRecord, component: &str, m: &Moment) -> Option<f64> {
+    count(record, component, sample::REQUESTS, m)
+}
+
+/// A line for each component: of something counted, how many a second.
+fn by_component<'a>(
+    record: &'a RunRecord,
+    counted: impl Fn(&RunRecord, &str, &Moment) -> Option<f64> + Copy + 'a,
+) -> Vec<Named<'a>> {
+    let names = record.scenario.components.iter().map(|c| c.name.as_str());
+    let rate = move |name: &str, m: &Moment| Some(counted(record, name, m)? / (m.until - m.from));
+    names.map(|name| (name.to_owned(), Box::new(move |m: &Moment| rate(name, m)) as Read<'_>)).collect()
 }
 
 /// The number of events in a moment, over all instances.

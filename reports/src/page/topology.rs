@@ -1,4 +1,4 @@
-//! The stack as a picture: who asks whom, on which machines, and how busy each is.
+//! The stack as a picture: who asks whom, how often, on which machines, and how busy each is.
 
 use std::fmt::Write as _;
 
@@ -7,17 +7,16 @@ use results::{RunRecord, escaped, sample};
 use scenarios::scenario::ComponentId;
 use scenarios::{Scenario, explain};
 
-use super::components::{hit_ratio, utilisation};
+use super::components::{hit_ratio, requests, utilisation};
 use super::figure::Figure;
-use crate::format;
+use crate::format::{self, Unit};
 use crate::moments::Moment;
+use crate::room;
 use crate::table::Table;
 
 const BOX: (f64, f64) = (190.0, 84.0);
-const GAP: (f64, f64) = (70.0, 26.0);
+const GAP: (f64, f64) = (84.0, 26.0);
 const MARGIN: f64 = 14.0;
-/// Below this, nobody is told to be the busiest.
-const BUSY: f64 = 0.05;
 
 /// A component as it stands in the picture.
 struct Node<'a> {
@@ -27,6 +26,8 @@ struct Node<'a> {
     /// Utilisation over the measured part, and in its busiest stretch.
     busy: Option<(f64, f64)>,
     hits: Option<f64>,
+    /// What comes in, a second, over the measured part.
+    rate: Option<f64>,
     asks: Vec<usize>,
 }
 
@@ -35,16 +36,15 @@ pub(super) fn topology(record: &RunRecord, moments: &[Moment]) -> Option<Figure>
     let facts = &record.scenario;
     let scenario = Scenario::parse(&facts.path, facts.text.clone()).ok()?;
     let nodes = nodes(record, &scenario, moments)?;
-    let busiest = nodes
-        .iter()
-        .enumerate()
-        .filter_map(|(i, node)| node.busy.filter(|(mean, _)| *mean > BUSY).map(|(mean, _)| (i, mean)))
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .map(|(i, _)| i);
+    // The one that the verdict names: whose busiest instance has least room at its peak.
+    let parts = room::busy(record);
+    let mut found =
+        parts.iter().filter_map(|part| nodes.iter().position(|node| node.facts.name == part.name));
+    let busiest = found.next();
     let entries: Vec<(String, usize)> =
         scenario.traffic.iter().map(|traffic| (traffic.name.clone(), traffic.to.index())).collect();
-    let caption = "Who asks whom. A bar is the mean utilisation of a component's cores or workers in the measured part; the \
-                   busiest is marked.";
+    let caption = "Who asks whom, and how often where only one asks. A bar is the mean utilisation of a component's cores or \
+                   workers in the measured part; marked is whose busiest instance has least room at its peak.";
     let picture = draw(&nodes, &entries, busiest);
     Some(Figure::picture("The stack", caption, picture, table(&nodes, busiest)))
 }
@@ -79,11 +79,19 @@ fn nodes<'a>(record: &'a RunRecord, scenario: &Scenario, moments: &[Moment]) -> 
             column,
             row: rows[column] - 1,
             busy: (!busy.is_empty()).then_some((mean, most)),
+            rate: rate(record, facts, &measured),
             hits: has_hits.then(|| found.iter().sum::<f64>() / found.len() as f64),
             asks: asks[i].clone(),
         }
     };
     Some(facts.iter().enumerate().map(node).collect())
+}
+
+/// What came in, a second.
+fn rate(record: &RunRecord, facts: &ComponentFacts, measured: &[&Moment]) -> Option<f64> {
+    let counts = measured.iter().filter_map(|m| Some((requests(record, &facts.name, m)?, m.until - m.from)));
+    let (sum, seconds) = counts.fold((0.0, 0.0), |sum, moment| (sum.0 + moment.0, sum.1 + moment.1));
+    (seconds > 0.0).then(|| sum / seconds)
 }
 
 /// As far to the right as the longest way from an entry; who asks back, as a purge does, moves nobody.
@@ -115,7 +123,7 @@ fn busy(node: &Node<'_>) -> String {
 }
 
 fn table(nodes: &[Node<'_>], busiest: Option<usize>) -> Table {
-    let head = ["component", "kind", "host", "instances", "busy", "at most", "hits", "asks", ""];
+    let head = ["component", "kind", "host", "instances", "asked", "busy", "at most", "hits", "asks", ""];
     let mut table = Table::new(&head);
     for (i, node) in nodes.iter().enumerate() {
         let show = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), format::percent_round);
@@ -125,6 +133,7 @@ fn table(nodes: &[Node<'_>], busiest: Option<usize>) -> Table {
             node.facts.kind.clone(),
             node.facts.host.clone(),
             node.facts.instances.to_string(),
+            node.rate.map_or_else(|| "–".to_owned(), |rate| Unit::PerSecond.show_round(rate)),
             show(node.busy.map(|b| b.0)),
             show(node.busy.map(|b| b.1)),
             show(node.hits),
@@ -157,7 +166,13 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
     let mut svg = format!(
         "<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"The stack\" class=\"stack\">"
     );
-    let mut way = |from: (f64, f64), to: (f64, f64), back: bool| {
+    // Where only one asks, all that comes in is that flow.
+    let askers = |to: usize| {
+        let of_traffic = entries.iter().filter(|(_, entry)| *entry == to).count();
+        of_traffic + nodes.iter().filter(|node| node.asks.contains(&to)).count()
+    };
+    let flow = |to: usize| nodes[to].rate.filter(|_| askers(to) == 1);
+    let mut way = |from: (f64, f64), to: (f64, f64), back: bool, rate: Option<f64>| {
         let bend = if back { -0.6 * BOX.1 } else { 0.0 };
         let middle = 0.5 * (from.0 + to.0);
         let tip = if back { "l-4 -8l8 0" } else { "l-8 -4l0 8" };
@@ -176,21 +191,30 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
             to.0,
             to.1
         );
+        if let Some(rate) = rate {
+            let _ = write!(
+                svg,
+                "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>",
+                to.0 - 10.0,
+                to.1 - 7.0,
+                Unit::PerSecond.show_round(rate)
+            );
+        }
     };
     let entry = |i: usize| (MARGIN, top(unreached + entries.len(), i));
     for (i, (_, to)) in entries.iter().enumerate() {
         let (x, y) = entry(i);
         let at = corner(&nodes[*to]);
-        way((x + BOX.0, y + 0.5 * BOX.1), (at.0 - 2.0, at.1 + 0.5 * BOX.1), false);
+        way((x + BOX.0, y + 0.5 * BOX.1), (at.0 - 2.0, at.1 + 0.5 * BOX.1), false, flow(*to));
     }
     for node in nodes {
         let (x, y) = corner(node);
         for to in &node.asks {
             let at = corner(&nodes[*to]);
             if nodes[*to].column > node.column {
-                way((x + BOX.0, y + 0.5 * BOX.1), (at.0 - 2.0, at.1 + 0.5 * BOX.1), false);
+                way((x + BOX.0, y + 0.5 * BOX.1), (at.0 - 2.0, at.1 + 0.5 * BOX.1), false, flow(*to));
             } else {
-                way((x + 0.5 * BOX.0, y), (at.0 + 0.6 * BOX.0, at.1 - 2.0), true);
+                way((x + 0.5 * BOX.0, y), (at.0 + 0.6 * BOX.0, at.1 - 2.0), true, None);
             }
         }
     }
