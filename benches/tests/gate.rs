@@ -38,7 +38,7 @@ fn gate(report: &Path, server: &Path, block: &Path, rounds: u64) -> (Option<i32>
     let file = block.to_str().expect("the path is text");
     let mut said = String::new();
     for _ in 0..ATTEMPTS {
-        let arguments = ["gate", file, "--base", &base, "--candidate", &candidate, "--budget", "50s"];
+        let arguments = ["gate", file, "--base", &base, "--candidate", &candidate, "--budget", "60s"];
         let done = run(report, &arguments);
         said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
         match done.status.code() {
@@ -65,7 +65,11 @@ fn a_slower_candidate_is_found_and_the_base_is_not_accused() {
             assert_eq!(code, 112, "{said}");
             assert!(said.contains("cpu_per_request of block is worse"), "{said}");
         }
-        (None, _) => return println!("SKIPPED: this machine disturbed each of {ATTEMPTS} sessions"),
+        (None, said) => {
+            let required = std::env::var("REHEARSAL_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|what| what == "canary"), "it must be found here:\n{said}");
+            return println!("SKIPPED: this machine disturbed each of {ATTEMPTS} sessions");
+        }
     }
     if let (Some(code), said) = gate(&report, &server, &block, ROUNDS) {
         assert_ne!(code, 112, "{said}");

@@ -68,15 +68,15 @@ pub(super) struct Gate {
     /// What a session that leaves it open ends with
     #[arg(long, value_enum, default_value = "fail")]
     inconclusive: Inconclusive,
-    /// Appends what came of it to a history, for `report drift`
-    #[arg(long, value_name = "FILE")]
+    /// Appends what came of it to a history, for `report drift`; what is compared has to be named
+    #[arg(long, value_name = "FILE", requires_all = ["base_name", "candidate_name"])]
     history: Option<PathBuf>,
     /// What the base is called there, such as a commit
-    #[arg(long, value_name = "NAME", default_value = "base")]
-    base_name: String,
+    #[arg(long, value_name = "NAME")]
+    base_name: Option<String>,
     /// What the candidate is called there
-    #[arg(long, value_name = "NAME", default_value = "candidate")]
-    candidate_name: String,
+    #[arg(long, value_name = "NAME")]
+    candidate_name: Option<String>,
     /// Keeps what was measured
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -208,7 +208,9 @@ impl Gate {
         }
         if let Some(path) = self.history.as_ref().filter(|_| session.verdict != Verdict::Invalid) {
             let now = jiff::Timestamp::now().to_string();
-            history::Entry::of(session, now, self.base_name.clone(), self.candidate_name.clone())
+            // Both are required beside a history.
+            let name = |name: &Option<String>| name.clone().unwrap_or_default();
+            history::Entry::of(session, now, name(&self.base_name), name(&self.candidate_name))
                 .append(path)?;
         }
         Ok(())

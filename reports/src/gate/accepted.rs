@@ -88,9 +88,12 @@ impl Accepted {
 /// Takes what is accepted today out of a session's regressions; a sentence on each, and on each that is not accepted any more.
 pub fn apply(session: &mut Session, accepted: &[Accepted], today: Date) -> Vec<String> {
     let mut notes = Vec::new();
+    if session.verdict == Verdict::Invalid {
+        return notes;
+    }
     for judgement in session.judgements.iter_mut().filter(|j| j.finding == Finding::Regressed) {
         if let Some(one) = accepted.iter().find(|one| one.covers(judgement, today)) {
-            judgement.finding = Finding::Pass;
+            judgement.finding = Finding::Accepted;
             notes.push(format!(
                 "{} is worse, which is accepted until {}: {}",
                 judgement.quantity, one.expires, one.reason

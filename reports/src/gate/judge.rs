@@ -16,6 +16,8 @@ pub enum Finding {
     Improved,
     /// It is worse by more than the margin.
     Regressed,
+    /// It is, and somebody has accepted that.
+    Accepted,
     /// The noise leaves it open.
     Open,
 }

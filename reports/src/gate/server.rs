@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::time::clock_getcpuclockid;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// What stands for the port in a command.
@@ -111,7 +112,7 @@ impl Server {
         let errors = output.try_clone().map_err(failed)?;
         // In a group of its own, so that whatever it starts ends with it and is counted with it.
         let child = Command::new("sh")
-            .args(["-c", &format!("exec {command}")])
+            .args(["-c", &command])
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -176,22 +177,24 @@ fn group_seconds(group: Pid) -> f64 {
         if fields.get(2)?.parse() != Ok(group.as_raw_nonzero().get()) {
             return None;
         }
-        // Its own and that of children it has waited for, of ended threads too, but cut to whole ticks.
-        let ticks: f64 = fields.get(11..15)?.iter().filter_map(|f| f.parse::<f64>().ok()).sum();
-        let ticks = ticks / rustix::param::clock_ticks_per_second() as f64;
-        Some(ticks.max(threads_seconds(&path)))
+        let seconds = |ticks: &[&str]| {
+            let ticks: f64 = ticks.iter().filter_map(|f| f.parse::<f64>().ok()).sum();
+            ticks / rustix::param::clock_ticks_per_second() as f64
+        };
+        // Of children that it has waited for, only whole ticks are known.
+        let of_children = seconds(fields.get(13..15)?);
+        let id: i32 = path.file_name()?.to_str()?.parse().ok()?;
+        Some(clock_seconds(id).unwrap_or(seconds(fields.get(11..13)?)) + of_children)
     };
     processes.flatten().filter_map(|entry| of(entry.path())).sum()
 }
 
-/// To the nanosecond, but only of the threads that are there (Documentation/scheduler/sched-stats.rst).
-fn threads_seconds(process: &Path) -> f64 {
-    let Ok(threads) = fs::read_dir(process.join("task")) else { return 0.0 };
-    let of = |path: PathBuf| {
-        let text = fs::read_to_string(path.join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    threads.flatten().filter_map(|entry| of(entry.path())).sum::<f64>() / 1e9
+/// What a process has taken, to the nanosecond and with threads that have ended: a server with a thread for each connection
+/// has none left when the load is over (clock_getcpuclockid(3)).
+fn clock_seconds(process: i32) -> Option<f64> {
+    let clock = clock_getcpuclockid(nix::unistd::Pid::from_raw(process)).ok()?;
+    let time = clock.now().ok()?;
+    Some(Duration::from(time).as_secs_f64())
 }
 
 #[cfg(test)]
@@ -206,11 +209,34 @@ mod tests {
     }
 
     #[test]
+    fn a_command_may_be_all_that_a_shell_understands() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let side =
+            Side::Command("cd / && SAYS=hello sh -c 'echo $SAYS from $PWD: {port}; exit 3'".to_owned());
+        let error = Server::start(&side, directory.path()).expect_err("it ends").to_string();
+        assert!(error.contains("hello from /: "), "{error}");
+    }
+
+    #[test]
     fn a_server_that_ends_says_why() {
         let directory = tempfile::tempdir().expect("a directory");
         let side = Side::Command("sh -c 'echo no such flag: {port}; exit 3'".to_owned());
         let error = Server::start(&side, directory.path()).expect_err("it ends").to_string();
         assert!(error.contains("exit status: 3") && error.contains("no such flag"), "{error}");
+    }
+
+    #[test]
+    fn processor_time_of_ended_threads_is_known_to_less_than_a_tick() {
+        let me = i32::try_from(std::process::id()).expect("a process's number");
+        let before = clock_seconds(me).expect("there is a clock");
+        let worked = thread::spawn(|| {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_micros(100) {}
+        });
+        worked.join().expect("it ends");
+        let taken = clock_seconds(me).expect("there is a clock") - before;
+        let ticks = taken * rustix::param::clock_ticks_per_second() as f64;
+        assert!(ticks > 0.0 && ticks != ticks.round(), "{taken} s");
     }
 
     #[test]

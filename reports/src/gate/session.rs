@@ -69,6 +69,12 @@ pub struct Session {
 /// So many disturbed rounds for one that is good make the session invalid.
 const DISTURBED_SHARE: f64 = 0.5;
 
+/// The share of a session's time that one of its two looks may take: a little is left for rounds that take longer.
+const A_LOOK: f64 = 0.48;
+
+/// Fewer rounds cannot tell anything at the level that is asked.
+const LEAST: usize = 10;
+
 struct Player<'a, S> {
     source: &'a mut S,
     random: Stream,
@@ -134,20 +140,37 @@ pub fn hold<S: Source>(source: &mut S, settings: &Settings) -> Result<Session, S
     Ok(session)
 }
 
+/// How many rounds a look can have, by what they took so far: half of the time is for the second look, and what is played
+/// again takes time as well.
+fn affordable<S: Source>(player: &Player<'_, S>, rounds: &Rounds, settings: &Settings) -> usize {
+    let a_round = player.source.elapsed().as_secs_f64() / rounds.rounds.len().max(1) as f64;
+    (A_LOOK * settings.budget.as_secs_f64() / a_round.max(1e-9)) as usize
+}
+
 fn look<S: Source>(
     player: &mut Player<'_, S>,
     settings: &Settings,
     session: &mut Session,
 ) -> Result<(), S::Error> {
     const REPEATED: &str = "more than half of the rounds were disturbed";
-    if !player.fill(&mut session.first, settings.pilot)? {
+    if !player.fill(&mut session.first, 1)? {
+        session.reason = Some(REPEATED.to_owned());
+        return Ok(());
+    }
+    let pilot = settings.pilot.min(affordable(player, &session.first, settings));
+    if pilot < LEAST {
+        let took = player.source.elapsed().as_secs_f64();
+        session.reason = Some(format!(
+            "a round takes {took:.1} s, so that the time allowed is too short for {LEAST} of them, twice"
+        ));
+        return Ok(());
+    }
+    if !player.fill(&mut session.first, pilot)? {
         session.reason = Some(REPEATED.to_owned());
         return Ok(());
     }
     session.needed = settings.rounds_needed(&session.first);
-    // Half of the time is for the second look.
-    let a_round = player.source.elapsed().as_secs_f64() / player.played.max(1) as f64;
-    let affordable = (0.5 * settings.budget.as_secs_f64() / a_round.max(1e-9)) as usize;
+    let affordable = affordable(player, &session.first, settings);
     let count = session.needed.min(affordable).max(session.first.rounds.len());
     if !player.fill(&mut session.first, count)? {
         session.reason = Some(REPEATED.to_owned());

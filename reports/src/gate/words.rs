@@ -29,6 +29,7 @@ fn found(judgement: &Judgement) -> &'static str {
         Finding::Pass => "pass",
         Finding::Improved => "improved",
         Finding::Regressed => "regressed",
+        Finding::Accepted => "accepted",
         Finding::Open if judgement.rules.gated => "open",
         Finding::Open => "open, not gated",
     }
@@ -40,6 +41,7 @@ fn sentence(judgement: &Judgement) -> String {
     let interval = format!("{} to {}", show(judgement.low), show(judgement.high));
     match judgement.finding {
         Finding::Regressed => format!("{of} is worse: {estimate} ({interval})"),
+        Finding::Accepted => format!("{of} is worse, as accepted: {estimate} ({interval})"),
         Finding::Improved => format!("{of} is better: {estimate} ({interval})"),
         Finding::Pass => format!("{of} is not worse: {estimate} ({interval})"),
         Finding::Open => format!(
@@ -56,6 +58,9 @@ pub fn headline(session: &Session) -> String {
     let of = |finding: Finding| session.judgements.iter().filter(move |j| j.finding == finding);
     let all = |finding: Finding| of(finding).map(sentence).collect::<Vec<_>>().join("; ");
     match session.verdict {
+        Verdict::Pass if of(Finding::Accepted).next().is_some() => {
+            format!("pass: {} ({effort})", all(Finding::Accepted))
+        }
         Verdict::Pass => format!("pass: the candidate is not slower than the base ({effort})"),
         Verdict::Improved => format!("improved: {} ({effort})", all(Finding::Improved)),
         Verdict::Regressed => format!("regressed: {} ({effort})", all(Finding::Regressed)),
