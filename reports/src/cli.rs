@@ -146,7 +146,11 @@ impl Arguments {
             Command::Render { runs, png: Some(directory), .. } => write_pictures(&runs, &directory, to)?,
             Command::Render { runs, output, unit, .. } => {
                 let page = render(&runs, unit)?;
-                let path = output.unwrap_or_else(|| beside(&runs[0]));
+                let path = output.unwrap_or_else(|| {
+                    // A run's own log lies beside the run's page.
+                    let is_log = IntervalLog::is_one(&runs[0]);
+                    if is_log { runs[0].with_extension("html") } else { beside(&runs[0]) }
+                });
                 write_page(&path, &page)?;
                 writeln!(to, "{}", path.display())?;
             }

@@ -1,6 +1,7 @@
 //! Latency against load: runs of one system under different loads, such as the trials of `loadgen capacity`, and where an objective
 //! breaks.
 
+use results::record::Status;
 use results::{Estimate, RunRecord, Scope};
 use scenarios::threshold::{Aggregate, Metric};
 
@@ -39,8 +40,10 @@ pub(crate) struct Point {
     pub(crate) times: [Option<Estimate>; KEYS.len()],
     good: Option<Estimate>,
     failed: Option<Estimate>,
-    /// Whether all that judges it holds; none where nothing does.
+    /// Whether all that judges it holds; none where nothing does, or where the run itself is doubtful.
     holds: Option<bool>,
+    /// Whether the generator did not play what was asked, so that its figures say nothing of the system.
+    doubtful: bool,
 }
 
 /// Runs under different loads, the least load first.
@@ -62,12 +65,17 @@ pub fn loads(runs: &[RunRecord]) -> Result<Loads<'_>, Unlike> {
     }
     let point = |run: &RunRecord| {
         let judged: Vec<bool> = run.thresholds.iter().filter_map(|verdict| verdict.passed).collect();
+        let fails = judged.contains(&false);
+        // A run that was given up because a threshold failed has failed; one that somebody cut short says nothing.
+        let is_whole = run.status == Status::Complete || (run.status == Status::Aborted && fails);
+        let doubtful = !run.validity.is_valid() || !is_whole;
         Point {
             rate: run.tally(Scope::Run, None).due() as f64 / run.counted_seconds(Scope::Run).max(1e-9),
-            times: KEYS.map(|key| key.of(run, Scope::Run)),
+            times: KEYS.map(|key| key.of(run, Scope::Run).filter(|_| !doubtful)),
             good: THROUGHPUT.of(run, Scope::Run),
             failed: FAILED.of(run, Scope::Run),
-            holds: (!judged.is_empty()).then(|| judged.iter().all(|passed| *passed)),
+            holds: (!doubtful && !judged.is_empty()).then_some(!fails),
+            doubtful,
         }
     };
     let mut points: Vec<Point> = runs.iter().map(point).collect();
@@ -124,7 +132,13 @@ impl Loads<'_> {
                 format::with_noise(point.failed, Unit::Share),
             ];
             row.extend(point.times.map(|time| format::with_noise(time, Unit::Seconds)));
-            row.push(point.holds.map_or("–", |holds| if holds { "✓ holds" } else { "✗ fails" }).to_owned());
+            let verdict = match point.holds {
+                _ if point.doubtful => "⚠ invalid",
+                Some(true) => "✓ holds",
+                Some(false) => "✗ fails",
+                None => "–",
+            };
+            row.push(verdict.to_owned());
             table.rows.push(row);
         }
         table

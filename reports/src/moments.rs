@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use results::tally::Distribution;
 use results::{Failure, RunRecord};
 use scenarios::units::SimTime;
 
@@ -27,6 +28,8 @@ pub(crate) struct Moment {
     pub(crate) failed_share: Option<f64>,
     /// Response times, in the order of [`PERCENTILES`]; infinite among dropped requests.
     pub(crate) response: [Option<f64>; PERCENTILES.len()],
+    /// The 99th percentile of good answers alone.
+    pub(crate) good_p99: Option<f64>,
     /// How late the generator sent: 99th percentile and greatest.
     pub(crate) lag_p99: Option<f64>,
     pub(crate) lag_max: Option<f64>,
@@ -93,6 +96,7 @@ fn summarise(record: &RunRecord, range: Range<usize>, from: SimTime, until: SimT
         failures: tally.failures.map(|n| n as f64 / seconds),
         failed_share: (due > 0).then(|| tally.failed() as f64 / due as f64),
         response: PERCENTILES.map(|(percent, _)| response.percentile(percent)),
+        good_p99: Distribution::new(&tally.response, 0, 0).percentile(99.0),
         lag_p99: worst(99.0),
         lag_max: worst(100.0),
     }

@@ -34,7 +34,14 @@ pub(crate) fn shifts(label: &str, comparisons: &[Vec<Shift>]) -> String {
     let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
     let middle = TOP + 0.5 * (height - TOP - BOTTOM);
     let y = |share: f64| middle - share / most * 0.5 * (height - TOP - BOTTOM);
-    let names: Vec<&str> = comparisons.first().into_iter().flatten().map(|s| s.name).collect();
+    // A comparison may lack a decile that another has: its place is the same in all.
+    let mut names: Vec<&str> = Vec::new();
+    for shift in all() {
+        if !names.contains(&shift.name) {
+            names.push(shift.name);
+        }
+    }
+    names.sort_unstable();
     let step_x = (width - LEFT - RIGHT) / names.len().max(1) as f64;
     let label = results::escaped(label);
     let mut svg = format!(
@@ -66,7 +73,8 @@ pub(crate) fn shifts(label: &str, comparisons: &[Vec<Shift>]) -> String {
     for (number, shifts) in comparisons.iter().enumerate() {
         let aside = (number as f64 - 0.5 * (comparisons.len() - 1) as f64) * 3.0 * MARK;
         let color = number % super::DASHES.len() + 2;
-        for (place, shift) in shifts.iter().enumerate() {
+        for shift in shifts {
+            let Some(place) = names.iter().position(|name| *name == shift.name) else { continue };
             let x = LEFT + (place as f64 + 0.5) * step_x + aside;
             let (low, high, at) =
                 (y(shift.relative - shift.noise), y(shift.relative + shift.noise), y(shift.relative));

@@ -33,7 +33,7 @@ struct Body {
 pub fn render_logs(logs: &[IntervalLog]) -> String {
     let bodies: Vec<String> = logs.iter().enumerate().map(|(number, log)| body(log, number)).collect();
     let title = logs.first().map_or_else(|| "No logs".to_owned(), name);
-    super::page(&title, &bodies.join("\n"))
+    super::page_of_charts(&title, &bodies.join("\n"))
 }
 
 fn name(log: &IntervalLog) -> String {
@@ -170,10 +170,20 @@ fn over_time(
     (fine, coarse): (&[Step], &[Step]),
     readings: &[(String, Read)],
 ) -> Figure {
-    let lines = readings.iter().map(|(name, read)| Line {
-        name: name.clone(),
-        points: fine.iter().map(|step| (0.5 * (step.from_s + step.until_s), read(step))).collect(),
-    });
+    // Where the log has nothing, a line has a gap.
+    let points = |read: &Read| -> Vec<(f64, Option<f64>)> {
+        let mut points = Vec::with_capacity(fine.len());
+        let mut told_until = f64::INFINITY;
+        for step in fine {
+            if step.from_s > told_until + 1e-6 {
+                points.push((told_until, None));
+            }
+            points.push((0.5 * (step.from_s + step.until_s), read(step)));
+            told_until = step.until_s;
+        }
+        points
+    };
+    let lines = readings.iter().map(|(name, read)| Line { name: name.clone(), points: points(read) });
     let chart = Chart {
         label: format!("{title} over time"),
         horizontal,

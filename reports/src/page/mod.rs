@@ -27,7 +27,10 @@ pub(crate) use {figure::Drawn, run::pictures};
 struct Page<'a> {
     title: &'a str,
     body: &'a str,
-    figures: bool,
+    /// Whether a footer says what intervals mean.
+    intervals: bool,
+    /// Whether there are charts, with a crosshair and lines to hide.
+    charts: bool,
 }
 
 /// One HTML page with a report of each run, in their order.
@@ -43,10 +46,15 @@ pub fn render(records: &[RunRecord]) -> String {
 
 /// A page with this body.
 pub(crate) fn page(title: &str, body: &str) -> String {
-    Page { title, body, figures: false }.render().expect("writing to memory does not fail")
+    Page { title, body, intervals: false, charts: false }.render().expect("writing to memory does not fail")
 }
 
-/// A page whose body has figures with intervals, which its footer explains.
+/// A page with charts.
+fn page_of_charts(title: &str, body: &str) -> String {
+    Page { title, body, intervals: false, charts: true }.render().expect("writing to memory does not fail")
+}
+
+/// A page with charts and figures with intervals, which its footer explains.
 fn page_of_figures(title: &str, body: &str) -> String {
-    Page { title, body, figures: true }.render().expect("writing to memory does not fail")
+    Page { title, body, intervals: true, charts: true }.render().expect("writing to memory does not fail")
 }

@@ -197,11 +197,14 @@ fn figures(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
         &[("offered", &|m| Some(m.offered)), ("achieved", &|m| Some(m.achieved))],
     )];
     let response: Vec<_> = (0..PERCENTILES.len()).map(|i| move |m: &Moment| m.response[i]).collect();
-    let readings: Vec<Reading<'_>> = PERCENTILES
+    let mut readings: Vec<Reading<'_>> = PERCENTILES
         .iter()
         .zip(&response)
         .map(|((_, name), read)| (*name, read as &dyn Fn(&Moment) -> Option<f64>))
         .collect();
+    if timeline.fine.iter().any(|m| m.failed_share.is_some_and(|share| share > 0.0)) {
+        readings.push(("p99 of good answers", &|m: &Moment| m.good_p99));
+    }
     figures.push(timeline.figure(
         "Response time",
         "From the due time to the last byte, good and failed answers alike, where they were due. Logarithmic.",
