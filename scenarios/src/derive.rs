@@ -4,13 +4,16 @@
 //! place: comments stay, and whatever is not scaled reads as before. Nothing refers to the original, so the result runs
 //! anywhere.
 
+mod files;
 mod scaling;
 mod variant;
+
+use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use crate::diagnostic::Diagnostics;
-use crate::scenario::{Executor, Sampling, Scenario};
+use crate::scenario::{Sampling, Scenario};
 use crate::units::{Ratio, SimTime};
 use scaling::Scaling;
 pub use variant::variant;
@@ -61,7 +64,8 @@ pub enum Error {
     },
     /// A variant changes something that is not there.
     #[error(
-        "variants.{variant}: {path:?} leads nowhere in the file, expected the path of a key, with places in lists from [1]"
+        "variants.{variant}: {path:?} leads nowhere in the file, expected the path of a key, with places in lists from [1]; a new \
+         machine or component is set as a whole"
     )]
     Path {
         /// The variant.
@@ -123,11 +127,13 @@ pub fn window(
             return Err(Error::NoTraffic(rate));
         }
         Scaling { scenario, factor: rate.get(), notes: &mut notes }.all(&mut document);
+        let root = document.as_table_mut();
+        if root.remove("variants").is_some() {
+            notes.push("variants: left out, as what they set is meant for the whole".to_owned());
+        }
+        variant::keep_published(root, None);
     }
-    // What is derived is such a part already.
-    for part in ["play", "score"] {
-        document.as_table_mut().remove(part);
-    }
+    leave_out_parts(document.as_table_mut());
     let changes = [
         ("from", from.map(|t| t.to_string())),
         ("for", length.map(|t| t.to_string())),
@@ -161,6 +167,7 @@ pub fn under_load(
     thresholds.insert(selector, Item::Value(Value::Array(conditions)));
     root.insert("thresholds", Item::Table(thresholds));
     root.remove("published");
+    leave_out_parts(root);
     let changes = [("load times", Some(factor.to_string())), ("for", Some(length.to_string()))];
     finish(scenario, document, &changes, notes)
 }
@@ -188,10 +195,20 @@ fn with_run(scenario: &Scenario, key: &str, value: &str) -> Result<Derived, Erro
     finish(scenario, document, &[(key, Some(value.to_owned()))], Vec::new())
 }
 
-/// The scenario's file.
+/// Leaves out what says which part of the whole is played or scored: what is derived is such a part already, or shorter.
+fn leave_out_parts(root: &mut Table) {
+    for part in ["play", "score"] {
+        root.remove(part);
+    }
+}
+
+/// The scenario's file, in which the files that it names are found from anywhere.
 fn document(scenario: &Scenario) -> DocumentMut {
     let text = scenario.source.text.trim_start_matches('\u{feff}');
-    text.parse().expect("a scenario was read from this text as TOML")
+    let mut document: DocumentMut = text.parse().expect("a scenario was read from this text as TOML");
+    let folder = scenario.source.path.parent().unwrap_or(Path::new(""));
+    files::make_absolute(document.as_table_mut(), folder);
+    document
 }
 
 /// The same scenario with nothing that breaks, as a file of its own: it has another hash, so nobody takes the one for the
@@ -214,22 +231,10 @@ pub fn without_faults(scenario: &Scenario) -> Result<Derived, Error> {
 /// Reads a changed text, which says at its top what it was made from and may be put anywhere.
 fn finish(
     scenario: &Scenario,
-    mut document: DocumentMut,
+    document: DocumentMut,
     changes: &[(&str, Option<String>)],
     warnings: Vec<String>,
 ) -> Result<Derived, Error> {
-    for traffic in &scenario.traffic {
-        if let Executor::Replay(replay) = &traffic.executor {
-            let file = std::path::absolute(&replay.file).unwrap_or_else(|_| replay.file.clone());
-            let table = child(child(document.as_table_mut(), "traffic"), &traffic.name);
-            set(table, "file", file.to_string_lossy().into_owned());
-        }
-    }
-    for feed in &scenario.feeds {
-        let file = std::path::absolute(&feed.file).unwrap_or_else(|_| feed.file.clone());
-        let table = child(child(document.as_table_mut(), "feeds"), &feed.name);
-        set(table, "file", file.to_string_lossy().into_owned());
-    }
     let name = scenario.source.path.file_stem().unwrap_or_default().to_string_lossy();
     let name = format!("{}-derived.toml", name.trim_end_matches("-derived"));
     let text = with_header(scenario, &document.to_string(), changes, &warnings);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use scenarios::Scenario;
 use scenarios::derive::{self, Derived};
-use scenarios::scenario::{ComponentKind, Sampling};
+use scenarios::scenario::{ComponentKind, Executor, Sampling};
 use scenarios::units::{Ratio, SimTime};
 
 use crate::good::{MINIMAL, parse};
@@ -155,5 +155,58 @@ fn whatever_is_derived_finds_a_replayed_file_from_anywhere() {
         assert_eq!(derived.source.path, Path::new("replay-derived.toml"), "places refer to another text");
         let elsewhere = Scenario::parse("/elsewhere/replay.toml", derived.source.text.as_str());
         assert_eq!(elsewhere.expect("the file is found").source.hash, derived.source.hash);
+    }
+}
+
+#[test]
+fn a_trial_under_another_load_may_be_shorter_than_what_is_played_and_scored() {
+    let parts = "[play]\nfrom = \"2s\"\nfor = \"8s\"\n[score]\nfrom = \"1s\"\nreplications = 2\n";
+    let whole = parse(&(MINIMAL.to_owned() + parts));
+    let frame = (SimTime::from_secs(1), SimTime::from_secs(3));
+    let trial = derive::under_load(&whole, 2.0, frame, ("failed", "rate<1%"));
+    let trial = trial.unwrap_or_else(|error| panic!("{error}")).scenario;
+    assert_eq!((trial.run.duration, trial.play), (SimTime::from_secs(3), None));
+    assert_eq!((trial.traffic[0].rate.at(0.0), trial.thresholds.len()), (20.0, 1));
+}
+
+#[test]
+fn a_part_at_another_rate_has_no_variants_as_their_values_are_those_of_the_whole() {
+    let variants = "[variants.busy]\nwhat = \"more load\"\nset.\"traffic.all.rate\" = \"100/s\"\n\
+        [[published]]\nwhat = \"rate\"\nvariant = \"busy\"\nmetric = \"rate{rate}\"\nvalue = \"100/s\"\ntolerance = \"5%\"\n\
+        [[published]]\nwhat = \"rate\"\nmetric = \"rate{rate}\"\nvalue = \"10/s\"\ntolerance = \"5%\"\n";
+    let whole = parse(&(MINIMAL.to_owned() + variants));
+    let half = derive::window(&whole, None, None, Some(Ratio::new(0.5)), None).expect("it derives");
+    assert!(half.warnings.iter().any(|note| note.starts_with("variants: left out")), "{:?}", half.warnings);
+    assert!(half.scenario.variants.is_empty());
+    let stated: Vec<_> = half.scenario.published.iter().map(|p| p.stated.as_str()).collect();
+    assert_eq!(stated, ["5/s"], "what is said of the file as it is, scaled");
+    let part = derive::window(&whole, None, Some(SimTime::from_secs(5)), None, None).expect("it derives");
+    assert_eq!((part.scenario.variants.len(), part.scenario.published.len()), (1, 2));
+}
+
+#[test]
+fn a_variant_may_replay_another_file_or_none() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    for (file, rows) in [("one.csv", "1,home\n"), ("two.csv", "1,home\n2,home\n")] {
+        std::fs::write(folder.path().join(file), format!("time_s,class\n{rows}")).expect("it can be written");
+    }
+    let replays = "traffic.log = { to = \"shop\", executor = \"replay\", file = \"one.csv\" }\n\
+        [variants.other]\nwhat = \"another file\"\nset.\"traffic.log.file\" = \"two.csv\"\n\
+        [variants.whole]\nwhat = \"the same\"\n\
+        set.\"traffic.log\" = { to = \"shop\", executor = \"replay\", file = \"two.csv\" }\n\
+        [variants.none]\nwhat = \"no file\"\nremove = [\"traffic.log\"]\n";
+    let whole = Scenario::parse(folder.path().join("replay.toml"), MINIMAL.to_owned() + replays)
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    // Of a part, which lies elsewhere, the same variants can be made.
+    let part = derive::window(&whole, None, Some(SimTime::from_secs(5)), None, None).expect("it derives");
+    for of in [&whole, &part.scenario] {
+        let rows = |name| {
+            let design = derive::variant(of, name).unwrap_or_else(|error| panic!("{name}: {error}")).scenario;
+            design.traffic.iter().find_map(|traffic| match &traffic.executor {
+                Executor::Replay(replay) => Some(replay.file.ends_with("two.csv")),
+                _ => None,
+            })
+        };
+        assert_eq!((rows("other"), rows("whole"), rows("none")), (Some(true), Some(true), None));
     }
 }

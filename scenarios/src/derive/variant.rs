@@ -6,6 +6,10 @@ use super::{Derived, Error, document, finish};
 use crate::scenario::Scenario;
 use crate::supports::split;
 
+/// The tables whose entries have names that the file chooses.
+const NAMED: [&str; 9] =
+    ["components", "curves", "feeds", "hosts", "jobs", "keyspaces", "policies", "requests", "traffic"];
+
 /// The variant of this name. Published figures that are not about it are left out.
 ///
 /// # Errors
@@ -22,7 +26,7 @@ pub fn variant(scenario: &Scenario, name: &str) -> Result<Derived, Error> {
         variant.sets.iter().map(|path| own.and_then(|set| set.get(path)).cloned()).collect()
     };
     root.remove("variants");
-    keep_published(root, name);
+    keep_published(root, Some(name));
     let lost = |path: &str| Error::Path { variant: name.to_owned(), path: path.to_owned() };
     for (path, value) in variant.sets.iter().zip(values) {
         let value = value.ok_or_else(|| lost(path))?;
@@ -35,9 +39,9 @@ pub fn variant(scenario: &Scenario, name: &str) -> Result<Derived, Error> {
     finish(scenario, document, &[("variant", Some(name.to_owned()))], Vec::new())
 }
 
-/// Leaves only those published figures that are about the variant, as figures of the scenario itself.
-fn keep_published(root: &mut Table, name: &str) {
-    let about = |table: &dyn TableLike| table.get("variant").and_then(Item::as_str) == Some(name);
+/// Leaves only those published figures that are about a variant, or about the file as it is, as figures of the scenario itself.
+pub(super) fn keep_published(root: &mut Table, name: Option<&str>) {
+    let about = |table: &dyn TableLike| table.get("variant").and_then(Item::as_str) == name;
     match root.get_mut("published") {
         Some(Item::ArrayOfTables(all)) => {
             all.retain(|table| about(table));
@@ -53,9 +57,21 @@ fn keep_published(root: &mut Table, name: &str) {
     }
 }
 
-/// Replaces what stands at a path, or takes it away. None where the path leads through something that is no table, or to a
-/// place that a list does not have.
-fn change(table: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Option<()> {
+/// Replaces what stands at a path of the file, or takes it away. None where the path leads through something that is no table,
+/// to a place that a list does not have, or into a machine, a component or the like of a name that the file does not have: that
+/// is a slip rather than a new one, which would be set as a whole.
+fn change(root: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Option<()> {
+    if let [table, name, _, ..] = path
+        && NAMED.contains(table)
+        && !root.get(table)?.as_table_like()?.contains_key(name.trim_matches('"'))
+    {
+        return None;
+    }
+    edit(root, path, value)
+}
+
+/// Does so below any table.
+fn edit(table: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Option<()> {
     let (key, rest) = path.split_first()?;
     let key = key.trim_matches('"');
     let place = rest.first().and_then(|part| part.strip_prefix('[')?.strip_suffix(']'));
@@ -71,13 +87,13 @@ fn change(table: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Opti
                 (Item::ArrayOfTables(all), [], Some(value)) => {
                     *all.get_mut(place)? = value.into_table().ok()?;
                 }
-                (Item::ArrayOfTables(all), below, value) => change(all.get_mut(place)?, below, value)?,
+                (Item::ArrayOfTables(all), below, value) => edit(all.get_mut(place)?, below, value)?,
                 (Item::Value(Value::Array(all)), [], None) if place < all.len() => drop(all.remove(place)),
                 (Item::Value(Value::Array(all)), [], Some(value)) => {
                     *all.get_mut(place)? = value.into_value().ok()?;
                 }
                 (Item::Value(Value::Array(all)), below, value) => {
-                    change(all.get_mut(place)?.as_inline_table_mut()?, below, value)?;
+                    edit(all.get_mut(place)?.as_inline_table_mut()?, below, value)?;
                 }
                 _ => return None,
             }
@@ -87,7 +103,7 @@ fn change(table: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Opti
                 value.as_ref()?;
                 table.insert(key, Item::Table(Table::new()));
             }
-            change(table.get_mut(key)?.as_table_like_mut()?, rest, value)?;
+            edit(table.get_mut(key)?.as_table_like_mut()?, rest, value)?;
         }
     }
     Some(())
@@ -134,6 +150,14 @@ remove = ["faults[2]"]
 [variants.lost]
 what = "paths that lead nowhere"
 set."requests.home.steps[3].wait" = "5ms"
+[variants.misspelt]
+what = "a machine that the file does not have"
+set."hosts.ap.count" = 2
+[variants.larger]
+what = "a machine more, and another table's first entry"
+set."hosts.spare" = { cores = 2 }
+set."hosts.spare.count" = 3
+set."jobs.backup" = { host = "spare", at = "2s", work = "1s" }
 [[published]]
 what = "mean"
 metric = "response_time{avg}"
@@ -166,7 +190,16 @@ holds = "<7ms"
         let scenario = Scenario::parse("designs.toml", TEXT).expect("it is a scenario");
         let told = variant(&scenario, "lost").expect_err("there is no third step").to_string();
         assert!(told.contains("requests.home.steps[3].wait"), "{told}");
+        let told = variant(&scenario, "misspelt").expect_err("a host of its own is not meant").to_string();
+        assert!(told.contains("\"hosts.ap.count\" leads nowhere"), "{told}");
         let told = variant(&scenario, "small").expect_err("there is none").to_string();
-        assert!(told.contains("\"big\" or \"lost\""), "{told}");
+        assert!(told.contains("\"big\", \"lost\""), "{told}");
+    }
+    #[test]
+    fn what_is_new_is_set_as_a_whole() {
+        let scenario = Scenario::parse("designs.toml", TEXT).expect("it is a scenario");
+        let larger = variant(&scenario, "larger").unwrap_or_else(|error| panic!("{error}")).scenario;
+        let spare = larger.hosts.iter().find(|host| host.name == "spare").expect("it is new");
+        assert_eq!((spare.cores, spare.count, larger.jobs.len()), (2, 3, 1));
     }
 }

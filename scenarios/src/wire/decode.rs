@@ -88,6 +88,11 @@ impl<'t> Decoder<'t> {
         self.locations.insert(at, Location { key: self.position(key_start), line, column, found, value });
     }
 
+    /// What the file says where a value stands.
+    pub(crate) fn raw(&self, node: &Node<'_>) -> &'t str {
+        self.text.get(node.span()).unwrap_or_default()
+    }
+
     /// Records a problem with the value at a path.
     pub(crate) fn problem(
         &mut self,

@@ -30,7 +30,11 @@ impl Decode for Settings {
         let mut paths = Vec::new();
         for (key, value) in table.iter() {
             let path: &str = key.get_ref();
-            d.enter(&decode::join(at, path), key.span().start, value);
+            let at = decode::join(at, path);
+            d.enter(&at, key.span().start, value);
+            if let Some(hint) = unquoted(path, value, d) {
+                d.key_problem(&at, path, "a path in quotes", Some(hint));
+            }
             paths.push(path.to_owned());
         }
         Some(Self(paths))
@@ -43,6 +47,22 @@ impl Decode for Settings {
     fn to_json(&self) -> serde_json::Value {
         serde_json::json!({})
     }
+}
+
+/// What was meant by a path without quotes: TOML takes `set.hosts.app.count = 2` for a value of `hosts`, which would replace all
+/// machines.
+fn unquoted(path: &str, value: &Node<'_>, d: &Decoder<'_>) -> Option<String> {
+    let (mut path, mut node, mut depth) = (path.to_owned(), value, 0);
+    while let toml::de::DeValue::Table(table) = node.get_ref()
+        && !d.raw(node).starts_with('{')
+        && let Some((key, below)) = table.iter().next()
+    {
+        (path, node, depth) = (decode::join(&path, key.get_ref()), below, depth + 1);
+    }
+    let raw = d.raw(node);
+    let value = if raw.contains('\n') || raw.chars().count() > 60 { "..." } else { raw };
+    let quote = if path.contains('"') { '\'' } else { '"' };
+    (depth > 0).then(|| format!("write set.{quote}{path}{quote} = {value}"))
 }
 
 table! {
