@@ -200,7 +200,7 @@ pub(crate) struct ScorecardArguments {
     /// Another number of seeds than the files say
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) replications: Option<u32>,
-    /// Writes it as a page of Markdown, too
+    /// Writes what was run as a page of Markdown, too, in place of the whole file if there is one
     #[arg(long, value_name = "FILE")]
     pub(crate) page: Option<PathBuf>,
     /// How many replications run at once; by default as many as there are cores. The result does not depend on it
@@ -209,6 +209,11 @@ pub(crate) struct ScorecardArguments {
     /// Prints no progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// On how many threads replications run: on as many as are asked for, or else as there are cores.
+pub(crate) fn threads(asked: Option<NonZeroUsize>) -> usize {
+    asked.or_else(|| std::thread::available_parallelism().ok()).map_or(1, usize::from)
 }
 
 /// How much is verified.

@@ -10,7 +10,7 @@ use results::{Collector, Replications};
 use scenarios::scenario::Breakdowns;
 use scenarios::{Scenario, exit};
 
-use crate::arguments::CompareArguments;
+use crate::arguments::{CompareArguments, threads};
 use crate::warmup;
 
 /// Runs both and prints how they differ; the exit code.
@@ -88,8 +88,7 @@ fn replicate(
     progress: &mut Progress,
     stop: &AtomicBool,
 ) -> Result<Option<Replications>, Problem> {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.map_or_else(cores, usize::from);
+    let threads = threads(arguments.threads);
     let (most, mut collector) = (arguments.replications, Collector::new(scenario, 1.0));
     let mut observe = |done: f64| {
         progress.show(done / f64::from(most), || format!("{done:.2} of {most} replications of {name}"));

@@ -11,7 +11,7 @@ use scenarios::threshold::{Aggregate, Metric};
 use scenarios::units::Ratio;
 use scenarios::{Scenario, derive};
 
-use crate::arguments::Replication;
+use crate::arguments::{Replication, threads};
 
 /// The fewest replications after which a precision is believed: of fewer, the spread itself is hardly known, and the
 /// rule would stop at the first that happen to agree (Law and Kelton, 9.4.1, advise at least ten).
@@ -37,8 +37,7 @@ struct Precision {
 impl Rule {
     /// What the command asks for.
     pub(crate) fn new(asked: &Replication, scenario: &Scenario) -> Result<Self, Problem> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = asked.threads.map_or_else(cores, usize::from);
+        let threads = threads(asked.threads);
         let precision = asked.precision.map(|share| {
             let default = [Aggregate::Average, Aggregate::Percentile(99.0)]
                 .map(|aggregate| Selection::new(Metric::ResponseTime, aggregate));

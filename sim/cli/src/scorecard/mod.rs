@@ -18,7 +18,7 @@ use results::{RunRecord, World, observed};
 use scenarios::scenario::{Observed, Window};
 use scenarios::{Scenario, derive, exit, explain};
 
-use crate::arguments::ScorecardArguments;
+use crate::arguments::{ScorecardArguments, threads};
 use row::Row;
 
 /// Runs everything and prints the table; the exit code.
@@ -163,8 +163,7 @@ fn replicate(
     observe: &mut dyn FnMut(f64),
     stop: &AtomicBool,
 ) -> Result<bool, Problem> {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.map_or_else(cores, usize::from);
+    let threads = threads(arguments.threads);
     let mut broken = None;
     let mut tell = |done: f64| observe(done / f64::from(most));
     let whole = sim::replicate(design, most, threads, stop, &mut tell, &mut |number, outcome| {
