@@ -222,7 +222,7 @@ impl Cache {
         if answer.status == 304
             && let Some(stale) = &fetch.stale
         {
-            let confirmed = self.confirm(asked, stale, fetch.flight.as_ref(), &answer);
+            let confirmed = self.confirm(asked, stale, fetch.flight.as_ref(), &answer, &since);
             answer.give_back(&self.back_ends);
             return Obtained::Object(confirmed, How::Confirmed);
         }
@@ -341,6 +341,7 @@ impl Cache {
         stale: &Rc<Object>,
         flight: Option<&Flight>,
         answer: &Answer,
+        since: &Since,
     ) -> Rc<Object> {
         let now = self.now();
         let authorised = asked.with(|head| has(head.headers, "authorization"));
@@ -350,9 +351,14 @@ impl Cache {
             })
         });
         let confirmed = Rc::new(confirmed);
-        // What was thrown out or replaced while the question was on its way stays so.
-        let is_there = asked.with(|head| self.store.borrow().holds(&asked.address, head.headers, stale));
-        if !is_there {
+        // What was thrown out, made stale or replaced while the question was on its way stays so. What was stale already is
+        // still the same object after a purge that makes stale.
+        let stays = asked.with(|head| {
+            let store = self.store.borrow();
+            let is_purged = |object| store.threw_out(since, &asked.address, object);
+            store.holds(&asked.address, head.headers, stale) && !is_purged(stale) && !is_purged(&confirmed)
+        });
+        if !stays {
             return confirmed;
         }
         let varies = confirmed.with_fields(|_, headers| Vary::read(headers));

@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::origin::{Act, Origin, Proxy, ok, status};
-use crate::room::{connect, get, receive, send};
+use crate::room::{connect, eventually, get, receive, send};
 
 pub(crate) fn cache(origin: &Origin) -> Proxy {
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/cache.toml");
@@ -234,6 +235,35 @@ fn a_confirmation_neither_undoes_a_purge_nor_forgets_for_whom_the_answer_is() {
     assert_eq!(ask("X-G: b\r\n"), "for others");
     assert_eq!(ask("X-G: a\r\n"), "for a");
     assert_eq!(origin.requests().len(), 4, "nothing was there after the purge");
+}
+
+#[test]
+fn a_confirmation_does_not_undo_a_purge_that_makes_stale() {
+    const SOFT: &[u8] = b"PURGE / HTTP/1.1\r\nHost: h\r\nxkey-softpurge: a\r\nConnection: close\r\n\r\n";
+    static CACHE: OnceLock<SocketAddr> = OnceLock::new();
+    static PURGED: AtomicBool = AtomicBool::new(false);
+    let origin = Origin::start(|head| {
+        if !head.to_ascii_lowercase().contains("if-none-match") {
+            return kept("Cache-Control: stale-while-revalidate=60\r\nETag: \"1\"\r\nxkey: a\r\n", "a page");
+        }
+        if !PURGED.swap(true, Ordering::SeqCst) {
+            let mut stream = connect(*CACHE.get().expect("it runs")).expect("accepted");
+            stream.write_all(SOFT).expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("answered");
+            assert_eq!(status(&answer), "200");
+        }
+        let fields = "Cache-Control: max-age=60, stale-while-revalidate=60";
+        Act::Answer(format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n\r\n").into_bytes())
+    });
+    let cache = cache(&origin);
+    CACHE.set(cache.address).expect("set once");
+    let page = || cache.tell(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").to_ascii_lowercase();
+    assert!(page().contains("x-cache: miss"));
+    assert_eq!(status(&cache.tell(SOFT)), "200");
+    assert!(page().contains("x-cache: stale"), "it is fetched in the background");
+    eventually("it is fresh again", || page().contains("x-cache: hit"));
+    assert_eq!(origin.requests().len(), 3, "what was purged while it was confirmed is asked for once more");
 }
 
 #[test]
