@@ -1,7 +1,8 @@
 //! Row locks: updates of the same row follow one another, as InnoDB's exclusive record locks make them.
 //!
-//! A statement locks the row of its first key until it is done, or, where it opens a transaction, until that ends; others wait in order, each for at most so long as the scenario
-//! says (`innodb_lock_wait_timeout`; error 1205). Further rows of a wide update are not locked, so there are no deadlocks.
+//! A statement locks the row of its first key until it is done, or, where it opens a transaction, until that ends; others
+//! wait in order, each for at most so long as the scenario says (`innodb_lock_wait_timeout`; error 1205). Further rows of
+//! a wide update are not locked, so there are no deadlocks.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The SQL tier: MySQL's role, with SQLite inside. Statements come as RESP commands:
 //! `SELECT table request step key…` answers with an array of row values, `UPDATE table request step key…` with the
-//! number of rows. `LOCK table request step key` is `SELECT … FOR UPDATE`: it opens a transaction, which the next `UPDATE` of that
-//! row on the same connection commits. The processor time of a statement is drawn from the scenario by request and step, and held on a core
-//! of this host; then the real statement runs.
+//! number of rows. `LOCK table request step key` is `SELECT … FOR UPDATE`: it opens a transaction, which the next
+//! `UPDATE` of that row on the same connection commits. The processor time of a statement is drawn from the scenario
+//! by request and step, and held on a core of this host; then the real statement runs.
 //!
 //! - [`engine`]: what executes statements in the end; [`database`]: the tables in SQLite; `mysql`: those of a server elsewhere
 //! - [`locks`]: rows that are being updated; [`sleep`]: a database that nobody asks
@@ -199,13 +199,18 @@ impl Server {
             let begins = sleep.wake(now_nanos());
             self.context.timer.sleep_until(begins).await;
         }
-        let waiting = self.waiting.hold();
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
-        drop(waiting);
-        let _busy = self.busy.hold();
-        self.statements.set(self.statements.get() + 1);
         let row = keys.first().filter(|_| verb != Verb::Read).map(|key| (table.index(), *key));
         let own = transaction.take_if(|locked| Some(locked.row()) == row);
+        // A transaction has its connection already: those who wait for its row may have all the others.
+        let _permit = match &own {
+            Some(_) => None,
+            None => {
+                let _waiting = self.waiting.hold();
+                Some(self.permits.acquire().await.expect("the semaphore is never closed"))
+            }
+        };
+        let _busy = self.busy.hold();
+        self.statements.set(self.statements.get() + 1);
         let locked = match (row, self.settings.lock_wait) {
             _ if own.is_some() => own,
             (Some(row), Some(patience)) => match self.locks.take(row, patience.as_duration()).await {

@@ -1,11 +1,13 @@
 //! The SQL tier: rows that are locked, a database that sleeps, and a real server behind it.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
 use scenarios::Scenario;
 
-use crate::room::{figure, get, start};
+use crate::room::{connect, eventually, figure, get, start};
 
 /// A shop with one row, whose requests take `steps`; `archive` are further lines of its database.
 fn shop(archive: &str, steps: &str) -> Stack {
@@ -91,13 +93,41 @@ fn a_database_that_nobody_asks_falls_asleep_and_is_waited_for() {
     assert!(awake < Duration::from_millis(200), "{awake:?}");
 }
 
+/// Sends a statement about the one row.
+fn state(connection: &mut TcpStream, verb: &str) {
+    connection.write_all(format!("{verb} items 1 0 0\r\n").as_bytes()).expect("sent");
+}
+
+/// The first byte of a reply, which says of which kind it is.
+fn kind_of_reply(connection: &mut TcpStream) -> char {
+    let mut bytes = [0; 4096];
+    let count = connection.read(&mut bytes).expect("answered");
+    assert!(count > 0, "it is not closed");
+    char::from(bytes[0])
+}
+
+#[test]
+fn who_holds_a_row_waits_for_no_connection_behind_those_who_wait_for_that_row() {
+    let update = "{ update = { in = \"archive\", keyspace = \"items\" } }";
+    let stack = shop("connections = 1\nread = \"1ms\"\nwrite = \"1ms\"\nlock_wait = \"20s\"", update);
+    let connected = || connect(stack.entry("archive")[0]).expect("accepted");
+    let [mut first, mut second] = [(); 2].map(|()| connected());
+    state(&mut first, "LOCK");
+    assert_eq!(kind_of_reply(&mut first), '*');
+    state(&mut second, "LOCK");
+    eventually("the other has the one connection", || figure(&stack, "archive", 1, "in_service") > 0.5);
+    state(&mut first, "UPDATE");
+    assert_eq!(kind_of_reply(&mut first), ':');
+    assert_eq!(kind_of_reply(&mut second), '*', "it has the row in time");
+    assert!(figure(&stack, "archive", 1, "lock_timeouts") < 0.5);
+}
+
 #[cfg(feature = "mysql")]
 mod mariadb {
     use std::net::TcpListener;
     use std::process::{Child, Command, Stdio};
 
     use super::*;
-    use crate::room::eventually;
 
     struct Server(Child, tempfile::TempDir);
 
