@@ -251,6 +251,12 @@ impl Cores {
         self.go_at(after, now);
     }
 
+    /// The share of their speed at which they go, as far as this process knows.
+    #[cfg(test)]
+    pub(crate) fn speed(&self) -> f64 {
+        self.pace.get().speed
+    }
+
     fn go_at(&self, after: Pace, now: u64) {
         let before = self.pace.replace(after);
         if before == after {

@@ -185,7 +185,7 @@ impl Supervisor {
 
     /// What all that runs on an instance's machine has used of its cores, in seconds of all of them.
     async fn cores_used(&self, instance: &Instance) -> Option<f64> {
-        let mut used = 0.0;
+        let mut used = self.jobs.busy_seconds(instance.machine());
         let mut cores = 0.0;
         for other in self.instances.iter().filter(|other| other.machine() == instance.machine()) {
             if let Some(figures) = other.figures().await {

@@ -39,6 +39,8 @@ struct OnMachine {
     /// The faults of its machine that last.
     faults: RefCell<Vec<usize>>,
     is_broken_down: Cell<bool>,
+    /// The share of its cores that the hypervisor leaves it at present.
+    left: Cell<f64>,
     /// Told when any of these changes.
     changed: Notify,
 }
@@ -67,9 +69,27 @@ impl OnMachine {
         all
     }
 
+    /// How fast the cores of its machine go.
+    fn speed(&self, scenario: &Scenario) -> f64 {
+        let whole = scenario.host(scenario.jobs[self.job].host).speed * self.left.get();
+        let faults = self.faults.borrow();
+        let stolen = faults.iter().map(|fault| match scenario.faults[*fault].kind {
+            FaultKind::CpuSteal { share } => share.get(),
+            _ => 0.0,
+        });
+        stolen.fold(whole, |speed, share| speed * (1.0 - share))
+    }
+
+    /// Has the cores go as fast as they do. In the supervisor's process nobody else says it, and those who share a book may have
+    /// died, or stand still.
+    fn set_pace(&self, scenario: &Scenario) {
+        self.cores.set_speed(self.speed(scenario));
+    }
+
     /// What ails its machine is different. A run whose machine died is over.
     fn change(&self, scenario: &Scenario, change: impl FnOnce()) {
         change();
+        self.set_pace(scenario);
         if self.ailment(scenario).is_dead {
             self.deaths.set(self.deaths.get() + 1);
             self.parts.set(0);
@@ -103,7 +123,7 @@ impl Jobs {
                     _ => Cores::shared(host.cores, &book, timer.clone()),
                 };
                 let cores = cores.map_err(|error| format!("no cores for {}: {error}", job.name))?;
-                all.push(Rc::new(OnMachine {
+                let on = Rc::new(OnMachine {
                     job: number,
                     machine,
                     cores,
@@ -111,8 +131,11 @@ impl Jobs {
                     deaths: Cell::new(0),
                     faults: RefCell::default(),
                     is_broken_down: Cell::new(false),
+                    left: Cell::new(machines.left(machine)),
                     changed: Notify::new(),
-                }));
+                });
+                on.set_pace(scenario);
+                all.push(on);
             }
         }
         Ok(Self { all, have_begun: Cell::new(false) })
@@ -135,9 +158,35 @@ impl Jobs {
 
     /// A machine breaks down by chance, or is there again.
     pub(super) fn break_down(&self, scenario: &Scenario, machine: Machine, is_down: bool) {
-        for job in self.all.iter().filter(|job| job.machine == machine) {
+        for job in self.on(machine) {
             job.change(scenario, || job.is_broken_down.set(is_down));
         }
+    }
+
+    /// The hypervisor leaves a machine this share of its cores from now on.
+    pub(super) fn leave(&self, scenario: &Scenario, machine: Machine, left: f64) {
+        for job in self.on(machine) {
+            job.change(scenario, || job.left.set(left));
+        }
+    }
+
+    fn on(&self, machine: Machine) -> impl Iterator<Item = &Rc<OnMachine>> {
+        self.all.iter().filter(move |job| job.machine == machine)
+    }
+
+    /// Whether one is at work on a machine.
+    pub(super) fn are_at_work(&self, machine: Machine) -> bool {
+        self.on(machine).any(|job| job.parts.get() > 0)
+    }
+
+    /// The book of a machine is new: how fast its cores go is written down again.
+    pub(super) fn begin_book(&self, scenario: &Scenario, machine: Machine) {
+        self.on(machine).for_each(|job| job.set_pace(scenario));
+    }
+
+    /// What all of them have used of a machine's cores, in seconds.
+    pub(super) fn busy_seconds(&self, machine: Machine) -> f64 {
+        self.on(machine).map(|job| job.cores.busy_seconds()).sum()
     }
 
     /// Their figures; they are numbered on from the components.
@@ -212,5 +261,61 @@ impl Supervisor {
             }
         }
         on.parts.set(on.parts.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(host: &str) -> Scenario {
+        let text = format!(
+            r#"
+title = "A job"
+[run]
+duration = "10s"
+[hosts.app]
+{host}
+[components.shop]
+kind = "service"
+host = "app"
+workers = 1
+[requests.page]
+path = "/page"
+steps = [{{ work = "1ms" }}]
+[traffic.people]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = {{ page = 1 }}
+[jobs.backup]
+host = "app"
+at = "0s"
+work = "1s"
+[[faults]]
+at = "1s"
+for = "1s"
+cpu_steal = {{ target = "host:app[1]", share = "50%" }}
+"#
+        );
+        Scenario::parse("job.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn jobs_go_as_fast_as_their_machine_whether_its_cores_are_held_or_burnt() {
+        for cpu in ["emulated", "burn"] {
+            let host = format!("cpu = \"{cpu}\"\nspeed = 0.5\nsteal = {{ share = \"50%\" }}");
+            let scenario = scenario(&host);
+            let machines = Machines::new(&scenario).expect("there is room for a book");
+            let jobs = Jobs::new(&scenario, &machines).expect("there are threads");
+            let speed = || jobs.all[0].cores.speed();
+            assert_eq!(speed(), 0.25, "{cpu}");
+            jobs.trouble(&scenario, 0, true);
+            assert_eq!(speed(), 0.125, "{cpu}");
+            jobs.leave(&scenario, (0, 0), 1.0);
+            assert_eq!(speed(), 0.25, "{cpu}");
+            jobs.trouble(&scenario, 0, false);
+            assert_eq!(speed(), 0.5, "{cpu}");
+        }
     }
 }

@@ -67,10 +67,14 @@ impl Machines {
         self.books.get(&machine).map(disk::path)
     }
 
+    /// The share of its cores that the hypervisor leaves a machine.
+    pub(super) fn left(&self, machine: Machine) -> f64 {
+        self.left.borrow().get(&machine).copied().unwrap_or(1.0)
+    }
+
     /// How fast the cores of an instance's machine go.
     pub(super) fn speed(&self, scenario: &Scenario, instance: &Instance) -> f64 {
-        let left = self.left.borrow().get(&instance.machine()).copied().unwrap_or(1.0);
-        scenario.host(scenario.component(instance.component).host).speed * left
+        scenario.host(scenario.component(instance.component).host).speed * self.left(instance.machine())
     }
 }
 
@@ -104,7 +108,9 @@ impl Supervisor {
             let law = if takes { gap } else { burst };
             moment += law.sample(&mut stream).as_duration();
             sleep_until(moment).await;
-            self.machines.left.borrow_mut().insert(machine, if takes { left } else { 1.0 });
+            let left = if takes { left } else { 1.0 };
+            self.machines.left.borrow_mut().insert(machine, left);
+            self.jobs.leave(&self.scenario, machine, left);
             for instance in self.those(|_, host, number| (host, number) == machine) {
                 if let Err(error) = self.apply(&instance).await {
                     complain(&error);
@@ -113,14 +119,18 @@ impl Supervisor {
         }
     }
 
-    /// The cores of a machine are idle again once nothing lives there.
+    /// The cores of a machine are idle again once nothing lives there and no job is at work.
     pub(super) fn clear_book(&self, instance: &Instance) {
         let Some(book) = self.machines.books.get(&instance.machine()) else { return };
+        if self.jobs.are_at_work(instance.machine()) {
+            return;
+        }
         let on_it = self.instances.iter().filter(|other| other.machine() == instance.machine());
         if on_it.filter(|other| works(self.scenario.component(other.component))).all(|i| !i.child.is_alive())
         {
             // What cannot be cleared was not written either.
             let _ = book.set_len(0);
+            self.jobs.begin_book(&self.scenario, instance.machine());
         }
     }
 }

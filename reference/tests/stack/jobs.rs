@@ -6,7 +6,7 @@ use reference::client::Stack;
 use scenarios::Scenario;
 
 use crate::admin;
-use crate::room::{eventually, figure, get, start};
+use crate::room::{self, eventually, figure, get, start};
 
 /// A service on a machine with one core, of which `host` says more, and a job there; two faults of that machine come last.
 fn shop(host: &str, job: &str) -> Scenario {
@@ -17,6 +17,7 @@ fn shop(host: &str, job: &str) -> Scenario {
     Scenario::parse("jobs.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+const COMPONENT_KILL: usize = 0;
 const KILL: usize = 2;
 const HANG: usize = 3;
 
@@ -60,6 +61,28 @@ fn a_job_that_never_ends_has_requests_wait_and_dies_with_its_machine() {
         assert_eq!(get(page, "/page").expect("answered").0, 200);
     }
     assert_eq!(busy(&stack), at_its_death, "the run is lost, and there is no other");
+}
+
+#[test]
+fn a_job_goes_on_as_slowly_when_what_else_is_on_its_machine_dies() {
+    let stack = start(&shop("speed = 0.1", "at = \"0s\"\nwork = \"300ms\""));
+    stack.begin().expect("told");
+    eventually("it has begun", || busy(&stack) > 0.0);
+    stack.begin_fault(COMPONENT_KILL).expect("killed");
+    eventually("it has its 300 ms at a tenth of the speed", || busy(&stack) > 2.9);
+}
+
+#[test]
+fn a_service_grows_also_with_what_jobs_use_of_its_machine() {
+    let scale = "autoscale = { min = 1, metric = \"cpu\", target = \"50%\", interval = \"200ms\", boot = \"50ms\", \
+                 drain = \"1s\", down_after = \"600ms\" }";
+    let text = room::shop("", &format!("workers = 2\n{scale}"), room::WAIT, &[]).source.text;
+    let job = "[jobs.backup]\nhost = \"app\"\nat = \"0s\"\nwork = \"10h\"\ncores = 2\n";
+    let scenario = Scenario::parse("scale.toml", format!("{text}{job}")).unwrap_or_else(|p| panic!("{p}"));
+    let stack = start(&scenario);
+    assert_eq!(figure(&stack, "shop", 1, "instances"), 1.0);
+    stack.begin().expect("told");
+    eventually("two are there", || figure(&stack, "shop", 1, "instances") > 1.5);
 }
 
 #[test]
