@@ -10,7 +10,7 @@ use scenarios::Scenario;
 use scenarios::scenario::{ComponentId, ComponentKind, FaultKind};
 use socket2::Socket;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Supervisor;
 use super::child::Child;
@@ -25,6 +25,8 @@ pub(crate) const DOORS_LIMIT: usize = 4000;
 
 /// Between two attempts to start the relay again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// Who dies while it is told something falls silent a moment before it is known to be dead.
+const DEATH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A machine, as the relay is told of it.
 type Spot = Option<(usize, u32)>;
@@ -212,7 +214,7 @@ impl Network {
         told.note(&order);
         match relay.order(&order).await {
             // It is told when it has started again.
-            Err(_) if !relay.child.is_alive() => Ok(()),
+            Err(_) if timeout(DEATH_PATIENCE, relay.child.gone()).await.is_ok() => Ok(()),
             done => done,
         }
     }
