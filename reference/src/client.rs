@@ -176,12 +176,7 @@ impl Stack {
             }
         };
         Ok(Self {
-            names: scenario
-                .components
-                .iter()
-                .map(|component| component.name.clone())
-                .chain(scenario.jobs.iter().map(|job| format!("job:{}", job.name)))
-                .collect(),
+            names: message::names(scenario),
             listeners: places.into_iter().map(listener).collect(),
             admin: (admin, token),
             faults: Mutex::new(faults),

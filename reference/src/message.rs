@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use scenarios::Scenario;
 use serde::{Deserialize, Serialize};
 
 use crate::trouble::Trouble;
@@ -175,6 +176,12 @@ pub(crate) struct InstanceFigures {
     pub(crate) component: usize,
     pub(crate) instance: u32,
     pub(crate) figures: BTreeMap<String, f64>,
+}
+
+/// The names under which figures are shown: those of the components, then of the jobs.
+pub(crate) fn names(scenario: &Scenario) -> Vec<String> {
+    let components = scenario.components.iter().map(|component| component.name.clone());
+    components.chain(scenario.jobs.iter().map(|job| format!("job:{}", job.name))).collect()
 }
 
 /// As a line.

@@ -13,7 +13,6 @@ use std::fmt::Write as _;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-
 use std::time::{Duration, Instant};
 
 use scenarios::scenario::ComponentKind;
@@ -26,7 +25,7 @@ use super::Supervisor;
 use super::instance::Instance;
 use crate::http::head::{NO_FIELDS, field, parse_request};
 use crate::http::{Connection, Framing, Next, Requests, reason, refuse};
-use crate::message::Order;
+use crate::message::{self, Order};
 use crate::trouble::Trouble;
 
 /// A request, as far as it matters here.
@@ -44,6 +43,8 @@ type Answer = (u16, String);
 
 /// Connections at once. Whoever comes then waits until one of them ends.
 const CONNECTIONS_LIMIT: usize = 32;
+/// A client that says nothing for so long is sent away, so that it keeps nobody else out.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Figures of this age are told again: each time they are asked for costs an order to every process.
 const SCRAPE_AGE: Duration = Duration::from_secs(1);
 /// A client that takes its answer more slowly is sent away.
@@ -99,7 +100,7 @@ async fn serve(
     scraped: &Scraped,
 ) -> io::Result<()> {
     let mut connection = Connection::new(stream);
-    let mut requests = Requests::new(None);
+    let mut requests = Requests::new(Some(IDLE_TIMEOUT));
     let mut out = Vec::new();
     loop {
         let next = requests.next(&mut connection, |input| {
@@ -166,6 +167,7 @@ impl Supervisor {
     async fn metrics(&self) -> String {
         let mut text = String::new();
         let all = self.figures().await;
+        let components = message::names(&self.scenario);
         let mut names: Vec<&String> = all.iter().flat_map(|one| one.figures.keys()).collect();
         names.sort_unstable();
         names.dedup();
@@ -173,15 +175,7 @@ impl Supervisor {
             // All of a name stand together, as the format asks for.
             for one in &all {
                 let Some(value) = one.figures.get(name) else { continue };
-                let component = self.scenario.components.get(one.component).map_or_else(
-                    || {
-                        format!(
-                            "job:{}",
-                            self.scenario.jobs[one.component - self.scenario.components.len()].name
-                        )
-                    },
-                    |component| component.name.clone(),
-                );
+                let component = &components[one.component];
                 let labels = format!("component=\"{component}\",instance=\"{}\"", one.instance + 1);
                 writeln!(text, "rehearsal_{name}{{{labels}}} {value}")
                     .expect("writing to a string cannot fail");
@@ -263,10 +257,12 @@ impl Supervisor {
             self.switched_off.borrow_mut().insert((class, step));
         }
         let _one_at_a_time = self.applying.lock().await;
+        let mut problems = Vec::new();
         for instance in &self.instances {
-            self.tell_switches(instance).await?;
+            // One that is silent keeps no other from being told.
+            problems.extend(self.tell_switches(instance).await.err());
         }
-        Ok(())
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
     /// Says to a service which steps it leaves out: to its process, as soon as that can be told, and to the next one. For whoever

@@ -63,9 +63,7 @@ impl Supervisor {
         let cancel = Rc::<Notify>::default();
         let (supervisor, cancelled) = (Rc::clone(self), Rc::clone(&cancel));
         let task = tokio::task::spawn_local(async move {
-            if let Err(message) = supervisor.deploy(&instances, deploy, &cancelled).await {
-                complain(&format!("a deployment failed: {message}"));
-            }
+            supervisor.deploy(&instances, deploy, &cancelled).await;
         });
         self.deployments.borrow_mut().push(Deployment { fault, cancel, task });
         Ok(())
@@ -79,19 +77,15 @@ impl Supervisor {
         deployment.cancel.notify_one();
         // It has nothing to return; that it panicked would have been heard.
         let _ = deployment.task.await;
+        let mut done = Ok(true);
         for instance in self.concerned(fault)? {
-            self.enter(&instance, Phase::None).await?;
+            done = done.and(self.enter(&instance, Phase::None).await.map(|()| true));
         }
-        Ok(true)
+        done
     }
 
-    /// Cancelled, it stops between two phases, never in the middle of a start.
-    async fn deploy(
-        &self,
-        instances: &[Rc<Instance>],
-        deploy: Deploy,
-        cancelled: &Notify,
-    ) -> Result<(), String> {
+    /// Cancelled, it stops between two phases, never in the middle of a start. Who does not answer keeps it from nothing.
+    async fn deploy(&self, instances: &[Rc<Instance>], deploy: Deploy, cancelled: &Notify) {
         let [drain, down, warm_up] =
             [deploy.drain, deploy.down, deploy.warm_up].map(|span| span.as_duration());
         let held = drain > Duration::ZERO;
@@ -106,31 +100,38 @@ impl Supervisor {
         for instance in instances {
             for (phase, span) in phases {
                 if phase == Phase::None || span > Duration::ZERO {
-                    self.enter(instance, phase).await?;
+                    let entered = self.enter(instance, phase).await;
+                    if let Err(message) = entered {
+                        complain(&format!("a deployment goes on, though {message}"));
+                    }
                 }
                 moment += span;
                 if timeout_at(moment, cancelled.notified()).await.is_ok() {
-                    return Ok(());
+                    return;
                 }
             }
         }
-        Ok(())
     }
 
+    /// Brings an instance into a phase, and tells balancers before it is gone, or once it is there.
+    ///
+    /// # Errors
+    /// The first thing that went wrong. All else is done.
     pub(super) async fn enter(&self, instance: &Instance, phase: Phase) -> Result<(), String> {
         instance.phase.set(phase);
-        let is_balancer = |other: &&Rc<Instance>| self.sends_to(other, instance);
         if phase.is_held() {
-            for balancer in self.instances.iter().filter(is_balancer) {
-                self.tell_holds(balancer).await?;
-            }
+            let told = self.tell_balancers(instance).await;
+            return told.and(self.apply(instance).await);
         }
-        self.apply(instance).await?;
-        // Only now that it is there again.
-        for balancer in self.instances.iter().filter(is_balancer) {
-            self.tell_holds(balancer).await?;
+        self.apply(instance).await.and(self.tell_balancers(instance).await)
+    }
+
+    async fn tell_balancers(&self, instance: &Instance) -> Result<(), String> {
+        let mut told = Ok(());
+        for balancer in self.instances.iter().filter(|other| self.sends_to(other, instance)) {
+            told = told.and(self.tell_holds(balancer).await);
         }
-        Ok(())
+        told
     }
 
     /// Whether one is a balancer and the other a server of it.
@@ -150,9 +151,14 @@ impl Supervisor {
             if knows || !balancer.child.is_alive() || balancer.state.get().is_silent() {
                 continue;
             }
+            // An order that is not answered may be followed later: the server is held until the contrary is heard.
+            if held {
+                balancer.holds.borrow_mut().insert(server.number);
+            }
             Self::tell(balancer, Order::Hold { server: server.number, held }).await?;
-            let mut holds = balancer.holds.borrow_mut();
-            let _was = if held { holds.insert(server.number) } else { holds.remove(&server.number) };
+            if !held {
+                balancer.holds.borrow_mut().remove(&server.number);
+            }
         }
         Ok(())
     }
