@@ -18,7 +18,7 @@ use crate::client::{Error, Options, Stack};
 use crate::message::Setup;
 use crate::socket::reserve;
 use crate::status::Status;
-use crate::{component, support};
+use crate::{component, supervisor, support};
 
 /// Runs the machine room of a scenario: a proxy, services and stores, as processes on loopback addresses.
 #[derive(Debug, Parser)]
@@ -140,8 +140,8 @@ fn load(file: &Path) -> Result<Scenario, Error> {
 
 fn check(file: &Path) -> Result<(), Error> {
     let scenario = load(file)?;
-    let processes: u32 = scenario.component_ids().map(|id| scenario.instances(id)).sum();
-    writeln!(io::stdout(), "{}: the stack can run it, as {processes} processes", file.display())?;
+    let processes = supervisor::processes(&scenario);
+    writeln!(io::stdout(), "{}: the stack can run it, as at most {processes} processes", file.display())?;
     Ok(())
 }
 

@@ -292,6 +292,20 @@ impl Supervisor {
     }
 }
 
+/// How many processes the stack of a scenario has at most, all that can be there of what grows with its load included: this one,
+/// the instances, the copies of stores, and the network.
+pub(crate) fn processes(scenario: &Scenario) -> u32 {
+    let of = |id| {
+        let copies = match &scenario.component(id).kind {
+            ComponentKind::KvStore(store) => store.replicas,
+            _ => 0,
+        };
+        scenario.instances(id) * (1 + copies)
+    };
+    let instances: u32 = scenario.component_ids().map(of).sum();
+    1 + instances + u32::from(!network::ways(scenario).is_empty())
+}
+
 /// Whether a component keeps what outlives its process.
 fn keeps(scenario: &Scenario, id: ComponentId) -> bool {
     matches!(&scenario.component(id).kind, ComponentKind::Queue(queue) if queue.durable)
