@@ -5,9 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::origin::{Origin, Proxy, ok};
-use crate::room::{WAIT, connect, eventually, figure, get, node, receive, send, shop, start};
+use crate::room::{
+    WAIT, connect, eventually, figure, get, kill_under_load, node, receive, send, shop, start,
+};
 
-const LONG: &[&str] = &["wait = \"400ms\""];
+const LONG: &[&str] = &["wait = \"2s\""];
 
 fn asked(address: SocketAddr, path: &str) -> String {
     let (status, body) = get(address, path).expect("answered");
@@ -101,10 +103,10 @@ fn requests_wait_for_servers_that_are_full_and_go_in_order() {
             began.elapsed()
         })
         .collect();
-    assert!(times[5] >= Duration::from_millis(1_200), "three rounds of two: {times:?}");
+    assert!(times[5] >= Duration::from_secs(6), "three rounds of two: {times:?}");
     assert!(figure(&stack, "shop", 1, "in_service_max") < 1.5);
     assert!(figure(&stack, "balancer", 1, "waiting") < 0.5);
-    assert!(figure(&stack, "balancer", 1, "queue_seconds") > 1.0);
+    assert!(figure(&stack, "balancer", 1, "queue_seconds") > 5.0);
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn who_waits_too_long_for_a_server_gets_503() {
 #[test]
 fn who_waits_for_a_server_that_goes_down_is_sent_to_another() {
     let settings = "server_max_connections = 1\nbalance = \"source\"\nqueue_timeout = \"20s\"\n\
-                    health_check = { http = \"/health\", interval = \"300ms\", fall = 2 }";
+                    health_check = { http = \"/health\", interval = \"2s\", fall = 2 }";
     let hangs = ["hang = \"component:shop[1]\"", "hang = \"component:shop[2]\""];
     let stack = start(&shop(settings, "workers = 4", &["wait = \"300ms\""], &hangs));
     let balancer = stack.entry("balancer")[0];
@@ -155,37 +157,12 @@ fn a_check_of_the_connection_alone_sees_who_is_dead() {
 
 #[test]
 fn a_server_that_is_killed_under_load_takes_no_more_than_what_it_had_in_hand() {
-    const CLIENTS: usize = 8;
     let settings =
         "retries = 3\nredispatch = true\nhealth_check = { http = \"/health\", interval = \"200ms\" }";
     let stack =
         start(&shop(settings, "workers = 64", &["wait = \"2ms\""], &["kill = \"component:shop[1]\""]));
     let balancer = stack.entry("balancer")[0];
-    let end = Instant::now() + Duration::from_millis(1_500);
-    let client = || {
-        let mut stream = connect(balancer).expect("the proxy accepts");
-        let (mut good, mut failed) = (0, 0);
-        while Instant::now() < end {
-            send(&mut stream, "/item/1").expect("the connection stays open");
-            match receive(&mut stream).expect("answered").0 {
-                200 => good += 1,
-                _ => failed += 1,
-            }
-        }
-        (good, failed)
-    };
-    let (good, failed) = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        std::thread::sleep(Duration::from_millis(300));
-        stack.begin_fault(0).expect("killed");
-        std::thread::sleep(Duration::from_millis(500));
-        stack.end_fault(0).expect("restarted");
-        clients.into_iter().fold((0, 0), |(good, failed), client| {
-            let (g, f) = client.join().expect("the client did not panic");
-            (good + g, failed + f)
-        })
-    });
-    assert!(good > 200 && failed <= CLIENTS, "{good} good, {failed} failed of {CLIENTS} at once");
+    kill_under_load(&stack, balancer, &["/item/1"]);
 }
 
 #[test]

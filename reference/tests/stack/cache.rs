@@ -4,12 +4,11 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use reference::client::Stack;
 use scenarios::Scenario;
 
-use crate::room::{connect, eventually, figure, node, receive, send, start};
+use crate::room::{connect, eventually, figure, kill_under_load, node, start};
 
 /// A balancer, a cache and a service. `cache` are further lines of the cache, `classes` come before `[traffic]`.
 fn room(cache: &str, classes: &str, faults: &str) -> Stack {
@@ -338,7 +337,6 @@ kill = "component:cache[1]"
 
 #[test]
 fn each_node_has_a_cache_and_one_that_is_killed_costs_what_it_had_in_hand() {
-    const CLIENTS: usize = 8;
     let scenario =
         Scenario::parse(Path::new("nodes.toml"), NODES).unwrap_or_else(|problems| panic!("{problems}"));
     let stack = start(&scenario);
@@ -347,46 +345,5 @@ fn each_node_has_a_cache_and_one_that_is_killed_costs_what_it_had_in_hand() {
         assert_eq!(node(&get(cache, "/basket", "").body), format!("shop[{}]", number + 1));
     }
     let balancer = stack.entry("balancer")[0];
-    let end = Instant::now() + Duration::from_millis(1_500);
-    let client = |path: &'static str| {
-        move || {
-            let mut stream = connect(balancer).expect("the proxy accepts");
-            let (mut good, mut failed) = (0, Vec::new());
-            while Instant::now() < end {
-                let sent = Instant::now();
-                send(&mut stream, path).expect("the connection stays open");
-                match receive(&mut stream).expect("answered").0 {
-                    200 => good += 1,
-                    _ => failed.push(sent),
-                }
-            }
-            (good, failed)
-        }
-    };
-    let (good, failed, killing, dead) = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| scope.spawn(client(if number % 2 == 0 { "/page" } else { "/basket" })))
-            .collect();
-        thread::sleep(Duration::from_millis(300));
-        let killing = Instant::now();
-        stack.begin_fault(0).expect("killed");
-        let dead = Instant::now();
-        thread::sleep(Duration::from_millis(500));
-        stack.end_fault(0).expect("restarted");
-        let sum = |(good, mut failed): (usize, Vec<Instant>), client: thread::ScopedJoinHandle<'_, _>| {
-            let (g, f): (usize, Vec<Instant>) = client.join().expect("the client did not panic");
-            failed.extend(f);
-            (good + g, failed)
-        };
-        let (good, failed) = clients.into_iter().fold((0, Vec::new()), sum);
-        (good, failed, killing, dead)
-    });
-    assert!(good > 50, "{good} good");
-    // One request of each client was in hand when the death began. The kernel closes a dying process's connections one by
-    // one, so that a client that was cut off can be cut off once more before it is dead.
-    let count = failed.len();
-    let in_hand = failed.iter().filter(|sent| **sent < killing).count();
-    assert!(in_hand <= CLIENTS && count - in_hand <= CLIENTS, "{in_hand} of {count} failed were in hand");
-    let later = failed.iter().filter(|sent| **sent > dead).count();
-    assert_eq!(later, 0, "{later} of {count} were sent when it was dead");
+    kill_under_load(&stack, balancer, &["/page", "/basket"]);
 }

@@ -99,7 +99,7 @@ fn one_proxy_tells_the_next() {
 #[test]
 fn services_of_a_stack_and_checks_of_them_take_it() {
     for version in ["v1", "v2"] {
-        let check = "health_check = { http = \"/health\", interval = \"100ms\", fall = 1, rise = 1 }";
+        let check = "health_check = { http = \"/health\", interval = \"100ms\", fall = 3, rise = 1 }";
         let settings = format!("send_proxy = \"{version}\"\n{check}");
         let stack = start(&shop(&settings, "workers = 4", WAIT, &["kill = \"component:shop[1]\""]));
         let balancer = stack.entry("balancer")[0];

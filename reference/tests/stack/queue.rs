@@ -88,7 +88,7 @@ fn a_publisher_does_not_wait_for_consumers_and_each_of_them_has_its_turn() {
 
 #[test]
 fn what_a_dead_consumer_had_in_hand_is_delivered_to_another() {
-    let stack = post("prefetch = 3", "{ wait = \"1500ms\" }", &["kill = \"component:letters[1]\""]);
+    let stack = post("prefetch = 3", "{ wait = \"4s\" }", &["kill = \"component:letters[1]\""]);
     assert_eq!(publish(&stack, 6), 6);
     eventually("both have all that they may have", || count(&stack, "in_service") == 6);
     stack.begin_fault(0).expect("killed");

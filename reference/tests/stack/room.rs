@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
@@ -151,6 +153,55 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < BOUND, "{what}: not within {BOUND:?}");
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Clients that ask at once while something dies.
+const CLIENTS: usize = 8;
+
+/// Has clients ask for these paths, in turn, over standing connections, and begins and ends the first fault, which kills, meanwhile:
+/// no more than what was in hand is lost.
+pub(crate) fn kill_under_load(stack: &Stack, address: SocketAddr, paths: &[&'static str]) {
+    let (over, good) = (AtomicBool::new(false), AtomicUsize::new(0));
+    // Of a test that fails meanwhile, they end by themselves.
+    let end = Instant::now() + 4 * BOUND;
+    let client = |path: &'static str| {
+        let mut stream = connect(address).expect("it accepts");
+        let mut failed = Vec::new();
+        while !over.load(Ordering::Relaxed) && Instant::now() < end {
+            let sent = Instant::now();
+            send(&mut stream, path).expect("the connection stays open");
+            match receive(&mut stream).expect("answered").0 {
+                200 => _ = good.fetch_add(1, Ordering::Relaxed),
+                _ => failed.push(sent),
+            }
+        }
+        failed
+    };
+    let answered = |more: usize| {
+        let wanted = good.load(Ordering::Relaxed) + more;
+        eventually("good answers", || good.load(Ordering::Relaxed) >= wanted);
+    };
+    let (failed, killing, dead) = thread::scope(|scope| {
+        let clients: Vec<_> =
+            paths.iter().cycle().take(CLIENTS).map(|path| scope.spawn(|| client(path))).collect();
+        answered(100);
+        let killing = Instant::now();
+        stack.begin_fault(0).expect("killed");
+        let dead = Instant::now();
+        answered(100);
+        stack.end_fault(0).expect("restarted");
+        answered(100);
+        over.store(true, Ordering::Relaxed);
+        let failed = clients.into_iter().flat_map(|client| client.join().expect("a client does not panic"));
+        (failed.collect::<Vec<Instant>>(), killing, dead)
+    });
+    // One request of each client was in hand when the death began. The kernel closes a dying process's connections one by
+    // one, so that a client that was cut off can be cut off once more before it is dead.
+    let count = failed.len();
+    let in_hand = failed.iter().filter(|sent| **sent < killing).count();
+    assert!(in_hand <= CLIENTS && count - in_hand <= CLIENTS, "{in_hand} of {count} failed were in hand");
+    let later = failed.iter().filter(|sent| **sent > dead).count();
+    assert_eq!(later, 0, "{later} of {count} were sent when it was dead");
 }
