@@ -303,19 +303,23 @@ cpu_steal = {{ target = "host:app[1]", share = "50%" }}
 
     #[test]
     fn jobs_go_as_fast_as_their_machine_whether_its_cores_are_held_or_burnt() {
-        for cpu in ["emulated", "burn"] {
-            let host = format!("cpu = \"{cpu}\"\nspeed = 0.5\nsteal = {{ share = \"50%\" }}");
-            let scenario = scenario(&host);
-            let machines = Machines::new(&scenario).expect("there is room for a book");
-            let jobs = Jobs::new(&scenario, &machines).expect("there are threads");
-            let speed = || jobs.all[0].cores.speed();
-            assert_eq!(speed(), 0.25, "{cpu}");
-            jobs.trouble(&scenario, 0, true);
-            assert_eq!(speed(), 0.125, "{cpu}");
-            jobs.leave(&scenario, (0, 0), 1.0);
-            assert_eq!(speed(), 0.25, "{cpu}");
-            jobs.trouble(&scenario, 0, false);
-            assert_eq!(speed(), 0.5, "{cpu}");
-        }
+        // Their timer wants one.
+        let runtime = crate::child::runtime().expect("a runtime can be built");
+        runtime.block_on(async {
+            for cpu in ["emulated", "burn"] {
+                let host = format!("cpu = \"{cpu}\"\nspeed = 0.5\nsteal = {{ share = \"50%\" }}");
+                let scenario = scenario(&host);
+                let machines = Machines::new(&scenario).expect("there is room for a book");
+                let jobs = Jobs::new(&scenario, &machines).expect("there are threads");
+                let speed = || jobs.all[0].cores.speed();
+                assert_eq!(speed(), 0.25, "{cpu}");
+                jobs.trouble(&scenario, 0, true);
+                assert_eq!(speed(), 0.125, "{cpu}");
+                jobs.leave(&scenario, (0, 0), 1.0);
+                assert_eq!(speed(), 0.25, "{cpu}");
+                jobs.trouble(&scenario, 0, false);
+                assert_eq!(speed(), 0.5, "{cpu}");
+            }
+        });
     }
 }
