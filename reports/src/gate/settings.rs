@@ -60,8 +60,8 @@ impl Default for Settings {
 
 /// The variance of the estimate over that of a mean, for normal values (Hodges and Lehmann): π/3.
 const INEFFICIENCY: f64 = std::f64::consts::FRAC_PI_3;
-/// A pilot of 36 rounds may find the noise too small by a fifth; rounds go with its square.
-const CAUTION: f64 = 1.5;
+/// A pilot of 36 rounds may find the noise too small by a fifth, wild values more; rounds go with its square.
+const CAUTION: f64 = 2.0;
 
 impl Settings {
     /// What a difference of a metric means.
