@@ -8,10 +8,10 @@
 //! - `moments`: a run over time, in as many steps as a chart or a table has room for
 //! - `chart`: lines and shades over an axis, as inline SVG that follows the page's colours
 //! - `phases`, `room`, `verdict`: key figures by phase; how much more load there is room for; the run in one sentence
-//! - `page`: the HTML of a run, of a comparison, and of an interval log
+//! - `page`: the HTML of a run, of a run in short, of a comparison, and of an interval log
 //! - `png`: charts as PNG (feature `png`)
 //! - [`mod@compare`]: two or more runs of one scenario
-//! - [`serve`]: runs in the browser
+//! - [`serve`]: runs in the browser; [`web`]: the server that this takes
 //! - `loads`: latency against load, over several runs
 //! - `summary`: a run on a terminal; `waterfall`: a single request
 //! - `paired`: two configurations with common random numbers
@@ -39,12 +39,13 @@ mod table;
 mod trust;
 mod verdict;
 mod waterfall;
+pub mod web;
 
 pub use compare::{Comparison, Comparisons, compare, compare_all};
 pub use exact::{Exact, exact};
 pub use loads::{Loads, loads};
 pub use observation::shown;
-pub use page::{render, render_logs};
+pub use page::{outline, page as framed, render, render_logs};
 pub use paired::Paired;
 #[cfg(feature = "png")]
 pub use png::{Error as PictureError, Picture, pictures};

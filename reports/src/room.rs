@@ -6,6 +6,7 @@
 //! grow long before that, so objectives break earlier: it is a bound, not a promise.
 
 use results::{RunRecord, Scope, sample};
+use scenarios::units::Price;
 use scenarios::{Scenario, explain};
 
 use crate::format;
@@ -116,14 +117,18 @@ pub(crate) fn table(parts: &[Busy]) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
-/// What it costs in a month, and for a million good answers; none where the scenario has no prices or cannot be read.
+/// What it costs in a month, by currency; nothing where the scenario has no prices or cannot be read.
+pub(crate) fn monthly(record: &RunRecord) -> Vec<Price> {
+    let facts = &record.scenario;
+    let Ok(scenario) = Scenario::parse(&facts.path, facts.text.clone()) else { return Vec::new() };
+    explain::monthly_cost(&scenario, &|host| record.machines(&scenario, host))
+}
+
+/// What it costs in a month, and for a million good answers; none where there is nothing to tell.
 pub(crate) fn cost(record: &RunRecord) -> Option<Table> {
     let good_per_second = THROUGHPUT.of(record, Scope::Run).map_or(0.0, |rate| rate.value);
-    let facts = &record.scenario;
-    let scenario = Scenario::parse(&facts.path, facts.text.clone()).ok()?;
-    let prices = explain::monthly_cost(&scenario, &|host| record.machines(&scenario, host));
     let mut table = Table::new(&["currency", "a month", "a million good answers, at this rate"]);
-    for price in prices {
+    for price in monthly(record) {
         let million = price.per_month / (good_per_second * SECONDS_PER_MONTH) * 1e6;
         table.rows.push(vec![
             price.currency.clone(),

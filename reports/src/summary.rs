@@ -5,7 +5,7 @@ use results::{RunRecord, Scope};
 use crate::format::{self, Unit};
 use crate::phases::{FAILED, MAX, P50, P90, P99, THROUGHPUT, phases};
 use crate::table::Table;
-use crate::{trust, verdict};
+use crate::{observation, trust, verdict};
 
 /// Figures by phase.
 pub(crate) fn phase_table(record: &RunRecord) -> Table {
@@ -39,11 +39,13 @@ pub(crate) fn class_table(record: &RunRecord) -> Table {
     table
 }
 
-/// A run in a few lines: verdict, figures by phase, thresholds, published figures.
+/// A run in a few lines: its question, the verdict, figures by phase, thresholds, what must come out.
 pub fn summary(record: &RunRecord) -> String {
     let facts = &record.scenario;
+    let question = facts.question.as_ref().map_or_else(String::new, |question| format!("{question}\n"));
+    let part = record.provenance.part.as_ref().map_or_else(String::new, |part| format!("; {part}"));
     let mut text = format!(
-        "{} ({})\n{}: {}\n\n",
+        "{} ({}{part})\n{question}{}: {}\n\n",
         facts.title,
         record.world.title(),
         verdict::outcome(record).word(),
@@ -66,7 +68,7 @@ pub fn summary(record: &RunRecord) -> String {
         text += &format!("\nRecovery\n{}", table.text());
     }
     if !record.published.is_empty() {
-        text += "\nPublished figures\n";
+        text += "\nWhat must come out\n";
         for r in &record.published {
             text += &format!("  {}\n", reproduction(r));
         }
@@ -81,17 +83,11 @@ pub fn summary(record: &RunRecord) -> String {
     text
 }
 
-/// A published figure and the run's, in one line.
-pub(crate) fn reproduction(r: &results::verdict::Reproduction) -> String {
-    let figure = r.published.figure;
-    let unit = verdict::unit(figure.metric, figure.aggregate);
-    let sign = r.reproduced.map_or("–", |yes| if yes { "✓" } else { "✗" });
-    let error = r.error.map_or_else(|| "not to be told".to_owned(), format::relative);
-    format!(
-        "{sign} {} {figure}: published {}, here {}, error {error} (tolerance {})",
-        r.published.what,
-        unit.show(r.published.value),
-        format::figure(r.estimate, unit),
-        format::percent(r.published.tolerance)
-    )
+/// A published figure or an outcome, and the run's, in one line.
+fn reproduction(r: &results::verdict::Reproduction) -> String {
+    let here = r
+        .value
+        .map_or_else(String::new, |value| format!("; here {}", observation::published(&r.published, value)));
+    let (what, by) = (&r.published.what, r.published.named());
+    format!("{}: {what}, {by} {}{here}", observation::judged(r), observation::stated(&r.published))
 }

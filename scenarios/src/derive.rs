@@ -4,6 +4,7 @@
 //! place: comments stay, and whatever is not scaled reads as before. Nothing refers to the original, so the result runs
 //! anywhere.
 
+mod adjust;
 mod files;
 mod scaling;
 mod variant;
@@ -15,6 +16,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 use crate::diagnostic::Diagnostics;
 use crate::scenario::{Sampling, Scenario};
 use crate::units::{Ratio, SimTime};
+pub use adjust::{Adjustment, Breaks, adjusted};
 use scaling::Scaling;
 pub use variant::variant;
 
@@ -72,6 +74,20 @@ pub enum Error {
         variant: String,
         /// The path.
         path: String,
+    },
+    /// A change is of something that is not there.
+    #[error("{path:?} leads nowhere in the file, expected the path of a key, with places in lists from [1]")]
+    Place {
+        /// The path.
+        path: String,
+    },
+    /// A changed value cannot be read.
+    #[error("{path}: found {value:?}, expected a value as TOML has it: 4, true or \"50GB\"")]
+    Value {
+        /// The path.
+        path: String,
+        /// The text.
+        value: String,
     },
     /// The derived text is no scenario.
     #[error("the derived scenario is not valid:\n{0}")]
@@ -218,13 +234,7 @@ fn document(scenario: &Scenario) -> DocumentMut {
 /// Where the result breaks a rule of scenarios.
 pub fn without_faults(scenario: &Scenario) -> Result<Derived, Error> {
     let mut document = document(scenario);
-    let root = document.as_table_mut();
-    root.remove("faults");
-    let hosts = scenario.hosts.iter().map(|host| ("hosts", &host.name));
-    let components = scenario.components.iter().map(|component| ("components", &component.name));
-    for (tables, name) in hosts.chain(components) {
-        child(child(root, tables), name).remove("breakdowns");
-    }
+    adjust::nothing_breaks(scenario, document.as_table_mut());
     finish(scenario, document, &[("without faults", Some(String::new()))], Vec::new())
 }
 

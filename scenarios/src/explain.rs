@@ -9,6 +9,7 @@ mod topology;
 
 use std::fmt::Write as _;
 
+use crate::rate::RateCurve;
 use crate::scenario::{Action, ComponentKind, Executor, HostId, Scenario, Step, Traffic, Users};
 use crate::units::{Bytes, SimTime};
 use crate::validate::record_bytes;
@@ -27,6 +28,16 @@ pub fn monthly_cost(
     machines: &dyn Fn(HostId) -> Option<f64>,
 ) -> Vec<crate::units::Price> {
     cost::totals(scenario, machines)
+}
+
+/// How many requests the means expect in a part of the timeline; of closed loops, as if nothing ever queued.
+pub fn expected(scenario: &Scenario, from: SimTime, until: SimTime) -> f64 {
+    let (from, until) = (from.as_secs_f64(), until.as_secs_f64());
+    let of = |traffic: &Traffic| {
+        let (curve, factor) = Numbers::curve(scenario, traffic);
+        curve.expected(from, until) * factor
+    };
+    scenario.traffic.iter().map(of).sum()
 }
 
 /// Whom a component asks, each once.
@@ -102,14 +113,19 @@ impl Numbers {
     fn of(scenario: &Scenario, traffic: &Traffic) -> Self {
         let run = &scenario.run;
         let (from, length) = (run.from.as_secs_f64(), run.duration.as_secs_f64());
-        let (curve, factor) = match &traffic.executor {
-            // A user cannot ask again before having thought and been worked for.
-            Executor::Users(users) => (&users.level, 1.0 / least_cycle(scenario, traffic, users).max(1e-9)),
-            _ => (&traffic.rate, traffic.requests_per_arrival()),
-        };
+        let (curve, factor) = Self::curve(scenario, traffic);
         let expected = curve.expected(from, from + length) * factor;
         let peak = curve.peak_between(from, from + length) * factor;
         Self { mean: expected / length, peak, expected }
+    }
+
+    /// What arrives or asks over time, and how many requests each makes, a second where they are users.
+    fn curve<'s>(scenario: &Scenario, traffic: &'s Traffic) -> (&'s RateCurve, f64) {
+        match &traffic.executor {
+            // A user cannot ask again before having thought and been worked for.
+            Executor::Users(users) => (&users.level, 1.0 / least_cycle(scenario, traffic, users).max(1e-9)),
+            _ => (&traffic.rate, traffic.requests_per_arrival()),
+        }
     }
 }
 

@@ -166,7 +166,7 @@ pub(crate) fn measure(
         entries: &entries,
         options: engine,
         directory: &prepared.directory,
-        provenance: Provenance::here(tool),
+        provenance: Provenance::here(tool).of_part(prepared.part.clone()),
         stop,
     };
     let mut progress = Progress::new(shown);

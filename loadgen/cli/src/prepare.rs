@@ -17,6 +17,8 @@ pub(crate) struct Prepared {
     pub(crate) directory: PathBuf,
     /// What a derived scenario does not keep of the original.
     pub(crate) warnings: Vec<String>,
+    /// Which part of the file it is, in words; none of the whole.
+    pub(crate) part: Option<String>,
 }
 
 /// Reads the scenario (the quickstart without a file), derives the part asked for, and makes the run's directory.
@@ -25,8 +27,10 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
         Some(file) => Scenario::load(file)?,
         None => Scenario::parse("quickstart.toml", library::QUICKSTART)?,
     };
-    let programs::part::Prepared { scenario, warnings } = part(&whole, options).of(whole)?;
-    Ok(Prepared { warnings, ..of(scenario, options)? })
+    let part = part(&whole, options);
+    let words = part.words(options.part.takes_no_window());
+    let programs::part::Prepared { scenario, warnings } = part.of(whole)?;
+    Ok(Prepared { warnings, part: words, ..of(scenario, options)? })
 }
 
 /// What the command line asks for; without a window, against this project's own stack, the file's `[play]`.
@@ -61,7 +65,7 @@ pub(crate) fn of(mut scenario: Scenario, options: &Options) -> Result<Prepared, 
     }
     loadgen::limits::check(&scenario).map_err(Problem::configuration)?;
     let directory = results::run_directory(&options.out, &scenario, World::Loadgen)?;
-    Ok(Prepared { scenario, directory, warnings: Vec::new() })
+    Ok(Prepared { scenario, directory, warnings: Vec::new(), part: None })
 }
 
 impl Prepared {

@@ -62,6 +62,27 @@ impl Part {
         self.takes_no_window() && self.seed.is_none() && self.variant.is_none()
     }
 
+    /// The part in words, for records; none of the whole file. `play` says that the file's own `[play]` names it.
+    pub fn words(&self, play: bool) -> Option<String> {
+        let window = [
+            self.length.map(|length| format!("{length}")),
+            self.from.map(|from| format!("from {from}")),
+            self.rate.map(|rate| format!("at {rate} of its traffic, keys, memory and cores")),
+        ];
+        let window = window.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let parts = [
+            self.variant.as_ref().map(|name| format!("variant {name}")),
+            (!window.is_empty()).then_some(if play {
+                format!("the file's [play]: {window}")
+            } else {
+                window
+            }),
+            self.seed.map(|seed| format!("seed {seed}")),
+        ];
+        let words = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        (!words.is_empty()).then_some(words)
+    }
+
     /// Reads a file and takes the part from it.
     ///
     /// # Errors
@@ -88,5 +109,30 @@ impl Part {
         let part = derive::window(&whole, self.from, self.length, self.rate, self.seed);
         let part = part.map_err(Problem::configuration)?;
         Ok(Prepared { scenario: part.scenario, warnings: part.warnings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_says_in_words_what_it_is() {
+        assert_eq!(Part::default().words(true), None);
+        let window = Window::default();
+        assert_eq!(
+            Part { seed: Some(7), ..Part::default() }.within(window).words(true).as_deref(),
+            Some("seed 7")
+        );
+        let part = Part {
+            from: Some(SimTime::from_secs(2)),
+            length: Some(SimTime::from_secs(60)),
+            rate: Some(Ratio::new(0.05)),
+            variant: Some("two".to_owned()),
+            seed: None,
+        };
+        let told = "variant two, the file's [play]: 1m from 2s at 5% of its traffic, keys, memory and cores";
+        assert_eq!(part.words(true).as_deref(), Some(told));
+        assert_eq!(part.words(false).as_deref(), Some(told.replace("the file's [play]: ", "").as_str()));
     }
 }

@@ -2,6 +2,7 @@
 
 use scenarios::scenario::Observed;
 use scenarios::threshold::Aggregate;
+use scenarios::{Scenario, explain};
 
 use crate::figure::{Scope, figure};
 use crate::outcome::Failure;
@@ -12,13 +13,14 @@ use crate::sample::{GRACE_HITS, HITS, MISSES, PASSES, is_count};
 pub const HIT_RATIO: &str = "hit_ratio";
 
 /// What was observed, in seconds, per second, as a fraction, a count or bytes; of the measured part alone. None where the
-/// run has no such observation.
+/// run has no such observation. What it costs follows from prices and from how many machines there were.
 pub fn observed(record: &RunRecord, observed: &Observed) -> Option<f64> {
     match observed {
         Observed::Requests(selected) => figure(record, selected).map(|estimate| estimate.value),
         Observed::Series { of, metric, aggregate } if of == "failures" => {
             failures(record, metric, *aggregate)
         }
+        Observed::Series { of, metric, .. } if of == "cost" => cost(record, metric),
         Observed::Series { of, metric, aggregate } if metric == HIT_RATIO => {
             let count = |metric| sum(record, of, metric).unwrap_or(0.0);
             let hits = count(HITS) + count(GRACE_HITS);
@@ -28,6 +30,14 @@ pub fn observed(record: &RunRecord, observed: &Observed) -> Option<f64> {
         Observed::Series { of, metric, aggregate } => series(record, of, metric, *aggregate),
         _ => None,
     }
+}
+
+/// What the machines cost a month in a currency; none where the record's scenario is of another version and cannot be read.
+fn cost(record: &RunRecord, currency: &str) -> Option<f64> {
+    let facts = &record.scenario;
+    let scenario = Scenario::parse(&facts.path, facts.text.clone()).ok()?;
+    let costs = explain::monthly_cost(&scenario, &|host| record.machines(&scenario, host));
+    costs.into_iter().find(|cost| cost.currency == currency).map(|cost| cost.per_month)
 }
 
 /// How many requests failed in one way.

@@ -16,6 +16,9 @@ pub struct Provenance {
     pub tool: String,
     /// The command with its arguments, which repeats the run.
     pub command: Vec<String>,
+    /// Which part of a file was run, in words; none where it was all of it, or nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// When the run was started.
     #[serde(with = "timestamp")]
     pub started: Timestamp,
@@ -48,20 +51,25 @@ impl Provenance {
         Self {
             tool: tool.into(),
             command: std::env::args().collect(),
+            part: None,
             started: Timestamp::now(),
             took: Duration::ZERO,
             machine: Machine::this(),
         }
     }
-}
 
-impl Provenance {
+    /// The same of a part of a file.
+    pub fn of_part(self, part: Option<String>) -> Self {
+        Self { part, ..self }
+    }
+
     /// Of a record that only exists to compute figures.
     pub(crate) fn nowhere() -> Self {
         let started = Timestamp::UNIX_EPOCH;
         Self {
             tool: String::new(),
             command: Vec::new(),
+            part: None,
             started,
             took: Duration::ZERO,
             machine: Machine::default(),

@@ -132,7 +132,7 @@ fn selections(facts: &ScenarioFacts, frame: &Frame) -> Vec<Selection> {
         figures().for_each(|selection| add(selection.of_class(class)));
     }
     facts.thresholds.iter().for_each(|t| add(t.figure));
-    facts.published.iter().for_each(|p| add(p.figure));
+    facts.published.iter().filter_map(|p| p.figure).for_each(&mut add);
     if !facts.faults.is_empty() {
         for metric in [Metric::RecoveryTime, Metric::DisruptionTime] {
             add(Selection::new(metric, Aggregate::Maximum));

@@ -8,6 +8,7 @@ mod figure;
 mod heat;
 mod loads;
 mod log;
+mod outline;
 mod run;
 mod timeline;
 mod topology;
@@ -18,6 +19,7 @@ use results::RunRecord;
 pub(crate) use compared::page as compared;
 pub(crate) use loads::page as loads;
 pub use log::render_logs;
+pub use outline::outline;
 #[cfg(feature = "png")]
 pub(crate) use {figure::Drawn, run::pictures};
 
@@ -44,8 +46,8 @@ pub fn render(records: &[RunRecord]) -> String {
     page_of_figures(&title, &bodies.join("\n"))
 }
 
-/// A page with this body.
-pub(crate) fn page(title: &str, body: &str) -> String {
+/// A page with this body, in the frame and with the style sheet of every page here.
+pub fn page(title: &str, body: &str) -> String {
     Page { title, body, intervals: false, charts: false }.render().expect("writing to memory does not fail")
 }
 

@@ -13,6 +13,7 @@ use super::topology::topology;
 use crate::chart::Scale;
 use crate::format::{self, Unit};
 use crate::moments::{Moment, PERCENTILES};
+use crate::observation::published_table;
 use crate::phases::{FAILED, Key, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
 use crate::summary::{class_table, phase_table};
 use crate::table::Table;
@@ -41,6 +42,7 @@ struct Body<'a> {
     classes: Table,
     thresholds: Option<Table>,
     published: Option<Table>,
+    assumed: Vec<String>,
     recoveries: Option<Table>,
     room: Option<Table>,
     cost: Option<Table>,
@@ -72,7 +74,8 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         phases: phase_table(record),
         classes: class_table(record),
         thresholds: thresholds(record),
-        published: published(record),
+        published: published_table(record),
+        assumed: assumed(record),
         recoveries: trust::recoveries(record),
         room: room::table(&room::busy(record)),
         cost: room::cost(record),
@@ -102,6 +105,9 @@ fn notes(record: &RunRecord) -> Vec<String> {
     let mut notes = Vec::new();
     if record.status != Status::Complete && !record.validity.is_valid() {
         notes.push(format!("Also invalid: {}.", record.validity.reasons.join("; ")));
+    }
+    if let Some(part) = &record.provenance.part {
+        notes.push(format!("A part of the file: {part}."));
     }
     let tally = record.tally(Scope::Run, None);
     if tally.due() == 0 {
@@ -169,70 +175,23 @@ fn thresholds(record: &RunRecord) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
-fn published(record: &RunRecord) -> Option<Table> {
-    let mut table = Table::new(&["published figure", "published", "here", "error", "tolerance", "verdict"]);
-    for r in &record.published {
-        let figure = r.published.figure;
-        let unit = verdict::unit(figure.metric, figure.aggregate);
-        let verdict =
-            r.reproduced.map_or("– not judged", |p| if p { "✓ reproduced" } else { "✗ not reproduced" });
-        table.rows.push(vec![
-            format!("{} ({figure})", r.published.what),
-            unit.show(r.published.value),
-            format::with_noise(r.estimate, unit),
-            r.error.map_or_else(|| "–".to_owned(), format::relative),
-            format::percent(r.published.tolerance),
-            verdict.to_owned(),
-        ]);
-    }
-    (!table.rows.is_empty()).then_some(table)
+/// What the file assumes for its published figures that their sources do not say.
+fn assumed(record: &RunRecord) -> Vec<String> {
+    let told = |r: &results::verdict::Reproduction| {
+        let (published, source) = (&r.published, r.published.source.as_ref());
+        let assumed = published.assumed.as_ref().map(|assumed| format!("assumed: {assumed}"));
+        let source = source.map(|source| format!("source: {source}"));
+        let parts: Vec<String> = source.into_iter().chain(assumed).collect();
+        (!parts.is_empty()).then(|| format!("{}: {}", published.what, parts.join("; ")))
+    };
+    record.published.iter().filter_map(told).collect()
 }
 
 fn figures(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
-    let mut figures = vec![timeline.figure(
-        "Offered and achieved rate",
-        "Requests due, and good answers when they came.",
-        Unit::PerSecond,
-        Scale::Linear,
-        &[("offered", &|m| Some(m.offered)), ("achieved", &|m| Some(m.achieved))],
-    )];
-    let response: Vec<_> = (0..PERCENTILES.len()).map(|i| move |m: &Moment| m.response[i]).collect();
-    let mut readings: Vec<Reading<'_>> = PERCENTILES
-        .iter()
-        .zip(&response)
-        .map(|((_, name), read)| (*name, read as &dyn Fn(&Moment) -> Option<f64>))
-        .collect();
-    if timeline.fine.iter().any(|m| m.failed_share.is_some_and(|share| share > 0.0)) {
-        readings.push(("p99 of good answers", &|m: &Moment| m.good_p99));
-    }
-    figures.push(timeline.figure(
-        "Response time",
-        "From the due time to the last byte, good and failed answers alike, where they were due. Logarithmic.",
-        Unit::Seconds,
-        Scale::Log,
-        &readings,
-    ));
+    let mut figures = vec![rates(timeline), response_times(timeline)];
     figures.extend(heat(record));
     figures.push(times(record));
-    let kinds: Vec<Failure> = Failure::ALL
-        .into_iter()
-        .filter(|kind| timeline.fine.iter().any(|m| m.failures[kind.index()] > 0.0))
-        .collect();
-    if !kinds.is_empty() {
-        let reads: Vec<_> = kinds.iter().map(|k| move |m: &Moment| Some(m.failures[k.index()])).collect();
-        let readings: Vec<Reading<'_>> = kinds
-            .iter()
-            .zip(&reads)
-            .map(|(kind, read)| (kind.name(), read as &dyn Fn(&Moment) -> Option<f64>))
-            .collect();
-        figures.push(timeline.figure(
-            "Failed requests",
-            "By kind, where they were due.",
-            Unit::PerSecond,
-            Scale::Linear,
-            &readings,
-        ));
-    }
+    figures.extend(failures(timeline));
     figures.extend(components(record, timeline));
     if record.world == World::Loadgen {
         figures.push(timeline.figure(
@@ -244,6 +203,61 @@ fn figures(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
         ));
     }
     figures
+}
+
+/// What was asked and what was answered.
+pub(super) fn rates(timeline: &Timeline<'_>) -> Figure {
+    timeline.figure(
+        "Offered and achieved rate",
+        "Requests due, and good answers when they came.",
+        Unit::PerSecond,
+        Scale::Linear,
+        &[("offered", &|m| Some(m.offered)), ("achieved", &|m| Some(m.achieved))],
+    )
+}
+
+/// Percentiles of the response time.
+pub(super) fn response_times(timeline: &Timeline<'_>) -> Figure {
+    let response: Vec<_> = (0..PERCENTILES.len()).map(|i| move |m: &Moment| m.response[i]).collect();
+    let mut readings: Vec<Reading<'_>> = PERCENTILES
+        .iter()
+        .zip(&response)
+        .map(|((_, name), read)| (*name, read as &dyn Fn(&Moment) -> Option<f64>))
+        .collect();
+    if timeline.fine.iter().any(|m| m.failed_share.is_some_and(|share| share > 0.0)) {
+        readings.push(("p99 of good answers", &|m: &Moment| m.good_p99));
+    }
+    timeline.figure(
+        "Response time",
+        "From the due time to the last byte, good and failed answers alike, where they were due. Logarithmic.",
+        Unit::Seconds,
+        Scale::Log,
+        &readings,
+    )
+}
+
+/// Failed requests by kind; none where none failed.
+pub(super) fn failures(timeline: &Timeline<'_>) -> Option<Figure> {
+    let kinds: Vec<Failure> = Failure::ALL
+        .into_iter()
+        .filter(|kind| timeline.fine.iter().any(|m| m.failures[kind.index()] > 0.0))
+        .collect();
+    let reads: Vec<_> = kinds.iter().map(|k| move |m: &Moment| Some(m.failures[k.index()])).collect();
+    let readings: Vec<Reading<'_>> = kinds
+        .iter()
+        .zip(&reads)
+        .map(|(kind, read)| (kind.name(), read as &dyn Fn(&Moment) -> Option<f64>))
+        .collect();
+    let draw = || {
+        timeline.figure(
+            "Failed requests",
+            "By kind, where they were due.",
+            Unit::PerSecond,
+            Scale::Linear,
+            &readings,
+        )
+    };
+    (!kinds.is_empty()).then(draw)
 }
 
 /// Percentiles of the measured part.
@@ -265,6 +279,7 @@ fn provenance(record: &RunRecord) -> Vec<(&'static str, String)> {
     vec![
         ("World", format!("{} ({})", record.world.title(), record.world.name())),
         ("Scenario", format!("{}, SHA-256 {}", facts.path, facts.hash)),
+        ("Part", origin.part.clone().unwrap_or_else(|| "all of the file".to_owned())),
         ("Seed", facts.seed.to_string()),
         (
             "Time",

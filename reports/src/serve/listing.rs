@@ -8,7 +8,7 @@ use askama::Template;
 use results::IntervalLog;
 use results::writer::{JOURNAL, RECORD};
 
-use super::http::encoded;
+use crate::web::encoded;
 
 /// Of a directory with more runs, the newest.
 const MOST: usize = 500;

@@ -1,95 +1,19 @@
 //! Pages in a real browser: they say nothing on its console, ask nobody for anything, and can be printed.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use crate::browser::{self, PATIENCE, Seen, chromium};
 use crate::run;
 use crate::synthetic::{Play, SHOP};
-
-/// How long a browser may take to draw a page, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn chromium() -> Option<PathBuf> {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = std::env::split_paths(&paths)
-        .flat_map(|path| names.map(|name| path.join(name)))
-        .find(|p| p.is_file());
-    let required =
-        std::env::var("REHEARSAL_REQUIRE").is_ok_and(|list| list.split(',').any(|r| r == "chromium"));
-    assert!(found.is_some() || !required, "there is no chromium, though REHEARSAL_REQUIRE names it");
-    found
-}
 
 /// Writes down in the page itself what it asked for. A browser asks for things of its own as well, which are not the page's.
 const WITNESS: &str = "<script>addEventListener('load', () => { document.documentElement.dataset.asked = \
     performance.getEntriesByType('resource').map((entry) => entry.name).join(' '); });</script>";
-/// Nothing listens there, so nothing leaves the machine.
-const NOWHERE: &str = "--proxy-server=http://127.0.0.1:9";
 
-/// What a browser did with a page.
-struct Seen {
-    /// Lines of its log that come from the page's console.
-    console: Vec<String>,
-    output: String,
-}
-
-/// Opens a page without a screen. None where the browser did not come to an end in time.
+/// Opens a file; it cannot even ask this machine.
 fn open(chromium: &Path, page: &Path, what: &str) -> Option<Seen> {
-    let profile = tempfile::tempdir().expect("a temporary directory can be made");
-    let mut child = Command::new(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--disable-extensions",
-        ])
-        .args([
-            "--disable-default-apps",
-            "--disable-client-side-phishing-detection",
-            "--enable-logging=stderr",
-            "--v=0",
-        ])
-        .args([NOWHERE, "--proxy-bypass-list=<-loopback>"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(what)
-        .arg(format!("file://{}", page.display()))
-        .env("HOME", profile.path())
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("chromium starts");
-    let group = rustix::process::Pid::from_child(&child);
-    // Both are read while it runs: a full pipe would hold it up.
-    let reader = |mut from: Box<dyn std::io::Read + Send>| {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = from.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let output = reader(Box::new(child.stdout.take().expect("it was asked for")));
-    let log = reader(Box::new(child.stderr.take().expect("it was asked for")));
-    let begun = Instant::now();
-    let ended = loop {
-        match child.try_wait().expect("it is ours") {
-            Some(status) => break status.success(),
-            None if begun.elapsed() > PATIENCE => break false,
-            None => thread::sleep(Duration::from_millis(20)),
-        }
-    };
-    // Its helpers hold the pipes too.
-    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    let _ = child.wait();
-    let (output, log) = (output.join().expect("it only reads"), log.join().expect("it only reads"));
-    let console = log.lines().filter(|line| line.contains(":CONSOLE")).map(str::to_owned).collect();
-    ended.then_some(Seen { console, output })
+    let address = format!("file://{}", page.display());
+    browser::open(chromium, &address, &["--proxy-bypass-list=<-loopback>", what])
 }
 
 /// What a page wrote down of its asking.

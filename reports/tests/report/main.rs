@@ -1,5 +1,6 @@
 //! What readers see of runs.
 
+mod browser;
 mod chromium;
 mod compare;
 mod loads;

@@ -60,7 +60,7 @@ pub(super) fn keep_published(root: &mut Table, name: Option<&str>) {
 /// Replaces what stands at a path of the file, or takes it away. None where the path leads through something that is no table,
 /// to a place that a list does not have, or into a machine, a component or the like of a name that the file does not have: that
 /// is a slip rather than a new one, which would be set as a whole.
-fn change(root: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Option<()> {
+pub(super) fn change(root: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Option<()> {
     if let [table, name, _, ..] = path
         && NAMED.contains(table)
         && !root.get(table)?.as_table_like()?.contains_key(name.trim_matches('"'))

@@ -11,7 +11,7 @@ use scenarios::quantity::selector::Selector;
 use scenarios::units::{Ratio, SimTime};
 
 use crate::changes::Changes;
-use crate::{compare, run, scorecard, verify};
+use crate::{compare, run, scorecard, serve, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,12 +24,21 @@ Examples:
   sim run scenarios/library/octivi/week.toml --for 1h --rate 1% --exact --skip-faults
   sim run scenarios/library/quickstart.toml --slowest 3
   sim compare shop.toml shop-with-two-nodes.toml
+  sim serve shop.toml
   sim verify --quick
   sim scorecard
   sim completions bash > ~/.local/share/bash-completion/completions/sim
 
 Exit codes: 0 good, 1 no record could be written or the simulator differs from mathematics, 99 a threshold failed,
 104 a bad scenario, 105 interrupted, 111 an invalid run.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  sim serve scenarios/library/quickstart.toml
+  sim serve scenarios/library/octivi/week.toml --port 8080
+
+Prints the address, which is on loopback, and answers until it is interrupted. Simulated is a part of the run, around its first
+fault or its peak, short enough for an answer within a second or two. The page's address holds all that was moved, and the seed.";
 
 /// Simulates a scenario, event by event
 #[derive(Debug, Parser)]
@@ -47,6 +56,9 @@ enum Command {
     /// Simulates two scenarios with the same random numbers, and tells how they differ
     #[command(after_help = "Example:\n  sim compare shop.toml shop-with-two-nodes.toml --replications 20")]
     Compare(CompareArguments),
+    /// Shows a page in the browser on which machines, memory, load and what dies are moved, and what follows is seen
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArguments),
     /// Holds the simulator against systems with closed solutions, and prints the table
     Verify(VerifyArguments),
     /// Runs a directory of scenarios, and holds what comes out against what was published and what must hold
@@ -153,6 +165,16 @@ pub(crate) struct CompareArguments {
     pub(crate) markdown: bool,
 }
 
+/// What is served, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The scenario file
+    pub(crate) file: PathBuf,
+    /// Where to listen; by default at a free port
+    #[arg(long, default_value = "0")]
+    pub(crate) port: u16,
+}
+
 /// How often a scenario is run, with how many seeds.
 #[derive(Debug, Args)]
 pub(crate) struct Replication {
@@ -236,6 +258,7 @@ impl Arguments {
         match self.command {
             Command::Run(arguments) => run::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
+            Command::Serve(arguments) => serve::run(&arguments),
             Command::Verify(arguments) => verify::run(&arguments),
             Command::Scorecard(arguments) => scorecard::run(&arguments),
             Command::Completions { shell } => {

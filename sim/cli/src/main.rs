@@ -6,6 +6,7 @@ mod compare;
 mod replications;
 mod run;
 mod scorecard;
+mod serve;
 mod summary;
 mod tracing;
 mod verify;

@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     }
     tracing::begin(&arguments.tracing, scenario, &mut simulation)?;
     let directory = run_directory(&arguments.out, scenario, World::Sim)?;
-    let provenance = Provenance::here(concat!("sim ", env!("CARGO_PKG_VERSION")));
+    let tool = concat!("sim ", env!("CARGO_PKG_VERSION"));
+    let provenance = Provenance::here(tool).of_part(arguments.part.words(false));
     let mut writer = RunWriter::create(&directory, scenario, World::Sim, provenance)?;
     writer.add_evidence(Evidence { model: note.into_iter().collect(), ..Evidence::default() });
     let record = if rule.is_pooled() {

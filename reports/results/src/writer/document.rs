@@ -142,10 +142,13 @@ struct VerdictDocument {
 struct ReproductionDocument {
     what: String,
     metric: String,
-    published: f64,
-    tolerance: f64,
+    stated: String,
+    published: Option<f64>,
+    tolerance: Option<f64>,
+    /// Whether it came out; null for what was fitted, and for what the run has no observation of.
     reproduced: Option<bool>,
     error: Option<f64>,
+    verdict: Option<String>,
     #[serde(flatten)]
     estimate: EstimateDocument,
 }
@@ -299,14 +302,17 @@ fn verdict(v: &crate::verdict::Verdict) -> VerdictDocument {
 }
 
 fn reproduction(r: &crate::verdict::Reproduction) -> ReproductionDocument {
+    let bare = EstimateDocument { value: r.value.and_then(finite), ..EstimateDocument::default() };
     ReproductionDocument {
         what: r.published.what.clone(),
-        metric: r.published.figure.to_string(),
+        metric: r.published.named(),
+        stated: r.published.stated.clone(),
         published: r.published.value,
         tolerance: r.published.tolerance,
-        reproduced: r.reproduced,
-        error: r.error.and_then(finite),
-        estimate: r.estimate.into(),
+        reproduced: r.judgement.and_then(|judgement| judgement.came_out()),
+        error: r.judgement.and_then(|judgement| judgement.error()).and_then(finite),
+        verdict: r.judgement.map(|judgement| judgement.words()),
+        estimate: if r.estimate.is_some() { r.estimate.into() } else { bare },
     }
 }
 

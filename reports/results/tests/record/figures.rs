@@ -76,7 +76,8 @@ fn each_threshold_has_its_verdict() {
     ];
     assert_eq!(verdicts, expected);
     assert_eq!(record.exit_code(), 99);
-    assert_eq!(record.published[0].reproduced, Some(true), "{:?}", record.published);
+    let came_out = record.published[0].judgement.and_then(|judgement| judgement.came_out());
+    assert_eq!(came_out, Some(true), "{:?}", record.published);
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use programs::{Problem, Progress, interrupt};
 use results::{RunRecord, World, observed};
-use scenarios::scenario::{Observed, Window};
-use scenarios::{Scenario, derive, exit, explain};
+use scenarios::scenario::Window;
+use scenarios::{Scenario, derive, exit};
 
 use crate::arguments::{ScorecardArguments, threads};
 use row::Row;
@@ -177,8 +177,8 @@ fn replicate(
             return ControlFlow::Break(());
         }
         for row in rows.iter_mut() {
-            if let Some((observed, _)) = &row.published.claim {
-                row.values.push(value(&record, design, observed));
+            if let Some((looked_at, _)) = &row.published.claim {
+                row.values.push(observed(&record, looked_at));
             }
         }
         ControlFlow::Continue(())
@@ -193,15 +193,4 @@ fn replicate(
         return Err(design.problem_at(&place, row.published.metric.clone(), expected, Some(hint)).into());
     }
     Ok(whole)
-}
-
-/// What a replication shows; costs follow from prices and from how many machines there were.
-fn value(record: &RunRecord, design: &Scenario, looked_at: &Observed) -> Option<f64> {
-    match looked_at {
-        Observed::Series { of, metric, .. } if of == "cost" => {
-            let costs = explain::monthly_cost(design, &|host| record.machines(design, host));
-            costs.into_iter().find(|cost| cost.currency == *metric).map(|cost| cost.per_month)
-        }
-        _ => observed(record, looked_at),
-    }
 }

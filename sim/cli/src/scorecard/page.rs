@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use reports::Table;
+use results::verdict::Judgement;
 use scenarios::scenario::Role;
 
 use super::row::{Row, Verdict};
@@ -14,14 +15,17 @@ use super::{Card, Design};
 pub(super) fn totals(cards: &[Card]) -> String {
     let verdicts: Vec<Verdict> = cards.iter().flat_map(Card::rows).map(Row::verdict).collect();
     let count = |is: fn(&Verdict) -> bool| verdicts.iter().filter(|v| is(v)).count();
-    let held = count(|v| matches!(v, Verdict::Holds | Verdict::Broken(..)));
-    let predicted = count(|v| matches!(v, Verdict::Reproduced(_) | Verdict::Off(_)));
+    let judged = |is: fn(&Judgement) -> bool| {
+        verdicts.iter().filter(|v| matches!(v, Verdict::Judged(judgement) if is(judgement))).count()
+    };
+    let held = judged(|j| matches!(j, Judgement::Holds | Judgement::Broken(..)));
+    let predicted = judged(|j| matches!(j, Judgement::Reproduced(_) | Judgement::Off(_)));
     format!(
         "{} of {predicted} predicted figures are within their tolerance, {} of {held} outcomes hold; {} figures were fitted to, \
          {} are inputs, of {} these files cannot tell.",
-        count(|v| matches!(v, Verdict::Reproduced(_))),
-        count(|v| matches!(v, Verdict::Holds)),
-        count(|v| matches!(v, Verdict::Fitted(_))),
+        judged(|j| matches!(j, Judgement::Reproduced(_))),
+        judged(|j| matches!(j, Judgement::Holds)),
+        judged(|j| matches!(j, Judgement::Fitted(_))),
         count(|v| matches!(v, Verdict::Input)),
         count(|v| matches!(v, Verdict::Outside)),
     )

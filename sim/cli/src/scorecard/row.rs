@@ -2,6 +2,7 @@
 
 use results::figure::CONFIDENCE;
 use results::statistics::Moments;
+use results::verdict::Judgement;
 use scenarios::scenario::{Claim, Published, Role};
 
 /// A figure with its values.
@@ -15,16 +16,8 @@ pub(super) struct Row {
 /// What became of a figure.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// Within the tolerance; the error.
-    Reproduced(f64),
-    /// Not within it; the error.
-    Off(f64),
-    /// Parameters were chosen so that it comes out; the error.
-    Fitted(f64),
-    /// In all replications.
-    Holds,
-    /// In so many of so many replications only.
-    Broken(usize, usize),
+    /// What the replications say of it.
+    Judged(Judgement),
     /// It is put in.
     Input,
     /// The file cannot tell.
@@ -34,18 +27,13 @@ pub(super) enum Verdict {
 impl Verdict {
     /// Whether something that must hold does not.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(self, Self::Broken(..))
+        matches!(self, Self::Judged(Judgement::Broken(..)))
     }
 
     /// In words.
     pub(super) fn words(&self) -> String {
-        let percent = |error: &f64| format!("{:+.1}%", error * 100.0).replace('-', "−");
         match self {
-            Self::Reproduced(error) => format!("reproduced, {}", percent(error)),
-            Self::Off(error) => format!("NOT reproduced, {}", percent(error)),
-            Self::Fitted(error) => format!("fitted, {}", percent(error)),
-            Self::Holds => "holds".to_owned(),
-            Self::Broken(times, of) => format!("DOES NOT HOLD: {times} of {of}"),
+            Self::Judged(judgement) => judgement.words(),
             Self::Input => "input".to_owned(),
             Self::Outside => "cannot be told".to_owned(),
         }
@@ -66,21 +54,8 @@ impl Row {
         let Some((_, claim)) = &self.published.claim else {
             return if self.published.role == Role::Input { Verdict::Input } else { Verdict::Outside };
         };
-        let values = self.known();
-        match *claim {
-            Claim::Near { value, tolerance } => {
-                let error = Moments::of(&values).mean / value - 1.0;
-                match self.published.role {
-                    Role::Fitted => Verdict::Fitted(error),
-                    _ if error.abs() <= tolerance.get() => Verdict::Reproduced(error),
-                    _ => Verdict::Off(error),
-                }
-            }
-            Claim::Holds(comparison, limit) => {
-                let times = values.iter().filter(|value| comparison.holds(**value, limit)).count();
-                if times == values.len() { Verdict::Holds } else { Verdict::Broken(times, values.len()) }
-            }
-        }
+        let fitted = self.published.role == Role::Fitted;
+        Verdict::Judged(Judgement::new(claim, fitted, &self.known()))
     }
 
     /// What came out, with the interval of its mean.

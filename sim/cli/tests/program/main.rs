@@ -1,6 +1,9 @@
 //! The `sim` program from outside: a file per kind of behaviour.
 
+#[path = "../../../../reports/tests/report/browser.rs"]
+mod browser;
 mod changes;
+mod playground;
 mod replications;
 mod runs;
 mod scorecard;

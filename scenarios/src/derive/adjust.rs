@@ -1,0 +1,159 @@
+//! A scenario with some of its numbers changed, more or less asked of it, and something else that breaks: what somebody wants
+//! to see next.
+
+use toml_edit::{ArrayOfTables, Item, Table, Value};
+
+use super::scaling::Scaling;
+use super::variant::change;
+use super::{Derived, Error, child, document, finish, set};
+use crate::scenario::Scenario;
+use crate::supports::split;
+use crate::units::SimTime;
+
+/// What is different in an adjusted scenario. By default nothing is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Adjustment {
+    /// Values as TOML by their paths in the file: `("hosts.app.count", "4")`.
+    pub values: Vec<(String, String)>,
+    /// How much is asked for, as a multiple of what the file says.
+    pub load: Option<f64>,
+    /// What breaks.
+    pub breaks: Breaks,
+}
+
+/// What breaks in an adjusted scenario.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Breaks {
+    /// What the file says.
+    #[default]
+    AsWritten,
+    /// Nothing at all.
+    Nothing,
+    /// One thing, which is killed.
+    Kill {
+        /// What, in a fault's syntax: `host:app[1]`.
+        what: String,
+        /// When, on the scenario's timeline.
+        at: SimTime,
+        /// For how long.
+        length: SimTime,
+    },
+}
+
+/// The scenario so adjusted. Variants, published figures and the parts that are played or scored are those of the file as it is, so
+/// they are left out.
+///
+/// # Errors
+/// Where a path leads nowhere, a value is no TOML, or the result breaks a rule of scenarios.
+///
+/// ```
+/// use scenarios::derive::{Adjustment, adjusted};
+/// let file = scenarios::Scenario::parse("quickstart.toml", scenarios::library::QUICKSTART).expect("it is tested");
+/// let values = vec![("hosts.app.count".to_owned(), "3".to_owned())];
+/// let more = adjusted(&file, &Adjustment { values, ..Adjustment::default() }).expect("the file has such machines");
+/// assert_eq!(more.scenario.hosts[1].count, 3);
+/// ```
+pub fn adjusted(scenario: &Scenario, adjustment: &Adjustment) -> Result<Derived, Error> {
+    let mut document = document(scenario);
+    let mut notes = Vec::new();
+    let root = document.as_table_mut();
+    for (path, text) in &adjustment.values {
+        let value: Value =
+            text.parse().map_err(|_| Error::Value { path: path.clone(), value: text.clone() })?;
+        let lost = || Error::Place { path: path.clone() };
+        change(root, &split(path), Some(Item::Value(value))).ok_or_else(lost)?;
+    }
+    if let Some(factor) = adjustment.load.filter(|factor| *factor != 1.0) {
+        Scaling { scenario, factor, notes: &mut notes }.rates(root);
+    }
+    if adjustment.breaks != Breaks::AsWritten {
+        nothing_breaks(scenario, root);
+    }
+    if let Breaks::Kill { what, at, length } = &adjustment.breaks {
+        let mut fault = Table::new();
+        set(&mut fault, "at", at.to_string());
+        set(&mut fault, "for", length.to_string());
+        set(&mut fault, "kill", what.as_str());
+        let mut faults = ArrayOfTables::new();
+        faults.push(fault);
+        root.insert("faults", Item::ArrayOfTables(faults));
+    }
+    for of_the_file in ["variants", "published", "play", "score"] {
+        root.remove(of_the_file);
+    }
+    let mut changes: Vec<(&str, Option<String>)> =
+        adjustment.values.iter().map(|(path, text)| (path.as_str(), Some(text.clone()))).collect();
+    changes.push(("load times", adjustment.load.map(|factor| factor.to_string())));
+    changes.push(match &adjustment.breaks {
+        Breaks::AsWritten => ("faults", None),
+        Breaks::Nothing => ("without faults", Some(String::new())),
+        Breaks::Kill { what, at, length } => ("kill", Some(format!("{what} at {at} for {length}"))),
+    });
+    finish(scenario, document, &changes, notes)
+}
+
+/// Takes away the faults and what breaks by chance.
+pub(super) fn nothing_breaks(scenario: &Scenario, root: &mut Table) {
+    root.remove("faults");
+    let hosts = scenario.hosts.iter().map(|host| ("hosts", &host.name));
+    let components = scenario.components.iter().map(|component| ("components", &component.name));
+    for (tables, name) in hosts.chain(components) {
+        child(child(root, tables), name).remove("breakdowns");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quickstart() -> Scenario {
+        Scenario::parse("quickstart.toml", crate::library::QUICKSTART).expect("it is tested")
+    }
+
+    #[test]
+    fn numbers_load_and_what_breaks_are_changed_together() {
+        let file = quickstart();
+        let adjustment = Adjustment {
+            values: vec![
+                ("hosts.app.count".to_owned(), "5".to_owned()),
+                ("components.objects.max_memory".to_owned(), "\"6MiB\"".to_owned()),
+            ],
+            load: Some(2.0),
+            breaks: Breaks::Kill {
+                what: "host:app[2]".to_owned(),
+                at: SimTime::from_secs(3),
+                length: SimTime::from_secs(4),
+            },
+        };
+        let other = adjusted(&file, &adjustment).expect("it is a scenario").scenario;
+        let host = other.hosts.iter().find(|host| host.name == "app").expect("it is in the file");
+        assert_eq!(host.count, 5);
+        assert!(other.source.text.contains("rate = \"600/s\""), "{}", other.source.text);
+        assert!(other.source.text.contains("max_memory = \"6MiB\""), "{}", other.source.text);
+        let faults: Vec<_> = other.faults.iter().map(|f| (f.name.as_str(), f.from, f.until)).collect();
+        let warmup = other.run.warmup;
+        let from = warmup + SimTime::from_secs(3);
+        assert_eq!(faults, [("kill host:app[2]", from, from + SimTime::from_secs(4))]);
+    }
+
+    #[test]
+    fn nothing_breaks_where_nothing_is_to() {
+        let none = Adjustment { breaks: Breaks::Nothing, ..Adjustment::default() };
+        let other = adjusted(&quickstart(), &none).expect("it is a scenario").scenario;
+        assert!(!other.breaks());
+        let same = adjusted(&quickstart(), &Adjustment::default()).expect("it is a scenario").scenario;
+        assert_eq!(same.faults.len(), 1);
+    }
+
+    #[test]
+    fn paths_that_lead_nowhere_and_values_that_are_none_are_told() {
+        let with = |path: &str, value: &str| Adjustment {
+            values: vec![(path.to_owned(), value.to_owned())],
+            ..Adjustment::default()
+        };
+        let told = |adjustment| adjusted(&quickstart(), &adjustment).expect_err("it is wrong").to_string();
+        assert!(told(with("faults[9].at", "\"1s\"")).contains("faults[9].at"));
+        assert!(told(with("hosts.app.count", "two")).contains("two"));
+        assert!(told(with("hosts.app.count", "0")).contains("hosts.app.count"));
+    }
+}
