@@ -36,7 +36,8 @@ pub(crate) fn published_table(record: &RunRecord) -> Option<Table> {
             (None, value) => value.map_or_else(|| "–".to_owned(), |value| unit.show(value)),
         };
         let (what, by) = (r.published.what.clone(), r.published.named());
-        table.rows.push(vec![what, by, stated(&r.published), here, judged(r)]);
+        let (sign, words) = judged(r);
+        table.rows.push(vec![what, by, stated(&r.published), here, format!("{sign} {words}")]);
     }
     (!table.rows.is_empty()).then_some(table)
 }
@@ -53,11 +54,10 @@ pub(crate) fn stated(facts: &PublishedFacts) -> String {
     }
 }
 
-/// The verdict with its sign.
-pub(crate) fn judged(r: &Reproduction) -> String {
-    let Some(judgement) = r.judgement else { return "– not observed in this run".to_owned() };
-    let sign = judgement.came_out().map_or("–", |yes| if yes { "✓" } else { "✗" });
-    format!("{sign} {}", judgement.words())
+/// The verdict: its sign, and words.
+pub(crate) fn judged(r: &Reproduction) -> (&'static str, String) {
+    let Some(judgement) = r.judgement else { return ("–", "not observed in this run".to_owned()) };
+    (judgement.came_out().map_or("–", |yes| if yes { "✓" } else { "✗" }), judgement.words())
 }
 
 fn unit(observed: &Observed) -> Unit {

@@ -87,7 +87,8 @@ pub fn summary(record: &RunRecord) -> String {
 fn reproduction(r: &results::verdict::Reproduction) -> String {
     let here = r
         .value
-        .map_or_else(String::new, |value| format!("; here {}", observation::published(&r.published, value)));
-    let (what, by) = (&r.published.what, r.published.named());
-    format!("{}: {what}, {by} {}{here}", observation::judged(r), observation::stated(&r.published))
+        .map_or_else(String::new, |value| format!(", here {}", observation::published(&r.published, value)));
+    let (sign, words) = observation::judged(r);
+    let (what, by, stated) = (&r.published.what, r.published.named(), observation::stated(&r.published));
+    format!("{sign} {what}, {by}: {stated}{here}: {words}")
 }

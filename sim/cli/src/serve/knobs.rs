@@ -181,7 +181,7 @@ fn counts(
     // Faults may name the last of several machines, which then must be there.
     let least = (1..file.min(16)).find(|count| takes(scenario, &path, &count.to_string())).unwrap_or(file);
     let most = if takes(scenario, &path, &most.to_string()) { most } else { file };
-    (least < most).then(|| Knob { path, label, group, values: Values::Counts { file, least, most } })
+    (least < most).then_some(Knob { path, label, group, values: Values::Counts { file, least, most } })
 }
 
 fn machines(scenario: &Scenario) -> Vec<Knob> {
