@@ -85,7 +85,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) i_am_authorised: bool,
     /// Asks for the address of the target's host again this often; connections opened later go there
-    #[arg(long, value_name = "DURATION", requires = "target", value_parser = str::parse::<SimTime>)]
+    #[arg(long, value_name = "DURATION", requires = "target", value_parser = every)]
     pub(crate) dns_refresh: Option<SimTime>,
     /// Trusts the authorities of this file, in PEM, instead of the machine's
     #[cfg(feature = "tls")]
@@ -120,6 +120,12 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
 }
 
+/// How often something is to be done: a pause of nothing would be no pause.
+fn every(text: &str) -> Result<SimTime, String> {
+    let every = text.parse::<SimTime>().map_err(|problem| problem.to_string())?;
+    if every == SimTime::ZERO { Err("expected more than nothing, such as 30s".to_owned()) } else { Ok(every) }
+}
+
 impl Arguments {
     /// Does what the command line says; the exit code.
     pub(crate) fn carry_out(self) -> Result<u8, Problem> {
@@ -146,6 +152,16 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_is_not_asked_for_without_a_pause() {
+        let with = |every| {
+            Arguments::try_parse_from(["loadgen", "--target", "http://shop.test", "--dns-refresh", every])
+        };
+        assert!(with("30s").is_ok());
+        let refused = with("0s").expect_err("it would never end").to_string();
+        assert!(refused.contains("expected more than nothing, such as 30s"), "{refused}");
     }
 
     #[test]
