@@ -9,7 +9,7 @@ pub(super) const STEPS: usize = 1_024;
 /// The greatest number of tags.
 const TAGS: usize = 64;
 
-/// The log's own buckets that are held at a time, of all tags together: 128 MiB of them.
+/// The log's own buckets that each of the threads that read it holds at a time, of all tags together: 128 MiB of them.
 const HELD: usize = 1 << 24;
 
 /// Two significant digits, and counts of any size.
