@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use super::Address;
+use crate::clock::monotonic_nanos;
 
 /// A socket that does not block, and how its connection began: `Ok` or `INPROGRESS` mean that an edge will tell.
 pub(super) fn connect(address: &Address) -> Result<(OwnedFd, Result<(), Errno>), Errno> {
@@ -34,6 +35,49 @@ pub(super) fn connect(address: &Address) -> Result<(OwnedFd, Result<(), Errno>),
             let begun = rustix::net::connect(&descriptor, &SocketAddrUnix::new(path)?);
             Ok((descriptor, begun))
         }
+    }
+}
+
+/// Whether a connection failed for nothing but a full backlog of a socket in the file system: TCP would wait for it, and so do we.
+pub(super) fn is_backlogged(address: &Address, error: Errno) -> bool {
+    error == Errno::AGAIN && matches!(address, Address::Unix(_))
+}
+
+/// Between two attempts to reach a socket in the file system whose backlog is full: nothing tells when it is not.
+const BACKLOG_NANOS: u64 = 1_000_000;
+
+/// Those who found a backlog full, and when they try again.
+#[derive(Debug)]
+pub(super) struct Backlogged<T> {
+    waiting: Vec<T>,
+    again_nanos: u64,
+}
+
+impl<T> Default for Backlogged<T> {
+    fn default() -> Self {
+        Self { waiting: Vec::new(), again_nanos: 0 }
+    }
+}
+
+impl<T> Backlogged<T> {
+    pub(super) fn push(&mut self, who: T) {
+        if self.waiting.is_empty() {
+            self.again_nanos = monotonic_nanos() + BACKLOG_NANOS;
+        }
+        self.waiting.push(who);
+    }
+
+    /// Takes those whose turn it is.
+    #[inline]
+    pub(super) fn due(&mut self) -> Vec<T> {
+        let due = !self.waiting.is_empty() && monotonic_nanos() >= self.again_nanos;
+        if due { std::mem::take(&mut self.waiting) } else { Vec::new() }
+    }
+
+    /// The end of a wait that would last until then.
+    #[inline]
+    pub(super) fn until(&self, until_nanos: u64) -> u64 {
+        if self.waiting.is_empty() { until_nanos } else { until_nanos.min(self.again_nanos) }
     }
 }
 

@@ -12,7 +12,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use results::Failure;
 
-use crate::http::{Answer, Limits, Room, Wanted, fields, head_of};
+use crate::http::{Answer, Limits, Room, Wanted, head_of};
 
 /// What is to be looked at.
 #[derive(Clone, Copy, Debug)]
@@ -210,10 +210,4 @@ pub(super) fn of_error(error: &h2::Error, begun: bool) -> Failure {
         Some(_) => Failure::Malformed,
         None => lost,
     }
-}
-
-/// The cookies that an answer set.
-pub(super) fn cookies(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let of_cookies = |(name, _): &(&[u8], &[u8])| name.eq_ignore_ascii_case(b"set-cookie");
-    fields(head).filter(of_cookies).map(|(_, value)| value)
 }

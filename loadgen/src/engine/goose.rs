@@ -365,14 +365,14 @@ impl Course {
 
     fn finished(&self) -> u64 {
         let mut books = self.books.lock().expect("nobody panics with the books");
-        let pulse = books.1.pulse((0, 0));
+        let pulse = books.1.pulse((0, 0), 0);
         pulse.ok + pulse.failed
     }
 
     fn report(&self, events: &Sender<Event>) {
         let mut books = self.books.lock().expect("nobody panics with the books");
         let under_way = self.under_way.load(Ordering::Relaxed);
-        let pulse = books.1.pulse((under_way, 0));
+        let pulse = books.1.pulse((under_way, 0), 0);
         let delta = books.0.take();
         let _ = events.send(Event::Report(Box::new(Report { thread: 0, delta, pulse })));
     }

@@ -230,7 +230,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let slot = &mut self.slots[index as usize];
         slot.opened_nanos = now;
         self.traffic[slot.traffic].connecting -= 1;
-        self.ledger.open_connections += 1;
+        self.ledger.open_slots += 1;
         if slot.exchange.is_some() {
             self.send(index);
         } else {
@@ -267,7 +267,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             _ => {}
         }
         traffic.connecting -= u32::from(slot.phase == Phase::Opening);
-        self.ledger.open_connections -= u32::from(matches!(slot.phase, Phase::Idle | Phase::Busy));
+        self.ledger.open_slots -= u32::from(matches!(slot.phase, Phase::Idle | Phase::Busy));
         slot.phase = Phase::Closed;
         slot.generation = slot.generation.wrapping_add(1);
         let pause = slot.pause_nanos();

@@ -87,7 +87,7 @@ pub(super) struct Ledger {
     planned: u64,
     ok: u64,
     failed: u64,
-    pub(super) open_connections: u32,
+    pub(super) open_slots: u32,
     pub(super) wakeup_lag_nanos: u64,
     meter: ThreadMeter,
     delayed_nanos: u64,
@@ -104,7 +104,7 @@ impl Ledger {
             planned: 0,
             ok: 0,
             failed: 0,
-            open_connections: 0,
+            open_slots: 0,
             wakeup_lag_nanos: 0,
             meter: ThreadMeter::new(),
             delayed_nanos: 0,
@@ -121,14 +121,18 @@ impl Ledger {
     pub(super) fn watch(&mut self, now: SimTime) {
         let spent = self.meter.read();
         self.delayed_nanos += spent.delayed_nanos;
-        let middle = SimTime::from_nanos(now.as_nanos().saturating_sub(spent.elapsed_nanos / 2));
-        let busy_nanos = busy_nanos(spent, self.closed_loop);
+        self.note(now, spent.elapsed_nanos, busy_nanos(spent, self.closed_loop));
+    }
+
+    /// Notes that of the time up to now a thread had no choice about so much.
+    pub(super) fn note(&mut self, now: SimTime, elapsed_nanos: u64, busy_nanos: u64) {
+        let middle = SimTime::from_nanos(now.as_nanos().saturating_sub(elapsed_nanos / 2));
         let window = self.windows.partition_point(|(until, _)| *until <= middle);
         // What is left after the run's end is waiting for the last answers.
         if let Some((_, account)) = self.windows.get_mut(window) {
-            account.watched_nanos += spent.elapsed_nanos;
-            if busy_nanos as f64 > SATURATED * spent.elapsed_nanos as f64 {
-                account.saturated_nanos += spent.elapsed_nanos;
+            account.watched_nanos += elapsed_nanos;
+            if busy_nanos as f64 > SATURATED * elapsed_nanos as f64 {
+                account.saturated_nanos += elapsed_nanos;
             }
         }
     }
@@ -171,15 +175,15 @@ impl Ledger {
         self.failed += u64::from(!ok);
     }
 
-    /// How the lane stands; starts a new second.
-    pub(super) fn pulse(&mut self, (under_way, queue): (u64, u64)) -> Pulse {
+    /// How the lane stands, with so many connections; starts a new second.
+    pub(super) fn pulse(&mut self, (under_way, queue): (u64, u64), connections: u32) -> Pulse {
         Pulse {
             planned: self.planned,
             ok: self.ok,
             failed: self.failed,
             under_way,
             queue,
-            connections: u64::from(self.open_connections),
+            connections: u64::from(connections),
             wakeup_lag_nanos: std::mem::take(&mut self.wakeup_lag_nanos),
             delayed_nanos: std::mem::take(&mut self.delayed_nanos),
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use h2::client::{Connection, SendRequest};
+use h2::client::{Builder, Connection, SendRequest};
 
 use super::Address;
 use super::exchange::{Asked, Exchange};
@@ -17,6 +17,24 @@ use crate::http::Limits;
 pub(super) type Handshake =
     Pin<Box<dyn Future<Output = Result<(SendRequest<Bytes>, Connection<Wire, Bytes>), h2::Error>>>>;
 
+/// Bytes of answers that a server may send before they are read: of one stream, and of a connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Streams that were given up and of which a server may go on to speak.
+const RESET_STREAMS: usize = 4096;
+
+/// Begins to speak HTTP/2.
+pub(super) fn handshake(wire: Wire) -> Handshake {
+    let mut settings = Builder::new();
+    settings
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(Limits::default().head_bytes as u32)
+        .max_concurrent_reset_streams(RESET_STREAMS);
+    Box::pin(async move { settings.handshake(wire).await })
+}
+
 /// A server that some slots share a connection to.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -25,6 +43,8 @@ pub(super) struct Link {
     pub(super) slots: Vec<u32>,
     /// The connection that takes requests, or will.
     pub(super) line: Option<u32>,
+    /// It found the server's backlog full, and tries again.
+    pub(super) backlogged: bool,
 }
 
 /// One connection.

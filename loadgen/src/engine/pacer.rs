@@ -114,7 +114,8 @@ fn take<T: Transport>(lane: &mut Lane<'_, T>) {
 fn report<T: Transport>(lane: &mut Lane<'_, T>, (thread, events): (u32, &Sender<Event>)) {
     let load = lane.load();
     lane.ledger.watch(lane.clock.now());
-    let pulse = lane.ledger.pulse(load);
+    let connections = lane.transport.connections(lane.ledger.open_slots);
+    let pulse = lane.ledger.pulse(load, connections);
     // Whoever reads the reports may be gone after an error of its own; the run is then stopped by its flag.
     if let Some(what) = lane.transport.lacked() {
         let _ = events.send(Event::Unsound(format!("this machine has not enough {what}")));

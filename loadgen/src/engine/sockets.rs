@@ -13,14 +13,14 @@ use scenarios::Scenario;
 use scenarios::plan::Planned;
 
 use super::arrivals::Arrivals;
-use super::connecting::{connect, lacked, of_connecting};
+use super::connecting::{Backlogged, connect, is_backlogged, lacked, of_connecting};
 use super::poller::{Edge, Poller};
 use super::tls::{Session, Tls};
 use super::transport::{Happening, Transport};
 use super::{Address, Entries};
-use crate::clock::monotonic_nanos;
 use crate::http::{
-    Answer, Composer, Jar, Judge, Limits, Progress, Reader, Room, Violation, Wanted, fields, tells_of_loss,
+    Answer, Composer, Jar, Judge, LACKED, Limits, Progress, Reader, Room, Violation, Wanted, cookies,
+    tells_of_loss,
 };
 
 /// Bytes read at once.
@@ -30,8 +30,6 @@ const READ_BYTES: usize = 64 << 10;
 const SMALL_BYTES: usize = 32 << 10;
 /// Reads in a row from one socket before others, and what is due, have their turn.
 const READS: u32 = 4;
-/// Between two attempts to reach a socket in the file system whose backlog is full: nothing tells when it is not.
-const BACKLOG_NANOS: u64 = 1_000_000;
 /// Sockets with more to read that have their turn at once.
 const TURNS: usize = 4;
 
@@ -121,9 +119,8 @@ pub(super) struct Sockets {
     at_once: VecDeque<(u32, Happening)>,
     /// Sockets with more to read.
     again: VecDeque<u32>,
-    /// Sockets that found a backlog full, with their generations, and when they try again.
-    backlogged: VecDeque<(u32, u32)>,
-    backlogged_until_nanos: u64,
+    /// Sockets that found a backlog full, with their generations.
+    backlogged: Backlogged<(u32, u32)>,
     room: Room,
     lacked: Option<String>,
     tls: Option<Tls>,
@@ -143,8 +140,7 @@ impl Sockets {
             patient: true,
             at_once: VecDeque::new(),
             again: VecDeque::new(),
-            backlogged: VecDeque::new(),
-            backlogged_until_nanos: 0,
+            backlogged: Backlogged::default(),
             room,
             lacked: None,
             tls: entries.tls.clone(),
@@ -181,12 +177,8 @@ impl Sockets {
         match begun {
             // Where it is connected at once, the edge says so as well.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
-            // A listener in the file system with a full backlog: TCP would wait for it, and so do we.
-            Err(Errno::AGAIN) if matches!(socket.address, Address::Unix(_)) => {
-                if self.backlogged.is_empty() {
-                    self.backlogged_until_nanos = monotonic_nanos() + BACKLOG_NANOS;
-                }
-                self.backlogged.push_back((slot, socket.generation));
+            Err(error) if is_backlogged(&socket.address, error) => {
+                self.backlogged.push((slot, socket.generation));
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -201,17 +193,6 @@ impl Sockets {
         socket.descriptor = Some(descriptor);
         socket.connecting = true;
         Ok(())
-    }
-
-    /// Tries again to reach those whose backlog was full.
-    fn reach_again(&mut self) {
-        self.backlogged_until_nanos = monotonic_nanos() + BACKLOG_NANOS;
-        for _ in 0..self.backlogged.len() {
-            let (slot, generation) = self.backlogged.pop_front().expect("there are as many");
-            if self.sockets[slot as usize].generation == generation {
-                self.open(slot);
-            }
-        }
     }
 
     /// Closes a slot's socket; what was kept of its last answer can still be asked for.
@@ -337,7 +318,9 @@ impl Sockets {
                     let result = self.judges[socket.class].judge(answer, &mut self.kept);
                     socket.reader.forget_body();
                     let result = match result {
-                        Ok(()) if cookies(&socket.reader).any(tells_of_loss) => Err(Failure::LostSession),
+                        Ok(()) if cookies(socket.reader.head()).any(tells_of_loss) => {
+                            Err(Failure::LostSession)
+                        }
                         other => other,
                     };
                     socket.busy = false;
@@ -358,12 +341,6 @@ impl Sockets {
         self.look_again(slot);
         None
     }
-}
-
-/// The cookies that the last answer set, where its head was to be kept.
-fn cookies(reader: &Reader) -> impl Iterator<Item = &[u8]> {
-    let of_cookies = |(name, _): &(&[u8], &[u8])| name.eq_ignore_ascii_case(b"set-cookie");
-    fields(reader.head()).filter(of_cookies).map(|(_, value)| value)
 }
 
 impl Transport for Sockets {
@@ -402,14 +379,8 @@ impl Transport for Sockets {
     }
 
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
-        let reader = &self.sockets[slot as usize].reader;
-        let mut fits = true;
-        if jar.keeps_cookies() {
-            cookies(reader).for_each(|value| fits &= jar.set(value));
-        }
-        self.kept.drain(..).for_each(|(number, value)| fits &= jar.keep(number, value));
-        if !fits {
-            self.lacked = Some("room for what users remember of answers (64 MiB together)".to_owned());
+        if !jar.remember(self.sockets[slot as usize].reader.head(), &mut self.kept) {
+            self.lacked = Some(LACKED.to_owned());
         }
     }
 
@@ -418,17 +389,14 @@ impl Transport for Sockets {
             return Ok(());
         }
         let until_nanos = if self.at_once.is_empty() && self.again.is_empty() { until_nanos } else { 0 };
-        let until_nanos = if self.backlogged.is_empty() {
-            until_nanos
-        } else {
-            until_nanos.min(self.backlogged_until_nanos)
-        };
-        self.poller.wait(until_nanos)
+        self.poller.wait(self.backlogged.until(until_nanos))
     }
 
     fn next(&mut self) -> Option<Happening> {
-        if !self.backlogged.is_empty() && monotonic_nanos() >= self.backlogged_until_nanos {
-            self.reach_again();
+        for (slot, generation) in self.backlogged.due() {
+            if self.sockets[slot as usize].generation == generation {
+                self.open(slot);
+            }
         }
         while let Some((generation, happening)) = self.at_once.pop_front() {
             let Happening::Closed(slot, _) = happening else { continue };

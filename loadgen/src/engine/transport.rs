@@ -57,6 +57,11 @@ pub(super) trait Transport: Debug {
         false
     }
 
+    /// How many connections are open where so many slots are.
+    fn connections(&self, open: u32) -> u32 {
+        open
+    }
+
     /// Why a connection could not be opened, where that says more than that it could not.
     fn problem(&mut self) -> Option<String> {
         None

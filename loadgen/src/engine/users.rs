@@ -52,7 +52,7 @@ impl Left {
     }
 
     /// Whether one more may be made; it is then taken.
-    fn take(&self, traffic: TrafficId) -> bool {
+    pub(super) fn take(&self, traffic: TrafficId) -> bool {
         let left = &self.0[traffic.index()];
         // Without a limit the common number is not even read for writing: threads would wait for each other.
         left.load(Ordering::Relaxed) == u64::MAX
@@ -212,23 +212,7 @@ impl<'a> Users<'a> {
             unreachable!("only users of closed loops think here")
         };
         let all = self.plan.users(traffic).expect("its traffic is a closed loop");
-        let think = all.iteration(user, iteration).think;
-        let mut from = now;
-        let at = loop {
-            let at = from.saturating_add(think);
-            if at < until {
-                break Some(at);
-            }
-            // The stretch that is over, or the first: on to the next.
-            match all.stretch(user, from.max(until)) {
-                Some((start, end)) => (from, until) = (start, end),
-                None => break None,
-            }
-            // Whoever thinks longer than a stretch lasts says nothing in it.
-            if from.saturating_add(think) >= until {
-                from = until;
-            }
-        };
+        let at = due_after(all, (user, iteration), now, &mut until);
         self.users[place as usize].walking = Walking::Loop { user, iteration, until };
         match at {
             Some(at) => self.due_at(place, at),
@@ -248,5 +232,29 @@ impl<'a> Users<'a> {
     #[inline]
     pub(super) fn jar(&mut self, place: u32) -> Option<&mut Jar> {
         self.users.get_mut(place as usize).map(|user| &mut user.jar)
+    }
+}
+
+/// When a user of a closed loop is due with an iteration who thinks from `now` on, or from when it is its turn again; `until` is
+/// the end of the stretch in which the user is there.
+pub(super) fn due_after(
+    all: &scenarios::plan::Users,
+    (user, iteration): (u32, u64),
+    now: SimTime,
+    until: &mut SimTime,
+) -> Option<SimTime> {
+    let think = all.iteration(user, iteration).think;
+    let mut from = now;
+    loop {
+        let at = from.saturating_add(think);
+        if at < *until {
+            return Some(at);
+        }
+        // The stretch that is over, or the first: on to the next.
+        (from, *until) = all.stretch(user, from.max(*until))?;
+        // Whoever thinks longer than a stretch lasts says nothing in it.
+        if from.saturating_add(think) >= *until {
+            from = *until;
+        }
     }
 }

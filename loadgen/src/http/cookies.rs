@@ -2,6 +2,7 @@
 
 use scenarios::plan::RequestId;
 
+use super::judge::cookies;
 use super::room::Room;
 
 /// The most bytes of cookies that a user keeps, and the most of them: RFC 6265, section 6.1, asks for 50 a domain.
@@ -9,6 +10,8 @@ const COOKIES_BYTES: usize = 16 << 10;
 const COOKIES: usize = 50;
 /// What all users remember together, in bytes, over all threads.
 pub(crate) const JARS_BYTES: usize = 64 << 20;
+/// What is lacking where they would remember more.
+pub(crate) const LACKED: &str = "room for what users remember of answers (64 MiB together)";
 /// What keeping something takes beside it.
 const OVERHEAD_BYTES: usize = 64;
 
@@ -53,6 +56,18 @@ impl Jar {
     /// Whether answers' cookies are to be taken in.
     pub(crate) fn keeps_cookies(&self) -> bool {
         self.keeps_cookies
+    }
+
+    /// Keeps of an answer what the user has to remember: its head's cookies, where those are kept, and what was extracted. `false`
+    /// where all users together remember too much.
+    #[must_use]
+    pub(crate) fn remember(&mut self, head: &[u8], extracted: &mut Vec<(u16, String)>) -> bool {
+        let mut fits = true;
+        if self.keeps_cookies {
+            cookies(head).for_each(|value| fits &= self.set(value));
+        }
+        extracted.drain(..).for_each(|(number, value)| fits &= self.keep(number, value));
+        fits
     }
 
     /// Keeps a value; `false` where all users together remember too much.
@@ -144,6 +159,20 @@ mod tests {
         assert_eq!(written(&jar), "cookie: basket=7; server=b\r\n");
         assert!(jar.set(b"basket=; Max-Age=0"));
         assert_eq!(written(&jar), "cookie: server=b\r\n");
+    }
+
+    #[test]
+    fn an_answer_leaves_its_cookies_to_those_who_keep_any_and_what_was_extracted_to_all() {
+        let head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nx: y\r\nset-cookie: b=2\r\n\r\n";
+        for keeps in [true, false] {
+            let mut jar = Jar::new(RequestId(0), keeps, Room::new(1 << 20));
+            let mut extracted = vec![(7, "token".to_owned())];
+            assert!(jar.remember(head, &mut extracted) && extracted.is_empty());
+            let mut out = Vec::new();
+            jar.write(&mut out);
+            let expected: &[u8] = if keeps { b"cookie: a=1; b=2\r\n" } else { b"" };
+            assert_eq!((out.as_slice(), jar.value(7)), (expected, Some("token")));
+        }
     }
 
     #[test]

@@ -157,6 +157,12 @@ pub(crate) fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// The cookies that an answer set, where its head was to be kept.
+pub(crate) fn cookies(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let of_cookies = |(name, _): &(&[u8], &[u8])| name.eq_ignore_ascii_case(b"set-cookie");
+    fields(head).filter(of_cookies).map(|(_, value)| value)
+}
+
 /// The first field of a name.
 fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     fields(head).find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)

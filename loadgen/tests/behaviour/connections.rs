@@ -3,27 +3,14 @@
 use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use loadgen::{Address, Entries, Entry, Job, Options};
-use results::{Failure, Provenance};
+use loadgen::{Address, Options};
+use results::Failure;
 
-use crate::support::{answer, counts, failures, play, read_request, scenario};
-
-/// A server that counts connections.
-fn counting() -> (std::net::SocketAddr, Arc<AtomicU64>) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
-    let address = listener.local_addr().expect("a bound socket has an address");
-    let accepted = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&accepted);
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            counter.fetch_add(1, Ordering::Relaxed);
-            std::thread::spawn(move || while read_request(&mut stream).is_some() && answer(&mut stream) {});
-        }
-    });
-    (address, accepted)
-}
+use crate::support::{
+    counting, counts, entries_at, failures, listening_for_one, play, play_at, play_at_path, scenario,
+};
 
 #[test]
 fn connections_are_kept_unless_told_otherwise() {
@@ -89,16 +76,7 @@ fn a_socket_in_the_file_system_is_a_target() {
         }
     });
     let scenario = scenario(100, 1, "connections = 3");
-    let entry = Entry { address: Address::Unix(path), host: "localhost".to_owned() };
-    let job = Job {
-        scenario: &scenario,
-        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None },
-        options: Options::default(),
-        directory: directory.path(),
-        provenance: Provenance::here("loadgen test"),
-        stop: &AtomicBool::new(false),
-    };
-    let record = loadgen::run(job, None, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    let record = play_at_path(&scenario, &path);
     assert_eq!(counts(&record), (100, 100, 0), "{:?}", record.validity);
 }
 
@@ -107,22 +85,13 @@ fn connections_follow_a_name_to_its_new_address() {
     let ((before, accepted_before), (after, accepted_after)) = (counting(), counting());
     let named = Arc::new(loadgen::named::Named::new("shop.test", 80, false, before));
     let scenario = scenario(100, 2, "connections = 2\nreuse = \"never\"");
-    let entry = Entry { address: Address::Named(Arc::clone(&named)), host: "shop.test".to_owned() };
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let job = Job {
-        scenario: &scenario,
-        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None },
-        options: Options::default(),
-        directory: directory.path(),
-        provenance: Provenance::here("loadgen test"),
-        stop: &AtomicBool::new(false),
-    };
-    let record = loadgen::run(job, None, &mut |snapshot| {
+    let entries = entries_at(&[(Address::Named(Arc::clone(&named)), "shop.test")]);
+    let stop = AtomicBool::new(false);
+    let record = play_at(&scenario, &entries, Options::default(), &stop, &mut |snapshot| {
         if snapshot.at.as_secs_f64() > 0.5 {
             named.point_to(after);
         }
     });
-    let record = record.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(counts(&record), (200, 200, 0));
     let accepted = [&accepted_before, &accepted_after].map(|counter| counter.load(Ordering::Relaxed));
     assert!(accepted[0] > 20 && accepted[1] > 20 && accepted.iter().sum::<u64>() == 202, "{accepted:?}");
@@ -131,13 +100,9 @@ fn connections_follow_a_name_to_its_new_address() {
 /// A full backlog of a socket in the file system says so at once (`connect(2)`: EAGAIN), where TCP would wait.
 #[test]
 fn a_full_backlog_in_the_file_system_is_waited_for() {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let path = directory.path().join("shop.sock");
-    let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("sockets can be made");
-    bind(&descriptor, &SocketAddrUnix::new(&path).expect("a short path")).expect("the directory is new");
-    listen(&descriptor, 1).expect("a bound socket listens");
-    let listener = UnixListener::from(descriptor);
+    let listener = listening_for_one(&path);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
@@ -149,15 +114,6 @@ fn a_full_backlog_in_the_file_system_is_waited_for() {
         }
     });
     let scenario = scenario(50, 1, "connections = 50\nreuse = \"never\"");
-    let entry = Entry { address: Address::Unix(path), host: "localhost".to_owned() };
-    let job = Job {
-        scenario: &scenario,
-        entries: &Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None },
-        options: Options::default(),
-        directory: directory.path(),
-        provenance: Provenance::here("loadgen test"),
-        stop: &AtomicBool::new(false),
-    };
-    let record = loadgen::run(job, None, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    let record = play_at_path(&scenario, &path);
     assert_eq!(counts(&record), (50, 50, 0), "{:?}", record.tally(results::Scope::Run, None).failures);
 }

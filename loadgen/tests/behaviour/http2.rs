@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use loadgen::{Entries, Error, Job, Options};
-use results::{Failure, Provenance, RunRecord, Scope};
+use loadgen::{Entries, Error, Options};
+use results::{Failure, RunRecord, Scope, sample};
 use scenarios::Scenario;
 
 use crate::http2_server::{Act, Http2Server, saying};
-use crate::support::{counts, entries, failures, planned, play, scenario, scenario_of};
+use crate::support::{
+    counts, entries, failures, listening_for_one, planned, play, play_at_path, scenario, scenario_of, try_at,
+};
 
 /// So many connections with so many streams.
 fn lines(connections: u32, streams: u32) -> String {
@@ -28,6 +30,11 @@ fn many_requests_share_a_connection() {
     let record = play(&scenario, server.address, Options::default());
     assert_eq!(counts(&record), (200, 200, 0), "{:?}", failed(&record));
     assert_eq!(server.connections.load(Ordering::Relaxed), 2);
+    let told: Vec<f64> = record
+        .series(sample::GENERATOR, sample::CONNECTIONS)
+        .flat_map(|series| series.values.iter().copied().flatten())
+        .collect();
+    assert!(!told.is_empty() && told.iter().all(|open| *open == 2.0), "connections, not streams: {told:?}");
     // One after another over two connections they would take 20 seconds.
     let times = record.tally(Scope::Run, None).service_times();
     assert!(times.minimum().is_some_and(|least| least >= 0.19), "{times:?}");
@@ -203,6 +210,17 @@ fn users_of_closed_loops_have_a_connection_each() {
 }
 
 #[test]
+fn a_full_backlog_in_the_file_system_is_waited_for_over_http_2_too() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = directory.path().join("shop.sock");
+    // Slower than connections are asked for.
+    crate::http2_server::at(listening_for_one(&path), Duration::from_millis(30));
+    let users = "executor = \"per-vu-iterations\"\nvus = 20\niterations = 3\nthink = \"1ms\"\nmix = { product = 1 }\nhttp2 = true";
+    let record = play_at_path(&scenario_of(5, users, "", ""), &path);
+    assert_eq!(counts(&record), (60, 60, 0), "{:?}", failed(&record));
+}
+
+#[test]
 fn requests_over_http_2_are_those_of_the_plan() {
     let scenario = scenario(300, 1, &format!("arrivals = \"poisson\"\n{}", lines(3, 20)));
     let mut options = Options::default();
@@ -231,16 +249,7 @@ fn what_http_2_is_not_spoken_with_is_refused_with_its_place() {
 }
 
 fn run(scenario: &Scenario, entries: &Entries) -> Result<RunRecord, Error> {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let job = Job {
-        scenario,
-        entries,
-        options: Options::default(),
-        directory: directory.path(),
-        provenance: Provenance::here("loadgen test"),
-        stop: &AtomicBool::new(false),
-    };
-    loadgen::run(job, None, &mut |_| {})
+    try_at(scenario, entries, Options::default(), &AtomicBool::new(false), &mut |_| {})
 }
 
 #[cfg(feature = "tls")]

@@ -84,6 +84,21 @@ impl Http2Server {
     }
 }
 
+/// Serves whoever comes to a socket in the file system, with a pause after each.
+pub(crate) fn at(listener: std::os::unix::net::UnixListener, pause: Duration) {
+    thread::spawn(move || {
+        tokio::task::LocalSet::new().block_on(&runtime(), async move {
+            listener.set_nonblocking(true).expect("a socket takes options");
+            let listener = tokio::net::UnixListener::from_std(listener).expect("it listens");
+            let (manner, requests): (Arc<Manner>, _) = (Arc::new(|_, _| Act::good()), Arc::default());
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::task::spawn_local(converse(stream, Arc::clone(&manner), Arc::clone(&requests)));
+                tokio::time::sleep(pause).await;
+            }
+        });
+    });
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made")
 }

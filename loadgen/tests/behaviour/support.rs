@@ -2,13 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use loadgen::{Entries, Entry, Job, Options, Snapshot};
+use loadgen::{Address, Entries, Entry, Error, Job, Options, Snapshot};
 use results::{Failure, Provenance, RunRecord, Scope};
 use scenarios::Scenario;
 
@@ -260,8 +262,15 @@ to = "shop"
 
 /// Every request of a scenario with one traffic goes to one address.
 pub(crate) fn entries(address: SocketAddr) -> Entries {
-    let entry = Entry { address: address.into(), host: address.to_string() };
-    Entries { by_traffic: vec![vec![entry]], base_path: String::new(), tls: None }
+    entries_at(&[(address.into(), &address.to_string())])
+}
+
+/// Every request of a scenario with one traffic goes to one of these, which have these names.
+pub(crate) fn entries_at(addresses: &[(Address, &str)]) -> Entries {
+    let entry =
+        |(address, host): &(Address, &str)| Entry { address: address.clone(), host: (*host).to_owned() };
+    let instances = addresses.iter().map(entry).collect();
+    Entries { by_traffic: vec![instances], base_path: String::new(), tls: None }
 }
 
 /// Plays a scenario against an address.
@@ -287,10 +296,51 @@ pub(crate) fn play_at(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(&Snapshot),
 ) -> RunRecord {
+    try_at(scenario, entries, options, stop, observe).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same, where there may be no run.
+pub(crate) fn try_at(
+    scenario: &Scenario,
+    entries: &Entries,
+    options: Options,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(&Snapshot),
+) -> Result<RunRecord, Error> {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let provenance = Provenance::here("loadgen test");
     let job = Job { scenario, entries, options, directory: directory.path(), provenance, stop };
-    loadgen::run(job, None, observe).unwrap_or_else(|error| panic!("{error}"))
+    loadgen::run(job, None, observe)
+}
+
+/// Plays a scenario against a socket in the file system.
+pub(crate) fn play_at_path(scenario: &Scenario, path: &Path) -> RunRecord {
+    let entries = entries_at(&[(Address::Unix(path.to_owned()), "localhost")]);
+    play_at(scenario, &entries, Options::default(), &AtomicBool::new(false), &mut |_| {})
+}
+
+/// A socket in the file system whose backlog has room for one.
+pub(crate) fn listening_for_one(path: &Path) -> UnixListener {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("sockets can be made");
+    bind(&descriptor, &SocketAddrUnix::new(path).expect("a short path")).expect("the directory is new");
+    listen(&descriptor, 1).expect("a bound socket listens");
+    UnixListener::from(descriptor)
+}
+
+/// A server that counts its connections.
+pub(crate) fn counting() -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let accepted = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&accepted);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counter.fetch_add(1, Ordering::Relaxed);
+            thread::spawn(move || while read_request(&mut stream).is_some() && answer(&mut stream) {});
+        }
+    });
+    (address, accepted)
 }
 
 /// Planned, good and failed requests of a run, warm-up included.

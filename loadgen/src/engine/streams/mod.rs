@@ -2,6 +2,8 @@
 //!
 //! The protocol is the crate h2's. Its futures are driven here, by the edges of the sockets and by what h2 wakes, without a runtime.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -9,27 +11,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use h2::client::Builder;
 use results::Failure;
-use rustix::net::sockopt;
 use scenarios::Scenario;
 use scenarios::plan::Planned;
 
-use super::connecting::{connect, lacked, of_connecting};
-use super::exchange::{Asked, Exchange, Lost, Task, Woken, cookies, waker};
+use super::connecting::Backlogged;
+use super::exchange::{Asked, Exchange, Lost, Task, Woken, waker};
 use super::line::{Line, Link, Phase, Place, State};
 use super::poller::Poller;
 use super::tls::Tls;
 use super::transport::{Happening, Transport};
-use super::wire::Wire;
 use super::{Address, Entries};
-use crate::http::{Composer, Jar, Judge, Limits, Room, Wanted, request_of, tells_of_loss};
-
-/// Bytes of answers that a server may send before they are read: of one stream, and of a connection.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Streams that were given up and of which a server may go on to speak.
-const RESET_STREAMS: usize = 4096;
+use crate::http::{Composer, Jar, Judge, LACKED, Limits, Room, Wanted, cookies, request_of, tells_of_loss};
 
 /// The streams of one thread.
 pub(super) struct Streams {
@@ -40,6 +33,8 @@ pub(super) struct Streams {
     lines: Vec<(u32, Option<Line>)>,
     places: Vec<Place>,
     woken: Woken,
+    /// Links whose servers' backlogs were full.
+    backlogged: Backlogged<usize>,
     /// What happened, with the slot's generation.
     happened: VecDeque<(u32, Happening)>,
     out: Vec<u8>,
@@ -68,6 +63,7 @@ impl Streams {
             lines: Vec::new(),
             places: Vec::new(),
             woken: Woken::default(),
+            backlogged: Backlogged::default(),
             happened: VecDeque::new(),
             out: Vec::new(),
             room,
@@ -79,7 +75,7 @@ impl Streams {
 
     /// One more connection, which the slots share that are added to it.
     pub(super) fn link(&mut self, address: Address, host: Rc<str>) -> usize {
-        self.links.push(Link { address, host, slots: Vec::new(), line: None });
+        self.links.push(Link { address, host, slots: Vec::new(), line: None, backlogged: false });
         self.links.len() - 1
     }
 
@@ -146,41 +142,6 @@ impl Streams {
         }
     }
 
-    /// Begins a connection.
-    fn connect(&mut self, link: usize) -> Result<(), Failure> {
-        let begun = connect(&self.links[link].address).and_then(|(descriptor, begun)| match begun {
-            Ok(()) | Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => Ok(descriptor),
-            Err(error) => Err(error),
-        });
-        let descriptor = begun.map_err(|error| {
-            self.lacked = lacked(error).or(self.lacked.take());
-            of_connecting(error)
-        })?;
-        let free = self.lines.iter().position(|(_, line)| line.is_none());
-        let number = free.unwrap_or_else(|| {
-            self.lines.push((0, None));
-            self.lines.len() - 1
-        });
-        let generation = self.lines[number].0;
-        let token = u64::from(generation) << 32 | number as u64;
-        self.poller.add(&descriptor, token).map_err(|_| Failure::Refused)?;
-        let waker = waker(Task::Line(number as u32, generation), &self.woken);
-        let state = State::Connecting(Some(Wire::new(descriptor)));
-        self.lines[number].1 = Some(Line { link, state, waker, under_way: 0, answered: false });
-        self.links[link].line = Some(number as u32);
-        Ok(())
-    }
-
-    /// Takes a connection away; nothing more is heard of it.
-    fn hang_up(&mut self, number: u32) {
-        let (generation, line) = &mut self.lines[number as usize];
-        *generation = generation.wrapping_add(1);
-        if let Some(line) = line.take() {
-            let current = &mut self.links[line.link].line;
-            *current = current.filter(|current| *current != number);
-        }
-    }
-
     /// Drives a connection as far as it goes, and then the streams that it woke.
     fn drive(&mut self, number: u32) {
         let Some(line) = &mut self.lines[number as usize].1 else { return };
@@ -220,81 +181,6 @@ impl Streams {
                     self.hang_up(number);
                 }
             }
-        }
-    }
-
-    /// Goes on with a connection that does not stand yet.
-    fn connecting(&mut self, number: u32) {
-        let Some(Line { state: State::Connecting(Some(wire)), .. }) = &mut self.lines[number as usize].1
-        else {
-            return;
-        };
-        if let Err(error) = sockopt::socket_error(wire.descriptor()).and_then(|result| result) {
-            let failure = of_connecting(error);
-            return self.fail(number, failure, String::new());
-        }
-        match wire.shake(self.tls.as_ref()) {
-            Ok(false) => {}
-            Err(problem) => self.fail(number, Failure::Refused, problem),
-            Ok(true) => {
-                let Some(line) = &mut self.lines[number as usize].1 else { return };
-                let State::Connecting(wire) = &mut line.state else { return };
-                let Some(wire) = wire.take() else { return };
-                let mut settings = Builder::new();
-                settings
-                    .enable_push(false)
-                    .initial_window_size(STREAM_WINDOW)
-                    .initial_connection_window_size(CONNECTION_WINDOW)
-                    .max_header_list_size(Limits::default().head_bytes as u32)
-                    .max_concurrent_reset_streams(RESET_STREAMS);
-                line.state = State::Shaking(Box::pin(async move { settings.handshake(wire).await }));
-                self.drive(number);
-            }
-        }
-    }
-
-    /// A connection does not come to stand.
-    fn fail(&mut self, number: u32, failure: Failure, problem: String) {
-        let Some(line) = &self.lines[number as usize].1 else { return };
-        let link = line.link;
-        if !problem.is_empty() {
-            self.problem = Some(problem);
-        }
-        self.hang_up(number);
-        self.lose_all(link, failure);
-    }
-
-    /// A connection takes no more requests: another is opened at once for those who have none under way. One that has answered
-    /// nothing is no reason to try again before the lane does.
-    fn retire(&mut self, number: u32) {
-        let Some(line) = &self.lines[number as usize].1 else { return };
-        let (link, answered) = (line.link, line.answered);
-        if self.links[link].line != Some(number) {
-            return;
-        }
-        self.links[link].line = None;
-        let again = if answered { self.connect(link) } else { Err(Failure::Reset) };
-        if let Err(failure) = again {
-            self.lose_all(link, failure);
-        }
-        self.leave(number, 0);
-    }
-
-    /// All places of a link that have no request under way are closed.
-    fn lose_all(&mut self, link: usize, failure: Failure) {
-        for slot in self.links[link].slots.clone() {
-            if matches!(self.places[slot as usize].phase, Phase::Open | Phase::Waiting(_)) {
-                self.lose(slot, failure);
-            }
-        }
-    }
-
-    /// So many requests over a connection have come to their end; one that takes no more and has none is closed.
-    fn leave(&mut self, number: u32, requests: u32) {
-        let Some(line) = &mut self.lines[number as usize].1 else { return };
-        line.under_way -= requests;
-        if line.under_way == 0 && self.links[line.link].line != Some(number) {
-            self.hang_up(number);
         }
     }
 
@@ -418,8 +304,7 @@ impl Transport for Streams {
             }
             Phase::Waiting(_) => {
                 // An attempt for which nobody waits any more is over.
-                let waits = |slot: &u32| matches!(self.places[*slot as usize].phase, Phase::Waiting(_));
-                let number = self.links[link].line.filter(|_| !self.links[link].slots.iter().any(waits));
+                let number = self.links[link].line.filter(|_| !self.is_wanted(link));
                 let attempt = |number: &u32| {
                     let line = &self.lines[*number as usize].1;
                     line.as_ref().is_some_and(|line| !matches!(line.state, State::Up(..)))
@@ -437,13 +322,8 @@ impl Transport for Streams {
 
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
         let place = &mut self.places[slot as usize];
-        let mut fits = true;
-        if jar.keeps_cookies() {
-            cookies(&place.head).for_each(|value| fits &= jar.set(value));
-        }
-        place.kept.drain(..).for_each(|(number, value)| fits &= jar.keep(number, value));
-        if !fits {
-            self.lacked = Some("room for what users remember of answers (64 MiB together)".to_owned());
+        if !jar.remember(&place.head, &mut place.kept) {
+            self.lacked = Some(LACKED.to_owned());
         }
     }
 
@@ -453,10 +333,11 @@ impl Transport for Streams {
         if woken || !self.happened.is_empty() || self.poller.has_edges() {
             return Ok(());
         }
-        self.poller.wait(until_nanos)
+        self.poller.wait(self.backlogged.until(until_nanos))
     }
 
     fn next(&mut self) -> Option<Happening> {
+        self.reach_again();
         loop {
             while let Some((generation, happening)) = self.happened.pop_front() {
                 let (Happening::Opened(slot) | Happening::Answered { slot, .. } | Happening::Closed(slot, _)) =
@@ -486,6 +367,11 @@ impl Transport for Streams {
                 }
             }
         }
+    }
+
+    fn connections(&self, _: u32) -> u32 {
+        let stands = |line: &Line| matches!(line.state, State::Up(..));
+        self.lines.iter().filter(|(_, line)| line.as_ref().is_some_and(stands)).count() as u32
     }
 
     fn problem(&mut self) -> Option<String> {
