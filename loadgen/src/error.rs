@@ -32,6 +32,12 @@ pub enum Error {
         /// What failed.
         problem: String,
     },
+    /// The target is not one for the engine that the scenario asks for.
+    #[error("target: {problem}\nhint: leave engine = \"goose\" out")]
+    Unfit {
+        /// Why.
+        problem: &'static str,
+    },
     /// The scenario asks for what is not implemented here.
     #[error(transparent)]
     Scenario(#[from] scenarios::Diagnostics),

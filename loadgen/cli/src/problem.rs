@@ -11,6 +11,7 @@ pub(crate) fn of_loadgen(error: Error) -> Problem {
         | Error::Limit(_)
         | Error::Unreachable { .. }
         | Error::Handshake { .. }
+        | Error::Unfit { .. }
         | Error::Threads { .. } => Problem::configuration(error),
         _ => Problem::Failure(error.into()),
     }

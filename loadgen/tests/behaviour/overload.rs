@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use loadgen::Options;
-use results::Failure;
+use results::{Failure, RunRecord};
 use scenarios::plan::Plan;
 
 use crate::support::{Server, answer, counts, failures, planned, play, read_request, scenario, scenario_of};
@@ -70,15 +70,21 @@ fn what_is_never_sent_counts_as_dropped() {
     assert!(dropped >= 35, "{dropped} dropped, {ok} good");
 }
 
-/// Answers that take much longer to check than to send: whatever the machine is like, they wait for the generator.
-#[test]
-fn a_closed_loop_whose_generator_is_the_bottleneck_is_invalid() {
+/// A closed loop of users who think for nothing, over answers that take much longer to check than to send: whatever the machine is
+/// like, they wait for the generator.
+pub(crate) fn overwhelmed(engine: &str) -> RunRecord {
     let numbers = "1,".repeat(150_000);
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n[{numbers}1]", numbers.len() + 3);
     let server = Server::start(move |stream, _| stream.write_all(answer.as_bytes()).is_ok());
     let users = "executor = \"constant-vus\"\nmix = { product = 1 }\nvus = 8\nthink = \"0s\"";
-    let scenario = scenario_of(3, users, "check = { json = \"/100000\" }", "");
-    let record = play(&scenario, server.address, Options::default());
+    let users = format!("{users}\nengine = \"{engine}\"");
+    let scenario = scenario_of(3, &users, "check = { json = \"/100000\" }", "");
+    play(&scenario, server.address, Options::default())
+}
+
+#[test]
+fn a_closed_loop_whose_generator_is_the_bottleneck_is_invalid() {
+    let record = overwhelmed("rehearsal");
     let (due, ok, _) = counts(&record);
     assert_eq!(due, ok);
     let reasons = &record.validity.reasons;
