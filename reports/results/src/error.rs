@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// A record of another version.
     #[error(
-        "{}: run record of version {found}, expected version {expected}\n  hint: read it with the release that wrote it, or repeat the run with the command in its provenance",
+        "{}: run record of version {found}, expected one of versions 1 to {newest}\n  hint: read it with the release that wrote it, or repeat the run with the command in its provenance",
         path.display()
     )]
     Version {
@@ -62,7 +62,7 @@ pub enum Error {
         path: PathBuf,
         /// The version it states.
         found: u64,
-        /// The version that this release reads.
-        expected: u64,
+        /// The newest version that this release reads.
+        newest: u64,
     },
 }

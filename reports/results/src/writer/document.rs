@@ -22,8 +22,9 @@ use scenarios::units::SimTime;
 
 /// What the file calls itself.
 pub(crate) const FORMAT: &str = "rehearsal run record";
-/// The version that is written and read.
-pub(crate) const VERSION: u64 = 1;
+/// The version that is written. Whatever is added to the format raises it, so that an older reader says that it is too old
+/// rather than what it stumbled over; what is added has a default, so that older records are read.
+pub(crate) const VERSION: u64 = 2;
 
 /// The parts of `run.json` that say whether the rest can be read.
 #[derive(Deserialize)]
@@ -325,15 +326,15 @@ fn series(s: &Series) -> SeriesDocument {
     }
 }
 
-/// Checks format and version of a parsed head.
-pub(crate) fn check(path: &Path, text: &str, format: &str, expected: u64) -> Result<(), Error> {
+/// Whether a file is of this format and no newer than this reader; versions count from 1.
+pub(crate) fn check(path: &Path, text: &str, format: &str, newest: u64) -> Result<(), Error> {
     let malformed = |line, problem| Error::Malformed { path: path.to_owned(), line, problem };
     let head: Head = serde_json::from_str(text).map_err(|e| malformed(e.line(), e.to_string()))?;
     if head.format != format {
         return Err(malformed(1, format!("found format {:?}, expected {format:?}", head.format)));
     }
-    if head.version != expected {
-        return Err(Error::Version { path: path.to_owned(), found: head.version, expected });
+    if !(1..=newest).contains(&head.version) {
+        return Err(Error::Version { path: path.to_owned(), found: head.version, newest });
     }
     Ok(())
 }

@@ -77,10 +77,28 @@ fn schema_names_every_field_of_a_record() {
 fn other_versions_are_refused_by_name() {
     let (directory, _) = written(Play::SIM);
     let path = directory.path().join("run.json");
-    let newer = text(&directory, "run.json").replacen("\"version\": 1", "\"version\": 7", 1);
+    let newer = text(&directory, "run.json").replacen("\"version\": 2", "\"version\": 7", 1);
     std::fs::write(&path, newer).expect("it can be written");
     let message = RunRecord::read(&path).expect_err("version 7 is unknown").to_string();
-    assert!(message.contains("version 7, expected version 1"), "{message}");
+    assert!(message.contains("version 7, expected one of versions 1 to 2"), "{message}");
+}
+
+#[test]
+fn records_of_the_first_version_are_read() {
+    let (directory, record) = written(Play::SIM);
+    let path = directory.path().join("run.json");
+    let mut old: Value = serde_json::from_str(&text(&directory, "run.json")).expect("it is JSON");
+    old["version"] = 1.into();
+    let published = old["scenario"]["published"].as_array_mut().expect("there is a list");
+    assert!(!published.is_empty(), "the scenario of these records has a published figure");
+    for figure in published {
+        let keys = ["what", "figure", "value", "tolerance"];
+        figure.as_object_mut().expect("it is a table").retain(|key, _| keys.contains(&key.as_str()));
+    }
+    std::fs::write(&path, old.to_string()).expect("it can be written");
+    let read = RunRecord::read(&path).expect("older versions are read");
+    assert_eq!(read.scenario.published.len(), record.scenario.published.len());
+    assert_eq!(read.scenario.published[0].value, record.scenario.published[0].value);
 }
 
 #[test]
