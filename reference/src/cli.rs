@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use scenarios::scenario::{ComponentId, ComponentKind};
+use scenarios::scenario::{ComponentId, ComponentKind, Engine};
 use scenarios::{Diagnostics, Scenario, exit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::client::{Error, Options, Stack};
+use crate::engines::{self, bundle};
 use crate::message::Setup;
 use crate::socket::reserve;
 use crate::status::Status;
@@ -35,6 +36,10 @@ Examples:
   reference up shop.toml --faults    the same, and break what the scenario breaks, when it does
   reference up shop.toml --logs logs --ports 7000
                                      a log for each process, and the file's components at ports 7000, 7001, ...
+  reference up shop.toml --engine balancer=haproxy --engine objects=redis
+                                     real servers in the places of two components, configured from the scenario
+  reference config shop.toml --out etc
+                                     write haproxy.cfg, default.vcl, redis.conf, my.cnf and a compose file for it
   reference proxy shop.toml balancer --listen 127.0.0.1:8080 --to 127.0.0.1:8081
                                      run one proxy of a scenario alone, before a server of yours
   reference store shop.toml objects --listen 127.0.0.1:6379 --dump dump.rdb
@@ -58,6 +63,9 @@ enum Command {
         /// Listen at this port for the file's first component, at the next for the second, and so on; at free ones by default.
         #[arg(long, value_name = "PORT")]
         ports: Option<u16>,
+        /// What does a component's work, instead of what the file says; once for each.
+        #[arg(long, value_name = "COMPONENT=ENGINE", value_parser = Engine::choice)]
+        engine: Vec<(String, String)>,
         /// Print nothing after the table; by default a terminal shows every second what each instance is at.
         #[arg(long)]
         quiet: bool,
@@ -66,6 +74,21 @@ enum Command {
     Check {
         /// The scenario.
         file: PathBuf,
+        /// What does a component's work, instead of what the file says; once for each.
+        #[arg(long, value_name = "COMPONENT=ENGINE", value_parser = Engine::choice)]
+        engine: Vec<(String, String)>,
+    },
+    /// Print the configurations of real servers for a scenario: of those that the file or the command line names, and of the usual
+    /// ones where neither says what does a component's work.
+    Config {
+        /// The scenario.
+        file: PathBuf,
+        /// Write them into this directory, with a compose file that runs them.
+        #[arg(long, value_name = "DIRECTORY")]
+        out: Option<PathBuf>,
+        /// What does a component's work; `embedded` leaves it out. Once for each.
+        #[arg(long, value_name = "COMPONENT=ENGINE", value_parser = Engine::choice)]
+        engine: Vec<(String, String)>,
     },
     /// Run one proxy or HTTP cache of a scenario alone, before servers of yours, until Ctrl-C.
     Proxy {
@@ -104,13 +127,14 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
-        Command::Up { file, faults, logs, ports, quiet } => {
+        Command::Up { file, faults, logs, ports, engine, quiet } => {
             let mut options = Options::default();
             options.logs.clone_from(logs);
             options.first_port = *ports;
-            up(file, *faults, options, !quiet && io::stdout().is_terminal())
+            up(file, engine, *faults, options, !quiet && io::stdout().is_terminal())
         }
-        Command::Check { file } => check(file),
+        Command::Check { file, engine } => check(file, engine),
+        Command::Config { file, out, engine } => config(file, engine, out.as_deref()),
         Command::Proxy { file, component, listen, to } => proxy(file, component, *listen, to),
         Command::Store { file, component, listen, dump } => store(file, component, *listen, dump.as_deref()),
         Command::Completions { shell } => {
@@ -130,18 +154,41 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn load(file: &Path) -> Result<Scenario, Error> {
-    let supported = |scenario: Scenario| -> Result<Scenario, Diagnostics> {
+fn load(file: &Path, engines: &[(String, String)]) -> Result<Scenario, Error> {
+    let supported = |mut scenario: Scenario| -> Result<Scenario, Diagnostics> {
+        scenario.choose_engines(engines)?;
         support::check(&scenario)?;
         Ok(scenario)
     };
     Scenario::load(file).and_then(supported).map_err(Error::Scenario)
 }
 
-fn check(file: &Path) -> Result<(), Error> {
-    let scenario = load(file)?;
+fn check(file: &Path, engines: &[(String, String)]) -> Result<(), Error> {
+    let scenario = load(file, engines)?;
     let processes = supervisor::processes(&scenario);
     writeln!(io::stdout(), "{}: the stack can run it, as at most {processes} processes", file.display())?;
+    Ok(())
+}
+
+fn config(file: &Path, engines: &[(String, String)], out: Option<&Path>) -> Result<(), Error> {
+    let configured = |mut scenario: Scenario| -> Result<Scenario, Diagnostics> {
+        scenario.choose_engines(engines)?;
+        scenario.choose_engines(&bundle::usual_servers(&scenario))?;
+        let problems = engines::support::problems(&scenario);
+        if problems.is_empty() { Ok(scenario) } else { Err(Diagnostics::new(problems)) }
+    };
+    let scenario = Scenario::load(file).and_then(configured).map_err(Error::Scenario)?;
+    for (path, text) in bundle::files(&scenario) {
+        match out {
+            Some(directory) => {
+                let path = directory.join(path);
+                path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+                std::fs::write(&path, text)?;
+                writeln!(io::stdout(), "{}", path.display())?;
+            }
+            None => writeln!(io::stdout(), "==> {} <==\n{text}", path.display())?,
+        }
+    }
     Ok(())
 }
 
@@ -174,7 +221,7 @@ fn proxy(file: &Path, name: &str, listen: SocketAddr, servers: &[SocketAddr]) ->
 }
 
 fn store(file: &Path, name: &str, listen: SocketAddr, dump: Option<&Path>) -> Result<(), Error> {
-    let scenario = load(file)?;
+    let scenario = load(file, &[])?;
     let is_it = |id: &ComponentId| {
         let component = scenario.component(*id);
         component.name == name && matches!(component.kind, ComponentKind::KvStore(_))
@@ -204,8 +251,10 @@ fn alone(
     let setup = Setup {
         path: scenario.source.path.clone(),
         text: scenario.source.text.clone(),
+        engines: Vec::new(),
         component: component.index(),
         instance: 0,
+        directory: None,
         // What is in the file is not filled in once more.
         first_start: !dump.as_ref().is_some_and(|dump| dump.exists()),
         leads: true,
@@ -232,8 +281,14 @@ fn alone(
     component::run_alone(setup, end).map_err(Error::Refused)
 }
 
-fn up(file: &Path, with_faults: bool, options: Options, with_status: bool) -> Result<(), Error> {
-    let scenario = load(file)?;
+fn up(
+    file: &Path,
+    engines: &[(String, String)],
+    with_faults: bool,
+    options: Options,
+    with_status: bool,
+) -> Result<(), Error> {
+    let scenario = load(file, engines)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the stack is started, so that no signal can fall between.

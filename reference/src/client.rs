@@ -145,6 +145,7 @@ impl Stack {
         let stage = Stage {
             path: scenario.source.path.clone(),
             text: scenario.source.text.clone(),
+            engines: scenario.source.engines.clone(),
             logs: options.logs.clone(),
             first_port: options.first_port,
         };

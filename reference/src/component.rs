@@ -131,7 +131,7 @@ pub(crate) struct Context {
 
 impl Context {
     fn new(setup: Setup) -> Result<Self, String> {
-        let scenario = Scenario::parse(&setup.path, &setup.text).map_err(|problems| problems.to_string())?;
+        let scenario = setup.scenario().map_err(|problems| problems.to_string())?;
         let component = scenario
             .component_ids()
             .nth(setup.component)

@@ -8,6 +8,7 @@
 //! - `supervisor`: starts, breaks, mends and stops the components; `message`: what they say to each other
 //! - `child`: a process that it started; `component`: what all components share; `log`: what they write down; `trouble`: what ails them; `proxy`, `cache`, `service`, `store`, `sql`,
 //!   `queue`: the components
+//! - `engines`: servers of other makes in the components' places
 //! - `relay`: the network between their machines; `vrrp`: who holds an address that several share
 //! - `emulated`: processors that are not there; `http`, `resp`: protocols; `edge`: how clients' connections come in; `socket`,
 //!   `addresses`: who listens where
@@ -21,6 +22,7 @@ pub mod client;
 mod component;
 mod edge;
 mod emulated;
+mod engines;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod http;

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use scenarios::Scenario;
+use scenarios::{Diagnostics, Scenario};
 use serde::{Deserialize, Serialize};
 
 use crate::trouble::Trouble;
@@ -17,13 +17,28 @@ use crate::trouble::Trouble;
 pub(crate) struct Stage {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
+    /// Engines that were chosen beside the file.
+    #[serde(default)]
+    pub(crate) engines: Vec<(String, String)>,
     /// Where the processes' logs are written; to standard error without.
     pub(crate) logs: Option<PathBuf>,
     /// The port of the first component, that of each further one being one more; any that is free without.
     pub(crate) first_port: Option<u16>,
 }
 
+/// Reads a scenario with the engines that were chosen beside it.
+fn scenario(path: &Path, text: &str, engines: &[(String, String)]) -> Result<Scenario, Diagnostics> {
+    let mut scenario = Scenario::parse(path, text)?;
+    scenario.choose_engines(engines)?;
+    Ok(scenario)
+}
+
 impl Stage {
+    /// The scenario.
+    pub(crate) fn scenario(&self) -> Result<Scenario, Diagnostics> {
+        scenario(&self.path, &self.text, &self.engines)
+    }
+
     /// The port on which clients find a component; zero for any that is free.
     pub(crate) fn port(&self, component: usize) -> Result<u16, String> {
         let Some(first) = self.first_port else { return Ok(0) };
@@ -53,8 +68,13 @@ pub(crate) struct Place {
 pub(crate) struct Setup {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) engines: Vec<(String, String)>,
     pub(crate) component: usize,
     pub(crate) instance: u32,
+    /// A directory of its own; of servers of another make.
+    #[serde(default)]
+    pub(crate) directory: Option<PathBuf>,
     /// Whether this instance starts for the first time in this run.
     pub(crate) first_start: bool,
     /// Whether it is the one that clients talk to, rather than a copy of it.
@@ -72,6 +92,13 @@ pub(crate) struct Setup {
     pub(crate) switched_off: Vec<(usize, u32)>,
     /// What the cores of its machine are at, where other processes hold them as well.
     pub(crate) book: Option<PathBuf>,
+}
+
+impl Setup {
+    /// The scenario.
+    pub(crate) fn scenario(&self) -> Result<Scenario, Diagnostics> {
+        scenario(&self.path, &self.text, &self.engines)
+    }
 }
 
 /// What a component is told after that.
@@ -112,7 +139,16 @@ pub(crate) enum Order {
 pub(crate) struct RelaySetup {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) engines: Vec<(String, String)>,
     pub(crate) doors: Vec<DoorSetup>,
+}
+
+impl RelaySetup {
+    /// The scenario.
+    pub(crate) fn scenario(&self) -> Result<Scenario, Diagnostics> {
+        scenario(&self.path, &self.text, &self.engines)
+    }
 }
 
 /// An address that stands for an instance's, seen from a machine, which is a host and a number there; none for the clients.

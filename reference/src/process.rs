@@ -2,7 +2,8 @@
 //! that links this crate can hold a stack.
 //!
 //! None of them outlives the one that started it: each asks the kernel for a signal at its parent's death, and reads
-//! its standard input, whose end means that nobody is left who could want anything.
+//! its standard input, whose end means that nobody is left who could want anything. A server of another make asks for that signal in
+//! one of these processes, which then becomes the server.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -12,6 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
+use crate::engines::keeper;
 use crate::{component, relay, supervisor};
 
 const HIDDEN: &str = "__rehearsal-reference-process";
@@ -23,6 +25,10 @@ pub(crate) enum Role {
     Component,
     /// The network between the components.
     Relay,
+    /// Keeps a server of another make.
+    Keeper,
+    /// Is about to be such a server.
+    Server,
 }
 
 impl Role {
@@ -31,6 +37,8 @@ impl Role {
             Self::Supervisor => "supervisor",
             Self::Component => "component",
             Self::Relay => "relay",
+            Self::Keeper => "keeper",
+            Self::Server => "server",
         }
     }
 }
@@ -54,7 +62,9 @@ pub fn run_if_child() -> Option<ExitCode> {
         return None;
     }
     let (role, parent) = (arguments.next()?, arguments.next()?);
-    if let Err(error) = follow_parent(&parent) {
+    // A keeper has something to put away when its parent dies: it is only to be awake then.
+    let signal = if role == Role::Keeper.name() { Signal::CONT } else { Signal::KILL };
+    if let Err(error) = follow_parent(&parent, signal) {
         complain(&format!("cannot follow the parent process: {error}"));
         return Some(ExitCode::FAILURE);
     }
@@ -62,11 +72,13 @@ pub fn run_if_child() -> Option<ExitCode> {
         // What `top` shows; without it, the name of the kernel's link that we were started by.
         let _ = rustix::thread::set_name(&name);
     }
-    let roles = [Role::Supervisor, Role::Component, Role::Relay];
+    let roles = [Role::Supervisor, Role::Component, Role::Relay, Role::Keeper, Role::Server];
     Some(match roles.into_iter().find(|known| role == known.name()) {
         Some(Role::Supervisor) => supervisor::run(),
         Some(Role::Component) => component::run(),
         Some(Role::Relay) => relay::run(),
+        Some(Role::Keeper) => keeper::run(),
+        Some(Role::Server) => keeper::become_server(arguments),
         None => {
             complain("a process was started for a part of the stack that does not exist");
             ExitCode::FAILURE
@@ -74,9 +86,9 @@ pub fn run_if_child() -> Option<ExitCode> {
     })
 }
 
-/// Dies when the parent dies; also if that has already happened.
-fn follow_parent(parent: &OsStr) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+/// Is sent this signal when the parent dies; an error if that has already happened.
+fn follow_parent(parent: &OsStr, signal: Signal) -> io::Result<()> {
+    set_parent_process_death_signal(Some(signal))?;
     let expected = parent.to_str().and_then(|p| p.parse().ok()).and_then(Pid::from_raw);
     if getppid() == expected { Ok(()) } else { Err(io::Error::other("the parent is gone")) }
 }

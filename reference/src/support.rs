@@ -7,6 +7,7 @@ use scenarios::scenario::{Action, ComponentId, ComponentKind, Engine, FaultKind,
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
+use crate::engines;
 use crate::service::program::Program;
 use crate::supervisor::network::{DOORS_LIMIT, ways};
 
@@ -17,7 +18,7 @@ const SUPPORTS: &[&str] = &[
     "hosts.*.{count, cores, cpu, memory, nic, zone, speed}",
     "hosts.*.steal.{share, bursts, gaps}",
     "hosts.*.breakdowns.{up, down}",
-    "components.*.restart",
+    "components.*.{restart, engine}",
     "components.*.breakdowns.{up, down}",
     "jobs.*.{host, at, every, work, cores, memory}",
     "network[*].{latency, bandwidth, loss}",
@@ -45,11 +46,11 @@ const SUPPORTS: &[&str] = &[
     "components(kind=kv-store).{replicas, replication_lag}",
     "components(kind=kv-store).failover.{detect, switch}",
     "components(kind=kv-store).snapshot.{every, fork_per_gb}",
-    "components(kind=sql-store).{host, connections, read, write, lock_wait, engine}",
+    "components(kind=sql-store).{host, connections, read, write, lock_wait}",
     "components(kind=sql-store).hibernation.{after, wake}",
     "components(kind=sql-store).vip.{advertise, check, preempt}",
     "components(kind=queue).{host, to, class, prefetch, max_length, overflow, durable, deliveries}",
-    "components(kind=queue).{dead_letters, heartbeat, engine}",
+    "components(kind=queue).{dead_letters, heartbeat}",
     "requests.*.steps[*].publish.to",
     "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
     "keyspaces.*.ttl.{base, jitter}",
@@ -111,6 +112,7 @@ pub(crate) fn check_components(scenario: &Scenario) -> Vec<Diagnostic> {
     engines(scenario, &mut problems);
     memory(scenario, &mut problems);
     features(scenario, &mut problems);
+    engines::support::check(scenario, WORLD, &mut problems);
     problems
 }
 
@@ -197,16 +199,16 @@ fn steps(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
 /// Servers that stand elsewhere are spoken to where that was built in.
 fn engines(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
     for component in &scenario.components {
-        let (engine, is_there, hint) = match &component.kind {
-            ComponentKind::SqlStore(store) => {
-                (&store.engine, cfg!(feature = "mysql"), "build with `--features reference/mysql`")
+        let (is_there, hint) = match &component.kind {
+            ComponentKind::SqlStore(_) => {
+                (cfg!(feature = "mysql"), "build with `--features reference/mysql`")
             }
-            ComponentKind::Queue(queue) => {
-                (&queue.engine, cfg!(feature = "rabbitmq"), "build with `--features reference/rabbitmq`")
+            ComponentKind::Queue(_) => {
+                (cfg!(feature = "rabbitmq"), "build with `--features reference/rabbitmq`")
             }
             _ => continue,
         };
-        if *engine != Engine::Embedded && !is_there {
+        if matches!(component.engine, Engine::Url(_)) && !is_there {
             problems.push(scenario.unsupported(
                 &format!("components.{}.engine", component.name),
                 WORLD,

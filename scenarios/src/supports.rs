@@ -171,6 +171,14 @@ fn join(parts: &[&str]) -> String {
 }
 
 impl Scenario {
+    /// The keys that are written in a table of the file, such as `components.shop`, in the order of their names.
+    pub fn keys_written_in(&self, table: &str) -> Vec<String> {
+        let parent = split(table);
+        let below = self.locations.iter().map(|(path, _)| split(path));
+        let keys = below.filter(|parts| parts.len() == parent.len() + 1 && parts.starts_with(&parent));
+        keys.map(|parts| parts[parent.len()].to_owned()).collect()
+    }
+
     /// Everything that is written in the file and that `world` does not implement, by its list of `patterns`: see
     /// [`crate::supports`] for how they are written.
     ///

@@ -16,7 +16,8 @@ const HOSTS: &[&str] = &[
     "hosts.*.disk",
     "hosts.*.disk.{read, write, parallel, throughput}",
     "hosts.*.cpu_credits.{per_hour, at_most, launch}",
-    "components.*.{priority, restart}",
+    // Of these, what does the work where it really runs is no matter of a simulator's.
+    "components.*.{priority, restart, engine}",
     "components.*.breakdowns.{up, down}",
     "hosts.*.breakdowns.{up, down}",
     "requests.*.priority",
@@ -74,8 +75,6 @@ const KV_STORE: &[&str] = &[
 
 const QUEUE: &[&str] = &[
     "components(kind=queue).{host, to, class, prefetch, max_length, overflow, durable, deliveries}",
-    // What stands there in the real world.
-    "components(kind=queue).engine",
     "components(kind=queue).{dead_letters, heartbeat}",
 ];
 
@@ -84,8 +83,6 @@ const SQL_STORE: &[&str] = &[
     "components(kind=sql-store).replicas.{lag, reads}",
     "components(kind=sql-store).vip.{advertise, check, preempt}",
     "components(kind=sql-store).hibernation.{after, wake}",
-    // What stands there in the real world.
-    "components(kind=sql-store).engine",
 ];
 
 const KEYSPACES: &[&str] = &[

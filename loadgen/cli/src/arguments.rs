@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use programs::{Part, Problem};
+use scenarios::scenario::Engine;
 use scenarios::units::{Bytes, SimTime};
 
 use crate::capacity::{self, Objective};
@@ -95,6 +96,9 @@ pub(crate) struct Options {
     #[cfg(feature = "tls")]
     #[arg(long, conflicts_with = "ca_file")]
     pub(crate) insecure: bool,
+    /// What does a component's work in the stack, instead of what the file says, such as varnish=varnish; once for each
+    #[arg(long, value_name = "COMPONENT=ENGINE", conflicts_with = "target", value_parser = Engine::choice)]
+    pub(crate) engine: Vec<(String, String)>,
     /// Leaves the scenario's faults out
     #[arg(long)]
     pub(crate) skip_faults: bool,

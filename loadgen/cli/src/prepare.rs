@@ -63,6 +63,7 @@ pub(crate) fn of(mut scenario: Scenario, options: &Options) -> Result<Prepared, 
             return Err(scenario.problem_at(&place, found, expected, Some(hint)).into());
         }
     }
+    scenario.choose_engines(&options.engine)?;
     loadgen::limits::check(&scenario).map_err(Problem::configuration)?;
     let directory = results::run_directory(&options.out, &scenario, World::Loadgen)?;
     Ok(Prepared { scenario, directory, warnings: Vec::new(), part: None })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use scenarios::scenario::{Engine, Queue as Settings};
+use scenarios::scenario::Engine;
 
 use super::rabbit::Link;
 use super::{MESSAGE, Server};
@@ -26,8 +26,8 @@ pub(super) struct Elsewhere {
 
 impl Elsewhere {
     /// Not connected yet; none where the queue keeps its messages itself.
-    pub(super) fn new(settings: &Settings) -> Option<Self> {
-        match &settings.engine {
+    pub(super) fn new(engine: &Engine) -> Option<Self> {
+        match engine {
             Engine::Url(url) => {
                 Some(Self { url: url.clone(), link: RefCell::default(), tags: RefCell::default() })
             }

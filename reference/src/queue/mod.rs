@@ -78,11 +78,10 @@ impl Outlet {
 /// # Errors
 /// Where the address cannot be listened on, or what is durable cannot be read.
 pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Metrics> {
+    let engine = &context.scenario.component(context.component).engine;
     let mut broker = Broker::new(settings);
     let mut journal = None;
-    if let Some(disk) =
-        context.disk.as_ref().filter(|_| settings.durable && settings.engine == Engine::Embedded)
-    {
+    if let Some(disk) = context.disk.as_ref().filter(|_| settings.durable && *engine == Engine::Embedded) {
         let file = OpenOptions::new().read(true).write(true).open(disk)?;
         let (opened, there) = Journal::open(file)?;
         there.into_iter().for_each(|message| broker.restore(message));
@@ -98,7 +97,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         waiting: Level::default(),
         in_hand: Level::default(),
         #[cfg(feature = "rabbitmq")]
-        elsewhere: elsewhere::Elsewhere::new(settings),
+        elsewhere: elsewhere::Elsewhere::new(engine),
         context: Rc::clone(context),
     });
     #[cfg(feature = "rabbitmq")]

@@ -69,7 +69,7 @@ impl Door {
     }
 
     fn manner(&self, relay: &Relay) -> Manner {
-        let is_cut = relay.network.borrow().is_cut(self.from, self.to);
+        let is_cut = relay.network.borrow().is_silent((self.from, self.to), self.instance);
         match self.is_down.get() {
             // Where nothing gets through, neither does the refusal.
             _ if is_cut => Manner::Ignore,

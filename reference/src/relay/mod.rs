@@ -12,7 +12,6 @@ use std::cell::{Cell, RefCell};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use scenarios::Scenario;
 use scenarios::units::Seed;
 use tokio::sync::watch;
 
@@ -53,7 +52,7 @@ pub(crate) fn run() -> ExitCode {
 
 impl Relay {
     fn new(setup: &RelaySetup) -> Result<Self, String> {
-        let scenario = Scenario::parse(&setup.path, &setup.text).map_err(|problems| problems.to_string())?;
+        let scenario = setup.scenario().map_err(|problems| problems.to_string())?;
         let hosts: Vec<_> = scenario.host_ids().collect();
         let machine = |place: Option<(usize, u32)>| place.map(|(host, number)| (hosts[host], number));
         let doors = setup.doors.iter().map(|door| {

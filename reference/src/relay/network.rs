@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use scenarios::Scenario;
 use scenarios::law::DurationLaw;
 use scenarios::rng::Stream;
-use scenarios::scenario::{FaultKind, FaultTarget, HostId, Place};
+use scenarios::scenario::{ComponentId, FaultKind, FaultTarget, HostId, Place};
 
 /// A machine, by its host and its number there; none for the clients.
 pub(crate) type Machine = Option<(HostId, u32)>;
@@ -122,9 +122,23 @@ impl Network {
         })
     }
 
-    /// Whether nothing gets through between two machines.
-    pub(super) fn is_cut(&self, from: Machine, to: Machine) -> bool {
+    /// Whether nothing gets through between two machines, or to and from the instance that is talked to.
+    pub(super) fn is_silent(
+        &self,
+        (from, to): (Machine, Machine),
+        (component, number): (usize, u32),
+    ) -> bool {
+        let instance = self.scenario.component_ids().nth(component);
         self.troubles(from, to).any(|kind| kind == FaultKind::Partition)
+            || instance.is_some_and(|component| self.is_unplugged(component, number))
+    }
+
+    /// Whether a server of another make is unplugged at present. The stack's own components fall silent by themselves.
+    fn is_unplugged(&self, component: ComponentId, number: u32) -> bool {
+        let lasting = self.lasting.iter().filter_map(|fault| self.scenario.faults.get(*fault));
+        lasting.filter(|fault| fault.kind == FaultKind::Unplug).any(|fault| {
+            fault.targets.iter().any(|target| hits(&self.scenario, target, component, Some(number)))
+        })
     }
 
     fn link(&self, from: Machine, to: Machine) -> Option<usize> {
@@ -262,6 +276,24 @@ fn place(machine: Machine) -> Place {
 
 fn is_way(target: &FaultTarget, from: Place, to: Place) -> bool {
     matches!(*target, FaultTarget::Way(a, b) if (a, b) == (from, to) || (a, b) == (to, from))
+}
+
+/// Whether what is broken is an instance of this component, which is a server of another make, or its machine; any instance of it
+/// without a number.
+fn hits(scenario: &Scenario, target: &FaultTarget, component: ComponentId, number: Option<u32>) -> bool {
+    let description = scenario.component(component);
+    let is_it = match *target {
+        FaultTarget::Component(hit, n) => hit == component && number.is_none_or(|number| number == n),
+        FaultTarget::Host(host, n) => host == description.host && number.is_none_or(|number| number == n),
+        FaultTarget::Way(..) => false,
+    };
+    is_it && description.server().is_some()
+}
+
+/// Whether a server of another make is ever unplugged, which is done here, for it cannot be told to fall silent.
+pub(crate) fn is_ever_unplugged(scenario: &Scenario, component: ComponentId) -> bool {
+    let unplugs = scenario.faults.iter().filter(|fault| fault.kind == FaultKind::Unplug);
+    unplugs.flat_map(|fault| &fault.targets).any(|target| hits(scenario, target, component, None))
 }
 
 /// Whether anything ever tells the way between two different machines from none.

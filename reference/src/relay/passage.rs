@@ -63,6 +63,8 @@ struct Lane {
     relay: Rc<Relay>,
     talk: Rc<Talk>,
     way: (Machine, Machine),
+    /// The instance that the client talks to.
+    instance: (usize, u32),
     from_client: bool,
     flow: Flow,
     stream: Stream,
@@ -104,6 +106,7 @@ pub(super) async fn serve(relay: Rc<Relay>, door: Rc<Door>, client: TcpStream) {
     let lane = |from_client, way, purpose| Lane {
         talk: Rc::clone(&talk),
         way,
+        instance: door.instance,
         from_client,
         flow: Flow::new(),
         stream: relay.stream(purpose, number),
@@ -221,7 +224,9 @@ impl Lane {
             self.flow.warm();
         }
         let mut network = self.relay.network.borrow_mut();
-        if network.is_cut(self.way.0, self.way.1) || self.under_way.back().is_some_and(|p| p.due.is_none()) {
+        if network.is_silent(self.way, self.instance)
+            || self.under_way.back().is_some_and(|p| p.due.is_none())
+        {
             return None;
         }
         let now = now_nanos().max(self.talk.ready_at);
@@ -232,7 +237,7 @@ impl Lane {
     /// and the rest follows it.
     fn go_on(&mut self) {
         let network = self.relay.network.borrow();
-        if network.is_cut(self.way.0, self.way.1) {
+        if network.is_silent(self.way, self.instance) {
             return;
         }
         let mut lost = self.under_way.iter_mut().filter(|piece| piece.due.is_none()).peekable();

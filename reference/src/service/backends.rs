@@ -3,12 +3,14 @@
 //! A connection serves one request at a time, as those of PHP workers do, so there are never more than workers.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
 use scenarios::scenario::{ComponentId, ComponentKind};
 
+use super::database::{Database, Spot};
 use crate::component::Context;
 use crate::http::Connection;
 use crate::resp::Client;
@@ -17,6 +19,7 @@ use crate::resp::Client;
 #[derive(Debug)]
 pub(super) struct Backends {
     stores: Vec<Pool<Client>>,
+    databases: Vec<Pool<Database>>,
     services: Vec<Vec<Pool<Connection>>>,
     /// Which instance of each is asked next.
     turns: Vec<Cell<usize>>,
@@ -26,6 +29,9 @@ impl Backends {
     /// No connection is opened yet.
     pub(super) fn new(context: &Context) -> Self {
         let stores = context.addresses.iter().map(|instances| Pool::new(instances[0])).collect();
+        let databases = context.scenario.component_ids().zip(&context.addresses);
+        let databases =
+            databases.map(|(id, all)| Pool::new(Spot::new(&context.scenario, id, all[0]))).collect();
         let services =
             context.scenario.components.iter().zip(&context.addresses).map(|(component, instances)| {
                 let is_entry =
@@ -33,7 +39,7 @@ impl Backends {
                 if is_entry { instances.iter().map(|a| Pool::new(*a)).collect() } else { Vec::new() }
             });
         let turns = context.addresses.iter().map(|_| Cell::new(0)).collect();
-        Self { services: services.collect(), stores, turns }
+        Self { services: services.collect(), stores, databases, turns }
     }
 
     /// A connection to a store.
@@ -42,6 +48,14 @@ impl Backends {
     /// Where none can be opened.
     pub(super) async fn store(&self, id: ComponentId) -> io::Result<Lent<'_, Client>> {
         self.stores[id.index()].lend(usize::MAX).await
+    }
+
+    /// A connection to an SQL store.
+    ///
+    /// # Errors
+    /// Where none can be opened.
+    pub(super) async fn database(&self, id: ComponentId) -> io::Result<Lent<'_, Database>> {
+        self.databases[id.index()].lend(usize::MAX).await
     }
 
     /// A connection to an instance of a service or a balancer, each in turn; kept when it is done where no more than
@@ -63,11 +77,13 @@ impl Backends {
 
 /// What can be kept in a pool.
 pub(super) trait Kept: Sized {
+    /// Where it leads to.
+    type Place: Copy;
     /// Connects.
     ///
     /// # Errors
-    /// The kernel's.
-    async fn open(address: SocketAddr) -> io::Result<Self>;
+    /// The kernel's, or the server's.
+    async fn open(place: Self::Place) -> io::Result<Self>;
     /// Whether another call can go over it.
     fn is_usable(&self) -> bool;
     /// Whether it tells by itself when nothing is owed on it any more.
@@ -75,6 +91,7 @@ pub(super) trait Kept: Sized {
 }
 
 impl Kept for Client {
+    type Place = SocketAddr;
     async fn open(address: SocketAddr) -> io::Result<Self> {
         Self::connect(address).await
     }
@@ -85,6 +102,7 @@ impl Kept for Client {
 }
 
 impl Kept for Connection {
+    type Place = SocketAddr;
     async fn open(address: SocketAddr) -> io::Result<Self> {
         Self::connect(address, None).await
     }
@@ -95,22 +113,27 @@ impl Kept for Connection {
 }
 
 /// Idle connections to one address.
-#[derive(Debug)]
-struct Pool<C> {
-    address: SocketAddr,
+struct Pool<C: Kept> {
+    place: C::Place,
     idle: RefCell<Vec<C>>,
 }
 
+impl<C: Kept> fmt::Debug for Pool<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("idle", &self.idle.borrow().len()).finish()
+    }
+}
+
 impl<C: Kept> Pool<C> {
-    fn new(address: SocketAddr) -> Self {
-        Self { address, idle: RefCell::default() }
+    fn new(place: C::Place) -> Self {
+        Self { place, idle: RefCell::default() }
     }
 
     /// The connection used last, as long as it is still usable, or a new one.
     async fn lend(&self, most_idle: usize) -> io::Result<Lent<'_, C>> {
         let (connection, was_idle) = match self.take() {
             Some(connection) => (connection, true),
-            None => (C::open(self.address).await?, false),
+            None => (C::open(self.place).await?, false),
         };
         Ok(Lent { pool: self, connection: Some(connection), is_done: C::TELLS, was_idle, most_idle })
     }
@@ -128,7 +151,6 @@ impl<C: Kept> Pool<C> {
 }
 
 /// A connection on loan; it goes back when dropped, unless something is still owed on it or enough are kept.
-#[derive(Debug)]
 pub(super) struct Lent<'a, C: Kept> {
     pool: &'a Pool<C>,
     connection: Option<C>,
@@ -136,6 +158,12 @@ pub(super) struct Lent<'a, C: Kept> {
     /// Whether it was opened for an earlier call.
     pub(super) was_idle: bool,
     most_idle: usize,
+}
+
+impl<C: Kept> fmt::Debug for Lent<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lent").field("was_idle", &self.was_idle).finish()
+    }
 }
 
 impl<C: Kept> Lent<'_, C> {
@@ -154,7 +182,7 @@ impl<C: Kept> Lent<'_, C> {
     /// # Errors
     /// The kernel's.
     pub(super) async fn renew(&mut self) -> io::Result<()> {
-        self.connection = Some(C::open(self.pool.address).await?);
+        self.connection = Some(C::open(self.pool.place).await?);
         self.was_idle = false;
         Ok(())
     }

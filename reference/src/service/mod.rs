@@ -8,7 +8,7 @@
 //!   databases; [`calls`]: what is asked of other services; [`messages`]: what goes to queues and comes from them
 //! - [`guard`]: calls under a policy; [`policy`]: the rules for them
 //! - [`sessions`]: users who are known here
-//! - [`backends`]: connections to stores and other services
+//! - [`backends`]: connections to stores and other services; [`database`]: to SQL stores, and what they are asked
 //! - [`caching`]: what HTTP caches are told; [`purge`]: what they are to throw out
 //! - [`answer`]: the JSON that goes back
 
@@ -16,6 +16,7 @@ mod answer;
 mod backends;
 mod caching;
 mod calls;
+mod database;
 mod guard;
 mod manager;
 mod messages;

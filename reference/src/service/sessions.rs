@@ -15,7 +15,8 @@ use scenarios::scenario::{Executor, SessionRecord, SessionState};
 
 use super::Service;
 use super::backends::Lent;
-use crate::resp::{Client, Failed};
+use super::database::Database;
+use crate::resp::Failed;
 
 /// The cookie's name.
 const COOKIE: &str = "rehearsal-session";
@@ -97,7 +98,7 @@ pub(super) struct Opened<'a> {
     named: Option<u64>,
     is_found: bool,
     /// The connection in whose transaction the session's row is locked. Whoever drops it closes it, which ends the transaction.
-    transaction: Option<Lent<'a, Client>>,
+    transaction: Option<Lent<'a, Database>>,
 }
 
 impl Service {
@@ -113,7 +114,7 @@ impl Service {
         match record.database {
             None => opened.is_found = self.read(record.keyspace, &[key]).await?[0],
             Some(database) => {
-                let mut connection = self.backends.store(database).await?;
+                let mut connection = self.backends.database(database).await?;
                 let draw = usize::from(SessionRecord::DRAWS[0]);
                 self.state_to(&mut connection, "LOCK", id, draw, record.keyspace, &[key]).await?;
                 connection.is_owed();
@@ -149,12 +150,12 @@ impl Service {
         id: RequestId,
         record: SessionRecord,
         key: u64,
-        transaction: Option<Lent<'_, Client>>,
+        transaction: Option<Lent<'_, Database>>,
     ) -> Result<(), Failed> {
         let Some(database) = record.database else { return self.write(id, record.keyspace, &[key]).await };
         let mut connection = match transaction {
             Some(connection) => connection,
-            None => self.backends.store(database).await?,
+            None => self.backends.database(database).await?,
         };
         let draw = usize::from(SessionRecord::DRAWS[1]);
         self.state_to(&mut connection, "UPDATE", id, draw, record.keyspace, &[key]).await?;

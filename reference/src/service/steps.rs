@@ -1,9 +1,9 @@
-//! What a service asks of stores and databases, with what the scenario draws for it.
+//! What a service asks of stores, with what the scenario draws for it.
 
 use std::io::Write;
 
 use scenarios::plan::RequestId;
-use scenarios::scenario::{ComponentId, KeyspaceId, OnMiss};
+use scenarios::scenario::{KeyspaceId, OnMiss};
 
 use super::Service;
 use crate::resp::{Client, Element, Failed};
@@ -139,58 +139,5 @@ impl Service {
             }
         }
         Ok(refused)
-    }
-
-    /// One SQL statement. The server draws its processor time from the request and the number that it is told.
-    ///
-    /// # Errors
-    /// The database's.
-    pub(super) async fn statement(
-        &self,
-        verb: &str,
-        id: RequestId,
-        draw: usize,
-        database: ComponentId,
-        keyspace: KeyspaceId,
-        keys: &[u64],
-    ) -> Result<Vec<Vec<u8>>, Failed> {
-        let mut client = self.backends.store(database).await?;
-        self.state_to(&mut client, verb, id, draw, keyspace, keys).await
-    }
-
-    /// As [`Service::statement`], over a connection of the caller's. `LOCK` is a read of rows of which the first is locked until the
-    /// connection updates it, or is closed.
-    ///
-    /// # Errors
-    /// The database's.
-    pub(super) async fn state_to(
-        &self,
-        client: &mut Client,
-        verb: &str,
-        id: RequestId,
-        draw: usize,
-        keyspace: KeyspaceId,
-        keys: &[u64],
-    ) -> Result<Vec<Vec<u8>>, Failed> {
-        client.command(4 + keys.len());
-        client.argument(verb.as_bytes());
-        client.argument(self.context.scenario.keyspace(keyspace).name.as_bytes());
-        client.argument(format!("{:016x}", id.0).as_bytes());
-        client.argument(draw.to_string().as_bytes());
-        for key in keys {
-            client.argument(key.to_string().as_bytes());
-        }
-        client.send().await?;
-        if verb == "UPDATE" {
-            client.reply(|element| matches!(element, Element::Integer(_)).then_some(())).await?;
-            return Ok(Vec::new());
-        }
-        let mut rows = Vec::with_capacity(keys.len());
-        let row = |_, element: Element<'_>| match element {
-            Element::Bulk(value) => Some(value.unwrap_or_default().to_vec()),
-            _ => None,
-        };
-        client.array(keys.len(), row, &mut rows).await?;
-        Ok(rows)
     }
 }

@@ -5,6 +5,7 @@
 //! by request and step, and held on a core of this host; then the real statement runs.
 //!
 //! - [`engine`]: what executes statements in the end; [`database`]: the tables in SQLite; `mysql`: those of a server elsewhere
+//! - [`wire`]: MySQL's protocol, as services speak it to a real server
 //! - [`locks`]: rows that are being updated; [`sleep`]: a database that nobody asks
 
 mod database;
@@ -13,6 +14,7 @@ mod locks;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod sleep;
+pub(crate) mod wire;
 
 use std::cell::Cell;
 use std::io;
@@ -251,7 +253,8 @@ impl Server {
     /// The engine. One that could not be reached is tried again.
     async fn engine(&self) -> Result<&Engine, String> {
         let open = || async {
-            Engine::open(&self.settings.engine, &self.context.scenario, self.context.draws.clone()).await
+            let meant = &self.context.scenario.component(self.context.component).engine;
+            Engine::open(meant, &self.context.scenario, self.context.draws.clone()).await
         };
         self.engine.get_or_try_init(open).await
     }

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpgid};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child as Process, ChildStdin};
@@ -20,6 +21,8 @@ use crate::process::{self, Role, complain};
 
 /// An order is answered within this, or the child is taken for silent.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a group is gone.
+const GROUP_LOOK: Duration = Duration::from_millis(1);
 
 /// A child process and what is known of it. Orders are given one at a time.
 #[derive(Debug)]
@@ -69,6 +72,9 @@ impl Child {
         if let Some(log) = &*self.log.borrow() {
             command.stderr(File::options().create(true).append(true).open(log)?);
         }
+        if self.role == Role::Keeper {
+            command.process_group(0);
+        }
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
         let (Some(pid), Some(stdin), Some(stdout)) = (pid, child.stdin.take(), child.stdout.take()) else {
@@ -94,7 +100,8 @@ impl Child {
             }
         });
         self.expected_to_die.set(false);
-        tokio::task::spawn_local(reap(child, self.name.clone(), Rc::clone(&alive), self.ends()));
+        let group = Some(pid).filter(|_| self.role == Role::Keeper);
+        tokio::task::spawn_local(reap(child, group, self.name.clone(), Rc::clone(&alive), self.ends()));
         let mut words = Words::new(words);
         // That it is ready, or why not.
         words.expect_one();
@@ -194,8 +201,11 @@ impl Child {
 
     /// Sends a signal to the child, if it lives: it is reaped only here, so its number cannot be another's.
     pub(super) fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.living() {
-            let _ = kill_process(pid, signal);
+        match self.living() {
+            // The server of another make that it keeps is meant as well.
+            Some(pid) if self.role == Role::Keeper => drop(kill_process_group(pid, signal)),
+            Some(pid) => drop(kill_process(pid, signal)),
+            None => {}
         }
     }
 
@@ -218,6 +228,19 @@ async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::UnboundedReceiver
     }
 }
 
+/// Ends what is left of a group whose leader is dead and reaped; its members have become this process's own.
+async fn end_group(group: Pid) {
+    loop {
+        // None is left where this fails, and then there is nobody to wait for.
+        let _ = kill_process_group(group, Signal::KILL);
+        match waitpgid(group, WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => tokio::time::sleep(GROUP_LOOK).await,
+            Err(_) => return,
+        }
+    }
+}
+
 /// Who is told of an end.
 struct Ends {
     exited: Rc<Notify>,
@@ -225,9 +248,12 @@ struct Ends {
     deaths: Rc<Notify>,
 }
 
-async fn reap(mut child: Process, name: String, alive: Rc<Cell<bool>>, ends: Ends) {
+async fn reap(mut child: Process, group: Option<Pid>, name: String, alive: Rc<Cell<bool>>, ends: Ends) {
     let pid = child.id();
     let status = child.wait().await;
+    if let Some(group) = group {
+        end_group(group).await;
+    }
     alive.set(false);
     ends.exited.notify_waiters();
     if !ends.expected.get() {

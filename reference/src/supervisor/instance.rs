@@ -12,7 +12,7 @@ use socket2::Socket;
 use tokio::time::Instant;
 
 use super::child::Child;
-use super::disk;
+use super::disk::{self, Directory};
 use crate::message::{Order, Setup, Stage, Word};
 use crate::process::Role;
 use crate::trouble::Trouble;
@@ -35,6 +35,8 @@ pub(super) struct Instance {
     leads: Cell<bool>,
     /// What it keeps when its child dies.
     disk: Option<File>,
+    /// Where its files are, if it is a server of another make.
+    directory: Option<Directory>,
     /// What ails it by hand.
     pub(super) imposed: Cell<Trouble>,
     setup: RefCell<Option<Setup>>,
@@ -78,6 +80,13 @@ impl Instance {
         Ok(Self { disk: Some(disk::create()?), ..self })
     }
 
+    /// As a server of another make, with a directory for its files.
+    pub(super) fn with_server(self) -> io::Result<Self> {
+        let directory = Some(Directory::create(self.name())?);
+        let child = Child::new(self.name().to_owned(), Role::Keeper);
+        Ok(Self { child, directory, ..self })
+    }
+
     /// A copy of a store, which may have to take its place.
     pub(super) fn copy_of(original: &Self, number: u32) -> Self {
         let name = format!("{} (copy {number})", original.name());
@@ -102,6 +111,7 @@ impl Instance {
             _reservation: reservation,
             leads: Cell::new(leads),
             disk: None,
+            directory: None,
             imposed: Cell::default(),
             setup: RefCell::default(),
             last_figures: RefCell::default(),
@@ -170,8 +180,10 @@ impl Instance {
         *self.setup.borrow_mut() = Some(Setup {
             path: stage.path.clone(),
             text: stage.text.clone(),
+            engines: stage.engines.clone(),
             component: self.component.index(),
             instance: self.number,
+            directory: self.directory.as_ref().map(|directory| directory.path().to_owned()),
             first_start: true,
             leads: self.leads.get(),
             dump: None,

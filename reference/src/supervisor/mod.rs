@@ -154,8 +154,7 @@ async fn lifeline() {
 
 impl Supervisor {
     fn new(stage: &Stage) -> Result<Self, String> {
-        let scenario =
-            Scenario::parse(&stage.path, stage.text.as_str()).map_err(|problems| problems.to_string())?;
+        let scenario = stage.scenario().map_err(|problems| problems.to_string())?;
         support::check(&scenario).map_err(|problems| problems.to_string())?;
         let secret = control::token().map_err(|error| format!("no randomness: {error}"))?;
         let shared = SharedAddresses::new(&scenario, stage, &secret)?;
@@ -170,6 +169,10 @@ impl Supervisor {
                     .and_then(
                         |instance| if keeps(&scenario, id) { instance.with_disk() } else { Ok(instance) },
                     )
+                    .and_then(|instance| match scenario.component(id).server() {
+                        Some(_) => instance.with_server(),
+                        None => Ok(instance),
+                    })
                     .map_err(|error| format!("no port for {name}: {error}"))?;
                 instances.push(Rc::new(reserved));
             }
@@ -293,14 +296,15 @@ impl Supervisor {
 }
 
 /// How many processes the stack of a scenario has at most, all that can be there of what grows with its load included: this one,
-/// the instances, the copies of stores, and the network.
+/// the instances, with the servers of other makes in their places, the copies of stores, and the network.
 pub(crate) fn processes(scenario: &Scenario) -> u32 {
     let of = |id| {
         let copies = match &scenario.component(id).kind {
             ComponentKind::KvStore(store) => store.replicas,
             _ => 0,
         };
-        scenario.instances(id) * (1 + copies)
+        let kept = u32::from(scenario.component(id).server().is_some());
+        scenario.instances(id) * (1 + copies + kept)
     };
     let instances: u32 = scenario.component_ids().map(of).sum();
     1 + instances + u32::from(!network::ways(scenario).is_empty())

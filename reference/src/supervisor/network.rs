@@ -17,7 +17,7 @@ use super::child::Child;
 use super::instance::Instance;
 use crate::message::{DoorSetup, RelayOrder, RelaySetup, Stage, Word};
 use crate::process::{Role, complain};
-use crate::relay::network::{Machine, matters};
+use crate::relay::network::{Machine, is_ever_unplugged, matters};
 use crate::{addresses, socket, vrrp};
 
 /// The most addresses that lead through the relay.
@@ -93,8 +93,11 @@ pub(crate) fn ways(scenario: &Scenario) -> Vec<(Machine, ComponentId, u32)> {
     let mut ways = BTreeSet::new();
     let mut add = |from: Machine, to: ComponentId| {
         let host = scenario.component(to).host;
+        let is_unplugged = is_ever_unplugged(scenario, to);
         for number in 0..scenario.instances(to) {
-            if ways.len() <= DOORS_LIMIT && matters(scenario, from, Some((host, number))) {
+            let machine = Some((host, number));
+            let matters = matters(scenario, from, machine) || is_unplugged && from != machine;
+            if ways.len() <= DOORS_LIMIT && matters {
                 ways.insert((from, to, number));
             }
         }
@@ -119,7 +122,8 @@ pub(crate) fn ways(scenario: &Scenario) -> Vec<(Machine, ComponentId, u32)> {
 /// Whether clients find a component by addresses of the relay's.
 pub(super) fn clients_have_door(scenario: &Scenario, component: ComponentId) -> bool {
     let to = Some((scenario.component(component).host, 0));
-    scenario.traffic.iter().any(|traffic| traffic.to == component) && matters(scenario, None, to)
+    let matters = matters(scenario, None, to) || is_ever_unplugged(scenario, component);
+    matters && scenario.traffic.iter().any(|traffic| traffic.to == component)
 }
 
 impl Network {
@@ -167,8 +171,12 @@ impl Network {
     /// Starts it; returns when it listens.
     pub(super) async fn start(&self, stage: &Stage) -> Result<(), String> {
         let Some(relay) = &self.relay else { return Ok(()) };
-        let setup =
-            RelaySetup { path: stage.path.clone(), text: stage.text.clone(), doors: relay.doors.clone() };
+        let setup = RelaySetup {
+            path: stage.path.clone(),
+            text: stage.text.clone(),
+            engines: stage.engines.clone(),
+            doors: relay.doors.clone(),
+        };
         *relay.setup.borrow_mut() = Some(setup);
         relay.start().await
     }
@@ -190,13 +198,13 @@ impl Network {
         (component, if self.shared.contains(&component) { 0 } else { instance.number })
     }
 
-    /// A fault of the network begins or ends; false where it is of another kind.
+    /// A fault of the network begins or ends; false where it is of another kind, or concerns others as well.
     pub(super) async fn trouble(&self, fault: usize, kind: FaultKind, lasts: bool) -> Result<bool, String> {
         let is_ours = matches!(
             kind,
             FaultKind::Partition | FaultKind::PacketDelay { .. } | FaultKind::PacketLoss { .. }
         );
-        if is_ours {
+        if is_ours || kind == FaultKind::Unplug {
             self.tell(RelayOrder::Trouble { fault, lasts }).await?;
         }
         Ok(is_ours)

@@ -8,6 +8,7 @@ mod cache_fetches;
 mod cache_origin;
 mod conformance;
 mod edge;
+mod engines;
 mod faults;
 mod framing;
 #[cfg(feature = "tls")]

@@ -3,7 +3,7 @@
 use crate::units::SimTime;
 
 use super::{
-    Breakdowns, Cdn, ComponentId, HostId, HttpCache, KvStore, LoadBalancer, Queue, Service, SqlStore,
+    Breakdowns, Cdn, ComponentId, Engine, HostId, HttpCache, KvStore, LoadBalancer, Queue, Service, SqlStore,
 };
 
 /// A piece of the stack: one instance on each machine of its host.
@@ -20,6 +20,8 @@ pub struct Component {
     pub restart: SimTime,
     /// When each instance's process dies by chance.
     pub breakdowns: Option<Breakdowns>,
+    /// What does its work where it really runs.
+    pub engine: Engine,
     /// What it is.
     pub kind: ComponentKind,
 }

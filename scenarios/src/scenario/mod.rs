@@ -34,7 +34,7 @@ pub use balancer::{Balance, HealthCheck, LoadBalancer, Observe, ObservedLayer, O
 pub use calibration::{Calibration, ComponentCalibration};
 pub use cdn::{Cdn, EdgeRule};
 pub use component::{Component, ComponentKind};
-pub use engine::Engine;
+pub use engine::{Engine, Server};
 pub use exchange::{Check, Exchange, Extract, Feed, Text, TextPart};
 pub use fault::{Breakdowns, Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{Cpu, CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
@@ -164,6 +164,8 @@ pub struct Source {
     /// SHA-256 in lower-case hexadecimal: of the text, followed by the hashes of the files that it replays
     /// or feeds requests with.
     pub hash: String,
+    /// Engines that were chosen beside the file, by component; see [`Scenario::choose_engines`].
+    pub engines: Vec<(String, String)>,
 }
 
 /// The run's frame.

@@ -1,6 +1,6 @@
 //! Message queues.
 
-use super::{ClassId, ComponentId, Engine};
+use super::{ClassId, ComponentId};
 use crate::units::SimTime;
 
 /// RabbitMQ's role.
@@ -25,8 +25,6 @@ pub struct Queue {
     pub dead_letters: Option<ComponentId>,
     /// For how long a consumer that cannot be reached may be silent.
     pub heartbeat: SimTime,
-    /// What keeps the messages where it really runs.
-    pub engine: Engine,
 }
 
 /// What happens at a queue that is full.

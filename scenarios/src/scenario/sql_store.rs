@@ -1,6 +1,6 @@
 //! SQL stores.
 
-use super::{Engine, Vip};
+use super::Vip;
 use crate::law::DurationLaw;
 use crate::units::{Bytes, Ratio, SimTime};
 
@@ -24,8 +24,6 @@ pub struct SqlStore {
     pub vip: Option<Vip>,
     /// How it goes to sleep.
     pub hibernation: Option<Hibernation>,
-    /// What executes the statements where it really runs.
-    pub engine: Engine,
 }
 
 /// Copies that follow the master: the other instances.

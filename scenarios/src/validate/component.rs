@@ -1,7 +1,7 @@
 //! Components of every kind: where they run, what may refer to them. Each kind's own rules stand in its file.
 
 use super::Validator;
-use crate::scenario::{Component, ComponentKind, Host, HostId, Service, WhenFull, WorkerHolds};
+use crate::scenario::{Component, ComponentKind, Engine, Host, HostId, Service, WhenFull, WorkerHolds};
 use crate::units::{Bytes, SimTime};
 use crate::wire;
 
@@ -20,17 +20,31 @@ impl Validator<'_> {
             let host = host.and_then(|h| self.resolve(|v| &v.hosts, &format!("{at}.host"), h));
             let kind = self.component_kind(&at, file, host, hosts, &files);
             let priority = file.common.priority.0 as u8;
+            // What a component of no known kind could have is unknown too.
+            let engine = file.kind.as_ref().map(|_| self.engine(&at, kind.name(), &file.common.engine));
             components.push(Component {
                 name: name.clone(),
                 host: HostId(host.unwrap_or(0)),
                 priority,
                 restart: file.common.restart,
                 breakdowns: self.breakdowns(&at, file.common.breakdowns.as_ref()),
+                engine: engine.unwrap_or_default(),
                 kind,
             });
         }
         self.cycles(&files, &components);
         components
+    }
+
+    /// What does a component's work in the real world.
+    fn engine(&mut self, at: &str, kind: &str, written: &str) -> Engine {
+        match Engine::read(kind, written) {
+            Ok(engine) => engine,
+            Err(expected) => {
+                self.problem(&format!("{at}.engine"), expected, None);
+                Engine::Embedded
+            }
+        }
     }
 
     /// What a component is. A kind's own rules stand in the kind's file.

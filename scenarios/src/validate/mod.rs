@@ -222,7 +222,12 @@ impl<'t> Validator<'t> {
         let (play, score) = self.windows(&run);
         let calibration = self.calibration(&components);
         let scenario = Scenario {
-            source: Source { path: Default::default(), text: String::new(), hash: String::new() },
+            source: Source {
+                path: Default::default(),
+                text: String::new(),
+                hash: String::new(),
+                engines: Vec::new(),
+            },
             title: self.file.title.take().unwrap_or_default(),
             question: self.file.question.take(),
             run,

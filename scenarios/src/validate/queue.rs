@@ -42,7 +42,6 @@ impl Validator<'_> {
             deliveries: file.deliveries.0 as u32,
             dead_letters: dead.map(ComponentId),
             heartbeat: self.positive(&format!("{at}.heartbeat"), file.heartbeat),
-            engine: self.engine(at, &file.engine, &["amqp"]),
         }
     }
 

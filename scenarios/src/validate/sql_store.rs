@@ -2,7 +2,7 @@
 
 use super::Validator;
 use crate::law::{DurationLaw, Law};
-use crate::scenario::{Engine, Hibernation, Host, Replicas, SqlStore};
+use crate::scenario::{Hibernation, Host, Replicas, SqlStore};
 use crate::wire;
 
 impl Validator<'_> {
@@ -28,26 +28,7 @@ impl Validator<'_> {
             replicas,
             vip: file.vip.as_ref().map(|vip| self.vip(at, vip)),
             hibernation,
-            engine: self.engine(at, &file.engine, &["mysql", "mariadb"]),
         }
-    }
-
-    /// What does the work in the real world: the stack's own, or a server by its URL.
-    pub(super) fn engine(&mut self, at: &str, engine: &str, schemes: &[&str]) -> Engine {
-        if engine == "embedded" {
-            return Engine::Embedded;
-        }
-        let is_known = |scheme: &&str| {
-            engine
-                .strip_prefix(*scheme)
-                .and_then(|rest| rest.strip_prefix("://"))
-                .is_some_and(|rest| !rest.is_empty())
-        };
-        if !schemes.iter().any(is_known) {
-            let expected = format!("\"embedded\", or a URL that begins with {}://", schemes.join(":// or "));
-            self.problem(&format!("{at}.engine"), expected, None);
-        }
-        Engine::Url(engine.to_owned())
     }
 
     /// Several machines need to know which is the master, pages need a disk.

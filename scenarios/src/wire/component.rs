@@ -34,5 +34,9 @@ table! {
         default restart: SimTime = SimTime::ZERO,
         /// When each instance's process dies by chance, and for how long.
         optional breakdowns: Breakdowns,
+        /// What does its work where the stack really runs: its own (`embedded`), a server that it configures, starts and stops
+        /// (`haproxy` or `nginx` for a load-balancer, `varnish` or `nginx` for an http-cache, `redis`, `mariadb`, `rabbitmq`),
+        /// or one that runs already, as `mysql://user:password@host:3306/database` or `amqp://user:password@host:5672/`.
+        default engine: String = "embedded".to_owned(),
     }
 }

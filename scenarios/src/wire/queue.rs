@@ -26,9 +26,6 @@ table! {
         optional dead_letters: String,
         /// For how long a consumer that cannot be reached may be silent before its message goes to another.
         default heartbeat: SimTime = SimTime::from_secs(60),
-        /// What keeps the messages where the stack really runs: its own (`embedded`), or a server elsewhere, as
-        /// `amqp://user:password@host:5672/`.
-        default engine: String = "embedded".to_owned(),
     }
 }
 

@@ -27,9 +27,6 @@ table! {
         optional vip: Vip,
         /// Goes to sleep when nobody asks (serverless databases).
         optional hibernation: Hibernation,
-        /// What executes the statements where the stack really runs: its own (`embedded`), or a server elsewhere, as
-        /// `mysql://user:password@host:3306/database`.
-        default engine: String = "embedded".to_owned(),
     }
 }
 
