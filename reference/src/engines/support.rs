@@ -175,13 +175,14 @@ fn values(
             refuse(format!("{at}.grace"), hint);
         }
         (ComponentKind::KvStore(store), _) => {
-            let whole = |snapshot: &&scenarios::scenario::Snapshot| snapshot.every.as_nanos() % SECOND != 0;
-            if store.snapshot.as_ref().filter(whole).is_some() {
+            let is_broken =
+                |snapshot: &&scenarios::scenario::Snapshot| !snapshot.every.as_nanos().is_multiple_of(SECOND);
+            if store.snapshot.as_ref().filter(is_broken).is_some() {
                 refuse(format!("{at}.snapshot.every"), "Redis counts whole seconds");
             }
         }
         (ComponentKind::SqlStore(store), _) => {
-            if store.lock_wait.is_some_and(|wait| wait.as_nanos() % SECOND != 0) {
+            if store.lock_wait.is_some_and(|wait| !wait.as_nanos().is_multiple_of(SECOND)) {
                 refuse(format!("{at}.lock_wait"), "MariaDB counts whole seconds");
             }
             let workers = |other: &Component| match &other.kind {
