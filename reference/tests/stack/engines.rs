@@ -11,6 +11,7 @@ use crate::lifetime::{descendants, is_gone, parent_of};
 use crate::room::{eventually, figure, get, start};
 
 /// Whether a program is on this machine; says so where it is not, and insists where it must be.
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain([Path::new("/usr/sbin").to_owned()]);
@@ -18,7 +19,7 @@ fn is_there(program: &str) -> bool {
     let required = std::env::var("REHEARSAL_REQUIRE").unwrap_or_default();
     assert!(found || !required.split(',').any(|name| name == program), "{program} is required and absent");
     if !found {
-        println!("SKIPPED: there is no {program} here");
+        eprintln!("SKIPPED: there is no {program} here");
     }
     found
 }
