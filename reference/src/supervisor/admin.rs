@@ -1,5 +1,5 @@
 //! The admin API: HTTP on the loopback interface. Figures for Prometheus are open, everything else is for whoever shows the token
-//! (`Authorization: Bearer …`).
+//! (`Authorization: Bearer …`). Who is idle for 5 s is sent away.
 //!
 //! | request | effect |
 //! |---|---|
