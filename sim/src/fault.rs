@@ -189,6 +189,7 @@ impl World {
         self.instances[usize::from(at)].note_up(self.now);
         self.look_after_vip(at);
         self.look_after_store(at);
+        self.look_after_replicas(at);
         // What got ready must not be found half-way by the next kill.
         self.drain();
     }
@@ -199,6 +200,7 @@ impl World {
         self.look_after_vip(at);
         self.look_after_queues(at);
         self.look_after_store(at);
+        self.look_after_replicas(at);
     }
 
     /// Lets an instance go on after a stop.

@@ -101,7 +101,10 @@ impl World {
                 }
                 Kind::Service => {
                     let service = &mut self.services[index];
-                    put(name, number, UTILISATION, busy);
+                    // A machine that an autoscaler has not ordered is not one that is idle.
+                    if !instance.absent || busy > 0.0 {
+                        put(name, number, UTILISATION, busy);
+                    }
                     let (inside, waiting) =
                         (service.in_service.read(now, nanos), service.queue.read(now, nanos));
                     instance.border.observe(inside + waiting, now, nanos);

@@ -29,9 +29,10 @@ pub(crate) struct Record {
     pub(crate) laws: Option<[DurationLaw; 2]>,
 }
 
-/// A row that a call has locked: at which instance, in which of its lives.
+/// A row that a call has locked: of which record, at which instance, in which of its lives.
 #[derive(Clone, Copy, Debug)]
 struct Held {
+    record: u16,
     at: u16,
     lives: u32,
     row: Row,
@@ -118,7 +119,9 @@ impl World {
     /// Reads the record of a request's session, or writes it.
     pub(crate) fn session_step(&mut self, slot: u32, number: u16, writes: bool) -> Flow {
         let record = *self.records.get(number);
-        let held = self.records.held.get(&slot).filter(|_| writes).map(|held| held.row.1);
+        // What is held may be the record of another traffic's sessions, which this step is not about.
+        let held = self.records.held.get(&slot).filter(|held| writes && held.record == number);
+        let held = held.map(|held| held.row.1);
         let keys = &self.keys[usize::from(record.keyspace)];
         let named =
             || self.session_of(slot, number, writes).map(|name| SessionRecord::key(name, keys.keyspace.keys));
@@ -187,10 +190,10 @@ impl World {
     }
 
     /// A call has locked the row of its session, and keeps it until it has written it or ends.
-    pub(crate) fn hold_row(&mut self, slot: u32, at: u16, row: Row) {
+    pub(crate) fn hold_row(&mut self, slot: u32, record: u16, at: u16, row: Row) {
         let lives = self.instances[usize::from(at)].lives;
         self.calls[slot].flags |= HOLDS_ROW;
-        self.records.held.insert(slot, Held { at, lives, row });
+        self.records.held.insert(slot, Held { record, at, lives, row });
     }
 
     /// Whether the transaction in which a call has locked its row is still open at this instance: it ends with it.
@@ -203,7 +206,7 @@ impl World {
     #[cold]
     pub(crate) fn give_row_back(&mut self, slot: u32) {
         self.calls[slot].flags &= !HOLDS_ROW;
-        let Some(Held { at, lives, row }) = self.records.held.remove(&slot) else { return };
+        let Some(Held { at, lives, row, .. }) = self.records.held.remove(&slot) else { return };
         // Those of a database that died are gone with it.
         if self.instances[usize::from(at)].lives == lives {
             self.release_row(at, row);

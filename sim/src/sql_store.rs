@@ -7,18 +7,19 @@
 //! - [`buffer_pool`]: which pages are in memory
 //! - [`locks`]: who may change a row
 //! - `tables`: on which page a row is
+//! - `machines`: which instance a statement goes to, who is the master, and to whom it sends its commits
 //! - [`replication`]: what a replica does not have yet
 
 pub mod buffer_pool;
 pub(crate) mod build;
 pub(crate) mod locks;
+mod machines;
 pub(crate) mod replication;
 mod tables;
 
 use results::sample;
 use scenarios::law::DurationLaw;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::units::Ratio;
 
 use crate::call::{Fifo, HOLDS_ROW, Phase};
 use crate::gauge::Gauge;
@@ -28,16 +29,11 @@ use crate::program::Op;
 use crate::world::World;
 use buffer_pool::BufferPool;
 use locks::{Locks, Row};
-use replication::Replication;
+pub(crate) use machines::{Group, Replicas};
 use tables::Pool;
 
-const LAG: Purpose = Purpose::named("sim-replication-lag");
-const REPLICA: Purpose = Purpose::named("sim-replica");
 const OTHERS: Purpose = Purpose::named("sim-unfollowed-rows");
 const WAKE: Purpose = Purpose::named("sim-database-wake");
-/// How long a client waits before it tries an address again that nobody holds: Linux's first retransmissions of a SYN.
-const RETRY_NANOS: u64 = 1_000_000_000;
-
 #[derive(Debug)]
 pub(crate) struct SqlStore {
     pub(crate) connections: u32,
@@ -75,25 +71,6 @@ pub(crate) struct SqlCounts {
     pub(crate) lock_timeouts: u64,
 }
 
-/// The instances of one component, of which one is the master.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(crate) base: u16,
-    pub(crate) count: u16,
-    pub(crate) replicas: Option<Replicas>,
-    /// Who was the master when last looked at.
-    pub(crate) master: u16,
-}
-
-/// How reads are spread and how far replicas are behind.
-#[derive(Debug)]
-pub(crate) struct Replicas {
-    pub(crate) reads: Ratio,
-    pub(crate) lag: DurationLaw,
-    pub(crate) state: Replication,
-    pub(crate) drawn: u64,
-}
-
 /// What a call's present statement does.
 #[derive(Clone, Copy, Debug)]
 struct Statement {
@@ -102,6 +79,9 @@ struct Statement {
     writes: bool,
     /// Whether it locks the row of its first key.
     locks: bool,
+    /// The record of the request's session that it reads or writes. Only such a statement is part of the session's transaction,
+    /// which has a connection of its own.
+    session: Option<u16>,
 }
 
 impl SqlStore {
@@ -123,34 +103,6 @@ impl World {
         }
         let latency = instance.latency;
         if self.delay(slot, latency, Phase::ToSql) { Flow::Suspended } else { self.arrive_at_database(slot) }
-    }
-
-    /// The instance that a statement goes to: the master, or for some reads a replica.
-    fn route(&self, slot: u32, database: u16) -> u16 {
-        let first = &self.instances[usize::from(database)];
-        let group = &self.groups[usize::from(self.databases[usize::from(first.index)].group)];
-        let master = self.holder(group.base);
-        let Some(replicas) = &group.replicas else { return master };
-        let call = &self.calls[slot];
-        if self.statement(slot).locks {
-            return master;
-        }
-        let mut stream = Stream::new(self.seed, REPLICA.of(u64::from(call.step)), call.id.0);
-        if stream.unit() >= replicas.reads.get() {
-            return master;
-        }
-        // A pool of connections leaves out a replica that it cannot reach.
-        let alive: Vec<u16> = (group.base..group.base + group.count)
-            .filter(|at| *at != master)
-            .filter(|at| {
-                self.instances[usize::from(*at)].killed == 0
-                    && self.instances[usize::from(*at)].unplugged == 0
-            })
-            .collect();
-        match alive.len() {
-            0 => master,
-            several => alive[stream.below(several as u64) as usize],
-        }
     }
 
     pub(crate) fn arrive_at_database(&mut self, slot: u32) -> Flow {
@@ -177,26 +129,6 @@ impl World {
             self.instances[usize::from(at)].border.enter(self.now);
         }
         Flow::Suspended
-    }
-
-    /// A statement came to an instance that is dead. Behind a virtual address another one will have it soon.
-    fn address_without_holder(&mut self, slot: u32) -> Flow {
-        let at = self.calls[slot].leaf;
-        let call = &mut self.calls[slot];
-        if self.instances[usize::from(at)].vip.is_none() || call.syns >= crate::connect::SYN_RETRIES {
-            return Flow::Failed;
-        }
-        call.syns += 1;
-        let first = self.group_of(at).base;
-        let next = self.holder(first);
-        self.calls[slot].leaf = next;
-        self.wait_until(slot, self.now + RETRY_NANOS, Phase::ToSql);
-        Flow::Suspended
-    }
-
-    fn group_of(&self, at: u16) -> &Group {
-        let index = self.instances[usize::from(at)].index;
-        &self.groups[usize::from(self.databases[usize::from(index)].group)]
     }
 
     /// Whether a hibernating database is asleep; the first who asks wakes it.
@@ -227,12 +159,14 @@ impl World {
         let call = &self.calls[slot];
         match self.steps[usize::from(call.step)].op {
             Op::Sql { keyspace, rows, write, .. } => {
-                Statement { keyspace, rows, writes: write, locks: write }
+                Statement { keyspace, rows, writes: write, locks: write, session: None }
             }
-            Op::Get { keyspace, .. } => Statement { keyspace, rows: 0, writes: false, locks: false },
+            Op::Get { keyspace, .. } => {
+                Statement { keyspace, rows: 0, writes: false, locks: false, session: None }
+            }
             Op::Session { record, writes } => {
                 let keyspace = self.records.get(record).keyspace;
-                Statement { keyspace, rows: 0, writes, locks: true }
+                Statement { keyspace, rows: 0, writes, locks: true, session: Some(record) }
             }
             op => unreachable!("{op:?} sends no statement"),
         }
@@ -252,7 +186,7 @@ impl World {
         let at = self.calls[slot].leaf;
         let index = usize::from(self.instances[usize::from(at)].index);
         let statement = self.statement(slot);
-        if self.calls[slot].is(HOLDS_ROW) {
+        if statement.session.is_some() && self.calls[slot].is(HOLDS_ROW) {
             if !self.still_holds_row(slot, at) {
                 return self.leave_database(slot, Flow::Failed);
             }
@@ -379,12 +313,12 @@ impl World {
         }
         if statement.locks && self.databases[index].lock_wait.is_some() {
             let row = self.first_row(slot, statement.keyspace);
-            if !statement.writes && flow == Flow::Done {
-                self.hold_row(slot, at, row);
-            } else if self.calls[slot].is(HOLDS_ROW) {
-                self.give_row_back(slot);
-            } else {
-                self.release_row(at, row);
+            match statement.session {
+                Some(record) if !statement.writes && flow == Flow::Done => {
+                    self.hold_row(slot, record, at, row);
+                }
+                Some(_) if self.calls[slot].is(HOLDS_ROW) => self.give_row_back(slot),
+                _ => self.release_row(at, row),
             }
         }
         self.leave_database(slot, flow);
@@ -402,44 +336,6 @@ impl World {
         }
         self.start_next_statement(at);
         self.leaf_done(slot, flow);
-    }
-
-    fn replicate(&mut self, slot: u32, at: u16, statement: Statement) {
-        let index = usize::from(self.instances[usize::from(at)].index);
-        let group = usize::from(self.databases[index].group);
-        if self.groups[group].replicas.is_none() {
-            return;
-        }
-        let rows: Vec<Row> = self
-            .draws
-            .keys(self.calls[slot].id, self.keys[usize::from(statement.keyspace)].id)
-            .take(statement.rows as usize)
-            .map(|key| (statement.keyspace, key))
-            .chain((statement.rows == 0).then(|| self.first_row(slot, statement.keyspace)))
-            .collect();
-        let (seed, now) = (self.seed, self.now);
-        let Group { base, replicas: Some(replicas), .. } = &mut self.groups[group] else { return };
-        for row in rows {
-            replicas.drawn += 1;
-            let drawn = replicas.drawn;
-            let Replicas { lag, state, .. } = replicas;
-            let purpose = LAG.of(u64::from(*base));
-            state.commit(now, at - *base, row, |replica| {
-                let mut stream = Stream::new(seed, purpose.of(u64::from(replica)), drawn);
-                lag.sample(&mut stream).as_nanos()
-            });
-        }
-    }
-
-    /// The virtual address of a database went to another instance: what that one never got is lost.
-    pub(crate) fn new_master(&mut self, at: u16) {
-        let index = usize::from(self.instances[usize::from(at)].index);
-        let group = &mut self.groups[usize::from(self.databases[index].group)];
-        group.master = at;
-        let number = at - group.base;
-        if let Some(replicas) = &mut group.replicas {
-            self.databases[index].counts.lost_commits += replicas.state.promote(self.now, number);
-        }
     }
 
     pub(crate) fn start_next_statement(&mut self, at: u16) -> bool {

@@ -120,7 +120,7 @@ fn another_machine_takes_the_address_over_and_lacks_the_last_commits() {
         + "[[faults]]\nat = \"60s\"\nfor = \"60s\"\nkill = \"host:db[1]\"\n";
     let run = run(&text);
     let lost: f64 = run.metric("archive", 1, "lost_commits").iter().sum();
-    assert!((lost - 100.0).abs() < 40.0 || lost < 1.0, "{lost} commits lost");
+    assert!((lost - 100.0).abs() < 40.0, "{lost} commits lost: those of half a second");
     // Between three and four seconds nobody holds the address; who asks waits and is served.
     let slow = run.means().iter().filter(|mean| **mean > 0.1).count();
     assert!((3..=12).contains(&slow), "{slow} slow seconds");
