@@ -59,6 +59,11 @@ impl Progress {
         match &mut self.view {
             View::Nothing => {}
             View::Bar(bar) => {
+                if bar.is_finished() {
+                    // One that was taken away would stay so.
+                    bar.reset();
+                    bar.set_elapsed(self.started.elapsed());
+                }
                 bar.set_position((share.clamp(0.0, 1.0) * STEPS as f64) as u64);
                 bar.set_message(text());
             }
@@ -72,7 +77,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Takes the bar away, until something is shown again.
     pub fn end(&self) {
         if let View::Bar(bar) = &self.view {
             bar.finish_and_clear();
@@ -87,6 +92,17 @@ mod tests {
     #[test]
     fn the_bars_template_is_good() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn a_bar_that_was_taken_away_comes_back_with_what_is_shown_next() {
+        let mut progress = Progress { view: View::Bar(ProgressBar::hidden()), started: Instant::now() };
+        for _ in 0..2 {
+            progress.show(0.5, String::new);
+            let View::Bar(bar) = &progress.view else { unreachable!("it was made as a bar") };
+            assert!(!bar.is_finished() && bar.position() == STEPS / 2);
+            progress.end();
+        }
     }
 
     #[test]

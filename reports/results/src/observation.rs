@@ -14,6 +14,9 @@ pub const HIT_RATIO: &str = "hit_ratio";
 
 /// What was observed, in seconds, per second, as a fraction, a count or bytes; of the measured part alone. None where the
 /// run has no such observation. What it costs follows from prices and from how many machines there were.
+///
+/// Samples of components are of whole intervals of the run's frame: those count that begin in the measured part, and a rate
+/// is over the time that they cover. An interval in which the warm-up ends is left out, of a count as well.
 pub fn observed(record: &RunRecord, observed: &Observed) -> Option<f64> {
     match observed {
         Observed::Requests(selected) => figure(record, selected).map(|estimate| estimate.value),
@@ -52,12 +55,25 @@ fn failures(record: &RunRecord, kind: &str, aggregate: Aggregate) -> Option<f64>
     }
 }
 
+/// Whether an interval begins in the measured part.
+fn is_measured(record: &RunRecord, interval: usize) -> bool {
+    record.frame.bounds(interval).0 >= record.frame.warmup
+}
+
+/// How long those are together that do, as far as the run came, in seconds.
+fn measured_seconds(record: &RunRecord) -> f64 {
+    let intervals = (0..record.frame.intervals()).filter(|interval| is_measured(record, *interval));
+    let bounds = intervals.map(|interval| record.frame.bounds(interval));
+    bounds.map(|(from, until)| until.min(record.covered()).saturating_sub(from).as_secs_f64()).sum()
+}
+
 /// The values of the intervals of the measured part.
 fn values<'a>(record: &'a RunRecord, of: &'a str, metric: &'a str) -> impl Iterator<Item = f64> + 'a {
-    let measured = |interval: usize| record.frame.bounds(interval).0 >= record.frame.warmup;
     let series = record.series(of, metric);
     series.flat_map(move |s| {
-        s.values.iter().enumerate().filter(move |(i, _)| measured(*i)).filter_map(|(_, value)| *value)
+        let measured =
+            s.values.iter().enumerate().filter(move |(interval, _)| is_measured(record, *interval));
+        measured.filter_map(|(_, value)| *value)
     })
 }
 
@@ -65,11 +81,15 @@ fn sum(record: &RunRecord, of: &str, metric: &str) -> Option<f64> {
     values(record, of, metric).fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }
 
-fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> Option<f64> {
+/// The values of a component's metric in the measured part, as one number.
+pub(crate) fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> Option<f64> {
     let count = || if is_count(metric) { sum(record, of, metric) } else { None };
     match aggregate {
         Aggregate::Count => count(),
-        Aggregate::Rate => count().map(|sum| sum / record.seconds(Scope::Run)),
+        Aggregate::Rate => {
+            let seconds = measured_seconds(record);
+            count().filter(|_| seconds > 0.0).map(|sum| sum / seconds)
+        }
         Aggregate::Minimum => values(record, of, metric).reduce(f64::min),
         Aggregate::Maximum => values(record, of, metric).reduce(f64::max),
         Aggregate::Average => {
@@ -77,5 +97,74 @@ fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> O
             (n > 0.0).then(|| sum / n)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+    use crate::outcome::World;
+    use crate::recorder::Recorder;
+    use crate::sample::{INSTANCES, Sample};
+    use scenarios::Scenario;
+
+    /// A run of 2,010 s with intervals of 5 s, of which the second to last begins in the warm-up.
+    fn record() -> (RunRecord, Scenario) {
+        let text = r#"
+title = "T"
+[run]
+warmup = "2001s"
+duration = "9s"
+[hosts.e]
+[hosts.a]
+count = 4
+[components.b]
+kind = "load-balancer"
+host = "e"
+to = "w"
+[components.w]
+kind = "service"
+host = "a"
+autoscale = { min = 1, target = "60%" }
+[requests.r]
+path = "/"
+[traffic.t]
+to = "b"
+executor = "constant-arrival-rate"
+rate = "1/s"
+mix = { r = 1 }
+"#;
+        let scenario = Scenario::parse("t.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let frame = Frame::new(&scenario);
+        assert_eq!((frame.intervals(), frame.bounds(401).0.as_secs_f64()), (402, 2_005.0));
+        let sample = |interval, metric: &'static str, value| Sample {
+            interval,
+            component: "w".to_owned(),
+            instance: 0,
+            metric: metric.into(),
+            value,
+        };
+        let samples = (0..frame.intervals()).flat_map(|interval| {
+            let machines = if interval < 401 { 4.0 } else { 1.0 };
+            [sample(interval, HITS, 10.0), sample(interval, INSTANCES, machines)]
+        });
+        let samples: Vec<Sample> = samples.collect();
+        let delta = Recorder::new(&frame).take();
+        (RunRecord::in_memory(&scenario, World::Sim, &delta, &samples), scenario)
+    }
+
+    #[test]
+    fn a_rate_is_over_the_intervals_whose_counts_it_has() {
+        let (record, _) = record();
+        assert_eq!(series(&record, "w", HITS, Aggregate::Count), Some(10.0));
+        assert_eq!(series(&record, "w", HITS, Aggregate::Rate), Some(2.0));
+    }
+
+    #[test]
+    fn machines_of_the_warm_up_cost_nothing() {
+        let (record, scenario) = record();
+        let host = scenario.components[1].host;
+        assert_eq!(record.machines(&scenario, host), Some(1.0));
     }
 }

@@ -14,6 +14,7 @@ use crate::facts::ScenarioFacts;
 use crate::figure::Scope;
 use crate::frame::Frame;
 use crate::journal;
+use crate::observation;
 use crate::outcome::World;
 use crate::part::{Part, Parts};
 use crate::pool::Pool;
@@ -28,7 +29,7 @@ use crate::writer::document;
 use scenarios::Scenario;
 use scenarios::exit;
 use scenarios::scenario::HostId;
-use scenarios::threshold::Metric;
+use scenarios::threshold::{Aggregate, Metric};
 use scenarios::units::SimTime;
 
 /// How a run ended.
@@ -266,15 +267,11 @@ impl RunRecord {
         }
     }
 
-    /// How many machines of a host there were on average, where an autoscaler had them come and go; none of other hosts.
+    /// How many machines of a host there were on average in the measured part, where an autoscaler had them come and go; none
+    /// of other hosts.
     pub fn machines(&self, scenario: &Scenario, host: HostId) -> Option<f64> {
-        let mean = |component: &str| {
-            let series = self.series(component, sample::INSTANCES);
-            let (sum, count) = series
-                .flat_map(|series| series.values.iter().flatten())
-                .fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-            (count > 0.0).then_some(sum / count)
-        };
+        let mean =
+            |component: &str| observation::series(self, component, sample::INSTANCES, Aggregate::Average);
         scenario.scaled_on(host).iter().filter_map(|(component, _)| mean(&component.name)).reduce(f64::max)
     }
 

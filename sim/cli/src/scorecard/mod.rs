@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &ScorecardArguments) -> Result<u8, Problem> {
     progress.end();
     writeln!(io::stdout().lock(), "\n{}", page::totals(&cards))?;
     if let Some(path) = &arguments.page {
-        let text = page::markdown(&cards, &arguments.place, path);
+        let text = page::markdown(&cards, path);
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let broken = cards.iter().flat_map(|card| card.rows()).any(|row| row.verdict().is_broken());
@@ -125,7 +125,13 @@ fn score(
                 None => scenario.clone(),
             };
             let design = take(design, window)?;
-            if !replicate(&design, replications, arguments, &mut rows, &mut own, stop)? {
+            // A part at another rate states its rates at that.
+            let stated = design.published.iter().filter(|published| published.variant.is_none());
+            for (row, stated) in rows.iter_mut().zip(stated) {
+                row.published.claim.clone_from(&stated.claim);
+                row.published.stated.clone_from(&stated.stated);
+            }
+            if !replicate((scenario, &design), replications, arguments, &mut rows, &mut own, stop)? {
                 return Ok(None);
             }
             part = told(&design, window, replications);
@@ -154,9 +160,9 @@ fn told(design: &Scenario, window: Window, replications: u32) -> String {
     format!("{}{from}{rate}, {seeds}", design.run.duration)
 }
 
-/// Runs the replications of a design and tells each row its values. Whether it was not interrupted.
+/// Runs the replications of a file's design and tells each row its values. Whether it was not interrupted.
 fn replicate(
-    design: &Scenario,
+    (file, design): (&Scenario, &Scenario),
     most: u32,
     arguments: &ScorecardArguments,
     rows: &mut [Row],
@@ -190,7 +196,7 @@ fn replicate(
         let expected = "something that the simulator observes in this scenario";
         let hint = "look at the names in the run's record, under \"series\"";
         let place = format!("{}.metric", row.published.place);
-        return Err(design.problem_at(&place, row.published.metric.clone(), expected, Some(hint)).into());
+        return Err(file.problem_at(&place, row.published.metric.clone(), expected, Some(hint)).into());
     }
     Ok(whole)
 }

@@ -72,7 +72,49 @@ fn an_outcome_that_does_not_hold_is_exit_code_99_and_one_that_nobody_observes_10
     write(here.path(), "one.toml", &with_claims(&unknown));
     let out = sim(here.path(), &["scorecard", "one.toml", "--replications", "2", "-q"]);
     assert_eq!(out.status.code(), Some(104), "{}", text(&out.stdout));
-    assert!(text(&out.stderr).contains("shop.sadness"), "{}", text(&out.stderr));
+    let told = text(&out.stderr);
+    assert!(told.contains("shop.sadness") && told.contains("one.toml:"), "{told}");
+}
+
+#[test]
+fn a_part_at_another_rate_is_held_against_rates_at_that() {
+    let here = tempfile::tempdir().expect("a temporary directory");
+    let claims = "question = \"How many?\"\n[score]\nrate = \"50%\"\nreplications = 2\n[[published]]\nwhat = \"good answers\"\n\
+        metric = \"rate{rate}\"\nvalue = \"400/s\"\ntolerance = \"10%\"\n[[published]]\nwhat = \"fewer than are asked for\"\n\
+        metric = \"rate{rate}\"\nholds = \"<500/s\"\n";
+    let text_of_it = with_claims(claims).replace("rate = \"100/s\"", "rate = \"400/s\"");
+    write(here.path(), "one.toml", &text_of_it);
+    let out = sim(here.path(), &["scorecard", "one.toml", "-q"]);
+    let told = text(&out.stdout);
+    assert!(told.contains("200/s ± 10%") && told.contains("<250/s"), "{told}{}", text(&out.stderr));
+    assert!(
+        told.contains("1 of 1 predicted figures are within their tolerance, 1 of 1 outcomes hold"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_page_leads_to_its_files_from_wherever_it_lies() {
+    let here = tempfile::tempdir().expect("a temporary directory");
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(here.path().join("files")).expect("a temporary directory can be written");
+    let file = write(here.path(), "files/one.toml", &with_claims(CLAIMS));
+    let file = file.canonicalize().expect("it was written");
+    let far = elsewhere.path().join("page.md");
+    for (page, link) in [
+        (Path::new("page.md"), "(files/one.toml)".to_owned()),
+        (Path::new("files/page.md"), "(one.toml)".to_owned()),
+        (far.as_path(), format!("({})", file.display())),
+    ] {
+        let path = page.to_str().expect("the path is text");
+        let out = sim(
+            &here.path().canonicalize().expect("it is there"),
+            &["scorecard", "files", "--page", path, "--replications", "1", "-q"],
+        );
+        assert!(out.status.success(), "{}{}", text(&out.stdout), text(&out.stderr));
+        let page = std::fs::read_to_string(here.path().join(page)).expect("the page was written");
+        assert!(page.contains(&link), "{link}: {page}");
+    }
 }
 
 #[test]
