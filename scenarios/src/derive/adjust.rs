@@ -15,7 +15,7 @@ use crate::units::SimTime;
 pub struct Adjustment {
     /// Values as TOML by their paths in the file: `("hosts.app.count", "4")`.
     pub values: Vec<(String, String)>,
-    /// How much is asked for, as a multiple of what the file says.
+    /// How much is asked for, as a multiple of what the file says. With more come as many more connections of clients.
     pub load: Option<f64>,
     /// What breaks.
     pub breaks: Breaks,
@@ -64,7 +64,9 @@ pub fn adjusted(scenario: &Scenario, adjustment: &Adjustment) -> Result<Derived,
         change(root, &split(path), Some(Item::Value(value))).ok_or_else(lost)?;
     }
     if let Some(factor) = adjustment.load.filter(|factor| *factor != 1.0) {
-        Scaling { scenario, factor, notes: &mut notes }.rates(root);
+        let mut scaling = Scaling { scenario, factor, notes: &mut notes };
+        scaling.rates(root);
+        scaling.clients(root);
     }
     if adjustment.breaks != Breaks::AsWritten {
         nothing_breaks(scenario, root);
@@ -129,6 +131,12 @@ mod tests {
         let host = other.hosts.iter().find(|host| host.name == "app").expect("it is in the file");
         assert_eq!(host.count, 5);
         assert!(other.source.text.contains("rate = \"600/s\""), "{}", other.source.text);
+        let shoppers = &other.traffic[0];
+        assert_eq!(
+            (shoppers.connections, shoppers.max_in_flight),
+            (200, 2_000),
+            "more users have more of them"
+        );
         assert!(other.source.text.contains("max_memory = \"6MiB\""), "{}", other.source.text);
         let faults: Vec<_> = other.faults.iter().map(|f| (f.name.as_str(), f.from, f.until)).collect();
         let warmup = other.run.warmup;

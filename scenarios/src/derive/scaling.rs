@@ -127,6 +127,16 @@ impl Scaling<'_> {
         }
     }
 
+    /// As many more connections and requests in flight as is asked for more: more users have more of them.
+    pub(super) fn clients(&self, root: &mut Table) {
+        let more = |count: u32| (f64::from(count) * self.factor.max(1.0)).ceil().min(1e6) as i64;
+        for traffic in self.scenario.traffic.iter().filter(|t| !matches!(t.executor, Executor::Users(_))) {
+            let table = child(child(root, "traffic"), &traffic.name);
+            set(table, "connections", more(traffic.connections));
+            set(table, "max_in_flight", more(traffic.max_in_flight));
+        }
+    }
+
     /// Whether anything on a host takes processor time by the scenario's laws.
     fn works(&self, host: &str) -> bool {
         self.scenario.components.iter().any(|component| {

@@ -119,3 +119,43 @@ fn run_without_requests_has_no_figures_and_fails_its_thresholds() {
     assert_eq!(estimate(&record, &Selection::new(Metric::Rate, Aggregate::Rate)).map(|e| e.value), Some(0.0));
     assert!(record.thresholds.iter().all(|v| v.passed == Some(false)));
 }
+
+#[test]
+fn outcomes_that_must_hold_are_judged_and_read_again_from_the_disk() {
+    let claims = r#"
+[[published]]
+what = "it is never busy"
+metric = "shop.utilisation{max}"
+holds = "<99%"
+source = "a page"
+[[published]]
+what = "most fail while it is dead"
+metric = "failed{rate,during:fault}"
+holds = ">50%"
+assumed = "nobody tries again"
+[[published]]
+what = "nobody knows"
+metric = "shop.sadness{avg}"
+holds = ">1"
+[[published]]
+what = "what was chosen"
+metric = "response_time{avg}"
+value = "10ms"
+tolerance = "50%"
+role = "fitted"
+[[published]]
+what = "machines"
+value = "2"
+role = "input"
+"#;
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    record(directory.path(), &scenario(&format!("{SHOP}{claims}")), Play::SIM);
+    let read = RunRecord::read(directory.path()).expect("it was written");
+    let told: Vec<_> =
+        read.published.iter().map(|r| r.judgement.map(|judgement| judgement.came_out())).collect();
+    let expected = [Some(Some(true)), Some(Some(true)), Some(Some(false)), None, Some(None)];
+    assert_eq!(told, expected, "{:?}", read.published);
+    assert_eq!(read.published[2].published.assumed.as_deref(), Some("nobody tries again"));
+    let text = std::fs::read_to_string(directory.path().join("run.json")).expect("it was written");
+    assert!(text.contains("\"verdict\": \"DOES NOT HOLD\""), "the outcome stands in the record");
+}

@@ -131,8 +131,8 @@ impl Knobs {
         let target = |host: &scenarios::scenario::Host| Target {
             what: format!("host:{}[1]", host.name),
             label: match host.count {
-                1 => format!("{} dies", host.name),
-                count => format!("one of {count} × {} dies", host.name),
+                1 => host.name.clone(),
+                count => format!("{}: one of {count}", host.name),
             },
         };
         Self {

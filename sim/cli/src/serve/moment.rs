@@ -1,5 +1,6 @@
 //! Which part of a scenario is simulated, so that an answer takes about a second: around its first fault, at its peak, or all of it.
 
+use scenarios::scenario::Traffic;
 use scenarios::units::SimTime;
 use scenarios::{Scenario, explain};
 
@@ -38,9 +39,10 @@ impl Moments {
             (from, expected(from, length))
         };
         let warmup = |length: SimTime| run.warmup.min(SimTime::from_nanos(length.as_nanos() / 2));
+        let parts = parts_of_a_request(scenario);
         let takes = |length: SimTime| {
             let (_, most) = densest(length);
-            most * (1.0 + warmup(length).as_secs_f64() / length.as_secs_f64().max(1e-9))
+            parts * most * (1.0 + warmup(length).as_secs_f64() / length.as_secs_f64().max(1e-9))
         };
         let shorter = LENGTHS.map(SimTime::from_secs).into_iter().filter(|length| *length < run.duration);
         let mut lengths: Vec<SimTime> = shorter.chain([run.duration]).collect();
@@ -70,6 +72,15 @@ impl Moments {
         });
         Self { places, lengths, length }
     }
+}
+
+/// How many requests one stands for where caches put pages together of others: the most of any traffic.
+fn parts_of_a_request(scenario: &Scenario) -> f64 {
+    let of_class = |class| scenario.class(class).esi.map_or(1.0, |esi| 1.0 + f64::from(esi.count));
+    let of = |traffic: &Traffic| -> f64 {
+        traffic.mix.iter().map(|(class, share)| share.get() * of_class(*class)).sum()
+    };
+    scenario.traffic.iter().map(of).fold(1.0, f64::max)
 }
 
 fn whole_seconds(time: SimTime) -> SimTime {

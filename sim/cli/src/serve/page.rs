@@ -120,9 +120,9 @@ fn control(knob: &Knob, value: &str) -> Control {
 
 fn faults(knobs: &Knobs, state: &State, initial: &State) -> Vec<Control> {
     let as_written = match knobs.faults {
-        0 => "nothing, as in the file".to_owned(),
-        1 => "what the file says: 1 fault".to_owned(),
-        count => format!("what the file says: {count} faults"),
+        0 => "nothing".to_owned(),
+        1 => "the file's fault".to_owned(),
+        count => format!("the file's {count} faults"),
     };
     let mut choices = vec![Choice::new("file", as_written, state.broken == Broken::File)];
     if knobs.faults > 0 {

@@ -103,8 +103,9 @@ impl State {
                 "seed" => state.seed = number(i64::MAX as u64)?,
                 path => {
                     let knob = knobs.knobs.iter().position(|knob| knob.path == path);
-                    let place =
-                        knob.ok_or_else(|| format!("found {path:?}, of which this page knows nothing"))?;
+                    let place = knob.ok_or_else(|| {
+                        format!("found {path:?}, expected the name of something that this page has")
+                    })?;
                     state.values[place] = knobs.knobs[place].read(text)?;
                 }
             }
@@ -229,7 +230,7 @@ mod tests {
         let (_, knobs) = knobs();
         for (key, value, told) in [
             ("hosts.app.count", "1000", "from 1 to 6"),
-            ("hosts.nowhere.count", "1", "knows nothing"),
+            ("hosts.nowhere.count", "1", "the name of something"),
             ("load", "100000", "from 1 to 1000"),
             ("load", "-5", "from 1 to 1000"),
             ("kill", "host:app[7]", "host:app[1]"),
