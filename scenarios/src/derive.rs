@@ -6,6 +6,7 @@
 
 mod adjust;
 mod files;
+mod planning;
 mod scaling;
 mod variant;
 
@@ -17,6 +18,8 @@ use crate::diagnostic::Diagnostics;
 use crate::scenario::{Sampling, Scenario};
 use crate::units::{Ratio, SimTime};
 pub use adjust::{Adjustment, Breaks, adjusted};
+pub(crate) use planning::leads_into;
+pub use planning::{Circumstances, busiest, for_planning, under, with_settings};
 use scaling::Scaling;
 pub use variant::variant;
 
@@ -88,6 +91,14 @@ pub enum Error {
         path: String,
         /// The text.
         value: String,
+    },
+    /// A value is set where nothing is.
+    #[error("{path:?} leads nowhere in the file, expected the path of a key, such as hosts.app.count{hint}")]
+    Setting {
+        /// The path.
+        path: String,
+        /// What was probably meant, where something was.
+        hint: String,
     },
     /// The derived text is no scenario.
     #[error("the derived scenario is not valid:\n{0}")]
@@ -213,7 +224,7 @@ fn with_run(scenario: &Scenario, key: &str, value: &str) -> Result<Derived, Erro
 
 /// Leaves out what says which part of the whole is played or scored: what is derived is such a part already, or shorter.
 fn leave_out_parts(root: &mut Table) {
-    for part in ["play", "score"] {
+    for part in ["play", "score", "plan"] {
         root.remove(part);
     }
 }

@@ -13,6 +13,7 @@ use crate::rate::RateCurve;
 use crate::scenario::{Action, ComponentKind, Executor, HostId, Scenario, Step, Traffic, Users};
 use crate::units::{Bytes, SimTime};
 use crate::validate::record_bytes;
+pub use load::{Offered, offered};
 
 /// What the means say cannot be served, each in a sentence: no error, for overload is a question that people ask.
 pub fn warnings(scenario: &Scenario) -> Vec<String> {
@@ -123,15 +124,15 @@ impl Numbers {
     fn curve<'s>(scenario: &Scenario, traffic: &'s Traffic) -> (&'s RateCurve, f64) {
         match &traffic.executor {
             // A user cannot ask again before having thought and been worked for.
-            Executor::Users(users) => (&users.level, 1.0 / least_cycle(scenario, traffic, users).max(1e-9)),
+            Executor::Users(users) => (&users.level, 1.0 / least_cycle_s(scenario, traffic, users).max(1e-9)),
             _ => (&traffic.rate, traffic.requests_per_arrival()),
         }
     }
 }
 
-/// The mean time of a user's cycle without any queueing, in seconds: what bounds a closed loop's rate from above. See
+/// The mean time of a cycle of a closed loop's user without any queueing, in seconds: what bounds a closed loop's rate from above. See
 /// E. D. Lazowska et al., "Quantitative System Performance", 1984, chapter 5.
-fn least_cycle(scenario: &Scenario, traffic: &Traffic, users: &Users) -> f64 {
+pub fn least_cycle_s(scenario: &Scenario, traffic: &Traffic, users: &Users) -> f64 {
     let step = |step: &Step| match &step.action {
         Action::Work(law) | Action::Wait(law) => law.mean().as_secs_f64(),
         _ => 0.0,

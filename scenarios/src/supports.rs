@@ -25,6 +25,7 @@ const COMMON: &[&str] = &[
     "thresholds.**",
     "published.**",
     "variants.**",
+    "plan.**",
     "play.**",
     "score.**",
     "calibration.source",

@@ -80,7 +80,7 @@ pub fn adjusted(scenario: &Scenario, adjustment: &Adjustment) -> Result<Derived,
         faults.push(fault);
         root.insert("faults", Item::ArrayOfTables(faults));
     }
-    for of_the_file in ["variants", "published", "play", "score"] {
+    for of_the_file in ["variants", "published", "play", "score", "plan"] {
         root.remove(of_the_file);
     }
     let mut changes: Vec<(&str, Option<String>)> =

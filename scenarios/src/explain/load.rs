@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::Numbers;
 use crate::scenario::{
-    Action, ClassId, ComponentId, ComponentKind, EdgeRule, KeyspaceId, Scenario, SessionRecord, Step,
+    Action, ClassId, ComponentId, ComponentKind, EdgeRule, Executor, HostId, KeyspaceId, Scenario,
+    SessionRecord, Step,
 };
 use crate::units::SimTime;
 
@@ -78,6 +79,8 @@ struct Ledger<'s> {
     places: Vec<Demand>,
     /// Queues whose consumers are being walked: what these publish to one of them again is left out.
     consuming: Vec<ComponentId>,
+    /// Whether only what cannot wait and cannot be spared counts: no messages, which a queue keeps for later.
+    surely: bool,
 }
 
 impl Ledger<'_> {
@@ -162,7 +165,7 @@ impl Ledger<'_> {
     /// What a queue's consumers do for a message, once each; whoever published it does not wait for them.
     fn consumers(&mut self, numbers: &Numbers, share: f64, queue: ComponentId) {
         let ComponentKind::Queue(settings) = &self.scenario.component(queue).kind else { return };
-        if !self.consuming.contains(&queue) {
+        if !self.surely && !self.consuming.contains(&queue) {
             self.consuming.push(queue);
             self.class(numbers, share, settings.class, served_by(self.scenario, settings.to));
             self.consuming.pop();
@@ -210,17 +213,62 @@ struct Station {
     what: String,
     capacity: f64,
     demand: Demand,
+    /// Whose machines it is on.
+    host: HostId,
+    /// How many servers there are.
+    servers: u64,
 }
 
-fn stations(scenario: &Scenario) -> Vec<Station> {
+/// What requests ask of machines' cores, or of a component's workers, connections or thread.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Offered {
+    /// `host app`, or a component's name.
+    pub name: String,
+    /// What it is: `8 cores`, `64 workers`.
+    pub what: String,
+    /// Whose machines it is on.
+    pub host: HostId,
+    /// How many servers there are, on all machines together.
+    pub servers: u64,
+    /// Seconds of a server at the usual speed that there are in a second, on all machines together.
+    pub capacity: f64,
+    /// Seconds that are asked for per second, by the mean rates of the measured part: what is surely needed. Every read and
+    /// every cache hits, messages wait, and closed loops ask for nothing.
+    pub least: f64,
+    /// The same where every read misses.
+    pub most: f64,
+}
+
+/// What is asked of everything that means tell of, and how much of it there is.
+pub fn offered(scenario: &Scenario) -> Vec<Offered> {
+    let (sure, all) = (stations(scenario, true), stations(scenario, false));
+    let offered = |(sure, all): (Station, Station)| Offered {
+        name: all.name,
+        what: all.what,
+        host: all.host,
+        servers: all.servers,
+        capacity: all.capacity,
+        least: sure.demand.mean.least,
+        most: all.demand.mean.most,
+    };
+    sure.into_iter().zip(all).map(offered).collect()
+}
+
+/// Everything that requests occupy; where only what is sure counts, without what caches, queues and closed loops may spare.
+fn stations(scenario: &Scenario, surely: bool) -> Vec<Station> {
     let cores = vec![Demand::default(); scenario.hosts.len()];
     let places = vec![Demand::default(); scenario.components.len()];
-    let mut ledger = Ledger { scenario, cores, places, consuming: Vec::new() };
+    let mut ledger = Ledger { scenario, cores, places, consuming: Vec::new(), surely };
     for traffic in &scenario.traffic {
+        if surely && matches!(traffic.executor, Executor::Users(_)) {
+            continue;
+        }
         let numbers = Numbers::of(scenario, traffic);
         let service = served_by(scenario, traffic.to);
         for (class, share) in &traffic.mix {
-            let share = share.get() * reaches_origin(scenario, traffic.to, *class);
+            let spared = surely && is_kept_on_the_way(scenario, traffic.to, *class);
+            let share = if spared { 0.0 } else { share.get() * reaches_origin(scenario, traffic.to, *class) };
             ledger.class(&numbers, share, *class, service);
             if let Some(record) = traffic.session_record().filter(|_| !scenario.is_for_everybody(*class)) {
                 ledger.record(&numbers, share, record, service);
@@ -231,10 +279,11 @@ fn stations(scenario: &Scenario) -> Vec<Station> {
     let counted =
         |count: u64, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     let mut stations = Vec::new();
-    for (host, demand) in scenario.hosts.iter().zip(cores) {
+    for ((host, id), demand) in scenario.hosts.iter().zip(scenario.host_ids()).zip(cores) {
         let cores = u64::from(host.count) * u64::from(host.cores);
         let (name, what) = (format!("host {}", host.name), counted(cores, "core"));
-        stations.push(Station { name, what, capacity: cores as f64 * host.speed, demand });
+        let capacity = cores as f64 * host.speed;
+        stations.push(Station { name, what, capacity, demand, host: id, servers: cores });
     }
     for (component, demand) in scenario.components.iter().zip(places) {
         let (per_instance, what) = match &component.kind {
@@ -245,9 +294,23 @@ fn stations(scenario: &Scenario) -> Vec<Station> {
         };
         let count = u64::from(per_instance) * u64::from(scenario.host(component.host).count);
         let (name, what) = (component.name.clone(), counted(count, what));
-        stations.push(Station { name, what, capacity: count as f64, demand });
+        let host = component.host;
+        stations.push(Station { name, what, capacity: count as f64, demand, host, servers: count });
     }
     stations
+}
+
+/// Whether an HTTP cache on the way may answer a class's requests.
+fn is_kept_on_the_way(scenario: &Scenario, entry: ComponentId, class: ClassId) -> bool {
+    let mut at = Some(entry);
+    while let Some(id) = at {
+        let kind = &scenario.component(id).kind;
+        if matches!(kind, ComponentKind::HttpCache(_)) && scenario.class(class).cache.is_some() {
+            return true;
+        }
+        at = kind.forwards_to();
+    }
+    false
 }
 
 /// The share of a class's requests that edges on the way do not answer.
@@ -269,13 +332,13 @@ fn reaches_origin(scenario: &Scenario, entry: ComponentId, class: ClassId) -> f6
 }
 
 pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
-    stations(scenario).iter().try_for_each(|station| row(out, station))
+    stations(scenario, false).iter().try_for_each(|station| row(out, station))
 }
 
 /// What is asked for more than there is, at the mean rates or at the peak, even where every read hits.
 pub(super) fn overloads(scenario: &Scenario) -> Vec<String> {
     let asked = |station: &Station| {
-        let Station { name, what, capacity, demand } = station;
+        let Station { name, what, capacity, demand, .. } = station;
         let (mean, peak) = (demand.mean.least, demand.peak.least);
         let when = match (mean >= *capacity, peak >= *capacity) {
             (true, _) => "all the time",
@@ -288,11 +351,11 @@ pub(super) fn overloads(scenario: &Scenario) -> Vec<String> {
              ({percent:.0}%)"
         ))
     };
-    stations(scenario).iter().filter_map(asked).collect()
+    stations(scenario, false).iter().filter_map(asked).collect()
 }
 
 fn row(out: &mut String, station: &Station) -> std::fmt::Result {
-    let Station { name, what, capacity, demand } = station;
+    let Station { name, what, capacity, demand, .. } = station;
     // The scenario states no processor time for it.
     if demand.peak.most == 0.0 {
         return Ok(());

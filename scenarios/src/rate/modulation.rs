@@ -30,6 +30,19 @@ pub struct Growth {
     pub period: f64,
 }
 
+impl Growth {
+    /// How many times the load there is after so many seconds.
+    pub fn factor_after(&self, seconds: f64) -> f64 {
+        (self.share.ln_1p() * seconds / self.period).exp()
+    }
+
+    /// After how many seconds there is so many times the load; infinite where it does not grow.
+    pub fn seconds_until(&self, factor: f64) -> f64 {
+        let rate = self.share.ln_1p() / self.period;
+        if rate > 0.0 { factor.ln() / rate } else { f64::INFINITY }
+    }
+}
+
 /// A crowd that comes at once: the rate rises in a straight line to `times` as much, stays there, and falls back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Flash {
@@ -79,7 +92,7 @@ impl Modulation {
     }
 
     fn growth(&self, t: f64) -> f64 {
-        self.growth.map_or(1.0, |g| (g.share.ln_1p() * t.max(0.0) / g.period).exp())
+        self.growth.map_or(1.0, |g| g.factor_after(t.max(0.0)))
     }
 
     fn crowd(&self, t: f64) -> f64 {
@@ -208,5 +221,14 @@ mod tests {
         let day = RateCurve::periodic(vec![(0.0, 10.0), (DAY / 2.0, 40.0), (DAY, 10.0)]);
         assert!((day.peak_between(0.0, 30.0 * DAY) - 40.0).abs() < 1e-9);
         assert!((day.peak_between(0.9 * DAY, DAY) - 16.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn growth_and_its_time_are_inverse() {
+        let growth: Growth = "4%/month".parse().expect("it is growth");
+        let year = 365.0 * 86_400.0;
+        assert!((growth.factor_after(year) - 1.04f64.powi(12)).abs() < 1e-9);
+        assert!((growth.seconds_until(1.04f64.powi(12)) / year - 1.0).abs() < 1e-9);
+        assert_eq!(Growth { share: 0.0, period: 1.0 }.seconds_until(2.0), f64::INFINITY);
     }
 }

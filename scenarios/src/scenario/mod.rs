@@ -17,6 +17,7 @@ mod job;
 mod keyspace;
 mod kv_store;
 mod network;
+mod planning;
 mod policy;
 mod published;
 mod queue;
@@ -43,6 +44,7 @@ pub use job::Job;
 pub use keyspace::{Churn, Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore, ShardBy, Snapshot};
 pub use network::{Link, Network, Place};
+pub use planning::{Choice, Day, Knob, PlanCondition, Planning, Setting};
 pub use policy::{
     Backoff, Bulkhead, CircuitBreaker, ConnectionPool, Hedge, Jitter, Policy, Retries, RetryBudget,
 };
@@ -143,6 +145,8 @@ pub struct Scenario {
     pub published: Vec<Published>,
     /// The scenario with some of its values changed.
     pub variants: Vec<Variant>,
+    /// What is planned; none where the file does not say.
+    pub planning: Option<Planning>,
     /// The part that is played over sockets; none where the file does not say.
     pub play: Option<Window>,
     /// The part that the scorecard runs, and with how many seeds.

@@ -18,6 +18,7 @@ mod kv_store;
 mod names;
 mod network;
 mod outcome;
+mod plan;
 mod policy;
 mod queue;
 mod rate;
@@ -216,9 +217,11 @@ impl<'t> Validator<'t> {
             keyspaces[record.keyspace.index()].has_sessions |= record.database.is_none();
         }
         let faults = self.faults(&run, &hosts, &components);
-        let thresholds = self.thresholds();
+        let files = self.file.thresholds.0.clone();
+        let thresholds = self.thresholds("thresholds", &files);
         let variants = self.variants();
         let published = self.published(&variants);
+        let planning = self.planning(&run, &hosts, &thresholds);
         let (play, score) = self.windows(&run);
         let calibration = self.calibration(&components);
         let scenario = Scenario {
@@ -245,6 +248,7 @@ impl<'t> Validator<'t> {
             thresholds,
             published,
             variants,
+            planning,
             play,
             score,
             calibration,

@@ -19,11 +19,15 @@ impl Validator<'_> {
         Some((selector, class))
     }
 
-    pub(super) fn thresholds(&mut self) -> Vec<Threshold> {
-        let files = self.file.thresholds.0.clone();
+    /// The thresholds under a key of the file.
+    pub(super) fn thresholds(
+        &mut self,
+        key: &str,
+        files: &[(String, wire::decode::List<wire::Limit>)],
+    ) -> Vec<Threshold> {
         let mut thresholds = Vec::new();
-        for (text, conditions) in &files {
-            let at = wire::decode::join("thresholds", text);
+        for (text, conditions) in files {
+            let at = wire::decode::join(key, text);
             let selector = match Selector::read(text) {
                 Ok(selector) => selector,
                 Err(misread) => {

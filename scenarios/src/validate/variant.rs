@@ -38,7 +38,7 @@ impl Validator<'_> {
         (play, score)
     }
 
-    fn window(&mut self, at: &str, run: &Run, window: Window) {
+    pub(super) fn window(&mut self, at: &str, run: &Run, window: Window) {
         let from = window.from.unwrap_or(run.from);
         let end = run.from.saturating_add(run.duration);
         let length = window.length.unwrap_or(end.saturating_sub(from));

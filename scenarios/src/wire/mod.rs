@@ -20,6 +20,7 @@ mod job;
 mod keyspace;
 mod kv_store;
 mod network;
+mod plan;
 pub(crate) mod policy;
 mod prelude;
 mod published;
@@ -46,6 +47,7 @@ pub(crate) use job::Job;
 pub(crate) use keyspace::Keyspace;
 pub(crate) use kv_store::{KvFailover, KvStore};
 pub(crate) use network::Link;
+pub(crate) use plan::Plan;
 pub(crate) use published::Published;
 pub(crate) use queue::{Publish, Queue};
 pub(crate) use request::{Get, RequestClass, Step};
@@ -62,7 +64,7 @@ use decode::{Count, Keyed};
 use prelude::*;
 
 use crate::law::{DurationLaw, SizeLaw};
-use crate::scenario::{Churn, Peers, Popularity, Sampling};
+use crate::scenario::{Churn, Day, Peers, Popularity, Sampling};
 use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime, TrafficPrice};
 
 /// Counts of things of which there must be one: machines, workers, connections.
@@ -107,6 +109,8 @@ table! {
         default published: List<Published> = List::default(),
         /// The scenario with some of its values changed, by name: designs that are held against each other.
         default variants: Named<Variant> = Named::default(),
+        /// Which designs are looked through for the cheapest that holds.
+        optional plan: Plan,
         /// The part that is played over sockets.
         optional play: Play,
         /// The part that the scorecard runs.
@@ -164,6 +168,7 @@ quantities! {
     Price: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/month\s*$", "120 USD/month";
     Sampling: r"^\s*(auto|exact|1/[0-9]+)\s*$", "1/64";
     TrafficPrice: r"^\s*[0-9][0-9_.]*\s*[A-Za-z]{1,8}\s*/GB\s*$", "0.085 USD/GB";
+    Day: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2015-03-01";
     Churn: r"^\s*[0-9][0-9_.]*\s*%\s*/\s*(s|second|min|minute|h|hour|d|day|w|week)\s*$", "2%/day";
     Peers: r"^\s*[0-9a-fA-F:.]+(/[0-9]{1,3})?\s*$", "10.0.0.0/8";
     Popularity: r"^\s*(uniform|zipf\(.*\))\s*$", "zipf(0.9)";
