@@ -14,7 +14,7 @@
 //! - [`serve`]: runs in the browser; [`web`]: the server that this takes
 //! - `loads`: latency against load, over several runs
 //! - `summary`: a run on a terminal; `waterfall`: a single request
-//! - `paired`: two configurations with common random numbers
+//! - `paired`: two configurations with common random numbers; `sheet`: a page of tables and charts that programs put together
 //! - [`gate`]: is the candidate slower than the base? A session of paired runs, and what it came to
 //! - `exact`: what must not change at all
 //! - `trust`: recoveries, replications, and how far to trust a run
@@ -34,6 +34,7 @@ mod phases;
 mod png;
 mod room;
 pub mod serve;
+mod sheet;
 mod summary;
 mod table;
 mod trust;
@@ -49,6 +50,8 @@ pub use page::{outline, page as framed, render, render_logs};
 pub use paired::Paired;
 #[cfg(feature = "png")]
 pub use png::{Error as PictureError, Picture, pictures};
+pub use room::{Bottleneck, bottleneck};
+pub use sheet::Sheet;
 pub use summary::summary;
 pub use table::Table;
 pub use waterfall::waterfall;

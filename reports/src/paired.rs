@@ -65,7 +65,8 @@ impl Paired {
         Self { names: [a_name, b_name], count: a.count.min(b.count), rows }
     }
 
-    fn table(&self) -> Table {
+    /// A row for each figure.
+    pub fn table(&self) -> Table {
         let mut table = Table::new(&["figure", "A", "B", "B − A", "± 95%", "unpaired", ""]);
         for row in &self.rows {
             let (d, unit) = (&row.difference, row.unit);
@@ -88,6 +89,12 @@ impl Paired {
              seeds would have.\n",
             self.names[0], self.names[1], self.count
         )
+    }
+
+    /// How many figures differ by more than chance, of how many.
+    pub fn differing(&self) -> (usize, usize) {
+        let differ = self.rows.iter().filter(|row| row.judged() == "differs").count();
+        (differ, self.rows.len())
     }
 
     /// For a terminal.

@@ -87,6 +87,24 @@ pub(crate) fn busy(record: &RunRecord) -> Vec<Busy> {
     parts
 }
 
+/// The part of a system that is busiest in a run, and so the first to give.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Bottleneck {
+    /// Of which component or host.
+    pub name: String,
+    /// What of it: `cores or workers`, `disk`, `network, sending`.
+    pub what: &'static str,
+    /// The share of the time that its busiest instance is busy, in its busiest stretch.
+    pub busy: f64,
+}
+
+/// The busiest part of a run; none where nothing is busy.
+pub fn bottleneck(record: &RunRecord) -> Option<Bottleneck> {
+    let first = busy(record).into_iter().next()?;
+    Some(Bottleneck { name: first.name, what: first.what, busy: first.most })
+}
+
 /// What there is to say of it in half a sentence; nothing where nothing is busy.
 pub(crate) fn words(parts: &[Busy]) -> Option<String> {
     let first = parts.first()?;

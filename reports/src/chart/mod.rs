@@ -39,6 +39,8 @@ pub(crate) enum Horizontal {
     Nines { most: f64 },
     /// Requests per second, from none.
     Rate { most: f64 },
+    /// An amount such as a price, from none.
+    Amount { most: f64 },
 }
 
 /// A line: None is a gap, infinity a mark at the upper edge.
@@ -118,6 +120,7 @@ impl Chart {
             Horizontal::Time { from, until } => Axis::time(from, until.max(from + 1e-9)),
             Horizontal::Nines { most } => Axis::nines(most),
             Horizontal::Rate { most } => Axis::linear(most, Unit::PerSecond),
+            Horizontal::Amount { most } => Axis::linear(most, Unit::Count),
         };
         let (from, until, high) = (horizontal.low(), horizontal.high(), vertical.high());
         let rows = label_rows(&self.bands, from, until);
@@ -232,7 +235,7 @@ impl Chart {
             Horizontal::Time { from, until } => {
                 format!(" data-plot=\"{left} {top} {right} {bottom} {from} {until}\"")
             }
-            Horizontal::Nines { .. } | Horizontal::Rate { .. } => String::new(),
+            Horizontal::Nines { .. } | Horizontal::Rate { .. } | Horizontal::Amount { .. } => String::new(),
         };
         format!(
             "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{label}\"{time}>{}",

@@ -15,8 +15,8 @@ struct Body<'a> {
     figure: Figure,
 }
 
-/// The page.
-pub(crate) fn page(loads: &Loads<'_>) -> String {
+/// The chart.
+pub(crate) fn figure(loads: &Loads<'_>) -> Figure {
     let most = loads.points.last().map_or(1.0, |point| point.rate);
     let lines = KEYS.iter().enumerate().map(|(i, key)| Line {
         name: format!("response time, {}", key.name),
@@ -43,11 +43,12 @@ pub(crate) fn page(loads: &Loads<'_>) -> String {
     };
     let caption = "Each run is a point: what was offered, and how long answers took. Set off is where the objective stops to hold. \
                    Logarithmic.";
-    let body = Body {
-        title: &loads.first.scenario.title,
-        headline: loads.headline(),
-        figure: Figure::new("Latency against load", caption, &chart, loads.table()),
-    };
+    Figure::new("Latency against load", caption, &chart, loads.table())
+}
+
+/// The page.
+pub(crate) fn page(loads: &Loads<'_>) -> String {
+    let body = Body { title: &loads.first.scenario.title, headline: loads.headline(), figure: figure(loads) };
     let body = body.render().expect("writing to memory does not fail");
     super::page_of_figures(&format!("{}: latency against load", loads.first.scenario.title), &body)
 }

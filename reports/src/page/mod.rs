@@ -17,7 +17,8 @@ use askama::Template;
 use results::RunRecord;
 
 pub(crate) use compared::page as compared;
-pub(crate) use loads::page as loads;
+pub(crate) use figure::Figure;
+pub(crate) use loads::{figure as loads_figure, page as loads};
 pub use log::render_logs;
 pub use outline::outline;
 #[cfg(feature = "png")]
