@@ -10,7 +10,10 @@ use scenarios::quantity::Misread;
 use scenarios::quantity::selector::Selector;
 use scenarios::units::{Ratio, SimTime};
 
+use crate::capacity::{self, Capacity};
 use crate::changes::Changes;
+use crate::plan::{self, PlanArguments};
+use crate::whatif::{self, WhatIf};
 use crate::{compare, run, scorecard, serve, verify};
 
 const EXAMPLES: &str = "\
@@ -25,6 +28,9 @@ Examples:
   sim run scenarios/library/quickstart.toml --slowest 3
   sim compare shop.toml shop-with-two-nodes.toml
   sim serve shop.toml
+  sim whatif scenarios/library/quickstart.toml --set hosts.app.count=3
+  sim capacity scenarios/library/quickstart.toml --html capacity.html
+  sim plan scenarios/library/octivi/ten-times.toml --html plan.html
   sim verify --quick
   sim scorecard
   sim completions bash > ~/.local/share/bash-completion/completions/sim
@@ -59,6 +65,21 @@ enum Command {
     /// Shows a page in the browser on which machines, memory, load and what dies are moved, and what follows is seen
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArguments),
+    /// Simulates a file as it is and with some values changed, and tells what differs
+    #[command(
+        name = "whatif",
+        after_help = "Examples:\n  sim whatif shop.toml --set hosts.app.count=2 --set hosts.app.cores=8\n  sim whatif shop.toml --set \
+                      traffic.users.rate=300/s --html whatif.html"
+    )]
+    WhatIf(WhatIf),
+    /// Looks for the multiple of the load at which each threshold breaks, and tells what gives first
+    #[command(after_help = "Example:\n  sim capacity shop.toml --precision 2% --html capacity.html")]
+    Capacity(Capacity),
+    /// Looks for the cheapest of the set-ups that the file's section [plan] allows in which its thresholds hold
+    #[command(
+        after_help = "Example:\n  sim plan scenarios/library/octivi/ten-times.toml --html plan.html --out plan.json"
+    )]
+    Plan(PlanArguments),
     /// Holds the simulator against systems with closed solutions, and prints the table
     Verify(VerifyArguments),
     /// Runs a directory of scenarios, and holds what comes out against what was published and what must hold
@@ -259,6 +280,9 @@ impl Arguments {
             Command::Run(arguments) => run::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Serve(arguments) => serve::run(&arguments),
+            Command::WhatIf(arguments) => whatif::run(&arguments),
+            Command::Capacity(arguments) => capacity::run(&arguments),
+            Command::Plan(arguments) => plan::run(&arguments),
             Command::Verify(arguments) => verify::run(&arguments),
             Command::Scorecard(arguments) => scorecard::run(&arguments),
             Command::Completions { shell } => {

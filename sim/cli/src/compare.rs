@@ -28,7 +28,8 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<u8, Problem> {
     // The same seed gives both the same arrivals, keys and durations: only what differs between the files remains.
     b.run.seed = a.run.seed;
     let b = warmup::apply(None, b, &mut progress, &stop)?.0;
-    let mut play = |scenario: &Scenario, name| replicate(arguments, scenario, name, &mut progress, &stop);
+    let how = (arguments.replications, threads(arguments.threads));
+    let mut play = |scenario: &Scenario, name| replicate(how, scenario, name, &mut progress, &stop);
     let (of_a, of_b) = (play(&a, "A")?, play(&b, "B")?);
     progress.end();
     let (Some(of_a), Some(of_b)) = (of_a, of_b) else { return Ok(exit::INTERRUPTED) };
@@ -80,16 +81,15 @@ fn breakdowns(scenario: &Scenario) -> Vec<(String, Breakdowns)> {
     hosts.chain(components).filter_map(|(kind, name, laws)| Some((format!("{kind}:{name}"), laws?))).collect()
 }
 
-/// All replications of a scenario; none where that was interrupted.
-fn replicate(
-    arguments: &CompareArguments,
+/// So many replications of a scenario, on so many threads; none where that was interrupted.
+pub(crate) fn replicate(
+    (most, threads): (u32, usize),
     scenario: &Scenario,
     name: &str,
     progress: &mut Progress,
     stop: &AtomicBool,
 ) -> Result<Option<Replications>, Problem> {
-    let threads = threads(arguments.threads);
-    let (most, mut collector) = (arguments.replications, Collector::new(scenario, 1.0));
+    let mut collector = Collector::new(scenario, 1.0);
     let mut observe = |done: f64| {
         progress.show(done / f64::from(most), || format!("{done:.2} of {most} replications of {name}"));
     };

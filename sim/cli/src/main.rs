@@ -1,16 +1,21 @@
 //! The `sim` program.
 
 mod arguments;
+mod breaking;
+mod capacity;
 mod changes;
 mod compare;
+mod plan;
 mod replications;
 mod run;
 mod scorecard;
 mod serve;
 mod summary;
 mod tracing;
+mod trials;
 mod verify;
 mod warmup;
+mod whatif;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 #[path = "../../../../reports/tests/report/browser.rs"]
 mod browser;
+mod capacity;
 mod changes;
 mod playground;
 mod replications;
@@ -10,3 +11,4 @@ mod scorecard;
 mod steady;
 mod support;
 mod tracing;
+mod whatif;
