@@ -334,8 +334,8 @@ mod tests {
         };
         assert!(low < 1.05f64.powi(8) && high > 1.05f64.powi(13));
         let unbroken = Bracket { low: Some(85), high: None };
-        assert_eq!(breaks(ladder, &[at(80), unbroken]), Breaks::Beyond(ladder.load(85)));
+        assert!(matches!(breaks(ladder, &[at(80), unbroken]), Breaks::Beyond(most) if most > 63.0));
         let never = Bracket { low: None, high: Some(-85) };
-        assert_eq!(breaks(ladder, &[never, never]), Breaks::Below(ladder.load(-85)));
+        assert!(matches!(breaks(ladder, &[never, never]), Breaks::Below(least) if least < 0.016));
     }
 }

@@ -73,14 +73,15 @@ impl Answer<'_> {
 
     /// In which circumstance a candidate fails most, and by which threshold; none where it holds.
     fn broken(&self, outcomes: &[Outcome]) -> Option<String> {
-        let failing = |(i, outcome): (usize, &Outcome)| {
+        let failing = |outcome: &Outcome| {
+            let i = outcome.circumstance;
             let failed = outcome.held.iter().enumerate().filter_map(|(j, held)| {
                 let held = held.filter(|held| !held.holds)?;
                 Some((held.margin, i, j, held.value))
             });
             failed.min_by(|a, b| a.0.total_cmp(&b.0))
         };
-        let worst = outcomes.iter().enumerate().filter_map(failing).min_by(|a, b| a.0.total_cmp(&b.0));
+        let worst = outcomes.iter().filter_map(failing).min_by(|a, b| a.0.total_cmp(&b.0));
         worst.map(|(_, i, j, value)| {
             let threshold = &self.base.thresholds[j];
             let observed = Observed::Requests(threshold.figure.clone());
@@ -305,7 +306,8 @@ impl Answer<'_> {
         let finite = |v: f64| Some(v).filter(|v| v.is_finite());
         let of = |candidate: usize| {
             let (rung, outcomes) = &self.known[&candidate];
-            let of_circumstance = |(name, outcome): (&String, &Outcome)| {
+            let of_circumstance = |outcome: &Outcome| {
+                let name = &self.circumstances[outcome.circumstance];
                 let held = outcome.held.iter().zip(&self.base.thresholds).filter_map(|(held, threshold)| {
                     let held = (*held)?;
                     let (metric, condition) = (&threshold.selector, &threshold.condition);
@@ -330,7 +332,7 @@ impl Answer<'_> {
                 "cost_per_month": self.cost(candidate),
                 "holds": overall(outcomes).holds,
                 "confirmed": *rung == CONFIRMED,
-                "circumstances": self.circumstances.iter().zip(outcomes).map(of_circumstance).collect::<Vec<_>>(),
+                "circumstances": outcomes.iter().map(of_circumstance).collect::<Vec<_>>(),
             })
         };
         let until = |(candidate, breaks): &(usize, Breaks)| {
@@ -364,7 +366,7 @@ impl Answer<'_> {
 
 /// What is busiest over all circumstances, and in which.
 fn busiest(outcomes: &[Outcome]) -> Option<(usize, &reports::Bottleneck)> {
-    let all = outcomes.iter().enumerate().filter_map(|(i, o)| Some((i, o.bottleneck.as_ref()?)));
+    let all = outcomes.iter().filter_map(|o| Some((o.circumstance, o.bottleneck.as_ref()?)));
     all.max_by(|a, b| a.1.busy.total_cmp(&b.1.busy).then(b.0.cmp(&a.0)))
 }
 

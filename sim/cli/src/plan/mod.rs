@@ -38,7 +38,7 @@ const PRECISION: f64 = 0.05;
 /// How busy the busiest part is when thresholds break: where the search for that begins.
 const LONG_QUEUES: f64 = 0.9;
 /// So many dearer candidates are tried for what more money buys, at up to so many times the price.
-const DEARER: usize = 6;
+const DEARER: usize = 4;
 const DEAREST: f64 = 2.0;
 
 /// What is planned.
@@ -201,6 +201,7 @@ fn planned<'a>(
         stop: how.stop,
         progress: Mutex::new(progress),
         open: screened.open.len(),
+        hardest: 0,
         outcomes: BTreeMap::new(),
         runs: 0,
     };

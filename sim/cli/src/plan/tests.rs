@@ -92,6 +92,7 @@ fn tries<'a>(
         stop,
         progress: Mutex::new(Progress::new(false)),
         open: space.len(),
+        hardest: 0,
         outcomes: BTreeMap::new(),
         runs: 0,
     }

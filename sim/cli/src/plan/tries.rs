@@ -1,6 +1,6 @@
 //! Candidates held against the simulator, in every circumstance of the plan and with the same random numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
@@ -57,6 +57,8 @@ pub(super) fn circumstances(planning: &Planning, at: &Circumstances) -> Vec<Name
 /// What came of a candidate in one circumstance.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
+    /// Which one.
+    pub(super) circumstance: usize,
     /// The thresholds, in the order of the file; none where there was nothing to judge.
     pub(super) held: Vec<Option<Held>>,
     /// The 99th percentile of the response time in seconds, the mean over the seeds.
@@ -93,7 +95,9 @@ pub(super) struct Tries<'a> {
     pub(super) progress: Mutex<Progress>,
     /// How many candidates there were at the beginning.
     pub(super) open: usize,
-    /// What came of each candidate, by rung.
+    /// The circumstance in which the last candidate that failed did so most.
+    pub(super) hardest: usize,
+    /// What came of each candidate, by rung: in every circumstance, or in those in which it failed and the file's own.
     pub(super) outcomes: BTreeMap<(usize, usize), Vec<Outcome>>,
     /// How many runs were made.
     pub(super) runs: u64,
@@ -167,12 +171,49 @@ impl Tries<'_> {
         Ok(Some(Run { figures: trials::figures(&record), p99_s, bottleneck }))
     }
 
-    fn outcome(&self, runs: &[Run]) -> Outcome {
+    /// What comes of candidates in some circumstances each.
+    fn outcomes_of(
+        &mut self,
+        of: Vec<(usize, &[usize])>,
+        rung: usize,
+        left: usize,
+    ) -> Result<BTreeMap<usize, Vec<Outcome>>, Option<Problem>> {
+        let seeds = if RUNGS[rung].1 { self.replications } else { 1 };
+        let mut jobs = Vec::new();
+        for (candidate, circumstances) in of {
+            for &circumstance in circumstances {
+                jobs.extend((0..seeds).map(|seed| Job { candidate, circumstance, seed }));
+            }
+        }
+        let made = trials::each(jobs.len(), self.threads, &|number| {
+            let run = self.run(&jobs[number], rung);
+            // Halving leaves a bit less to do with every step; how many steps there will be is not known.
+            let share = 1.0 - (left as f64).ln_1p() / (self.open as f64 + 1.0).ln_1p();
+            let share = (rung as f64 + share) / RUNGS.len() as f64;
+            let mut progress = self.progress.lock().expect("showing progress does not panic");
+            progress.show(share, || format!("{left} candidates are left on rung {}", rung + 1));
+            run
+        });
+        let mut runs = Vec::new();
+        for run in made {
+            runs.push(run.map_err(Some)?.ok_or(None::<Problem>)?);
+        }
+        self.runs += runs.len() as u64;
+        let mut all: BTreeMap<usize, Vec<Outcome>> = BTreeMap::new();
+        for (jobs, runs) in jobs.chunks(seeds as usize).zip(runs.chunks(seeds as usize)) {
+            let outcome = self.outcome(jobs[0].circumstance, runs);
+            all.entry(jobs[0].candidate).or_default().push(outcome);
+        }
+        Ok(all)
+    }
+
+    fn outcome(&self, circumstance: usize, runs: &[Run]) -> Outcome {
         let held = |(j, threshold)| {
             let figures: Vec<f64> = runs.iter().filter_map(|run: &Run| run.figures[j]).collect();
             Held::of(threshold, &figures)
         };
         Outcome {
+            circumstance,
             held: self.base.thresholds.iter().enumerate().map(held).collect(),
             p99_s: runs.iter().map(|run| run.p99_s).sum::<f64>() / runs.len() as f64,
             bottleneck: runs.first().and_then(|run| run.bottleneck.clone()),
@@ -194,34 +235,28 @@ impl Evaluator for Tries<'_> {
         rung: usize,
         left: usize,
     ) -> Result<Vec<Verdict>, Option<Problem>> {
-        let seeds = if RUNGS[rung].1 { self.replications } else { 1 };
-        let mut jobs = Vec::new();
-        for &candidate in candidates {
-            for circumstance in 0..self.circumstances.len() {
-                jobs.extend((0..seeds).map(|seed| Job { candidate, circumstance, seed }));
-            }
+        // Who fails where others failed needs no other circumstance. The file's own is always told.
+        let first: BTreeSet<usize> = [0, self.hardest].into();
+        let rest: Vec<usize> = (0..self.circumstances.len()).filter(|c| !first.contains(c)).collect();
+        let first: Vec<usize> = first.into_iter().collect();
+        let of_first = candidates.iter().map(|candidate| (*candidate, first.as_slice())).collect();
+        let mut all = self.outcomes_of(of_first, rung, left)?;
+        let holding = all.iter().filter(|(_, outcomes)| overall(outcomes).holds);
+        let holding = holding.map(|(candidate, _)| (*candidate, rest.as_slice())).collect();
+        for (candidate, outcomes) in self.outcomes_of(holding, rung, left)? {
+            all.entry(candidate).or_default().extend(outcomes);
         }
-        let made = trials::each(jobs.len(), self.threads, &|number| {
-            let run = self.run(&jobs[number], rung);
-            // Halving leaves a bit less to do with every step; how many steps there will be is not known.
-            let share = 1.0 - (left as f64).ln_1p() / (self.open as f64 + 1.0).ln_1p();
-            let share = (rung as f64 + share) / RUNGS.len() as f64;
-            let mut progress = self.progress.lock().expect("showing progress does not panic");
-            progress.show(share, || format!("{left} candidates are left on rung {}", rung + 1));
-            run
-        });
-        let mut runs = Vec::new();
-        for run in made {
-            runs.push(run.map_err(Some)?.ok_or(None::<Problem>)?);
-        }
-        self.runs += runs.len() as u64;
         let mut verdicts = Vec::new();
-        let mut of_circumstances = runs.chunks(seeds as usize);
-        for &candidate in candidates {
-            let of_candidate = of_circumstances.by_ref().take(self.circumstances.len());
-            let outcomes: Vec<Outcome> = of_candidate.map(|runs| self.outcome(runs)).collect();
-            verdicts.push(overall(&outcomes));
-            self.outcomes.insert((candidate, rung), outcomes);
+        for candidate in candidates {
+            let mut outcomes = all.remove(candidate).unwrap_or_default();
+            outcomes.sort_by_key(|outcome| outcome.circumstance);
+            let verdict = overall(&outcomes);
+            let worst = |a: &&Outcome, b: &&Outcome| a.verdict().margin.total_cmp(&b.verdict().margin);
+            if let Some(worst) = outcomes.iter().min_by(worst).filter(|_| !verdict.holds) {
+                self.hardest = worst.circumstance;
+            }
+            verdicts.push(verdict);
+            self.outcomes.insert((*candidate, rung), outcomes);
         }
         Ok(verdicts)
     }

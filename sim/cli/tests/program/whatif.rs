@@ -32,7 +32,7 @@ fn what_is_set_must_be_there() {
     for (set, expected) in [
         ("hosts.ap.cores=2", "hint: write \"hosts.app\""),
         ("hosts.app.cores=many", "hosts.app.cores: found \"many\""),
-        ("hosts.app.cors=2", "write \"cores\""),
+        ("hosts.app.cors=2", "the unknown key \"cors\""),
     ] {
         let output = sim(directory.path(), &["whatif", "page.toml", "--set", set]);
         assert_eq!(output.status.code(), Some(104), "{output:?}");
