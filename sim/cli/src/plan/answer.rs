@@ -99,7 +99,8 @@ impl Answer<'_> {
             match self.planning.today {
                 _ if seconds.is_infinite() => "never".to_owned(),
                 Some(today) => today.plus((seconds / SECONDS_PER_DAY).floor() as i64).to_string(),
-                None => format!("{:.1} months", seconds / SECONDS_PER_MONTH).replace('-', "−"),
+                None if seconds < 0.0 => format!("{:.1} months ago", -seconds / SECONDS_PER_MONTH),
+                None => format!("{:.1} months on", seconds / SECONDS_PER_MONTH),
             }
         };
         Some(match *breaks {
