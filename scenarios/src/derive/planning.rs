@@ -54,8 +54,7 @@ pub fn with_settings(scenario: &Scenario, settings: &[Setting]) -> Result<Derive
             return Err(Error::Setting { path: path.clone(), hint: meant(&scenario.locations, path) });
         }
         let value = setting.value.parse::<Value>();
-        let value =
-            value.map_err(|_| Error::Value { path: path.clone(), value: setting.value.clone() })?;
+        let value = value.map_err(|_| Error::Value { path: path.clone(), value: setting.value.clone() })?;
         let done = change(root, &split(path), Some(Item::Value(value)));
         done.ok_or_else(|| Error::Setting { path: path.clone(), hint: String::new() })?;
     }

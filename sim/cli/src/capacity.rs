@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::breaking::{self, Breaks, Found, Ladder, Limit};
 use crate::changes::Changes;
-use crate::trials;
+use crate::{arguments, trials};
 
 /// A search takes about so many runs: what the bar goes by.
 const USUAL_RUNS: u32 = 10;

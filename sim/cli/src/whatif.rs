@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::changes::Changes;
 use crate::trials::{self, Held};
-use crate::{compare, warmup};
+use crate::{arguments, compare, warmup};
 
 /// What is changed.
 #[derive(Debug, Args)]

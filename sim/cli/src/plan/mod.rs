@@ -27,7 +27,7 @@ use scenarios::units::Seed;
 use scenarios::{Scenario, exit};
 
 use crate::breaking::{self, Breaks, Ladder};
-use crate::trials;
+use crate::{arguments, trials};
 use answer::Answer;
 use screen::Foresight;
 use search::Space;
