@@ -5,6 +5,7 @@
 //! the interval.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::AtomicBool;
 
 use programs::Problem;
@@ -49,7 +50,7 @@ impl Ladder {
     }
 
     /// The same with a search that begins near a load at which something probably breaks.
-    pub(crate) fn from_guess(self, load: f64) -> Self {
+    pub(crate) fn starting_near(self, load: f64) -> Self {
         let power = (load.max(1e-9).ln() / self.step.ln()).round();
         Self { start: (power as i32).clamp(self.least, self.most), ..self }
     }
@@ -222,15 +223,18 @@ fn walk(
     let mut brackets = Vec::new();
     for j in 0..base.thresholds.len() {
         let mut holds = |power: i32| -> Result<bool, Option<Problem>> {
-            if !trials.contains_key(&power) {
-                let circumstances = Circumstances { load: at.load * ladder.load(power), ..at.clone() };
-                let scenario = trials::under(base, &circumstances).map_err(Some)?;
-                let scenario = sim::replicate::scenario(&scenario, number);
-                let record = trials::run(&scenario, stop).map_err(Some)?.ok_or(None::<Problem>)?;
-                told();
-                trials.insert(power, trial(record, number == 0));
-            }
-            let figure = trials[&power].figures[j];
+            let known = match trials.entry(power) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let circumstances = Circumstances { load: at.load * ladder.load(power), ..at.clone() };
+                    let scenario = trials::under(base, &circumstances).map_err(Some)?;
+                    let scenario = sim::replicate::scenario(&scenario, number);
+                    let record = trials::run(&scenario, stop).map_err(Some)?.ok_or(None::<Problem>)?;
+                    told();
+                    place.insert(trial(record, number == 0))
+                }
+            };
+            let figure = known.figures[j];
             Ok(figure
                 .is_none_or(|value| base.thresholds[j].comparison.holds(value, base.thresholds[j].limit)))
         };

@@ -20,6 +20,9 @@ const SECONDS_PER_DAY: f64 = 86_400.0;
 /// So many alternatives are told on either side of the answer.
 const BESIDE: usize = 6;
 
+/// A line's name, and its prices and seconds.
+type Line = (String, Vec<(f64, f64)>);
+
 /// What came of a plan.
 pub(super) struct Answer<'a> {
     pub(super) base: &'a Scenario,
@@ -238,7 +241,7 @@ impl Answer<'_> {
     }
 
     /// Price and 99th percentile of what is known, held or not, and of those that nothing cheaper beats.
-    fn frontier(&self) -> (Vec<(String, Vec<(f64, f64)>)>, Table) {
+    fn frontier(&self) -> (Vec<Line>, Table) {
         let mut points: Vec<(usize, f64, f64, bool)> = self
             .known
             .iter()

@@ -224,7 +224,7 @@ fn planned<'a>(
         let foreseen = screen::foresee(&trials::under(&scenario, &at).map_err(Some)?, &planning.conditions);
         // Queues are long before the busiest part is busy all the time.
         let guess = LONG_QUEUES / foreseen.utilisation.max(1e-3);
-        let ladder = Ladder::new(PRECISION, &scenario, &at).from_guess(guess);
+        let ladder = Ladder::new(PRECISION, &scenario, &at).starting_near(guess);
         let effort = (how.replications, how.threads);
         let told = || {
             let mut progress = tries.progress.lock().expect("showing progress does not panic");
