@@ -233,6 +233,9 @@ impl Supervisor {
         }
         let instance = self.instances.iter().find(|instance| instance.name() == name);
         let instance = instance.ok_or_else(|| format!("there is no instance {name}"))?;
+        if let Some(server) = self.scenario.component(instance.component).server() {
+            return Err(format!("{name} is a real {}, which cannot be made to ail", server.name()));
+        }
         instance.imposed.set(trouble);
         self.apply(instance).await
     }

@@ -243,7 +243,7 @@ fn a_real_haproxy_sends_nothing_to_a_node_that_is_deployed() {
     if !is_there("haproxy") {
         return;
     }
-    let deploy = "deploy = { component = \"shop\", drain = \"1s\", down = \"500ms\" }";
+    let deploy = "deploy = { component = \"shop\", drain = \"4s\", down = \"500ms\" }";
     let text = shop(&[], "", CARTS, &[deploy]).source.text.clone();
     // Directly behind it.
     let text = text.replacen("to = \"cache\"", "to = \"shop\"", 1);
@@ -350,6 +350,9 @@ fn a_stack_of_real_servers_serves_from_the_balancer_to_the_database() {
     }
     for component in ["balancer", "cache", "objects", "archive"] {
         assert!(is_up(&stack, component), "{component}");
+    }
+    // Their start alone takes many of the kernel's ticks.
+    for component in ["cache", "archive"] {
         assert!(figure(&stack, component, 1, "cpu_seconds") > 0.0, "{component}");
     }
 }
