@@ -8,6 +8,7 @@ mod page;
 #[cfg(feature = "png")]
 mod pictures;
 mod serve;
+mod served;
 #[path = "../../results/tests/record/synthetic.rs"]
 mod synthetic;
 mod terminal;

@@ -1,52 +1,14 @@
 //! Runs in the browser.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
+use crate::served::Served;
 use crate::synthetic::{Play, SHOP, record, scenario};
 
-/// A server that ends with this.
-struct Served {
-    child: Child,
-    address: String,
-}
-
-impl Served {
-    fn start(directory: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_report"))
-            .arg("serve")
-            .arg(directory)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it was asked for");
-        BufReader::new(out).read_line(&mut line).expect("it prints its address");
-        let address = line.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Self { child, address }
-    }
-
-    /// What comes back for these bytes.
-    fn say(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.write_all(request.as_bytes()).expect("it fits");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it is text");
-        answer
-    }
-
-    fn get(&self, target: &str) -> String {
-        self.say(&format!("GET {target} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address))
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn serve(directory: &Path) -> Served {
+    Served::start(env!("CARGO_BIN_EXE_report"), directory)
 }
 
 /// A directory `runs` with two runs, a log, a secret beside it and links to the secret.
@@ -62,7 +24,7 @@ fn runs(at: &Path) -> Served {
     std::fs::create_dir(runs.join("half")).expect("it can be made");
     std::os::unix::fs::symlink(at.join("secret/run.json"), runs.join("half/run.json"))
         .expect("it can be made");
-    Served::start(&runs)
+    serve(&runs)
 }
 
 #[test]
@@ -123,7 +85,7 @@ fn nothing_outside_the_directory_is_shown_to_nobody_from_elsewhere() {
 #[test]
 fn a_head_without_end_is_cut_off() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let served = Served::start(directory.path());
+    let served = serve(directory.path());
     let mut stream = TcpStream::connect(&served.address).expect("it listens");
     // It may close while this is still being written, and the rest of it may reset the connection.
     let _ = stream.write_all(format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(9_000)).as_bytes());

@@ -108,26 +108,17 @@ fn peak(scenario: &Scenario, length: SimTime) -> SimTime {
 mod tests {
     use super::*;
 
-    const SHOP: &str = r#"
-title = "A shop"
-[run]
-duration = "10h"
-[hosts.app]
-count = 2
-[components.shop]
-kind = "service"
-host = "app"
-[requests.home]
-path = "/"
-[[requests.home.steps]]
-work = "1ms"
-[traffic.users]
-to = "shop"
-executor = "ramping-arrival-rate"
-start_rate = "100/s"
-stages = [{ for = "8h", to = "1000/s" }, { for = "2h", to = "100/s" }]
-mix = { home = 1 }
-"#;
+    /// The quickstart for ten hours, with a peak after eight, and without its fault.
+    fn shop() -> String {
+        let ramp = "executor = \"ramping-arrival-rate\"\nstart_rate = \"100/s\"\nstages = [\
+                    { for = \"8h\", to = \"1000/s\" }, { for = \"2h\", to = \"100/s\" }]";
+        let whole = scenarios::library::QUICKSTART;
+        let fault = whole.find("[[faults]]").expect("it has one");
+        let end = whole.find("[thresholds]").expect("it has some");
+        let text = format!("{}{}", &whole[..fault], &whole[end..]);
+        let text = text.replace("executor = \"constant-arrival-rate\"\nrate = \"300/s\"", ramp);
+        text.replace("duration = \"30s\"", "duration = \"10h\"")
+    }
 
     fn moments(text: &str) -> Moments {
         Moments::of(&Scenario::parse("shop.toml", text).unwrap_or_else(|e| panic!("{e}")))
@@ -135,7 +126,7 @@ mix = { home = 1 }
 
     #[test]
     fn a_long_run_is_looked_at_where_the_most_is_asked() {
-        let found = moments(SHOP);
+        let found = moments(&shop());
         let (name, from) = &found.places[0];
         assert_eq!(name, "at the peak");
         let hours = from.as_secs_f64() / 3600.0;
@@ -148,7 +139,7 @@ mix = { home = 1 }
 
     #[test]
     fn a_short_run_is_simulated_whole() {
-        let found = moments(&SHOP.replace("10h", "60s").replace("8h", "30s").replace("2h", "30s"));
+        let found = moments(&shop().replace("10h", "60s").replace("8h", "30s").replace("2h", "30s"));
         assert_eq!(found.length, SimTime::from_secs(60));
         assert_eq!(found.places, [("from the start".to_owned(), SimTime::ZERO)]);
     }
@@ -156,7 +147,7 @@ mix = { home = 1 }
     #[test]
     fn a_run_with_faults_is_looked_at_where_the_first_strikes() {
         let fault = "[[faults]]\nat = \"2h\"\nfor = \"10m\"\nkill = \"host:app[1]\"\n";
-        let found = moments(&format!("{SHOP}{fault}"));
+        let found = moments(&format!("{}{fault}", shop()));
         let (name, from) = &found.places[0];
         assert_eq!(name, "before kill host:app[1]");
         let before = 7_200.0 - from.as_secs_f64();

@@ -8,6 +8,8 @@ mod playground;
 mod replications;
 mod runs;
 mod scorecard;
+#[path = "../../../../reports/tests/report/served.rs"]
+mod served;
 mod steady;
 mod support;
 mod tracing;

@@ -1,58 +1,21 @@
 //! `sim serve`: what comes back for what is moved, who is sent away, and the page in a real browser.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::browser::{PATIENCE, chromium, open};
+use crate::served::{Served, say};
 use crate::support::{sim, write};
 
 fn quickstart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/library/quickstart.toml")
 }
 
-/// A server that ends with this.
-struct Served {
-    child: Child,
-    address: String,
-}
-
-impl Served {
-    fn start(file: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sim"))
-            .arg("serve")
-            .arg(file)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it was asked for");
-        BufReader::new(out).read_line(&mut line).expect("it prints its address");
-        let address = line.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Self { child, address }
-    }
-
-    fn get(&self, target: &str) -> String {
-        say(&self.address, &format!("GET {target} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address))
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What comes back for these bytes.
-fn say(address: &str, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.write_all(request.as_bytes()).expect("it fits");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it is text");
-    answer
+/// A server of a file, by the program under test.
+fn serve(file: &Path) -> Served {
+    Served::start(env!("CARGO_BIN_EXE_sim"), file)
 }
 
 /// The value on a card of the page.
@@ -74,7 +37,7 @@ fn number(text: &str) -> f64 {
 
 #[test]
 fn what_is_moved_changes_the_answer_and_stands_beside_the_file() {
-    let served = Served::start(&quickstart());
+    let served = serve(&quickstart());
     assert!(served.address.starts_with("127.0.0.1:"), "{}", served.address);
     let page = served.get("/");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("connect-src 'self'"), "{page}");
@@ -99,15 +62,15 @@ fn what_is_moved_changes_the_answer_and_stands_beside_the_file() {
 #[test]
 fn the_same_address_gets_the_same_answer_anywhere() {
     let target = "/answer?hosts.app.count=3&load=130&seed=7";
-    let answers = [(); 2].map(|()| Served::start(&quickstart()).get(target));
+    let answers = [(); 2].map(|()| serve(&quickstart()).get(target));
     assert_eq!(answers[0], answers[1]);
-    let other = Served::start(&quickstart()).get("/answer?hosts.app.count=3&load=130&seed=8");
+    let other = serve(&quickstart()).get("/answer?hosts.app.count=3&load=130&seed=8");
     assert_ne!(answers[0], other, "another seed is another run");
 }
 
 #[test]
 fn what_cannot_be_is_told_and_strangers_are_sent_away() {
-    let served = Served::start(&quickstart());
+    let served = serve(&quickstart());
     for (target, told) in [
         ("/answer?hosts.app.count=1000", "hosts.app.count: found &quot;1000&quot;"),
         ("/?load=0", "expected per cent"),
@@ -121,7 +84,7 @@ fn what_cannot_be_is_told_and_strangers_are_sent_away() {
         assert!(answer.starts_with("HTTP/1.1 422") && escaped.contains(told), "{target}: {answer}");
     }
     assert!(served.get("/elsewhere").starts_with("HTTP/1.1 404"));
-    let ask = |head: &str| say(&served.address, &format!("{head}\r\n\r\n"));
+    let ask = |head: &str| served.say(&format!("{head}\r\n\r\n"));
     let host = format!("host: {}", served.address);
     assert!(ask("GET / HTTP/1.1\r\nhost: evil.example").starts_with("HTTP/1.1 403"), "a name pointed here");
     let embedded = format!("GET / HTTP/1.1\r\n{host}\r\nsec-fetch-site: cross-site\r\nsec-fetch-dest: image");
@@ -182,7 +145,7 @@ const MOVE: &str = "addEventListener('load', () => { \
 #[test]
 fn a_browser_shows_the_page_in_silence_and_follows_what_is_moved() {
     let Some(chromium) = chromium() else { return println!("SKIPPED: there is no chromium") };
-    let served = Served::start(&quickstart());
+    let served = serve(&quickstart());
     // The browser's own clock stands still while it waits for an answer.
     let arguments = ["--dump-dom", "--virtual-time-budget=20000"];
     let addresses = [
