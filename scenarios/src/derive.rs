@@ -78,12 +78,6 @@ pub enum Error {
         /// The path.
         path: String,
     },
-    /// A change is of something that is not there.
-    #[error("{path:?} leads nowhere in the file, expected the path of a key, with places in lists from [1]")]
-    Place {
-        /// The path.
-        path: String,
-    },
     /// A changed value cannot be read.
     #[error("{path}: found {value:?}, expected a value as TOML has it: 4, true or \"50GB\"")]
     Value {

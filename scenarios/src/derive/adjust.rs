@@ -1,20 +1,19 @@
 //! A scenario with some of its numbers changed, more or less asked of it, and something else that breaks: what somebody wants
 //! to see next.
 
-use toml_edit::{ArrayOfTables, Item, Table, Value};
+use toml_edit::{ArrayOfTables, Item, Table};
 
+use super::planning::put;
 use super::scaling::Scaling;
-use super::variant::change;
 use super::{Derived, Error, child, document, finish, set};
-use crate::scenario::Scenario;
-use crate::supports::split;
+use crate::scenario::{Scenario, Setting};
 use crate::units::SimTime;
 
 /// What is different in an adjusted scenario. By default nothing is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adjustment {
-    /// Values as TOML by their paths in the file: `("hosts.app.count", "4")`.
-    pub values: Vec<(String, String)>,
+    /// Values by their paths in the file.
+    pub values: Vec<Setting>,
     /// How much is asked for, as a multiple of what the file says. With more come as many more connections of clients.
     pub load: Option<f64>,
     /// What breaks.
@@ -40,7 +39,7 @@ pub enum Breaks {
     },
 }
 
-/// The scenario so adjusted. Variants, published figures and the parts that are played or scored are those of the file as it is, so
+/// The scenario so adjusted. Variants, published figures, the plan and the parts that are played or scored are those of the file as it is, so
 /// they are left out.
 ///
 /// # Errors
@@ -49,7 +48,7 @@ pub enum Breaks {
 /// ```
 /// use scenarios::derive::{Adjustment, adjusted};
 /// let file = scenarios::Scenario::parse("quickstart.toml", scenarios::library::QUICKSTART).expect("it is tested");
-/// let values = vec![("hosts.app.count".to_owned(), "3".to_owned())];
+/// let values = vec![scenarios::scenario::Setting::new("hosts.app.count", "3")];
 /// let more = adjusted(&file, &Adjustment { values, ..Adjustment::default() }).expect("the file has such machines");
 /// assert_eq!(more.scenario.hosts[1].count, 3);
 /// ```
@@ -57,12 +56,7 @@ pub fn adjusted(scenario: &Scenario, adjustment: &Adjustment) -> Result<Derived,
     let mut document = document(scenario);
     let mut notes = Vec::new();
     let root = document.as_table_mut();
-    for (path, text) in &adjustment.values {
-        let value: Value =
-            text.parse().map_err(|_| Error::Value { path: path.clone(), value: text.clone() })?;
-        let lost = || Error::Place { path: path.clone() };
-        change(root, &split(path), Some(Item::Value(value))).ok_or_else(lost)?;
-    }
+    put(scenario, root, &adjustment.values)?;
     if let Some(factor) = adjustment.load.filter(|factor| *factor != 1.0) {
         let mut scaling = Scaling { scenario, factor, notes: &mut notes };
         scaling.rates(root);
@@ -84,7 +78,7 @@ pub fn adjusted(scenario: &Scenario, adjustment: &Adjustment) -> Result<Derived,
         root.remove(of_the_file);
     }
     let mut changes: Vec<(&str, Option<String>)> =
-        adjustment.values.iter().map(|(path, text)| (path.as_str(), Some(text.clone()))).collect();
+        adjustment.values.iter().map(|value| ("with", Some(value.to_string()))).collect();
     changes.push(("load times", adjustment.load.map(|factor| factor.to_string())));
     changes.push(match &adjustment.breaks {
         Breaks::AsWritten => ("faults", None),
@@ -117,8 +111,8 @@ mod tests {
         let file = quickstart();
         let adjustment = Adjustment {
             values: vec![
-                ("hosts.app.count".to_owned(), "5".to_owned()),
-                ("components.objects.max_memory".to_owned(), "\"6MiB\"".to_owned()),
+                Setting::new("hosts.app.count", "5"),
+                Setting::new("components.objects.max_memory", "\"6MiB\""),
             ],
             load: Some(2.0),
             breaks: Breaks::Kill {
@@ -156,11 +150,11 @@ mod tests {
     #[test]
     fn paths_that_lead_nowhere_and_values_that_are_none_are_told() {
         let with = |path: &str, value: &str| Adjustment {
-            values: vec![(path.to_owned(), value.to_owned())],
+            values: vec![Setting::new(path, value)],
             ..Adjustment::default()
         };
         let told = |adjustment| adjusted(&quickstart(), &adjustment).expect_err("it is wrong").to_string();
-        assert!(told(with("faults[9].at", "\"1s\"")).contains("faults[9].at"));
+        assert!(told(with("hosts.apps.count", "1")).contains("hosts.apps.count"));
         assert!(told(with("hosts.app.count", "two")).contains("two"));
         assert!(told(with("hosts.app.count", "0")).contains("hosts.app.count"));
     }

@@ -6,7 +6,7 @@ use super::scaling::Scaling;
 use super::variant::change;
 use super::{Derived, Error, child, document, finish, set};
 use crate::diagnostic::{Locations, nearest};
-use crate::scenario::{ComponentKind, Executor, Run, Scenario, Setting};
+use crate::scenario::{ComponentKind, Run, Scenario, Setting};
 use crate::supports::split;
 use crate::units::SimTime;
 
@@ -48,6 +48,14 @@ pub fn for_planning(scenario: &Scenario) -> Result<Derived, Error> {
 pub fn with_settings(scenario: &Scenario, settings: &[Setting]) -> Result<Derived, Error> {
     let mut document = document(scenario);
     let root = document.as_table_mut();
+    put(scenario, root, settings)?;
+    let told = settings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let told = told.replace(char::is_control, " ");
+    finish(scenario, document, &[("with", Some(told))], Vec::new())
+}
+
+/// Sets values in a file.
+pub(super) fn put(scenario: &Scenario, root: &mut Table, settings: &[Setting]) -> Result<(), Error> {
     for setting in settings {
         let path = &setting.path;
         if !leads_into(&scenario.locations, path) {
@@ -58,9 +66,7 @@ pub fn with_settings(scenario: &Scenario, settings: &[Setting]) -> Result<Derive
         let done = change(root, &split(path), Some(Item::Value(value)));
         done.ok_or_else(|| Error::Setting { path: path.clone(), hint: String::new() })?;
     }
-    let told = settings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let told = told.replace(char::is_control, " ");
-    finish(scenario, document, &[("with", Some(told))], Vec::new())
+    Ok(())
 }
 
 /// What a scenario is held against a part of the time in.
@@ -108,10 +114,9 @@ pub fn under(scenario: &Scenario, circumstances: &Circumstances) -> Result<Deriv
     set(run, "duration", length.to_string());
     if load != 1.0 {
         let root = document.as_table_mut();
-        Scaling { scenario, factor: load, notes: &mut notes }.rates(root);
-        if load > 1.0 {
-            make_room(scenario, root, load);
-        }
+        let mut scaling = Scaling { scenario, factor: load, notes: &mut notes };
+        scaling.rates(root);
+        scaling.clients(root);
     }
     if let Some(host) = &circumstances.down {
         let mut fault = Table::new();
@@ -138,19 +143,6 @@ pub fn under(scenario: &Scenario, circumstances: &Circumstances) -> Result<Deriv
         ("cold", circumstances.cold.then(String::new)),
     ];
     finish(scenario, document, &changes, notes)
-}
-
-/// As many more connections and requests in flight as there are users.
-fn make_room(scenario: &Scenario, root: &mut Table, load: f64) {
-    for traffic in &scenario.traffic {
-        if matches!(traffic.executor, Executor::Users(_)) {
-            continue;
-        }
-        let table = child(child(root, "traffic"), &traffic.name);
-        let more = |count: u32| (f64::from(count) * load).ceil().min(1e6) as i64;
-        set(table, "connections", more(traffic.connections));
-        set(table, "max_in_flight", more(traffic.max_in_flight));
-    }
 }
 
 fn add_fault(document: &mut DocumentMut, fault: Table) {

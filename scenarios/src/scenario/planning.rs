@@ -69,7 +69,8 @@ impl Choice {
 }
 
 impl Setting {
-    pub(crate) fn new(path: impl Into<String>, value: impl Into<String>) -> Self {
+    /// A value, as TOML has it, at a path.
+    pub fn new(path: impl Into<String>, value: impl Into<String>) -> Self {
         Self { path: path.into(), value: value.into() }
     }
 }

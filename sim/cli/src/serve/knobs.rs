@@ -3,7 +3,7 @@
 //! A knob is there if the file accepts another value in its place, so what is found is what can be played with.
 
 use scenarios::derive::{self, Adjustment};
-use scenarios::scenario::{ComponentKind, Scenario};
+use scenarios::scenario::{ComponentKind, Scenario, Setting};
 use scenarios::units::{Bytes, SimTime};
 
 use super::moment::Moments;
@@ -164,7 +164,7 @@ impl Knobs {
 
 /// Whether the file takes this value at this path.
 fn takes(scenario: &Scenario, path: &str, value: &str) -> bool {
-    let values = vec![(path.to_owned(), value.to_owned())];
+    let values = vec![Setting::new(path, value)];
     derive::adjusted(scenario, &Adjustment { values, ..Adjustment::default() }).is_ok()
 }
 
@@ -177,11 +177,18 @@ fn counts(
     file: u32,
     most: u32,
 ) -> Option<Knob> {
-    let most = most.max(file);
+    let most = most.max(file).max(planned(scenario, &path));
     // Faults may name the last of several machines, which then must be there.
     let least = (1..file.min(16)).find(|count| takes(scenario, &path, &count.to_string())).unwrap_or(file);
     let most = if takes(scenario, &path, &most.to_string()) { most } else { file };
     (least < most).then_some(Knob { path, label, group, values: Values::Counts { file, least, most } })
+}
+
+/// How far the file's plan goes with a number; 0 where it says nothing of it.
+fn planned(scenario: &Scenario, path: &str) -> u32 {
+    let knobs = scenario.planning.iter().flat_map(|planning| &planning.knobs);
+    let choices = knobs.filter(|knob| knob.path == path).flat_map(|knob| &knob.choices);
+    choices.filter_map(|choice| choice.name.parse().ok()).max().unwrap_or(0)
 }
 
 fn machines(scenario: &Scenario) -> Vec<Knob> {
@@ -269,6 +276,15 @@ mod tests {
         assert_eq!(memory.toml("6MiB"), "\"6MiB\"");
         assert_eq!(knob(&knobs, "components.shop.workers").file(), "32");
         assert!(knobs.targets.iter().any(|target| target.what == "host:app[1]"), "{:?}", knobs.targets);
+    }
+
+    #[test]
+    fn a_knob_goes_as_far_as_the_files_plan() {
+        let plan = "[plan]\nknobs.\"hosts.app.count\" = \"1..40\"\n";
+        let priced = "[hosts.app]\nprice = \"100 USD/month\"\n";
+        let text = scenarios::library::QUICKSTART.replace("[hosts.app]\n", priced) + plan;
+        let knobs = Knobs::of(&Scenario::parse("quickstart.toml", text).expect("it is a scenario"));
+        assert_eq!(knob(&knobs, "hosts.app.count").values, Values::Counts { file: 2, least: 1, most: 40 });
     }
 
     #[test]

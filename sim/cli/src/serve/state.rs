@@ -1,6 +1,7 @@
 //! Where the knobs stand: from an address and back to one, and the scenario that it means.
 
 use scenarios::derive::{self, Adjustment, Breaks};
+use scenarios::scenario::Setting;
 use scenarios::units::SimTime;
 use scenarios::{Scenario, quantity};
 
@@ -156,7 +157,7 @@ impl State {
         }
         let moved = knobs.knobs.iter().zip(&self.values).filter(|(knob, value)| knob.file() != **value);
         let adjustment = Adjustment {
-            values: moved.map(|(knob, value)| (knob.path.clone(), knob.toml(value))).collect(),
+            values: moved.map(|(knob, value)| Setting::new(&knob.path, knob.toml(value))).collect(),
             load: (self.load != 100).then(|| f64::from(self.load) / 100.0),
             breaks: match self.broken {
                 Broken::File => Breaks::AsWritten,
