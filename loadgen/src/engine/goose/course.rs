@@ -137,6 +137,8 @@ impl Course {
                 break;
             }
             if is_killswitch_triggered() {
+                // Whoever came back at once would be asked again at once, and nobody else would have this thread.
+                tokio::time::sleep(LOOK).await;
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_nanos(left).min(LOOK)).await;
