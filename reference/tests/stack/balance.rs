@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::origin::{Origin, Proxy, ok};
 use crate::room::{
-    WAIT, connect, eventually, figure, get, kill_under_load, node, receive, send, shop, start,
+    CLIENTS, DEATHS, WAIT, connect, eventually, figure, get, kill_under_load, node, receive, send, shop,
+    start,
 };
 
 const LONG: &[&str] = &["wait = \"2s\""];
@@ -162,7 +163,11 @@ fn a_server_that_is_killed_under_load_takes_no_more_than_what_it_had_in_hand() {
     let stack =
         start(&shop(settings, "workers = 64", &["wait = \"2ms\""], &["kill = \"component:shop[1]\""]));
     let balancer = stack.entry("balancer")[0];
-    kill_under_load(&stack, balancer, &["/item/1"]);
+    let costs_what_was_in_hand = (0..DEATHS).any(|_| {
+        eventually("both are there", || figure(&stack, "balancer", 1, "servers_up") > 1.5);
+        kill_under_load(&stack, balancer, &["/item/1"]) <= CLIENTS
+    });
+    assert!(costs_what_was_in_hand, "each of {DEATHS} deaths cost more than {CLIENTS} requests");
 }
 
 #[test]

@@ -157,12 +157,15 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// So many deaths are looked at until one of them costs no more than what was in hand: a machine that stands still while a
+/// process dies, so that a client is cut off twice, does not do so each time.
+pub(crate) const DEATHS: usize = 3;
 /// Clients that ask at once while something dies.
-const CLIENTS: usize = 8;
+pub(crate) const CLIENTS: usize = 8;
 
 /// Has clients ask for these paths, in turn, over standing connections, and begins and ends the first fault, which kills, meanwhile:
-/// no more than what was in hand is lost.
-pub(crate) fn kill_under_load(stack: &Stack, address: SocketAddr, paths: &[&'static str]) {
+/// how many requests it cost.
+pub(crate) fn kill_under_load(stack: &Stack, address: SocketAddr, paths: &[&'static str]) -> usize {
     let (over, good) = (AtomicBool::new(false), AtomicUsize::new(0));
     // Of a test that fails meanwhile, they end by themselves.
     let end = Instant::now() + 4 * BOUND;
@@ -204,4 +207,5 @@ pub(crate) fn kill_under_load(stack: &Stack, address: SocketAddr, paths: &[&'sta
     assert!(in_hand <= CLIENTS && count - in_hand <= CLIENTS, "{in_hand} of {count} failed were in hand");
     let later = failed.iter().filter(|sent| **sent > dead).count();
     assert_eq!(later, 0, "{later} of {count} were sent when it was dead");
+    count
 }
