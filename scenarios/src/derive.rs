@@ -223,6 +223,13 @@ fn leave_out_parts(root: &mut Table) {
     }
 }
 
+/// The same, and all else that is said of the file as it is: its variants, and what was published of it.
+fn leave_out_company(root: &mut Table) {
+    leave_out_parts(root);
+    root.remove("variants");
+    root.remove("published");
+}
+
 /// The scenario's file, in which the files that it names are found from anywhere.
 fn document(scenario: &Scenario) -> DocumentMut {
     let text = scenario.source.text.trim_start_matches('\u{feff}');

@@ -196,7 +196,8 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
                 svg,
                 "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>",
                 to.0 - 10.0,
-                to.1 - 7.0,
+                // On the side that the line does not come from.
+                if to.1 > from.1 { to.1 + 17.0 } else { to.1 - 7.0 },
                 Unit::PerSecond.show_round(rate)
             );
         }

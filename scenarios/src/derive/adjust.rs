@@ -5,7 +5,7 @@ use toml_edit::{ArrayOfTables, Item, Table};
 
 use super::planning::put;
 use super::scaling::Scaling;
-use super::{Derived, Error, child, document, finish, set};
+use super::{Derived, Error, child, document, finish, leave_out_company, set};
 use crate::scenario::{Scenario, Setting};
 use crate::units::SimTime;
 
@@ -74,9 +74,7 @@ pub fn adjusted(scenario: &Scenario, adjustment: &Adjustment) -> Result<Derived,
         faults.push(fault);
         root.insert("faults", Item::ArrayOfTables(faults));
     }
-    for of_the_file in ["variants", "published", "play", "score", "plan"] {
-        root.remove(of_the_file);
-    }
+    leave_out_company(root);
     let mut changes: Vec<(&str, Option<String>)> =
         adjustment.values.iter().map(|value| ("with", Some(value.to_string()))).collect();
     changes.push(("load times", adjustment.load.map(|factor| factor.to_string())));

@@ -4,7 +4,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
 use super::scaling::Scaling;
 use super::variant::change;
-use super::{Derived, Error, child, document, finish, set};
+use super::{Derived, Error, child, document, finish, leave_out_company, set};
 use crate::diagnostic::{Locations, nearest};
 use crate::scenario::{ComponentKind, Run, Scenario, Setting};
 use crate::supports::split;
@@ -25,9 +25,7 @@ pub fn for_planning(scenario: &Scenario) -> Result<Derived, Error> {
     if let Some(thresholds) = plan.and_then(|plan| plan.remove("thresholds")) {
         root.insert("thresholds", thresholds);
     }
-    for part in ["plan", "play", "score", "variants", "published"] {
-        root.remove(part);
-    }
+    leave_out_company(root);
     finish(scenario, document, &[("for planning", Some(String::new()))], Vec::new())
 }
 

@@ -254,6 +254,23 @@ pub(crate) struct ScorecardArguments {
     pub(crate) quiet: bool,
 }
 
+/// How an answer that takes many runs comes about, and how it is told.
+#[derive(Debug, Args)]
+pub(crate) struct Told {
+    /// How many runs there are at once; by default as many as there are cores. The answer does not depend on it
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Writes a page, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Prints no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// Prints JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// On how many threads replications run: on as many as are asked for, or else as there are cores.
 pub(crate) fn threads(asked: Option<NonZeroUsize>) -> usize {
     asked.or_else(|| std::thread::available_parallelism().ok()).map_or(1, usize::from)

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,9 +16,10 @@ use scenarios::units::Ratio;
 use scenarios::{Scenario, exit};
 use serde_json::{Value, json};
 
+use crate::arguments::{self, Told};
 use crate::breaking::{self, Breaks, Found, Ladder, Limit};
 use crate::changes::Changes;
-use crate::{arguments, trials};
+use crate::trials;
 
 /// A search takes about so many runs: what the bar goes by.
 const USUAL_RUNS: u32 = 10;
@@ -39,18 +39,8 @@ pub(crate) struct Capacity {
     /// With so many seeds, each with a search of its own
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(2..=1000))]
     replications: u32,
-    /// How many searches there are at once; by default as many as there are cores. The result does not depend on it
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-    /// Writes a page with latency against load, too
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Prints no progress
-    #[arg(long, short)]
-    quiet: bool,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Looks for it and tells what was found; the exit code.
@@ -60,27 +50,27 @@ pub(crate) fn run(arguments: &Capacity) -> Result<u8, Problem> {
     check(&scenario)?;
     let at = trials::part(&scenario, arguments.part.from, arguments.part.length);
     let ladder = Ladder::new(arguments.precision.get(), &scenario, &at);
-    let progress = Mutex::new(Progress::new(!arguments.quiet));
+    let progress = Mutex::new(Progress::new(!arguments.told.quiet));
     let (done, usual) = (AtomicU32::new(0), arguments.replications * USUAL_RUNS);
     let told = || {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         let mut progress = progress.lock().expect("showing progress does not panic");
         progress.show(f64::from(done) / f64::from(usual.max(done + 1)), || format!("{done} runs"));
     };
-    let how = (arguments.replications, arguments::threads(arguments.threads));
+    let how = (arguments.replications, arguments::threads(arguments.told.threads));
     let found = breaking::find(&scenario, &at, ladder, how, &stop, &told)?;
     progress.into_inner().expect("showing progress does not panic").end();
     let Some(found) = found else { return Ok(exit::INTERRUPTED) };
     let answer = Answer { scenario: &scenario, found: &found, ladder, replications: arguments.replications };
     let mut out = io::stdout().lock();
-    if arguments.json {
+    if arguments.told.json {
         writeln!(out, "{:#}", answer.json())?;
     } else {
         writeln!(out, "{}\n", scenario.title)?;
         write!(out, "{}", answer.table().text())?;
         writeln!(out, "\n{}", answer.headline())?;
     }
-    if let Some(path) = &arguments.html {
+    if let Some(path) = &arguments.told.html {
         fs::write(path, answer.html()).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(exit::GOOD)

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -15,9 +14,10 @@ use scenarios::threshold::Threshold;
 use scenarios::{Scenario, derive, exit};
 use serde_json::{Value, json};
 
+use crate::arguments::{self, Told};
 use crate::changes::Changes;
 use crate::trials::{self, Held};
-use crate::{arguments, compare, warmup};
+use crate::{compare, warmup};
 
 /// What is changed.
 #[derive(Debug, Args)]
@@ -34,18 +34,8 @@ pub(crate) struct WhatIf {
     /// With so many seeds, the same for both
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(2..=10_000))]
     replications: u32,
-    /// How many replications run at once; by default as many as there are cores. The result does not depend on it
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-    /// Writes a page, too
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Prints no progress
-    #[arg(long, short)]
-    quiet: bool,
-    /// Prints JSON instead of tables
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Runs both and tells what differs; the exit code.
@@ -56,10 +46,10 @@ pub(crate) fn run(arguments: &WhatIf) -> Result<u8, Problem> {
     let mut changed = changed.scenario;
     // The same seed gives both the same arrivals, keys and durations, whatever is set.
     changed.run.seed = own.run.seed;
-    let mut progress = Progress::new(!arguments.quiet);
+    let mut progress = Progress::new(!arguments.told.quiet);
     let mut play = |scenario: &Scenario, name: &str| {
         let scenario = warmup::apply(None, scenario.clone(), &mut progress, &stop)?.0;
-        let threads = arguments::threads(arguments.threads);
+        let threads = arguments::threads(arguments.told.threads);
         compare::replicate((arguments.replications, threads), &scenario, name, &mut progress, &stop)
     };
     let (of_a, of_b) = (play(&own, "the file")?, play(&changed, "the change")?);
@@ -71,12 +61,12 @@ pub(crate) fn run(arguments: &WhatIf) -> Result<u8, Problem> {
     let verdicts = verdicts(&own, (&of_a, &of_b));
     let answer = Answer { own: &own, changed: &changed, told, paired, verdicts };
     let mut out = io::stdout().lock();
-    if arguments.json {
+    if arguments.told.json {
         writeln!(out, "{:#}", answer.json())?;
     } else {
         write!(out, "{}", answer.text())?;
     }
-    if let Some(path) = &arguments.html {
+    if let Some(path) = &arguments.told.html {
         fs::write(path, answer.html()).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(exit::GOOD)
