@@ -62,6 +62,7 @@ const SUPPORTS: &[&str] = &[
     "requests.*.steps[*].purge.{in, soft, delay}",
     "requests.*.steps[*].purge.tags.**",
     "requests.*.steps[*].{work, wait, at, share, repeat, policy}",
+    "requests.*.steps[*].serialize.per_kb",
     "requests.*.steps[*].policy.**",
     "requests.*.steps[*].call.{to, class, work, wait}",
     "requests.*.steps[*].third_party.{latency, error, timeout, required}",

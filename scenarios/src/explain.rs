@@ -10,7 +10,7 @@ mod topology;
 use std::fmt::Write as _;
 
 use crate::rate::RateCurve;
-use crate::scenario::{Action, ComponentKind, Executor, HostId, Scenario, Step, Traffic, Users};
+use crate::scenario::{Action, ComponentKind, Executor, HostId, Scenario, Step, Traffic, Users, serializing};
 use crate::units::{Bytes, SimTime};
 use crate::validate::record_bytes;
 pub use load::{Offered, offered};
@@ -135,6 +135,7 @@ impl Numbers {
 pub fn least_cycle_s(scenario: &Scenario, traffic: &Traffic, users: &Users) -> f64 {
     let step = |step: &Step| match &step.action {
         Action::Work(law) | Action::Wait(law) => law.mean().as_secs_f64(),
+        Action::Serialize { per_kb, response } => serializing(*per_kb, response.mean()),
         _ => 0.0,
     };
     let class = |class| scenario.class(class).steps.iter().map(step).sum::<f64>();

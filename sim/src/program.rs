@@ -6,7 +6,7 @@
 
 use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostics;
-use scenarios::law::DurationLaw;
+use scenarios::law::{DurationLaw, SizeLaw};
 use scenarios::scenario::{Action, ClassId, ComponentId, ComponentKind, Step as WrittenStep};
 use scenarios::units::Ratio;
 
@@ -34,6 +34,8 @@ pub(crate) struct Step {
 pub(crate) enum Op {
     /// Processor time of the service itself.
     Work(DurationLaw),
+    /// Processor time of the service itself for each thousand bytes of the answer, in nanoseconds.
+    Serialize { per_kb: u64, response: SizeLaw },
     /// Time of the service itself without a processor.
     Wait(DurationLaw),
     /// Has another service take steps.
@@ -232,6 +234,9 @@ impl Compiler<'_> {
         };
         match action {
             Action::Work(law) => Op::Work(*law),
+            Action::Serialize { per_kb, response } => {
+                Op::Serialize { per_kb: per_kb.as_nanos(), response: *response }
+            }
             Action::Wait(law) => Op::Wait(*law),
             Action::Get { keyspace, count, on_miss } => Op::Get {
                 store: store(*keyspace),

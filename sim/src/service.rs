@@ -239,6 +239,11 @@ impl World {
                     let work = self.step_nanos(slot, draw, law);
                     return self.take_core(at, slot, work, Phase::Work);
                 }
+                Op::Serialize { per_kb, ref response } => {
+                    let bytes = self.draws.response_size(id, response);
+                    let work = (per_kb as f64 * bytes as f64 / 1000.0) as u64;
+                    return self.take_core(at, slot, work, Phase::Work);
+                }
                 Op::Wait(ref law) => {
                     let wait = self.step_nanos(slot, draw, law);
                     return self.wait_until(slot, self.now + wait, Phase::Timed);

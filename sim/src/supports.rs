@@ -99,6 +99,7 @@ const REQUESTS: &[&str] = &[
     "requests.*.extract.**",
     "feeds.**",
     "requests.*.steps[*].{work, wait, at, share, repeat, policy}",
+    "requests.*.steps[*].serialize.per_kb",
     "requests.*.steps[*].policy.**",
     "requests.*.steps[*].call.{to, class, work, wait}",
     "requests.*.steps[*].publish.to",

@@ -5,12 +5,12 @@
 //! of steps by its number.
 
 use scenarios::Scenario;
-use scenarios::law::DurationLaw;
+use scenarios::law::{DurationLaw, SizeLaw};
 use scenarios::scenario::{
     Action, ClassId, ComponentId, ComponentKind, KeyspaceId, OnMiss, Policy, Purge, Step as Written,
     ThirdParty,
 };
-use scenarios::units::Ratio;
+use scenarios::units::{Ratio, SimTime};
 
 /// The most steps and lists of all classes, spelled out.
 const STEPS_LIMIT: usize = 60_000;
@@ -76,6 +76,8 @@ pub(super) struct Task {
 pub(super) enum Op {
     /// Processor time of the service itself.
     Work(DurationLaw),
+    /// Processor time of the service itself for each thousand bytes of the answer.
+    Serialize { per_kb: SimTime, response: SizeLaw },
     /// Time of the service itself without a processor.
     Wait(DurationLaw),
     /// A web service of somebody else.
@@ -241,6 +243,7 @@ impl Compiler<'_> {
 fn simple(action: &Action) -> Option<Op> {
     Some(match action {
         Action::Work(law) => Op::Work(*law),
+        Action::Serialize { per_kb, response } => Op::Serialize { per_kb: *per_kb, response: *response },
         Action::Wait(law) => Op::Wait(*law),
         Action::ThirdParty(party) => Op::ThirdParty(*party),
         Action::Purge(purge) => Op::Purge(purge.clone()),

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use scenarios::plan::RequestId;
-use scenarios::scenario::ThirdParty;
+use scenarios::scenario::{ThirdParty, serializing};
+use scenarios::units::SimTime;
 
 use super::Service;
 use super::program::{Op, Task};
@@ -68,6 +69,12 @@ impl Service {
             Op::Work(law) => {
                 let nanos = context.draws.step(errand.id, draw, law).as_nanos();
                 context.cores.work(context.slowed(nanos)).await;
+                Ok(())
+            }
+            Op::Serialize { per_kb, response } => {
+                let bytes = context.draws.response_size(errand.id, response);
+                let work = SimTime::from_secs_f64(serializing(*per_kb, bytes as f64));
+                context.cores.work(context.slowed(work.as_nanos())).await;
                 Ok(())
             }
             Op::Wait(law) => {

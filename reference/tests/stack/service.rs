@@ -66,6 +66,21 @@ fn a_miss_is_read_from_sql_and_filled_in() {
 }
 
 #[test]
+fn serializing_takes_processor_time_by_the_size_of_the_answer() {
+    let stack = start(&shop("", "workers = 4", &["serialize = { per_kb = \"2ms\" }"], &[]));
+    let shop = stack.entry("shop")[0];
+    let mut bytes = 0;
+    for key in 0..10 {
+        let (status, body) = get(shop, &format!("/item/{key}")).expect("answered");
+        assert_eq!(status, 200);
+        bytes += body.len();
+    }
+    let busy = figure(&stack, "shop", 1, "busy_core_seconds");
+    let least = bytes as f64 * 2e-6;
+    assert!(busy >= least, "{busy} s for {bytes} bytes, which take {least} s");
+}
+
+#[test]
 fn a_dead_store_makes_it_500_until_it_is_back() {
     let steps = ["get = { keyspace = \"carts\" }"];
     let stack = start(&shop("", "workers = 4", &steps, &["kill = \"component:objects[1]\""]));

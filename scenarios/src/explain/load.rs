@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Numbers;
 use crate::scenario::{
     Action, ClassId, ComponentId, ComponentKind, EdgeRule, Executor, HostId, KeyspaceId, Scenario,
-    SessionRecord, Step,
+    SessionRecord, Step, serializing,
 };
 use crate::units::SimTime;
 
@@ -112,6 +112,11 @@ impl Ledger<'_> {
                 if let Some(callee) = callee {
                     self.places[callee.index()].add(numbers, share, time);
                 }
+                time
+            }
+            Action::Serialize { per_kb, response } => {
+                let time = Range::always(serializing(*per_kb, response.mean()));
+                self.cores[scenario.component(by).host.index()].add(numbers, share, time);
                 time
             }
             Action::Call(class) => self.class(numbers, share, *class, by),

@@ -60,6 +60,7 @@ pub(super) fn children(scenario: &Scenario, id: ComponentId) -> Vec<ComponentId>
                 asked.extend(step.at);
                 match &step.action {
                     Action::Work(_)
+                    | Action::Serialize { .. }
                     | Action::Wait(_)
                     | Action::Call(_)
                     | Action::ThirdParty(_)

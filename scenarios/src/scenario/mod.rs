@@ -50,7 +50,7 @@ pub use policy::{
 };
 pub use published::{Claim, Observed, Published, Role, Variant, Window};
 pub use queue::{Overflow, Queue};
-pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty};
+pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty, serializing};
 pub use sampling::Sampling;
 pub use service::{Service, WorkerHolds};
 pub use sql_store::{Hibernation, Replicas, SqlStore};

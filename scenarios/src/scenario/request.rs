@@ -110,6 +110,14 @@ pub struct Step {
 pub enum Action {
     /// Takes processor time on the host of whoever does it.
     Work(DurationLaw),
+    /// Turns objects into the answer's text: takes so much processor time for each thousand bytes of the answer's body, whose
+    /// size is what the request draws by this law.
+    Serialize {
+        /// Processor time for a thousand bytes.
+        per_kb: SimTime,
+        /// The size of the class's answers.
+        response: SizeLaw,
+    },
     /// Lets time pass without a processor (a third party's answer, a disk).
     Wait(DurationLaw),
     /// Has another service, or a balancer before it, walk the steps of a class; see [`Step::at`].
@@ -156,6 +164,11 @@ pub enum Action {
         /// How many rows.
         rows: u32,
     },
+}
+
+/// The seconds that it takes to turn objects into so many bytes of an answer.
+pub fn serializing(per_kb: SimTime, bytes: f64) -> f64 {
+    per_kb.as_secs_f64() * bytes / 1000.0
 }
 
 /// A web service of somebody else.

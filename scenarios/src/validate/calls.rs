@@ -1,6 +1,7 @@
 //! Steps that leave the service: calls, third parties, parallel steps; and that no call comes back to who waits for it.
 
 use super::Validator;
+use super::request::Unfinished;
 use crate::law::{DurationLaw, Law};
 use crate::scenario::{
     Action, ClassId, Component, ComponentId, ComponentKind, PolicyId, RequestClass, ThirdParty,
@@ -70,13 +71,13 @@ impl Validator<'_> {
         Action::ThirdParty(ThirdParty { latency, error: file.error, timeout, required: file.required })
     }
 
-    /// Several steps at once. Steps within them are numbered from `next` on.
+    /// Several steps at once. Steps within them are numbered from the class's next number on.
     pub(super) fn parallel(
         &mut self,
         at: &str,
         file: &wire::decode::List<wire::Step>,
         components: &[Component],
-        next: &mut u32,
+        class: &mut Unfinished,
     ) -> Action {
         if file.0.len() < 2 && self.written(at) {
             self.problem(at, "at least two steps", "a step alone needs no parallel".to_owned());
@@ -89,9 +90,9 @@ impl Validator<'_> {
                 self.problem(&format!("{at}.parallel"), "no parallel within parallel", hint);
                 continue;
             }
-            let number = *next;
-            *next += 1;
-            branches.extend(self.step(&at, step, components, number, next));
+            let number = class.next;
+            class.next += 1;
+            branches.extend(self.step(&at, step, components, number, class));
         }
         Action::Parallel(branches)
     }
@@ -102,7 +103,8 @@ impl Validator<'_> {
         let reference = file.policy.as_ref()?;
         if !leaves {
             let expected = "a policy with a step that asks somebody else only";
-            let hint = "a service's own work and wait, a purge, and parallel as a whole take none".to_owned();
+            let hint = "a service's own work, serialize and wait, a purge, and parallel as a whole take none"
+                .to_owned();
             self.problem(&at, expected, hint);
             return None;
         }

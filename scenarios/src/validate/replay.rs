@@ -157,9 +157,12 @@ fn keys_of_steps(steps: &[Step], around: &Around<'_>) -> u64 {
             });
             keys.min().unwrap_or(u64::MAX)
         }
-        Action::Work(_) | Action::Wait(_) | Action::Call(_) | Action::Publish | Action::ThirdParty(_) => {
-            u64::MAX
-        }
+        Action::Work(_)
+        | Action::Serialize { .. }
+        | Action::Wait(_)
+        | Action::Call(_)
+        | Action::Publish
+        | Action::ThirdParty(_) => u64::MAX,
     };
     steps.iter().map(of).min().unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! Request classes and their steps.
 
 use super::Validator;
-use crate::law::DurationLaw;
+use crate::law::{DurationLaw, SizeLaw};
 use crate::quantity::selector::{self, Piece};
 use crate::scenario::{
     Action, Component, ComponentId, ComponentKind, Feed, KeyspaceId, OnMiss, Path, PathPart, RequestClass,
@@ -11,8 +11,9 @@ use crate::units::Ratio;
 use crate::wire;
 
 /// What a step can do.
-const ACTIONS: [&str; 12] = [
+const ACTIONS: [&str; 13] = [
     "work",
+    "serialize",
     "wait",
     "get",
     "mget",
@@ -25,6 +26,14 @@ const ACTIONS: [&str; 12] = [
     "publish",
     "parallel",
 ];
+
+/// What steps need to know of their class while it is read.
+pub(super) struct Unfinished {
+    /// The number of the next step within a parallel one.
+    pub(super) next: u32,
+    /// The size of its answers.
+    response: SizeLaw,
+}
 
 impl Validator<'_> {
     pub(super) fn requests(
@@ -53,11 +62,11 @@ impl Validator<'_> {
                 self.problem(&path_at, expected, None);
             }
             // Steps within parallel ones are numbered after all others, so that these keep their draws.
-            let mut next = file.steps.0.len() as u32;
+            let mut class = Unfinished { next: file.steps.0.len() as u32, response: file.response };
             let mut steps = Vec::new();
             for (number, (i, step)) in file.steps.0.iter().enumerate() {
                 let at = format!("{at}.steps[{i}]");
-                steps.extend(self.step(&at, step, components, number as u32, &mut next));
+                steps.extend(self.step(&at, step, components, number as u32, &mut class));
             }
             let cache = self.cache_rule(&at, file, &path);
             let exchange = self.exchange(&at, file, kept, feeds);
@@ -103,13 +112,18 @@ impl Validator<'_> {
         file: &wire::Step,
         components: &[Component],
         number: u32,
-        next: &mut u32,
+        class: &mut Unfinished,
     ) -> Option<Step> {
         let mut called = None;
         let mut actions: Vec<(&str, Option<Action>)> = Vec::new();
         let law = |law: &DurationLaw| *law;
         actions.extend(file.work.as_ref().map(law).map(|l| ("work", Some(Action::Work(l)))));
         actions.extend(file.wait.as_ref().map(law).map(|l| ("wait", Some(Action::Wait(l)))));
+        actions.extend(file.serialize.as_ref().map(|serialize| {
+            let action =
+                serialize.per_kb.map(|per_kb| Action::Serialize { per_kb, response: class.response });
+            ("serialize", action)
+        }));
         for (key, get) in [("get", &file.get), ("mget", &file.mget)] {
             if let Some(get) = get {
                 actions.push((key, self.get(&format!("{at}.{key}"), get, components)));
@@ -161,7 +175,7 @@ impl Validator<'_> {
         if let Some(parallel) = &file.parallel {
             actions.push((
                 "parallel",
-                Some(self.parallel(&format!("{at}.parallel"), parallel, components, next)),
+                Some(self.parallel(&format!("{at}.parallel"), parallel, components, class)),
             ));
         }
         let written = ACTIONS

@@ -2,7 +2,7 @@
 
 use crate::law::{DurationLaw, SizeLaw};
 use crate::scenario::Method;
-use crate::units::Ratio;
+use crate::units::{Ratio, SimTime};
 
 use super::component::Priority;
 use super::exchange::{Check, Extract};
@@ -43,11 +43,13 @@ table! {
 }
 
 table! {
-    /// One thing that a service does for a request: exactly one of `work`, `wait`, `get`, `mget`, `set`, `select`,
-    /// `update`, `purge`, `call`, `third_party`, `publish`, `parallel`.
+    /// One thing that a service does for a request: exactly one of `work`, `serialize`, `wait`, `get`, `mget`, `set`,
+    /// `select`, `update`, `purge`, `call`, `third_party`, `publish`, `parallel`.
     Step {
         /// Takes processor time on the host of whoever does it.
         optional work: DurationLaw,
+        /// Turns objects into the answer's text: takes processor time by the answer's size.
+        optional serialize: Serialize,
         /// Lets time pass without a processor.
         optional wait: DurationLaw,
         /// Reads the request's first keys of a keyspace.
@@ -78,6 +80,14 @@ table! {
         default repeat: Count<1, 1000> = Count(1),
         /// What is done when its call is slow or fails: the name of a policy, or its table.
         optional policy: PolicyReference,
+    }
+}
+
+table! {
+    /// Objects into JSON, or whatever the answer is written in.
+    Serialize {
+        /// Processor time for each thousand bytes of the answer's body.
+        required per_kb: SimTime,
     }
 }
 

@@ -76,6 +76,25 @@ fn parallel_steps_take_as_long_as_the_longest() {
 }
 
 #[test]
+fn serializing_takes_processor_time_by_the_size_of_the_answer() {
+    let serialized = |per_kb: &str, size: &str| {
+        let step = format!("serialize = {{ per_kb = \"{per_kb}\" }}");
+        let file = shop("", &steps(&[&step]), "")
+            .replace("path = \"/\"", &format!("path = \"/\"\nresponse = \"{size}\""));
+        run(&file)
+    };
+    always(&serialized("90us", "400kB"), 36.0);
+    let fast = serialized("9us", "400kB");
+    always(&fast, 3.6);
+    let busy = 64.0 * mean(&fast, "shop", 0, "utilisation");
+    assert!((busy - 0.36).abs() < 0.03, "3.6 ms a hundred times a second are 0.36 cores: {busy}");
+    // The size is the law's: its mean makes the mean.
+    let spread = serialized("100us", "exponential(mean=50kB)");
+    let mean_s = spread.means().into_iter().sum::<f64>() / spread.means().len() as f64;
+    assert!((mean_s - 5e-3).abs() < 0.2e-3, "{mean_s} s");
+}
+
+#[test]
 fn a_call_of_a_class_walks_its_steps_at_the_other_service() {
     let find = r#"
 [requests.find]
