@@ -42,6 +42,12 @@ impl Clock {
         Self { origin_nanos: monotonic_nanos() + delay.as_nanos() as u64 }
     }
 
+    /// A clock whose zero is this time of CLOCK_REALTIME, in nanoseconds; none where that is past.
+    pub(crate) fn starting_at(day: u64) -> Option<Self> {
+        let (now, day_now) = (monotonic_nanos(), day_nanos());
+        Some(Self { origin_nanos: now + day.checked_sub(day_now)? })
+    }
+
     /// The run's time now; zero before its start.
     #[inline]
     pub fn now(&self) -> SimTime {

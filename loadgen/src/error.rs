@@ -43,13 +43,21 @@ pub enum Error {
     Scenario(#[from] scenarios::Diagnostics),
     /// More threads than a traffic has connections.
     #[error(
-        "found {found} threads, expected at most {most}: every thread needs a connection of every traffic"
+        "found {found} threads (those of all segments), expected at most {most}: every thread needs a connection of every traffic"
     )]
     Threads {
         /// What was asked for.
         found: u32,
         /// What the scenario's connections allow.
         most: u32,
+    },
+    /// The time at which the run was to begin is past.
+    #[error(
+        "start: {start} is past, expected a time to come\nhint: agree on one that leaves every machine the time to open its connections, such as 30 s from now"
+    )]
+    Late {
+        /// When it was to begin.
+        start: jiff::Timestamp,
     },
     /// The record could not be written.
     #[error("the run record cannot be written")]

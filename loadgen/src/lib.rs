@@ -33,6 +33,6 @@ pub mod trust;
 pub mod validity;
 
 pub use clock::Clock;
-pub use engine::{Address, Client, Clients, Entries, Entry, Options, Pulse, Request, Tls};
+pub use engine::{Address, Client, Clients, Entries, Entry, Options, Pulse, Request, Share, Tls};
 pub use error::Error;
 pub use run::{Job, Snapshot, run, run_over};

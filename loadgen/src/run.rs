@@ -7,17 +7,18 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use results::tally::{Distribution, Tallies, Tally};
-use results::{Frame, Provenance, RunRecord, RunWriter, Sample, Status, Validity, World, sample};
+use results::{Frame, Provenance, RunRecord, RunWriter, Sample, Segment, Status, Validity, World, sample};
 use scenarios::Scenario;
 use scenarios::plan::Plan;
 use scenarios::units::SimTime;
 
 use crate::abort::Aborts;
-use crate::clock::Clock;
+use crate::clock::{Clock, day_nanos};
 use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
-use crate::engine::{Clients, Entries, Left, Options, Ready, Report, Shared, most_threads, play};
+use crate::engine::{Clients, Entries, Left, Options, Ready, Report, Share, Shared, most_threads, play};
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};
 use crate::supports;
@@ -26,6 +27,8 @@ use crate::validity::judge;
 
 /// Between the moment when all connections are open and the run's start.
 const PREPARATION: Duration = Duration::from_millis(50);
+/// Connections are opened this long before a start that was agreed on.
+const AHEAD: Duration = Duration::from_secs(3);
 /// How often whoever watches is told.
 const LOOK: Duration = Duration::from_millis(200);
 /// Answers are waited for at the end for as long as the longest timeout, and this.
@@ -124,13 +127,14 @@ fn make(
         None => supports::check(job.scenario)?,
         Some(_) => supports::check_over_clients(job.scenario)?,
     }
-    let (threads, most) = (job.options.threads.get(), most_threads(job.scenario));
-    if threads > most {
-        return Err(Error::Threads { found: threads, most });
+    let (share, most) = (job.options.share, most_threads(job.scenario));
+    let seats = job.options.threads.get().saturating_mul(share.of());
+    if seats > most {
+        return Err(Error::Threads { found: seats, most });
     }
     let frame = Frame::new(job.scenario);
     let plan = Plan::new(job.scenario);
-    let left = Left::new(job.scenario);
+    let left = Left::new(job.scenario, share);
     let longest = job.scenario.traffic.iter().map(|traffic| traffic.timeout).max();
     let shared = Shared {
         scenario: job.scenario,
@@ -149,10 +153,21 @@ fn make(
     thread::scope(|scope| {
         let (events, received) = mpsc::channel();
         let _at_the_end = Over(&over);
+        if let Some(start) = job.options.start {
+            wait_for(start, job.stop)?;
+        }
         let (lanes, ready) = start(scope, &shared, &events)?;
         reachable(&job, &ready)?;
-        let writer = RunWriter::create(job.directory, job.scenario, World::Loadgen, job.provenance)?;
-        let clock = Clock::starting_in(PREPARATION);
+        let mut provenance = job.provenance;
+        if share != Share::WHOLE {
+            let start = job.options.start.unwrap_or_else(Timestamp::now);
+            provenance.segments = vec![Segment { index: share.number(), of: share.of(), start }];
+        }
+        let writer = RunWriter::create(job.directory, job.scenario, World::Loadgen, provenance)?;
+        let clock = match job.options.start {
+            Some(start) => Clock::starting_at(day_nanos_of(start)).ok_or(Error::Late { start })?,
+            None => Clock::starting_in(PREPARATION),
+        };
         for thread in ready {
             // A thread that is gone is found when it is joined.
             let _ = thread.start.send(clock);
@@ -181,13 +196,29 @@ fn make(
                 account.sent = account.planned;
             } else {
                 // What was planned is asked of the plan itself: the lanes' own count could only agree with what they did.
-                let planned = plan.window(window.from, window.until, 0, 1).count() as u64;
+                let planned =
+                    plan.window(window.from, window.until, share.number() - 1, share.of()).count() as u64;
                 account.planned = planned + account.followed;
             }
         }
         over.store(true, Ordering::Relaxed);
         journal.finish(&received, &accounts, stopped)
     })
+}
+
+/// Waits until connections are to be opened for a start at this time; at once where it is near, or the run is stopped.
+fn wait_for(start: Timestamp, stop: &AtomicBool) -> Result<(), Error> {
+    let open_at = day_nanos_of(start).saturating_sub(AHEAD.as_nanos() as u64);
+    while day_nanos() < open_at && !stop.load(Ordering::Relaxed) {
+        thread::sleep(LOOK.min(Duration::from_nanos(open_at.saturating_sub(day_nanos()))));
+    }
+    // Whoever comes so late that connections cannot be opened before would be late with requests.
+    if day_nanos() > day_nanos_of(start) { Err(Error::Late { start }) } else { Ok(()) }
+}
+
+/// A time as CLOCK_REALTIME tells it; zero before 1970.
+fn day_nanos_of(time: Timestamp) -> u64 {
+    u64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
 
 /// Tells the helping threads that the run is over, however it ends.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use reports::serve::Server;
-use results::{IntervalLog, RunRecord, TimeUnit};
+use results::{IntervalLog, Provenance, RunRecord, TimeUnit};
 use scenarios::exit;
 
 mod gate;
@@ -71,6 +71,18 @@ enum Command {
         /// Print Markdown instead of a table.
         #[arg(long)]
         markdown: bool,
+    },
+    /// Join the records of a run's segments, which several machines played, into one run.
+    #[command(
+        after_help = "Example:\n  report merge a/*-shop-loadgen b/*-shop-loadgen -o runs/shop     after loadgen run --segment 1/2 … and 2/2\n\nExit codes: those of the joined run: 0 good, 99 a threshold failed, 111 invalid, as where a segment is missing."
+    )]
+    Merge {
+        /// The runs of the segments, in whatever order.
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        /// The directory of the joined run.
+        #[arg(short, long, value_name = "DIRECTORY")]
+        output: PathBuf,
     },
     /// Show latency against load: runs of one system under different loads, and where an objective breaks.
     #[command(
@@ -170,6 +182,16 @@ impl Arguments {
                         writeln!(to, "\n{}", path.display())?;
                     }
                 }
+            }
+            Command::Merge { runs, output } => {
+                let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
+                let provenance = Provenance::here(concat!("report ", env!("CARGO_PKG_VERSION")));
+                let joined = results::join(records, provenance)?;
+                results::writer::write(&output, &joined)?;
+                write_page(&output.join("report.html"), &reports::render(std::slice::from_ref(&joined)))?;
+                write!(to, "{}", reports::summary(&joined))?;
+                writeln!(to, "{}", output.display())?;
+                return Ok(joined.exit_code());
             }
             Command::Loads { runs, output } => {
                 let records = runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;

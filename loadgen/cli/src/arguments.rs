@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use jiff::Timestamp;
+use loadgen::Share;
 use programs::{Part, Problem};
 use scenarios::scenario::Engine;
 use scenarios::units::{Bytes, SimTime};
@@ -45,7 +47,9 @@ enum Command {
     #[command(after_help = "Examples:
   loadgen run scenarios/library/quickstart.toml
   loadgen run week.toml --from 2d20h --for 1m --rate 10%
-  loadgen run shop.toml --target http://127.0.0.1:8080 --skip-faults")]
+  loadgen run shop.toml --target http://127.0.0.1:8080 --skip-faults
+  loadgen run shop.toml --target http://10.0.0.7 --skip-faults --segment 2/4 --start-at 2026-01-31T20:00:00Z
+                                          the second of four machines that play it together")]
     Run {
         /// A scenario file
         file: PathBuf,
@@ -104,6 +108,12 @@ pub(crate) struct Options {
     pub(crate) skip_faults: bool,
     #[command(flatten)]
     pub(crate) part: Part,
+    /// Plays a segment of the plan, such as 2/4, the second of four; `report merge` joins the records of all
+    #[arg(long, value_name = "SEGMENT", requires_all = ["target", "start_at"], value_parser = Share::parse)]
+    pub(crate) segment: Option<Share>,
+    /// Begins at this time by the machine's clock, such as 2026-01-31T20:00:00Z; connections are open by then
+    #[arg(long, value_name = "TIME", requires = "target", value_parser = str::parse::<Timestamp>)]
+    pub(crate) start_at: Option<Timestamp>,
     /// Engine threads
     #[arg(long, default_value = "1")]
     pub(crate) threads: NonZeroU32,

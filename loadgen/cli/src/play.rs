@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use loadgen::http::Limits;
-use loadgen::{Entries, Job};
+use loadgen::{Entries, Job, Share};
 use programs::{Problem, Progress, interrupt};
 use results::{Provenance, RunRecord};
 use scenarios::{Scenario, exit};
@@ -159,6 +159,8 @@ pub(crate) fn measure(
     };
     let mut engine = loadgen::Options::default();
     engine.threads = options.threads;
+    engine.start = options.start_at;
+    engine.share = options.segment.unwrap_or(Share::WHOLE);
     engine.limits = Limits { body_bytes: options.max_body.get(), ..Limits::default() };
     let tool = concat!("loadgen ", env!("CARGO_PKG_VERSION"));
     let job = Job {

@@ -21,6 +21,7 @@ pub(crate) mod ledger;
 mod line;
 mod pacer;
 pub(crate) mod poller;
+mod share;
 mod slot;
 mod sockets;
 #[cfg(feature = "http2")]
@@ -46,6 +47,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use results::{Delta, Frame, Recorder};
 use scenarios::Scenario;
 use scenarios::plan::{Plan, SUBSTREAMS};
@@ -57,6 +59,7 @@ pub use self::clients::{Client, Clients, Request};
 use self::lane::Lane;
 pub use self::ledger::Pulse;
 use self::ledger::{Account, Ledger};
+pub use self::share::Share;
 use self::slot::Slot;
 use self::sockets::Sockets;
 #[cfg(feature = "http2")]
@@ -131,11 +134,16 @@ pub struct Options {
     pub threads: NonZeroU32,
     /// How much of an answer is accepted.
     pub limits: Limits,
+    /// Which share of the plan is played, with the same share of every traffic's connections and of its `max_in_flight`.
+    pub share: Share,
+    /// When the run begins by this machine's clock, which those who play the other shares have in common; as soon as it can
+    /// where there is none.
+    pub start: Option<Timestamp>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: NonZeroU32::MIN, limits: Limits::default() }
+        Self { threads: NonZeroU32::MIN, limits: Limits::default(), share: Share::WHOLE, start: None }
     }
 }
 
@@ -163,6 +171,13 @@ pub(crate) struct Shared<'a> {
     pub(crate) left: &'a Left,
     /// What requests go over instead of sockets.
     pub(crate) clients: Option<Arc<dyn Clients>>,
+}
+
+impl Shared<'_> {
+    /// Which segment of the plan a thread plays, and how many there are in all.
+    fn seat(&self, thread: u32) -> (u32, u32) {
+        self.options.share.seat(thread, self.options.threads.get())
+    }
 }
 
 /// A thread whose connections are open, or have failed to.
@@ -268,30 +283,31 @@ fn play_over<T: Transport>(
     drop(ready);
     let Ok(clock) = started.recv() else { return Ok(Vec::new()) };
     lane.begin(clock);
-    lane.users.start(shared.scenario, (thread, shared.options.threads.get()));
-    let segment = shared.plan.segment(thread, shared.options.threads.get());
+    let seat = shared.seat(thread);
+    lane.users.start(shared.scenario, seat);
+    let segment = shared.plan.segment(seat.0, seat.1);
     pacer::pace(&mut lane, segment, shared, (thread, events)).map_err(engine)?;
     Ok(lane.ledger.accounts())
 }
 
-/// A thread's share: connection k belongs to thread k mod n; `add` is told of each, with its number.
+/// A thread's share: connection k belongs to seat k mod n; `add` is told of each, with its number.
 fn slots(
     shared: &Shared<'_>,
     thread: u32,
     mut add: impl FnMut(TrafficId, u32),
 ) -> (Vec<Slot>, Vec<TrafficLane>) {
-    let threads = shared.options.threads.get();
+    let (seat, seats) = shared.seat(thread);
     let (mut slots, mut traffic) = (Vec::new(), Vec::new());
     for (id, source) in shared.scenario.traffic_ids().zip(&shared.scenario.traffic) {
-        let own = matches!(source.executor, Executor::Users(_)).then_some((slots.len() as u32, threads));
+        let own = matches!(source.executor, Executor::Users(_)).then_some((slots.len() as u32, seats));
         // Several places on each connection of HTTP/2 are numbered through the connections again and again.
         for round in 0..source.http2_streams.unwrap_or(1) {
-            for number in (thread..source.connections).step_by(threads as usize) {
+            for number in (seat..source.connections).step_by(seats as usize) {
                 slots.push(Slot::new(id.index()));
                 add(id, round * source.connections + number);
             }
         }
-        let share = source.max_in_flight / threads + u32::from(thread < source.max_in_flight % threads);
+        let share = source.max_in_flight / seats + u32::from(seat < source.max_in_flight % seats);
         traffic.push(TrafficLane::new(source, share, own));
     }
     (slots, traffic)

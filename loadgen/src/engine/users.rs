@@ -12,6 +12,7 @@ use scenarios::plan::{Plan, Planned, Walk};
 use scenarios::scenario::{Executor, Iterations, TrafficId};
 use scenarios::units::SimTime;
 
+use super::Share;
 use crate::http::{JARS_BYTES, Jar, Room};
 
 /// What a user walks through.
@@ -40,10 +41,10 @@ struct User {
 pub(crate) struct Left(Vec<AtomicU64>);
 
 impl Left {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario, share: Share) -> Self {
         let left = |executor: &Executor| match executor {
             Executor::Users(users) => match users.iterations {
-                Iterations::Shared(iterations) => iterations,
+                Iterations::Shared(iterations) => share.part(iterations),
                 _ => u64::MAX,
             },
             _ => 0,

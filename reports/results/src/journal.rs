@@ -26,7 +26,7 @@ use crate::writer::document::{self, FrameDocument};
 /// What the file calls itself.
 pub(crate) const FORMAT: &str = "rehearsal run journal";
 /// The version that is written and read.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Header {

@@ -40,6 +40,7 @@
 //! - [`recovery`]: how long a system took to recover from a fault; [`evidence`]: what a producer says of its run
 //! - [`statistics`], [`noise`], `part`: intervals; [`replications`]: figures over runs that differ in their seed
 //! - [`observation`]: one number of whatever was observed
+//! - [`segments`]: one run from what several machines played of it
 //! - [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
 
 pub mod buckets;
@@ -63,6 +64,7 @@ pub mod recorder;
 pub mod recovery;
 pub mod replications;
 pub mod sample;
+pub mod segments;
 pub mod statistics;
 pub mod tally;
 pub mod verdict;
@@ -84,6 +86,7 @@ pub use recorder::{Delta, Recorder};
 pub use recovery::Recovery;
 pub use replications::{Collector, Replications};
 pub use sample::Sample;
+pub use segments::{Segment, join};
 pub use writer::RunWriter;
 
 /// The JSON Schema of `run.json`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::segments::Segment;
 use crate::wire::{duration, timestamp};
 
 /// Where a record comes from.
@@ -19,6 +20,9 @@ pub struct Provenance {
     /// Which part of a file was run, in words; none where it was all of it, or nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
+    /// The segments of the plan that the record holds, by their numbers; none of a run that is whole by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<Segment>,
     /// When the run was started.
     #[serde(with = "timestamp")]
     pub started: Timestamp,
@@ -52,6 +56,7 @@ impl Provenance {
             tool: tool.into(),
             command: std::env::args().collect(),
             part: None,
+            segments: Vec::new(),
             started: Timestamp::now(),
             took: Duration::ZERO,
             machine: Machine::this(),
@@ -70,6 +75,7 @@ impl Provenance {
             tool: String::new(),
             command: Vec::new(),
             part: None,
+            segments: Vec::new(),
             started,
             took: Duration::ZERO,
             machine: Machine::default(),

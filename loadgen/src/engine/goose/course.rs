@@ -16,7 +16,7 @@ use scenarios::units::SimTime;
 
 use super::super::ledger::Ledger;
 use super::super::users::{Left, due_after};
-use super::super::{Report, Shared};
+use super::super::{Report, Share, Shared};
 use super::LOOK;
 use super::instance::{Instance, client};
 use super::workers::Workers;
@@ -80,7 +80,7 @@ impl Course {
             judges: scenario.requests.iter().map(Judge::new).collect(),
             composer: Mutex::new(Composer::new(&scenario, &shared.entries.base_path)),
             instances,
-            left: Left::new(&scenario),
+            left: Left::new(&scenario, Share::WHOLE),
             walkers: Mutex::new(walkers),
             books: Mutex::new((Recorder::new(shared.frame), ledger)),
             under_way: AtomicU64::new(0),

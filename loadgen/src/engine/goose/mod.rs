@@ -28,7 +28,7 @@ use self::course::Course;
 use self::instance::Instance;
 use self::workers::Workers;
 use super::ledger::Account;
-use super::{Ready, Shared};
+use super::{Ready, Share, Shared};
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;
 use crate::run::Event;
@@ -47,6 +47,9 @@ pub(super) fn play(
 ) -> Result<Vec<Account>, Error> {
     let engine = |source| Error::Engine { source };
     let other = |problem: &dyn std::fmt::Display| engine(std::io::Error::other(problem.to_string()));
+    if shared.options.share != Share::WHOLE {
+        return Err(Error::Unfit { problem: "goose plays whole runs, no segments" });
+    }
     let instances = Instance::all(shared)?;
     let open = u32::from(thread == 0 && instances.iter().any(Instance::listens));
     let (start, started) = mpsc::channel();

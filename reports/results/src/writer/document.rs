@@ -24,7 +24,7 @@ use scenarios::units::SimTime;
 pub(crate) const FORMAT: &str = "rehearsal run record";
 /// The version that is written. Whatever is added to the format raises it, so that an older reader says that it is too old
 /// rather than what it stumbled over; what is added has a default, so that older records are read.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 
 /// The parts of `run.json` that say whether the rest can be read.
 #[derive(Deserialize)]

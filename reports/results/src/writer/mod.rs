@@ -176,6 +176,20 @@ impl RunWriter {
     }
 }
 
+/// Writes the files of a record that was made from others into a directory, which is made where it is missing.
+///
+/// # Errors
+/// If the directory holds a record or a journal already, or a file cannot be written.
+pub fn write(directory: &Path, record: &RunRecord) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: directory.to_owned(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    if [RECORD, JOURNAL].iter().any(|name| directory.join(name).exists()) {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    write_file(&directory.join(SCENARIO), |to| to.write_all(record.scenario.text.as_bytes()))?;
+    write_files(directory, record)
+}
+
 /// Writes the files of a finished record into its directory; the record itself comes last.
 pub(crate) fn write_files(directory: &Path, record: &RunRecord) -> Result<(), Error> {
     write_file(&directory.join(HDR_LOG), |to| hdr_log::write(record, to))?;
