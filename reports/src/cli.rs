@@ -12,6 +12,7 @@ use results::{IntervalLog, Provenance, RunRecord, TimeUnit};
 use scenarios::exit;
 
 mod gate;
+mod twin;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +22,7 @@ Examples:
   report summary runs/20260101-120000-quickstart-sim/run.json
 
   report gate steady.toml --base './old --port {port}' --candidate './new --port {port}'
+  report twin scenarios/library/twin/ours.toml -o twin.html
 
 A RUN is the directory of a run or its run.json; of a run that was killed, its run.journal.
 Exit codes: 0 done, 104 a run cannot be read or two cannot be compared, 2 wrong arguments; 111 to 113 as `report gate --help` says.";
@@ -99,6 +101,9 @@ enum Command {
     /// Say whether a candidate is slower than its base: both measured in turn, in one session.
     #[command(after_help = gate::EXAMPLES)]
     Gate(Box<gate::Gate>),
+    /// Run cases of a scenario in both worlds, several times each, and say how far prediction and measurement are apart.
+    #[command(after_help = twin::EXAMPLES)]
+    Twin(Box<twin::Twin>),
     /// Say whether many sessions together show a loss that none of them could.
     #[command(
         after_help = "Example:\n  report drift history.jsonl\n\nExit codes: 0 no drift, 112 drift beyond the margin."
@@ -203,6 +208,7 @@ impl Arguments {
                 }
             }
             Command::Gate(gate) => return gate.run(to),
+            Command::Twin(twin) => return twin.run(to),
             Command::Drift(drift) => return drift.run(to),
             Command::Exact { base, candidate } => {
                 let exact = reports::exact(&base, &candidate)?;

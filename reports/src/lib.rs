@@ -16,6 +16,7 @@
 //! - `summary`: a run on a terminal; `waterfall`: a single request
 //! - `paired`: two configurations with common random numbers; `sheet`: a page of tables and charts that programs put together
 //! - [`gate`]: is the candidate slower than the base? A session of paired runs, and what it came to
+//! - [`twin`]: cases of a scenario in both worlds, and how far they are apart
 //! - `exact`: what must not change at all
 //! - `trust`: recoveries, replications, and how far to trust a run
 
@@ -38,6 +39,7 @@ mod sheet;
 mod summary;
 mod table;
 mod trust;
+pub mod twin;
 mod verdict;
 mod waterfall;
 pub mod web;

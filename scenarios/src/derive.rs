@@ -5,6 +5,7 @@
 //! anywhere.
 
 mod adjust;
+mod case;
 mod files;
 mod planning;
 mod scaling;
@@ -18,6 +19,7 @@ use crate::diagnostic::Diagnostics;
 use crate::scenario::{Sampling, Scenario};
 use crate::units::{Ratio, SimTime};
 pub use adjust::{Adjustment, Breaks, adjusted};
+pub use case::{case, with_load};
 pub(crate) use planning::leads_into;
 pub use planning::{Circumstances, busiest, for_planning, under, with_settings};
 use scaling::Scaling;
@@ -218,7 +220,7 @@ fn with_run(scenario: &Scenario, key: &str, value: &str) -> Result<Derived, Erro
 
 /// Leaves out what says which part of the whole is played or scored: what is derived is such a part already, or shorter.
 fn leave_out_parts(root: &mut Table) {
-    for part in ["play", "score", "plan"] {
+    for part in ["play", "score", "plan", "twin"] {
         root.remove(part);
     }
 }

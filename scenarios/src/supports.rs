@@ -28,6 +28,7 @@ const COMMON: &[&str] = &[
     "plan.**",
     "play.**",
     "score.**",
+    "twin.**",
     "calibration.source",
 ];
 

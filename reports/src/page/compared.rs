@@ -149,11 +149,25 @@ fn readings<'a>(runs: &[(char, &'a RunRecord)]) -> Vec<Reading<'a>> {
     readings
 }
 
+/// What is told of a pair of runs on a page of many: throughput and response times, and failures where there are some.
+pub(super) fn both_worlds(simulated: &RunRecord, measured: &RunRecord) -> Vec<Figure> {
+    let runs = [('A', simulated), ('B', measured)];
+    let told = ["Throughput", "Response time, median", "Response time, p99", "Failed requests"];
+    let readings = readings(&runs).into_iter().filter(|reading| told.contains(&reading.title.as_str()));
+    over_time(&runs, readings.collect())
+}
+
 fn figures(runs: &[(char, &RunRecord)]) -> Vec<Figure> {
+    let mut figures = over_time(runs, readings(runs));
+    figures.push(distributions(runs));
+    figures
+}
+
+fn over_time(runs: &[(char, &RunRecord)], readings: Vec<Reading<'_>>) -> Vec<Figure> {
     let fine: Vec<_> = runs.iter().map(|(_, r)| at_most(r, MOST_POINTS)).collect();
     let coarse: Vec<_> = runs.iter().map(|(_, r)| at_most(r, ROWS)).collect();
     let mut figures = Vec::new();
-    for Reading { title, caption, unit, scale, read } in readings(runs) {
+    for Reading { title, caption, unit, scale, read } in readings {
         let lines = runs.iter().zip(&fine).map(|((letter, record), moments)| Line {
             name: legend(*letter, record),
             points: moments.iter().map(|m| (m.middle(), read(record, m))).collect(),
@@ -180,7 +194,6 @@ fn figures(runs: &[(char, &RunRecord)]) -> Vec<Figure> {
         }
         figures.push(Figure::new(&title, caption, &chart, table));
     }
-    figures.push(distributions(runs));
     figures
 }
 

@@ -12,6 +12,7 @@ mod outline;
 mod run;
 mod timeline;
 mod topology;
+mod twin;
 
 use askama::Template;
 use results::RunRecord;
@@ -21,6 +22,7 @@ pub(crate) use figure::Figure;
 pub(crate) use loads::{figure as loads_figure, page as loads};
 pub use log::render_logs;
 pub use outline::outline;
+pub(crate) use twin::page as twin;
 #[cfg(feature = "png")]
 pub(crate) use {figure::Drawn, run::pictures};
 

@@ -12,6 +12,7 @@ mod served;
 #[path = "../../results/tests/record/synthetic.rs"]
 mod synthetic;
 mod terminal;
+mod twin;
 
 use results::RunRecord;
 use synthetic::Play;

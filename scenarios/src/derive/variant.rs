@@ -25,7 +25,10 @@ pub fn variant(scenario: &Scenario, name: &str) -> Result<Derived, Error> {
         let own = root.get("variants").and_then(|v| v.get(name)).and_then(|v| v.get("set"));
         variant.sets.iter().map(|path| own.and_then(|set| set.get(path)).cloned()).collect()
     };
-    root.remove("variants");
+    // A variant is one case, and has none.
+    for of_the_whole in ["variants", "twin"] {
+        root.remove(of_the_whole);
+    }
     keep_published(root, Some(name));
     let lost = |path: &str| Error::Path { variant: name.to_owned(), path: path.to_owned() };
     for (path, value) in variant.sets.iter().zip(values) {

@@ -26,6 +26,7 @@ mod sampling;
 mod service;
 mod sql_store;
 mod traffic;
+mod twin;
 mod workers;
 
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ pub use traffic::{
     Arrivals, Burst, Executor, Iterations, LoopEngine, Origin, Replay, Reuse, Session, SessionRecord,
     SessionState, Traffic, Users,
 };
+pub use twin::{BASE_CASE, Twin, TwinCase, TwinTargets};
 pub use workers::{Autoscale, Manager, ScaleMetric, WhenFull, WorkerPool};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -151,6 +153,8 @@ pub struct Scenario {
     pub play: Option<Window>,
     /// The part that the scorecard runs, and with how many seeds.
     pub score: (Window, u32),
+    /// What is held against a measurement.
+    pub twin: Twin,
     /// What the real stack's fixed costs were measured to be, for the simulator alone.
     pub calibration: Calibration,
     /// Where everything stands in the file, for those who must refuse something.
@@ -266,6 +270,13 @@ impl Scenario {
         !self.faults.is_empty()
             || self.hosts.iter().any(|host| host.breakdowns.is_some())
             || self.components.iter().any(|component| component.breakdowns.is_some())
+    }
+
+    /// The case of this name: of `[twin]`, the file as it is, or any of its variants.
+    pub fn twin_case(&self, name: &str) -> Option<TwinCase> {
+        let listed = self.twin.cases.iter().find(|case| case.name == name).cloned();
+        let variant = || self.variants.iter().find(|variant| variant.name == name).map(TwinCase::of_variant);
+        listed.or_else(variant).or_else(|| (name == BASE_CASE).then(TwinCase::base))
     }
 
     /// The host of this id.

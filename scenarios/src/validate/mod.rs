@@ -27,6 +27,7 @@ mod request;
 mod service;
 mod sql_store;
 mod traffic;
+mod twin;
 mod variant;
 mod workers;
 
@@ -223,6 +224,7 @@ impl<'t> Validator<'t> {
         let published = self.published(&variants);
         let planning = self.planning(&run, &hosts, &thresholds);
         let (play, score) = self.windows(&run);
+        let twin = self.twin(&variants);
         let calibration = self.calibration(&components);
         let scenario = Scenario {
             source: Source {
@@ -251,6 +253,7 @@ impl<'t> Validator<'t> {
             planning,
             play,
             score,
+            twin,
             calibration,
             locations: std::mem::take(&mut self.d.locations),
         };

@@ -31,6 +31,7 @@ mod sql_store;
 pub(crate) mod step;
 mod threshold;
 mod traffic;
+mod twin;
 mod variant;
 pub(crate) mod workers;
 
@@ -58,6 +59,7 @@ pub(crate) use traffic::{
     Arrivals, Curve, Executor, Open, Replay, ReplayFormat, Session, SessionState, StateWord, Traffic,
     TrafficCommon,
 };
+pub(crate) use twin::{Twin, TwinTargets};
 pub(crate) use variant::{Play, Score, Variant};
 
 use decode::{Count, Keyed};
@@ -115,6 +117,8 @@ table! {
         optional play: Play,
         /// The part that the scorecard runs.
         optional score: Score,
+        /// Which cases of the file are held against a measurement.
+        optional twin: Twin,
         /// Fixed costs of the real stack, measured on other runs. Only the simulator reads them.
         optional calibration: Calibration,
     }

@@ -1,0 +1,121 @@
+//! A short look at the twin: two cases of a few seconds on the reference's own stack and on real servers, simulated and played.
+//! It fails where a prediction is far off in two looks with different seeds, each on a machine that was not too busy to tell.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use benches::programs::{binaries, run};
+use serde_json::Value;
+
+/// A single pair of runs has the noise of one: so many times its target is far off. `report twin` judges with repetitions.
+const FAR: f64 = 2.0;
+/// The seeds of the two looks.
+const LOOKS: [u64; 2] = [301, 302];
+
+static PLAYING: Mutex<()> = Mutex::new(());
+
+/// An error far beyond its target.
+#[derive(Debug)]
+struct Far {
+    case: String,
+    quantity: Value,
+    /// In targets, with its sign.
+    targets: f64,
+}
+
+/// What a look found to be far off; why there is nothing to judge, if so.
+fn look(report: &Path, file: &Path, seed: u64, directory: &Path) -> Result<Vec<Far>, String> {
+    let text = |path: PathBuf| path.to_str().expect("the path is text").to_owned();
+    let (json, runs) = (text(directory.join(format!("{seed}.json"))), text(directory.join(seed.to_string())));
+    let (file, seed) = (text(file.to_owned()), seed.to_string());
+    let arguments = ["twin", &file, "--case", "short-steady", "--case", "short-killed", "--repetitions", "1"];
+    let more = ["--seed", &seed, "--attempts", "1", "--quiet", "--json", &json, "--out", &runs];
+    let done = run(report, &[&arguments[..], &more[..]].concat());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    // One pair of runs has no noise, so that no cell can have a verdict.
+    assert!(matches!(done.status.code(), Some(0 | 99 | 111)), "report twin: {said}");
+    let told = std::fs::read_to_string(&json).expect("the results are written");
+    let told: Value = serde_json::from_str(&told).expect("the results are JSON");
+    let cases = told["cases"].as_array().expect("there are cases");
+    let measured: Vec<&Value> = cases.iter().filter(|case| case["pairs"] == 1).collect();
+    let doubts: Vec<String> = cases.iter().map(|case| case["doubts"].to_string()).collect();
+    assert!(!doubts.iter().any(|doubt| doubt.contains("loadgen ended")), "a case was refused: {doubts:?}");
+    if measured.is_empty() {
+        return Err(format!("this machine was too busy: {doubts:?}"));
+    }
+    let mut far = Vec::new();
+    for case in measured {
+        for cell in case["cells"].as_array().expect("there are cells") {
+            let target = cell["target"].as_f64().expect("a cell has a target");
+            // What is infinite in one world alone is as far off as can be.
+            let targets = cell["error"].as_f64().map_or(f64::INFINITY, |error| error / target);
+            if targets.abs() > FAR {
+                let case = case["name"].as_str().expect("a case has a name").to_owned();
+                far.push(Far { case, quantity: cell["quantity"].clone(), targets });
+            }
+        }
+    }
+    Ok(far)
+}
+
+fn hold(file: &str) {
+    let Some([report, ..]) = binaries(["report", "loadgen", "sim"]) else {
+        println!("SKIPPED: the binaries are not built; cargo test --workspace builds them");
+        return;
+    };
+    // Two at once would be in each other's way.
+    let _one_at_a_time = PLAYING.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/library/twin").join(file);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut twice: Option<Vec<Far>> = None;
+    for seed in LOOKS {
+        let far = match look(&report, &file, seed, directory.path()) {
+            Ok(far) => far,
+            Err(why) => {
+                println!("SKIPPED: {why}");
+                return;
+            }
+        };
+        let same = |one: &Far| {
+            twice.as_ref().is_none_or(|before| {
+                let alike = |b: &Far| {
+                    (&b.case, &b.quantity, b.targets > 0.0) == (&one.case, &one.quantity, one.targets > 0.0)
+                };
+                before.iter().any(alike)
+            })
+        };
+        let again: Vec<Far> = far.into_iter().filter(same).collect();
+        if again.is_empty() {
+            return;
+        }
+        println!("seed {seed}: far off: {again:#?}");
+        twice = Some(again);
+    }
+    panic!("predictions are beyond {FAR} times their target in both looks: {twice:#?}");
+}
+
+/// Whether programs can be found; a test that needs others passes without, unless `REHEARSAL_REQUIRE` names them.
+fn are_there(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Distributions keep daemons where not every user looks.
+    let places: Vec<PathBuf> = std::env::split_paths(&path).chain(["/usr/sbin".into()]).collect();
+    let is_there = |program: &&&str| places.iter().any(|place| place.join(program).exists());
+    let Some(missing) = programs.iter().find(|program| !is_there(program)) else { return true };
+    let required =
+        std::env::var("REHEARSAL_REQUIRE").is_ok_and(|list| list.split(',').any(|r| r == *missing));
+    assert!(!required, "{missing} is not there, though REHEARSAL_REQUIRE names it");
+    println!("SKIPPED: {missing} is not there");
+    false
+}
+
+#[test]
+fn predictions_of_our_own_stack_are_near_what_is_measured() {
+    hold("ours.toml");
+}
+
+#[test]
+fn predictions_of_real_servers_are_near_what_is_measured() {
+    if are_there(&["haproxy", "varnishd", "redis-server", "mariadbd"]) {
+        hold("real.toml");
+    }
+}

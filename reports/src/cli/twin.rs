@@ -1,0 +1,144 @@
+//! `report twin`: from arguments to a session and its exit code.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use reports::twin::{Bench, Error, Options, Progress, Results, Verdict};
+use scenarios::exit;
+use scenarios::scenario::Engine;
+use scenarios::units::Seed;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  report twin scenarios/library/twin/ours.toml -o twin.html --json twin.json
+  report twin shop.toml --case base --case node-killed --repetitions 5
+  report twin shop.toml --engine varnish=varnish --engine objects=redis --out runs/twin-real
+  report twin --from twin.json --markdown           what came of a session, again
+
+A case is the file as it is (`base`) or one of its variants; the section [twin] of the file says which, how often, and how far off is
+still good. Runs that are there already are not played again, so that a session can be interrupted and goes on where it was.
+Exit codes: 0 no cell misses, 99 some do, 111 nothing could be measured, 104 what was asked cannot be done, 105 interrupted.";
+
+#[derive(Debug, Args)]
+pub(super) struct Twin {
+    /// The scenario
+    #[arg(required_unless_present = "from")]
+    file: Option<PathBuf>,
+    /// Only this case of the file, or this variant; once for each
+    #[arg(long = "case", value_name = "NAME")]
+    cases: Vec<String>,
+    /// The first of the seeds, instead of the file's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// With so many seeds, instead of as many as the file says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    repetitions: Option<u32>,
+    /// How often a run is played again that the machine disturbed, and that cannot be believed for it
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=20))]
+    attempts: u32,
+    /// What does a component's work in the stack, instead of what the file says, such as varnish=varnish; once for each
+    #[arg(long = "engine", value_name = "COMPONENT=ENGINE", value_parser = Engine::choice)]
+    engines: Vec<(String, String)>,
+    /// Where runs are kept; by default runs/twin- and the file's name
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
+    /// Writes an HTML page
+    #[arg(short, long, value_name = "FILE", conflicts_with = "from")]
+    output: Option<PathBuf>,
+    /// Writes all numbers
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Prints Markdown instead of tables
+    #[arg(long)]
+    markdown: bool,
+    /// Tells what came of a session that was written with --json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "cases", "seed", "repetitions", "engines", "out"])]
+    from: Option<PathBuf>,
+    /// The simulator; by default the one beside this program
+    #[arg(long, value_name = "PROGRAM")]
+    sim: Option<PathBuf>,
+    /// The load generator; by default the one beside this program
+    #[arg(long, value_name = "PROGRAM")]
+    loadgen: Option<PathBuf>,
+    /// Prints no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Says on standard error how the session stands.
+#[derive(Debug)]
+struct Said {
+    quiet: bool,
+}
+
+impl Progress for Said {
+    fn line(&mut self, line: &str) {
+        if !self.quiet {
+            // Whoever closed standard error does not want to know.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+}
+
+impl Twin {
+    /// Holds the session and says what came of it; the exit code.
+    pub(super) fn run(&self, to: &mut impl Write) -> anyhow::Result<u8> {
+        let results = match (&self.from, &self.file) {
+            (Some(path), _) => Results::read(path)?,
+            (None, Some(file)) => match self.hold(file)? {
+                Some(results) => results,
+                None => return Ok(exit::INTERRUPTED),
+            },
+            (None, None) => anyhow::bail!("a scenario is needed, or --from with what came of a session"),
+        };
+        write!(to, "{}", if self.markdown { results.markdown() } else { results.text() })?;
+        let measured = results.cells().any(|(_, cell)| cell.verdict != Verdict::Unmeasured);
+        Ok(match results.count(Verdict::Misses) {
+            0 if measured => exit::GOOD,
+            0 => exit::INVALID,
+            _ => exit::THRESHOLDS,
+        })
+    }
+
+    /// The results, written where they are wanted; none where that was interrupted.
+    fn hold(&self, file: &std::path::Path) -> anyhow::Result<Option<Results>> {
+        let beside = |name: &str, chosen: &Option<PathBuf>| match chosen {
+            Some(path) => Ok(path.clone()),
+            None => {
+                std::env::current_exe().map(|own| own.with_file_name(name)).context("where this program lies")
+            }
+        };
+        let stem = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy();
+        let directory = self.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/twin-{stem}")));
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("{}: cannot be made", directory.display()))?;
+        let options = Options {
+            cases: self.cases.clone(),
+            repetitions: self.repetitions,
+            first_seed: self.seed.map(Seed),
+            attempts: self.attempts,
+            engines: self.engines.clone(),
+            directory,
+            sim: beside("sim", &self.sim)?,
+            loadgen: beside("loadgen", &self.loadgen)?,
+            stop: programs::interrupt::listen().context("cannot listen for signals")?,
+        };
+        let held = Bench::new(file, options, Box::new(Said { quiet: self.quiet })).and_then(Bench::hold);
+        let session = match held {
+            Err(Error::Interrupted) => {
+                Said { quiet: self.quiet }.line(&Error::Interrupted.to_string());
+                return Ok(None);
+            }
+            session => session?,
+        };
+        if let Some(path) = &self.output {
+            super::write_page(path, &session.html())?;
+        }
+        if let Some(path) = &self.json {
+            super::write_page(path, &session.results.json())?;
+        }
+        Ok(Some(session.results))
+    }
+}

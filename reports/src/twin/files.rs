@@ -1,0 +1,157 @@
+//! The files of a session: what both worlds run, and the runs that are there.
+//!
+//! `DIRECTORY/CASE/SEED/` holds `scenario.toml`, the file that both worlds run, and in `loadgen/` and `sim/` the runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use results::{RunRecord, Status};
+use scenarios::scenario::{Engine, TwinCase};
+use scenarios::units::Seed;
+use scenarios::{Scenario, derive};
+
+use super::judge::MOST_BUSY;
+use super::measure::Error;
+use super::reading;
+
+/// What both worlds run.
+#[derive(Debug)]
+pub(super) struct CaseFile {
+    pub(super) scenario: Scenario,
+    pub(super) directory: PathBuf,
+    pub(super) path: PathBuf,
+}
+
+impl CaseFile {
+    pub(super) fn new(
+        scenario: &Scenario,
+        case: &TwinCase,
+        seed: Seed,
+        directory: &Path,
+    ) -> Result<Self, Error> {
+        let derived = derive::case(scenario, case, seed)
+            .map_err(|source| Error::Case { case: case.name.clone(), source })?;
+        Self::write(derived.scenario, directory.join(&case.name).join(seed.0.to_string()))
+    }
+
+    pub(super) fn write(scenario: Scenario, directory: PathBuf) -> Result<Self, Error> {
+        let path = directory.join("scenario.toml");
+        let failed = |source| Error::Write { path: path.clone(), source };
+        fs::create_dir_all(&directory).map_err(failed)?;
+        fs::write(&path, &scenario.source.text).map_err(failed)?;
+        Ok(Self { scenario, directory, path })
+    }
+
+    /// The measured runs of this case that came to their end, the last first.
+    fn measured(&self) -> impl Iterator<Item = RunRecord> + '_ {
+        let own = without_calibration(&self.scenario.source.text);
+        let read = runs(&self.directory.join("loadgen"))
+            .into_iter()
+            .rev()
+            .filter_map(|run| RunRecord::read(run).ok());
+        read.filter(move |record| {
+            record.status == Status::Complete && without_calibration(&record.scenario.text) == own
+        })
+    }
+
+    /// The measured run, if there is one that can be believed.
+    pub(super) fn good(&self) -> Option<RunRecord> {
+        self.measured().find(|record| doubt(record).is_none())
+    }
+
+    /// The last measured run.
+    pub(super) fn last(&self) -> Option<RunRecord> {
+        self.measured().next()
+    }
+
+    pub(super) fn why_bad(&self) -> String {
+        let last = self.last();
+        last.as_ref().map_or_else(|| "it was not played".to_owned(), |r| doubt(r).unwrap_or_default())
+    }
+}
+
+/// What speaks against a measured run.
+fn doubt(record: &RunRecord) -> Option<String> {
+    if let Some(reason) = record.validity.reasons.first() {
+        return Some(format!("the run is invalid: {reason}"));
+    }
+    match reading::machine_share(record) {
+        Some(share) if share > MOST_BUSY => Some(format!(
+            "the machine was {:.0}% busy, at most {:.0}% may be",
+            share * 100.0,
+            MOST_BUSY * 100.0
+        )),
+        _ => None,
+    }
+}
+
+/// The content of a file without what only the simulator reads; none where it is no TOML.
+fn without_calibration(text: &str) -> Option<toml::Table> {
+    let mut table: toml::Table = text.parse().ok()?;
+    table.remove("calibration");
+    Some(table)
+}
+/// The directories of runs, the oldest first.
+pub(super) fn runs(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    found
+}
+
+/// Writes down what the runs of a directory are made with, and refuses to mix.
+pub(super) fn remember_engines(directory: &Path, engines: &[String]) -> Result<(), Error> {
+    let path = directory.join("engines.txt");
+    let words = |engines: &str| match engines.trim() {
+        "" => "the stack's own components".to_owned(),
+        some => some.replace('\n', ", "),
+    };
+    let expected = engines.join("\n");
+    match fs::read_to_string(&path) {
+        Ok(found) if found.trim() != expected => {
+            let (path, found, expected) = (directory.to_owned(), words(&found), words(&expected));
+            Err(Error::Engines { path, found, expected })
+        }
+        Ok(_) => Ok(()),
+        Err(_) => fs::write(&path, expected).map_err(|source| Error::Write { path, source }),
+    }
+}
+
+/// What stands in components' places that is not the stack's own.
+pub(super) fn engines(scenario: &Scenario) -> Vec<String> {
+    let own = |engine: &Engine| *engine == Engine::Embedded;
+    let named = scenario.components.iter().filter(|component| !own(&component.engine));
+    named.map(|component| format!("{} = {}", component.name, engine_name(&component.engine))).collect()
+}
+
+fn engine_name(engine: &Engine) -> String {
+    match engine {
+        Engine::Server(server) => server.name().to_owned(),
+        // An address may hold a password.
+        _ => "elsewhere".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_stays_whatever_the_calibration_says() {
+        let text = |costs: &str, rate: &str| {
+            format!("title = \"T\"\nrate = \"{rate}\"\n[calibration]\nclient = \"{costs}\"")
+        };
+        assert_eq!(without_calibration(&text("40us", "1/s")), without_calibration(&text("50us", "1/s")));
+        assert_ne!(without_calibration(&text("40us", "1/s")), without_calibration(&text("40us", "2/s")));
+    }
+
+    #[test]
+    fn runs_of_one_directory_have_the_same_engines() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let redis = ["objects = redis".to_owned()];
+        remember_engines(directory.path(), &redis).expect("nothing is there");
+        remember_engines(directory.path(), &redis).expect("the same");
+        let told = remember_engines(directory.path(), &[]).expect_err("others").to_string();
+        assert!(told.contains("objects = redis") && told.contains("stack's own"), "{told}");
+    }
+}
