@@ -35,8 +35,6 @@ const LOOK: Duration = Duration::from_millis(200);
 const GRACE: SimTime = SimTime::from_secs(1);
 /// Metric of the generator's samples: the longest time that the machine stood still, in seconds.
 pub const STALL_MAX_S: &str = "stall_max_s";
-/// Metric of the generator's samples: the share of all processors that was busy, whoever used them.
-pub const MACHINE_BUSY: &str = "machine_busy";
 /// Metric of the generator's samples: how long its threads waited for a processor in the interval's last second, in seconds.
 pub const CPU_WAIT_S: &str = "cpu_wait_s";
 /// Metric of the generator's samples: requests under way.
@@ -417,7 +415,7 @@ impl<'a> Journal<'a> {
         let values = [
             (sample::CPU, used.own_cores),
             (sample::STEAL, used.stolen_cores),
-            (MACHINE_BUSY, used.machine),
+            (sample::MACHINE_BUSY, used.machine),
             (sample::QUEUE, pulse.queue as f64),
             (IN_FLIGHT, pulse.under_way as f64),
             (sample::CONNECTIONS, pulse.connections as f64),

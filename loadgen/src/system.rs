@@ -120,6 +120,7 @@ impl Differences {
             let utilisation =
                 share("busy_core_seconds", "cores").or_else(|| share("busy_worker_seconds", "workers"));
             let means = [
+                (sample::CPU, added("cpu_seconds").map(|spent| spent / seconds)),
                 (sample::UTILISATION, utilisation),
                 (sample::QUEUE, mean("queue_seconds", "waiting")),
                 (sample::IN_SERVICE, mean("busy_worker_seconds", "in_service")),
@@ -162,6 +163,7 @@ mod tests {
             ("hits", 10.0),
             ("keys", 5.0),
             ("busy_core_seconds", 1.0),
+            ("cpu_seconds", 0.5),
             ("cores", 4.0),
             ("up", 1.0),
         ];
@@ -171,6 +173,7 @@ mod tests {
             ("hits", 25.0),
             ("keys", 4.0),
             ("busy_core_seconds", 9.0),
+            ("cpu_seconds", 1.5),
             ("cores", 4.0),
             ("up", 1.0),
         ];
@@ -179,6 +182,7 @@ mod tests {
         assert_eq!(value(&samples, sample::REQUESTS), Some(6.0));
         assert_eq!(value(&samples, sample::KEYS), Some(4.0));
         assert_eq!(value(&samples, sample::UTILISATION), Some(0.5));
+        assert_eq!(value(&samples, sample::CPU), Some(0.25));
         assert_eq!(value(&samples, sample::MISSES), None);
     }
 

@@ -7,6 +7,7 @@
 mod adjust;
 mod case;
 mod files;
+pub mod measuring;
 mod planning;
 mod scaling;
 mod variant;
@@ -20,6 +21,7 @@ use crate::scenario::{Sampling, Scenario};
 use crate::units::{Ratio, SimTime};
 pub use adjust::{Adjustment, Breaks, adjusted};
 pub use case::{case, with_load};
+pub use measuring::{Measuring, measuring};
 pub(crate) use planning::leads_into;
 pub use planning::{Circumstances, busiest, for_planning, under, with_settings};
 use scaling::Scaling;
@@ -58,6 +60,9 @@ pub enum Error {
     /// The ratio is zero.
     #[error("a rate of {0} leaves no traffic")]
     NoTraffic(Ratio),
+    /// There is nobody to send requests to.
+    #[error("there is nothing to measure: the scenario has neither a service nor anything before one")]
+    NothingToMeasure,
     /// The seed is above what TOML holds.
     #[error("the seed {0} is above {max}", max = i64::MAX)]
     Seed(u64),

@@ -19,6 +19,7 @@ pub use load::{Offered, offered};
 pub fn warnings(scenario: &Scenario) -> Vec<String> {
     let mut warnings = load::overloads(scenario);
     warnings.extend(machines::shortages(scenario));
+    warnings.extend(scenario.calibration_warning());
     warnings
 }
 

@@ -14,6 +14,7 @@
 //! - [`memory`]: what a record takes of a store's memory
 //! - [`fit`]: a scenario from an access log
 //! - [`trace`]: recorded requests, from CSV; `logs`: from other formats
+//! - `overlay`: what a scenario includes, written out in its text
 //! - [`library`]: scenarios that are compiled in; [`exit`]: exit codes of all programs
 
 pub mod curve;
@@ -26,6 +27,7 @@ pub mod law;
 pub mod library;
 mod logs;
 pub mod memory;
+mod overlay;
 pub mod plan;
 pub mod quantity;
 pub mod rate;

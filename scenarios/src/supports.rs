@@ -29,7 +29,8 @@ const COMMON: &[&str] = &[
     "play.**",
     "score.**",
     "twin.**",
-    "calibration.source",
+    "calibration.{source, include, fitted_to, machine}",
+    "calibration.uncertainty.**",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]

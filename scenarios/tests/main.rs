@@ -1,6 +1,7 @@
 //! The scenario crate from outside, a file per behaviour.
 
 mod arrivals;
+mod calibration;
 mod cli;
 mod derived;
 mod fit;

@@ -89,14 +89,10 @@ pub(crate) struct Planner {
 impl Planner {
     pub(crate) fn new(scenario: &Scenario, plan: Arc<Plan>, slice: SimTime) -> Self {
         let draws = Draws::new(scenario);
-        let statement =
-            |number: usize, database: ComponentId, write: bool| match &scenario.component(database).kind {
-                ComponentKind::SqlStore(sql) => {
-                    let law = if write { sql.write } else { sql.read };
-                    Some((number, law, draws.statement_streams(number)))
-                }
-                _ => None,
-            };
+        let statement = |number: usize, database: ComponentId, write: bool| {
+            let law = scenario.statement_law(database, write)?;
+            Some((number, law, draws.statement_streams(number)))
+        };
         let drawn = |number: usize, action: &Action| match action {
             Action::Work(law) | Action::Wait(law) => Some((number, *law, draws.step_streams(number))),
             Action::Select { database, .. } => statement(number, *database, false),

@@ -6,8 +6,8 @@
 
 use scenarios::Scenario;
 use scenarios::diagnostic::Diagnostics;
-use scenarios::law::{DurationLaw, SizeLaw};
-use scenarios::scenario::{Action, ClassId, ComponentId, ComponentKind, Step as WrittenStep};
+use scenarios::law::{DurationLaw, Law, SizeLaw};
+use scenarios::scenario::{Action, ClassId, ComponentId, Step as WrittenStep};
 use scenarios::units::Ratio;
 
 use crate::connect::Target;
@@ -152,6 +152,7 @@ impl Compiler<'_> {
             let draw = if time == 0 { number } else { self.draw() };
             let op = self.op(step, root && time == 0);
             taken.push(Step { op, draw });
+            taken.extend(self.lateness(op));
         }
         if step.share.get() < 1.0 {
             let op = Op::Perhaps { share: step.share, skip: taken.len() as u16 };
@@ -177,7 +178,8 @@ impl Compiler<'_> {
                 // What is asked of another service draws by the number of the step that asks.
                 let draw = if root { step.number as u16 } else { self.draw() };
                 let op = self.simple(action);
-                self.place(vec![Step { op, draw }])
+                let steps = [Step { op, draw }].into_iter().chain(self.lateness(op));
+                self.place(steps.collect())
             }
             action => return self.simple(action),
         };
@@ -217,20 +219,21 @@ impl Compiler<'_> {
         Op::Parallel { first, count: branches.len() as u16 }
     }
 
+    /// What work is late by, where that was calibrated: its worker waits, and the core is free.
+    fn lateness(&self, op: Op) -> Option<Step> {
+        let late = self.scenario.calibration.work.filter(|_| matches!(op, Op::Work(_)))?;
+        let law = Law::Constant(late.as_nanos() as f64);
+        // Nothing is drawn for it, so it needs no number of its own.
+        Some(Step { op: Op::Wait(DurationLaw::from_nanos(law)), draw: u16::MAX })
+    }
+
     /// A step that the service takes itself.
     fn simple(&mut self, action: &Action) -> Op {
         let scenario = self.scenario;
         let store = |keyspace| (self.places)(scenario.keyspace(keyspace).store).0;
         let database = |id| (self.places)(id).0;
-        let law = |id, write: bool| match &scenario.component(id).kind {
-            ComponentKind::SqlStore(s) => {
-                if write {
-                    s.write
-                } else {
-                    s.read
-                }
-            }
-            _ => unreachable!("validation lets statements go to SQL stores only"),
+        let law = |id, write: bool| {
+            scenario.statement_law(id, write).expect("validation lets statements go to SQL stores only")
         };
         match action {
             Action::Work(law) => Op::Work(*law),

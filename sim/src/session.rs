@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use scenarios::Scenario;
 use scenarios::law::DurationLaw;
 use scenarios::plan::RequestId;
-use scenarios::scenario::{ClassId, ComponentId, ComponentKind, SessionRecord};
+use scenarios::scenario::{ClassId, ComponentId, SessionRecord};
 
 use crate::call::{HOLDS_ROW, LOST_SESSION};
 use crate::event::Token;
@@ -106,10 +106,9 @@ impl Records {
 
 impl Record {
     fn new(scenario: &Scenario, meant: SessionRecord, places: &dyn Fn(ComponentId) -> Range) -> Self {
-        let laws = meant.database.and_then(|id| match &scenario.component(id).kind {
-            ComponentKind::SqlStore(store) => Some([store.read, store.write]),
-            _ => None,
-        });
+        let laws = meant
+            .database
+            .and_then(|id| Some([scenario.statement_law(id, false)?, scenario.statement_law(id, true)?]));
         let store = meant.database.unwrap_or(scenario.keyspace(meant.keyspace).store);
         Self { meant, keyspace: meant.keyspace.index() as u16, store: places(store).0, laws }
     }

@@ -187,7 +187,8 @@ const FAULTS: &[&str] = &[
     "faults[*].deploy.{component, drain, down, warm_up, slower}",
 ];
 
-const CALIBRATION: &[&str] = &["calibration.client", "calibration.components.*.{latency, command, key}"];
+const CALIBRATION: &[&str] =
+    &["calibration.{client, work}", "calibration.components.*.{latency, command, key, read, write}"];
 
 /// Everything that the simulator implements.
 const ALL: &[&[&str]] = &[

@@ -12,6 +12,7 @@ use scenarios::scenario::Engine;
 use scenarios::units::{Bytes, SimTime};
 
 use crate::capacity::{self, Objective};
+use crate::measure::{self, Measure};
 use crate::{doctor, play};
 
 /// Plays scenarios over sockets: open loop, every request on time.
@@ -28,6 +29,7 @@ use crate::{doctor, play};
   loadgen run week.toml --from 2d20h --for 1m --rate 10%
   loadgen run shop.toml --target http://127.0.0.1:8080 --skip-faults
   loadgen capacity shop.toml --slo 'response_time p(99)<250ms'
+  loadgen measure shop.toml --out runs/costs
   loadgen doctor
 
 Exit codes: 0 good, 99 thresholds failed, 104 bad scenario or configuration, 105 interrupted, 111 invalid run.
@@ -64,6 +66,19 @@ Every trial is a run of its own: the scenario's traffic times a factor, and ever
     Capacity {
         #[command(flatten)]
         objective: Objective,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Measures what each part of the stack costs a request when there is no work and no queue
+    #[command(after_help = "Example:
+  loadgen measure shop.toml --repetitions 5 --for 20s --out runs/costs
+  sim calibrate shop.toml --from runs/costs -o shop.calibration.toml
+
+Plays requests that differ by one thing each, mixed, against the scenario's own stack at low load; sim calibrate makes costs of
+their differences. --engine measures another server in a component's place.")]
+    Measure {
+        #[command(flatten)]
+        measure: Measure,
         #[command(flatten)]
         options: Options,
     },
@@ -147,6 +162,7 @@ impl Arguments {
             None => play::play(None, &self.options),
             Some(Command::Run { file, options }) => play::play(Some(&file), &options),
             Some(Command::Capacity { objective, options }) => capacity::find(&objective, &options),
+            Some(Command::Measure { measure, options }) => measure::measure(&measure, &options),
             Some(Command::Doctor) => doctor::examine(),
             Some(Command::Completions { shell }) => {
                 let mut script = Vec::new();

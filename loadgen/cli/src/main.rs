@@ -3,6 +3,7 @@
 mod arguments;
 mod capacity;
 mod doctor;
+mod measure;
 mod metrics;
 mod play;
 mod prepare;

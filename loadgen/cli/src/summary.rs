@@ -13,7 +13,7 @@ pub(crate) fn print(record: &RunRecord, out: &mut impl Write) -> io::Result<()> 
         "Generator\n  send lag at most p99 {}, {} of a core, machine {} busy; service_time p50 {}, p99 {}\n",
         milliseconds(send_lag(record)),
         mean(record, sample::CPU).map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2}")),
-        mean(record, loadgen::run::MACHINE_BUSY)
+        mean(record, sample::MACHINE_BUSY)
             .map_or_else(|| "-".to_owned(), |busy| format!("{:.0}%", busy * 100.0)),
         milliseconds(service.percentile(50.0)),
         milliseconds(service.percentile(99.0)),

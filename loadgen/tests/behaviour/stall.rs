@@ -77,7 +77,7 @@ fn waited(record: &RunRecord, limit: Duration) -> u64 {
 
 /// How busy the machine was in its busiest second, as a share of its processors.
 fn busiest(record: &RunRecord) -> f64 {
-    let busy = record.series(results::sample::GENERATOR, loadgen::run::MACHINE_BUSY);
+    let busy = record.series(results::sample::GENERATOR, results::sample::MACHINE_BUSY);
     busy.flat_map(|series| series.values.iter().flatten()).copied().fold(0.0, f64::max)
 }
 

@@ -66,8 +66,10 @@ pub const MEMORY_BYTES: &str = "memory_bytes";
 pub const CONNECTIONS: &str = "connections";
 /// Whether the process answers: 1 or 0, and in between where it did for a part of the interval; a mean.
 pub const UP: &str = "up";
-/// Cores used by the generator's process; a mean.
+/// Cores of the machine that runs it all used by a process, the generator's or an instance's, by the kernel's account; a mean.
 pub const CPU: &str = "cpu";
+/// The share of all processors of the generator's machine that was busy, whoever used them; a mean.
+pub const MACHINE_BUSY: &str = "machine_busy";
 /// Cores taken away by the hypervisor; a mean.
 pub const STEAL: &str = "steal";
 /// Burst credits of a machine, of which one is a core for a minute; a state. The component is `host:` and its name.

@@ -195,12 +195,8 @@ impl Ledger<'_> {
     }
 
     fn statement(&self, database: ComponentId, write: bool) -> Range {
-        match &self.scenario.component(database).kind {
-            ComponentKind::SqlStore(s) => {
-                Range::always(if write { s.write } else { s.read }.mean().as_secs_f64())
-            }
-            _ => Range::default(),
-        }
+        let law = self.scenario.statement_law(database, write);
+        law.map_or(Range::default(), |law| Range::always(law.mean().as_secs_f64()))
     }
 
     fn database(&mut self, numbers: &Numbers, share: f64, database: ComponentId, time: Range) -> Range {

@@ -25,6 +25,7 @@ mod request;
 mod sampling;
 mod service;
 mod sql_store;
+mod stack;
 mod traffic;
 mod twin;
 mod workers;

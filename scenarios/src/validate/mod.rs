@@ -57,10 +57,7 @@ pub(crate) fn scenario(path: &Path, text: String) -> Result<Scenario, Diagnostic
         return Err(Diagnostic::of_file(path, format!("{} bytes", text.len()), "at most 4MiB").into());
     }
     let mut d = Decoder::new(path, &text);
-    let (tree, errors) = DeTable::parse_recoverable(&text);
-    let node = toml::Spanned::new(tree.span(), toml::de::DeValue::Table(tree.into_inner()));
-    d.enter("", 0, &node);
-    let file = File::decode(&node, "", &mut d);
+    let (file, errors) = decoded::<File>(&mut d, &text);
     if !errors.is_empty() {
         return Err(syntax_problems(d, &errors));
     }
@@ -70,10 +67,22 @@ pub(crate) fn scenario(path: &Path, text: String) -> Result<Scenario, Diagnostic
     if !problems.is_empty() {
         return Err(Diagnostics::new(problems));
     }
+    let text = match scenario.calibration.included.take() {
+        Some(overlay) => crate::overlay::written_out(&text, &overlay, &scenario.calibration.unknown),
+        None => text,
+    };
     scenario.source.hash = hash(&text, &scenario);
     scenario.source.path = path.to_owned();
     scenario.source.text = text;
     Ok(scenario)
+}
+
+/// Decodes a whole text, as far as it is TOML, and what its parser objects to.
+fn decoded<T: Decode>(d: &mut Decoder<'_>, text: &str) -> (Option<T>, Vec<toml::de::Error>) {
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    let node = toml::Spanned::new(tree.span(), toml::de::DeValue::Table(tree.into_inner()));
+    d.enter("", 0, &node);
+    (T::decode(&node, "", d), errors)
 }
 
 /// SHA-256 of the text, followed by a line for each file that is replayed or feeds requests.
@@ -91,7 +100,7 @@ fn hash(text: &str, scenario: &Scenario) -> String {
 }
 
 /// Bytes in lower-case hexadecimal.
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a string does not fail");

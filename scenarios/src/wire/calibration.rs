@@ -3,6 +3,7 @@
 use crate::law::DurationLaw;
 use crate::units::SimTime;
 
+use super::decode::Keyed;
 use super::prelude::*;
 
 table! {
@@ -10,10 +11,21 @@ table! {
     Calibration {
         /// Where the figures come from.
         optional source: String,
+        /// A file beside this one, with a table `[calibration]` as `sim calibrate` writes it. What this file says itself goes over
+        /// what is included.
+        optional include: String,
+        /// Which stack the figures were fitted to: the hash that `sim calibrate` writes. Another stack than this file's is a warning.
+        optional fitted_to: String,
+        /// The machine on which they were measured.
+        optional machine: String,
         /// What the client's own end adds to every request.
         optional client: DurationLaw,
+        /// How much later than it should each piece of a service's `work` ends, with its core free again.
+        optional work: SimTime,
         /// What passing through a component adds, by component.
         default components: Named<ComponentCalibration> = Named::default(),
+        /// Half the widths of the 95% intervals of the figures' means, by their paths: `"components.shop.latency" = "2us"`.
+        default uncertainty: Keyed<SimTime> = Keyed::default(),
     }
 }
 
@@ -28,5 +40,17 @@ table! {
         optional request: DurationLaw,
         /// For key-value stores: time that each key of a command occupies it on top.
         optional key: SimTime,
+        /// For SQL stores: processor time of a `select`, in place of what the component says; of servers that take what they take.
+        optional read: DurationLaw,
+        /// For SQL stores: processor time of an `update`, likewise.
+        optional write: DurationLaw,
+    }
+}
+
+table! {
+    /// A file that a scenario includes.
+    Overlay {
+        /// What it says.
+        required calibration: Calibration,
     }
 }

@@ -36,7 +36,7 @@ mod variant;
 pub(crate) mod workers;
 
 pub(crate) use balancer::{HealthCheck, LoadBalancer, Tls, Vip, Weights};
-pub(crate) use calibration::Calibration;
+pub(crate) use calibration::{Calibration, ComponentCalibration, Overlay};
 pub(crate) use cdn::Cdn;
 pub(crate) use component::{Component, ComponentKind};
 pub(crate) use curve::OwnCurve;

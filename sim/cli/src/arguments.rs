@@ -10,6 +10,7 @@ use scenarios::quantity::Misread;
 use scenarios::quantity::selector::Selector;
 use scenarios::units::{Ratio, SimTime};
 
+use crate::calibrate::{self, Calibrate};
 use crate::capacity::{self, Capacity};
 use crate::changes::Changes;
 use crate::plan::{self, PlanArguments};
@@ -31,6 +32,7 @@ Examples:
   sim whatif scenarios/library/quickstart.toml --set hosts.app.count=3
   sim capacity scenarios/library/quickstart.toml --html capacity.html
   sim plan scenarios/library/octivi/ten-times.toml --html plan.html
+  sim calibrate shop.toml --from runs/costs -o shop.calibration.toml
   sim verify --quick
   sim scorecard
   sim completions bash > ~/.local/share/bash-completion/completions/sim
@@ -80,6 +82,13 @@ enum Command {
         after_help = "Example:\n  sim plan scenarios/library/octivi/ten-times.toml --html plan.html --out plan.json"
     )]
     Plan(PlanArguments),
+    /// Makes the fixed costs of a stack from runs of loadgen measure, for a scenario to include
+    #[command(
+        after_help = "Example:\n  loadgen measure shop.toml --repetitions 5 --for 20s --out runs/costs\n  sim calibrate shop.toml \
+                      --from runs/costs -o shop.calibration.toml\n\nThe scenario then says: [calibration] include = \
+                      \"shop.calibration.toml\""
+    )]
+    Calibrate(Calibrate),
     /// Holds the simulator against systems with closed solutions, and prints the table
     Verify(VerifyArguments),
     /// Runs a directory of scenarios, and holds what comes out against what was published and what must hold
@@ -300,6 +309,7 @@ impl Arguments {
             Command::WhatIf(arguments) => whatif::run(&arguments),
             Command::Capacity(arguments) => capacity::run(&arguments),
             Command::Plan(arguments) => plan::run(&arguments),
+            Command::Calibrate(arguments) => calibrate::run(&arguments),
             Command::Verify(arguments) => verify::run(&arguments),
             Command::Scorecard(arguments) => scorecard::run(&arguments),
             Command::Completions { shell } => {

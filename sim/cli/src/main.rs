@@ -2,6 +2,7 @@
 
 mod arguments;
 mod breaking;
+mod calibrate;
 mod capacity;
 mod changes;
 mod compare;

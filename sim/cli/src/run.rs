@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use programs::{Problem, Progress, interrupt};
-use results::{Evidence, Provenance, RunRecord, RunWriter, Status, Validity, World, run_directory};
+use results::{
+    Evidence, ModelNote, Provenance, RunRecord, RunWriter, Status, Validity, World, run_directory,
+};
 use scenarios::Scenario;
 use sim::Simulation;
 
@@ -46,7 +48,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     let tool = concat!("sim ", env!("CARGO_PKG_VERSION"));
     let provenance = Provenance::here(tool).of_part(arguments.part.words(false));
     let mut writer = RunWriter::create(&directory, scenario, World::Sim, provenance)?;
-    writer.add_evidence(Evidence { model: note.into_iter().collect(), ..Evidence::default() });
+    let notes = note.into_iter().chain(fixed_costs(scenario));
+    writer.add_evidence(Evidence { model: notes.collect(), ..Evidence::default() });
     let record = if rule.is_pooled() {
         drop(simulation);
         replications::pooled(&rule, scenario, writer, &mut progress, &stop)?
@@ -61,6 +64,18 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
         summary::text(&record, &directory, &costs)?;
     }
     Ok(record.exit_code())
+}
+
+/// Where the stack's fixed costs come from, where the scenario says.
+fn fixed_costs(scenario: &Scenario) -> Option<ModelNote> {
+    let calibration = &scenario.calibration;
+    let source = calibration.source.clone()?;
+    let error = match (scenario.calibration_warning(), &calibration.fitted_to) {
+        (Some(_), _) => "not known: they were fitted to another stack",
+        (None, Some(_)) => "within calibration.uncertainty, at low load",
+        (None, None) => "not stated",
+    };
+    Some(ModelNote::new("fixed costs", source, error))
 }
 
 /// Plays one simulation to its end or its interruption, with a journal as it goes.

@@ -60,3 +60,46 @@ fn a_threshold_that_does_not_hold_ends_with_99() {
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(summary.contains("✗ response_time p(50)<1us"), "{summary}");
 }
+
+#[test]
+fn a_stack_is_measured_by_probes_that_differ_by_one_thing_each() {
+    let place = Place::new();
+    place.shop("2s", "[[faults]]\nat = \"1s\"\nfor = \"1s\"\nkill = \"host:app[1]\"");
+    let output = place.run(&[
+        "measure",
+        "shop.toml",
+        "--repetitions",
+        "1",
+        "--for",
+        "2s",
+        "--out",
+        "runs",
+        "--no-report",
+    ]);
+    let told = errors(&output);
+    // A machine that stalls makes runs invalid; what they are made of stays the same.
+    assert!(matches!(output.status.code(), Some(0 | 111)), "{told}");
+    assert!(told.contains("sim calibrate shop.toml --from runs"), "{told}");
+    let named = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert_eq!(named, place.runs().len(), "each run's directory is a line");
+    let record = RunRecord::read(&place.runs()[0]).expect("it is an ordinary record");
+    assert_eq!(record.status, Status::Complete);
+    assert!(record.scenario.faults.is_empty(), "nothing breaks while it is measured");
+    let probes =
+        ["direct-shop", "work-shop", "through-balancer", "get-objects", "mget10-objects", "mget100-objects"];
+    assert_eq!(record.scenario.classes, probes);
+    let taken = |name: &str| {
+        let class = probes.iter().position(|probe| *probe == name).expect("it is one of them");
+        let tally = record.tally(Scope::Run, Some(class));
+        assert_eq!(tally.failed(), 0, "{name}");
+        tally.service_times().minimum().expect("each class has requests")
+    };
+    assert!(taken("work-shop") >= 0.002, "two milliseconds of work take at least as long");
+    assert!(taken("direct-shop") < taken("work-shop"));
+    // Each process says what processor time it took.
+    for component in ["balancer", "shop", "objects"] {
+        let spent = record.series(component, sample::CPU).flat_map(|series| series.values.iter().flatten());
+        assert!(spent.sum::<f64>() > 0.0, "{component}");
+    }
+    place.all_gone();
+}

@@ -1,0 +1,226 @@
+//! What a run says of each probe and of the components' processor time, and whether it may be used.
+
+use std::collections::BTreeMap;
+
+use results::provenance::Machine;
+use results::statistics::Moments;
+use results::{RunRecord, Scope, Status, World, observed, sample};
+use scenarios::Scenario;
+use scenarios::derive::measuring::{Cost, CostKind, Measuring, Probe, busiest_station};
+use scenarios::scenario::Observed;
+use scenarios::threshold::Aggregate;
+
+use super::fit::{Equation, Of};
+
+/// Above half load what waits is no fixed cost.
+const HALF: f64 = 0.5;
+/// Generator and stack must have had room: a machine busier than this decides what is measured.
+const MACHINE: f64 = 0.6;
+/// What is known of a probe needs so many requests at least, and so few failures.
+const FEWEST_REQUESTS: u64 = 30;
+const MOST_FAILED: f64 = 0.01;
+/// Times farther above the upper quartile than so many times the distance between the quartiles count as just that far.
+const FENCE: f64 = 5.0;
+/// That distance is taken for at least this share of the upper quartile, so that constants keep their few exceptions.
+const LEAST_WIDTH: f64 = 0.01;
+/// What the processor time of a store's command or a cache's request is trusted with, beside what probes say.
+const WEIGHT_OF_CPU: f64 = 1e-2;
+
+/// What a run says of a probe: the mean and the variance of its service times, with those far outside drawn to a fence, so that a machine
+/// that stood still for a moment decides neither (fences by quartiles: J. W. Tukey, *Exploratory Data Analysis*, 1977, section 2C, where 3
+/// distances are "far out"; here 5, as the tails of what is measured are to stay).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Seen {
+    pub(super) requests: u64,
+    pub(super) mean_s: f64,
+    pub(super) variance: f64,
+}
+
+impl Seen {
+    /// Of a histogram: values in seconds, in ascending order, and how many of each.
+    pub(super) fn of(values: &[(f64, u64)]) -> Self {
+        let requests: u64 = values.iter().map(|(_, n)| n).sum();
+        let at_rank = |share: f64| {
+            let rank = ((share * requests as f64).ceil() as u64).max(1);
+            let mut so_far = 0;
+            let found = values.iter().find(|(_, n)| {
+                so_far += n;
+                so_far >= rank
+            });
+            found.map_or(0.0, |(value, _)| *value)
+        };
+        let (lower, upper) = (at_rank(0.25), at_rank(0.75));
+        let most = upper + FENCE * (upper - lower).max(LEAST_WIDTH * upper);
+        let count = requests.max(1) as f64;
+        let mean_s = values.iter().map(|(value, n)| value.min(most) * *n as f64).sum::<f64>() / count;
+        let squares: f64 =
+            values.iter().map(|(value, n)| (value.min(most) - mean_s).powi(2) * *n as f64).sum();
+        Self { requests, mean_s, variance: squares / (count - 1.0).max(1.0) }
+    }
+}
+
+/// What a run says.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    /// Of each probe.
+    pub(super) seen: Vec<Seen>,
+    /// Processor time of a request, command or statement, by component.
+    pub(super) cpu_s: BTreeMap<String, f64>,
+    pub(super) seed: u64,
+    pub(super) length_s: f64,
+    pub(super) machine: Machine,
+}
+
+impl Run {
+    /// What a record says.
+    ///
+    /// # Errors
+    /// Why it may not be used.
+    pub(super) fn of(record: &RunRecord, scenario: &Scenario, measuring: &Measuring) -> Result<Self, String> {
+        if record.world != World::Loadgen {
+            return Err("it was simulated".to_owned());
+        }
+        if record.status != Status::Complete {
+            return Err("it did not go to its end".to_owned());
+        }
+        if let Some(reason) = record.validity.reasons.first() {
+            return Err(format!("it is invalid: {reason}"));
+        }
+        let facts = &record.scenario;
+        let run = Scenario::parse(&facts.path, facts.text.clone())
+            .map_err(|_| "its scenario is of another version".to_owned())?;
+        if run.stack() != scenario.stack() {
+            let short = |stack: String| stack.chars().take(12).collect::<String>();
+            let (found, own) = (short(run.stack()), short(scenario.stack()));
+            return Err(format!("it is of another stack ({found}…) than this file's ({own}…)"));
+        }
+        let class = |probe: &Probe| facts.classes.iter().position(|class| *class == probe.class);
+        let classes: Option<Vec<usize>> = measuring.probes.iter().map(class).collect();
+        let Some(classes) = classes else {
+            return Err("it has not this file's probes; \"loadgen measure\" makes such runs".to_owned());
+        };
+        load(record, &run)?;
+        let seen = classes.into_iter().map(|class| seen(record, class)).collect::<Result<_, String>>()?;
+        Ok(Self {
+            seen,
+            cpu_s: cpu(record),
+            seed: facts.seed,
+            length_s: facts.duration.as_secs_f64(),
+            machine: record.provenance.machine.clone(),
+        })
+    }
+}
+
+/// Refuses a run in which something was more than half busy, by means or by what was observed.
+fn load(record: &RunRecord, scenario: &Scenario) -> Result<(), String> {
+    let percent = |share: f64| format!("{:.0}%", share * 100.0);
+    let stated = busiest_station(scenario);
+    if stated > HALF {
+        let stated = percent(stated);
+        return Err(format!("a station is asked for {stated} of what it can do, expected at most half"));
+    }
+    for component in &scenario.components {
+        let busy = average(record, &component.name, sample::UTILISATION).unwrap_or(0.0);
+        if busy > HALF {
+            let busy = percent(busy);
+            return Err(format!("{} was busy {busy} of the time, expected at most half", component.name));
+        }
+    }
+    let busy = average(record, sample::GENERATOR, sample::MACHINE_BUSY).unwrap_or(0.0);
+    if busy > MACHINE {
+        let (busy, most) = (percent(busy), percent(MACHINE));
+        return Err(format!(
+            "the machine was busy {busy} of the time, whoever used it, expected at most {most}"
+        ));
+    }
+    Ok(())
+}
+
+fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> Option<f64> {
+    observed(record, &Observed::Series { of: of.to_owned(), metric: metric.to_owned(), aggregate })
+}
+
+fn average(record: &RunRecord, of: &str, metric: &str) -> Option<f64> {
+    series(record, of, metric, Aggregate::Average)
+}
+
+fn seen(record: &RunRecord, class: usize) -> Result<Seen, String> {
+    let tally = record.tally(Scope::Run, Some(class));
+    let name = &record.scenario.classes[class];
+    let failed = tally.failed() as f64 / tally.due().max(1) as f64;
+    if failed > MOST_FAILED {
+        return Err(format!("{:.1}% of the requests of {name} failed", failed * 100.0));
+    }
+    let middle = |(low, high, n): (u64, u64, u64)| ((low as f64 + high as f64) / 2e9, n);
+    let values: Vec<(f64, u64)> = tally.service.iter().map(middle).collect();
+    let seen = Seen::of(&values);
+    if seen.requests < FEWEST_REQUESTS {
+        let least = format!("expected at least {FEWEST_REQUESTS}: measure longer");
+        return Err(format!("{name} has {} requests, {least}", seen.requests));
+    }
+    Ok(seen)
+}
+
+/// The processor time that components took for each request, by the scheduler's account.
+fn cpu(record: &RunRecord) -> BTreeMap<String, f64> {
+    let of = |name: &String| {
+        let instances = record.series(name, sample::CPU).count() as f64;
+        let cores = average(record, name, sample::CPU)? * instances;
+        let rate = series(record, name, sample::REQUESTS, Aggregate::Rate).filter(|rate| *rate > 0.0)?;
+        Some((name.clone(), cores / rate))
+    };
+    record.scenario.components.iter().filter_map(|component| of(&component.name)).collect()
+}
+
+/// What is to be solved: that each probe takes the sum of its costs, and what the processor time of stores and caches says.
+pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
+    let of_probe = |(number, probe): (usize, &Probe)| Equation {
+        of: Of::Probe(probe.class.clone()),
+        terms: probe.terms.clone(),
+        weight: 1.0,
+        means_s: runs.iter().map(|run| run.seen[number].mean_s - probe.known.as_secs_f64()).collect(),
+        variances: Some(runs.iter().map(|run| run.seen[number].variance).collect()),
+    };
+    let mut equations: Vec<Equation> = probes.iter().enumerate().map(of_probe).collect();
+    let mut occupying: Vec<(&str, CostKind)> = Vec::new();
+    for (cost, _) in probes.iter().flat_map(|probe| &probe.terms) {
+        let Some(component) = cost.component.as_deref() else { continue };
+        let is_new = !occupying.iter().any(|(name, kind)| *name == component && *kind == cost.kind);
+        if matches!(cost.kind, CostKind::Command | CostKind::Request) && is_new {
+            occupying.push((component, cost.kind));
+        }
+    }
+    for (component, kind) in occupying {
+        let spent: Option<Vec<f64>> = runs.iter().map(|run| run.cpu_s.get(component).copied()).collect();
+        let Some(means_s) = spent else { continue };
+        let mut terms = vec![(Cost::of(component, kind), 1.0)];
+        if kind == CostKind::Command {
+            terms.push((Cost::of(component, CostKind::Key), keys_of_command(probes, runs, component)));
+        }
+        let of = Of::Processor(component.to_owned());
+        equations.push(Equation { of, terms, weight: WEIGHT_OF_CPU, means_s, variances: None });
+    }
+    equations
+}
+
+/// How many keys a store's command had on average.
+fn keys_of_command(probes: &[Probe], runs: &[Run], component: &str) -> f64 {
+    let count = |kind: CostKind| -> f64 {
+        let cost = Cost::of(component, kind);
+        let times =
+            |probe: &Probe| probe.terms.iter().filter(|(c, _)| *c == cost).map(|(_, n)| n).sum::<f64>();
+        let asked = |number: usize| runs.iter().map(|run| run.seen[number].requests).sum::<u64>() as f64;
+        probes.iter().enumerate().map(|(number, probe)| times(probe) * asked(number)).sum()
+    };
+    count(CostKind::Key) / count(CostKind::Command).max(1.0)
+}
+
+/// The mean processor time of a component's requests over all runs, and half the width of its interval.
+pub(super) fn processor_times(runs: &[Run]) -> Vec<(String, Moments)> {
+    let Some(first) = runs.first() else { return Vec::new() };
+    let of = |name: &String| {
+        let values: Vec<f64> = runs.iter().filter_map(|run| run.cpu_s.get(name).copied()).collect();
+        (name.clone(), Moments::of(&values))
+    };
+    first.cpu_s.keys().map(of).collect()
+}
