@@ -12,7 +12,7 @@ use scenarios::scenario::Engine;
 use scenarios::units::{Bytes, SimTime};
 
 use crate::capacity::{self, Objective};
-use crate::measure::{self, Measure};
+use crate::measure::{self, Measurement};
 use crate::{doctor, play};
 
 /// Plays scenarios over sockets: open loop, every request on time.
@@ -78,7 +78,7 @@ Plays requests that differ by one thing each, mixed, against the scenario's own 
 their differences. --engine measures another server in a component's place.")]
     Measure {
         #[command(flatten)]
-        measure: Measure,
+        measure: Measurement,
         #[command(flatten)]
         options: Options,
     },

@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 2;
 
 /// What is measured, and how often.
 #[derive(Debug, Args)]
-pub(crate) struct Measure {
+pub(crate) struct Measurement {
     /// A scenario file
     pub(crate) file: std::path::PathBuf,
     /// How many valid runs are made, each with a seed and a stack of its own
@@ -33,7 +33,7 @@ pub(crate) struct Measure {
 }
 
 /// Measures; the exit code.
-pub(crate) fn measure(measure: &Measure, options: &Options) -> Result<u8, Problem> {
+pub(crate) fn measure(measure: &Measurement, options: &Options) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("cannot listen for signals")?;
     let scenario = whole(measure, options)?;
     let first = options.part.seed.unwrap_or(scenario.run.seed.0);
@@ -73,7 +73,7 @@ pub(crate) fn measure(measure: &Measure, options: &Options) -> Result<u8, Proble
 }
 
 /// The file, or a variant of it, with the engines that were chosen beside it.
-fn whole(measure: &Measure, options: &Options) -> Result<Scenario, Problem> {
+fn whole(measure: &Measurement, options: &Options) -> Result<Scenario, Problem> {
     for (given, name) in [
         (options.target.is_some(), "--target"),
         (options.part.from.is_some(), "--from"),

@@ -47,6 +47,9 @@ pub(crate) struct Calibrate {
     /// Writes the file that the scenario includes, instead of printing it
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Takes runs in which the whole machine was more than 60% busy, too; the written file says so
+    #[arg(long)]
+    pub(crate) allow_busy: bool,
     /// Prints no table
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -58,7 +61,7 @@ pub(crate) fn run(arguments: &Calibrate) -> Result<u8, Problem> {
     let mut scenario = part.load(&arguments.file)?.scenario;
     scenario.choose_engines(&arguments.engine)?;
     let measuring = derive::measuring(&scenario, FRAME, 1).map_err(Problem::configuration)?;
-    let (runs, refused) = read(&arguments.from, &scenario, &measuring)?;
+    let (runs, refused) = read(arguments, &scenario, &measuring)?;
     if !arguments.quiet {
         for (path, why) in &refused {
             writeln!(io::stderr(), "left out: {}: {why}", path.display())?;
@@ -100,12 +103,12 @@ fn too_few(found: usize, refused: &[(PathBuf, String)]) -> anyhow::Error {
 /// The runs that can be used, and those that cannot, each with the reason.
 #[expect(clippy::type_complexity, reason = "two lists that belong together")]
 fn read(
-    places: &[PathBuf],
+    arguments: &Calibrate,
     scenario: &Scenario,
     measuring: &Measuring,
 ) -> Result<(Vec<Run>, Vec<(PathBuf, String)>), Problem> {
     let (mut runs, mut refused) = (Vec::new(), Vec::new());
-    for path in paths(places)? {
+    for path in paths(&arguments.from)? {
         let record = match RunRecord::read(&path) {
             Ok(record) => record,
             Err(error) => {
@@ -113,7 +116,8 @@ fn read(
                 continue;
             }
         };
-        match Run::of(&record, scenario, measuring) {
+        match Run::of(&record, scenario, measuring).and_then(|run| run.on_idle_machine(arguments.allow_busy))
+        {
             Ok(run) => runs.push(run),
             Err(why) => refused.push((path, why)),
         }

@@ -9,7 +9,7 @@ use scenarios::Scenario;
 use scenarios::derive::measuring::Measuring;
 use scenarios::units::SimTime;
 
-use super::evidence::{Run, processor_times};
+use super::evidence::{Run, percent, processor_times};
 use super::fit::{Fit, Fitted};
 
 /// Figures are written to a tenth of a microsecond.
@@ -51,8 +51,9 @@ fn write(out: &mut String, scenario: &Scenario, runs: &[Run], fit: &Fit) -> std:
     seeds.sort_unstable();
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
     let length = runs.iter().map(|run| run.length_s).fold(0.0, f64::max);
+    let busiest = percent(runs.iter().map(|run| run.busy).fold(0.0, f64::max));
     let source = format!(
-        "loadgen measure {file}, {} runs of {length:.0} s, seeds {}; service times of probes by least squares",
+        "loadgen measure {file}, {} runs of {length:.0} s, seeds {}, machine at most {busiest} busy",
         runs.len(),
         seeds.join(", ")
     );
