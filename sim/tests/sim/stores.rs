@@ -235,6 +235,30 @@ fn statements_take_their_time_on_the_stores_host() {
 }
 
 #[test]
+fn calibrated_work_ends_late_with_its_core_free_and_calibrated_statements_take_what_they_take() {
+    let calibration = r#"
+[calibration]
+work = "40ms"
+components.archive = { read = "5ms", write = "7ms" }
+"#;
+    let steps = "[[requests.read.steps]]\nwork = \"10ms\"\n\
+                 [[requests.read.steps]]\nselect = { from = \"archive\", keyspace = \"items\" }\n\
+                 [[requests.read.steps]]\nupdate = { in = \"archive\", keyspace = \"items\" }";
+    let keyspace = "keys = 10\npersistent = true\nvalue = \"1B\"";
+    let alone = |calibration| {
+        let text = shop("", keyspace, steps, calibration);
+        run(&text.replace("100/s", "1/s").replace("timeout", "arrivals = \"uniform\"\ntimeout"))
+    };
+    let (plain, late) = (alone(""), alone(calibration));
+    let mean = |means: &[f64]| means.iter().sum::<f64>() / means.len() as f64;
+    let [before, after] = [&plain, &late].map(|run| mean(&run.means()));
+    // Without a calibration the statements take 2 and 3 ms.
+    assert!((after - before - 0.047).abs() < 1e-9, "{after} and {before}");
+    let [before, after] = [&plain, &late].map(|run| mean(&run.metric("shop", 0, "utilisation")));
+    assert!((after - before).abs() < 1e-9, "its cores are as busy as before: {after} and {before}");
+}
+
+#[test]
 fn calibrated_costs_add_up() {
     let calibration = r#"
 [calibration]
