@@ -219,9 +219,10 @@ impl Compiler<'_> {
         Op::Parallel { first, count: branches.len() as u16 }
     }
 
-    /// What work is late by, where that was calibrated: its worker waits, and the core is free.
+    /// What processor time is late by, where that was calibrated: its worker waits, and the core is free.
     fn lateness(&self, op: Op) -> Option<Step> {
-        let late = self.scenario.calibration.work.filter(|_| matches!(op, Op::Work(_)))?;
+        let late =
+            self.scenario.calibration.work.filter(|_| matches!(op, Op::Work(_) | Op::Serialize { .. }))?;
         let law = Law::Constant(late.as_nanos() as f64);
         // Nothing is drawn for it, so it needs no number of its own.
         Some(Step { op: Op::Wait(DurationLaw::from_nanos(law)), draw: u16::MAX })
