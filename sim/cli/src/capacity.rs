@@ -19,8 +19,10 @@ use serde_json::{Value, json};
 use crate::arguments::{self, Told};
 use crate::breaking::{self, Breaks, Found, Ladder, Limit};
 use crate::changes::Changes;
-use crate::trials;
+use crate::{trials, twin};
 
+/// How busy the busiest part is about where thresholds break.
+const LONG_QUEUES: f64 = 0.9;
 /// A search takes about so many runs: what the bar goes by.
 const USUAL_RUNS: u32 = 10;
 
@@ -69,6 +71,9 @@ pub(crate) fn run(arguments: &Capacity) -> Result<u8, Problem> {
         writeln!(out, "{}\n", scenario.title)?;
         write!(out, "{}", answer.table().text())?;
         writeln!(out, "\n{}", answer.headline())?;
+        if let Some(line) = twin::line(LONG_QUEUES) {
+            writeln!(out, "{line}")?;
+        }
     }
     if let Some(path) = &arguments.told.html {
         fs::write(path, answer.html()).with_context(|| format!("cannot write {}", path.display()))?;

@@ -14,6 +14,7 @@ mod serve;
 mod summary;
 mod tracing;
 mod trials;
+mod twin;
 mod verify;
 mod warmup;
 mod whatif;

@@ -27,7 +27,7 @@ use scenarios::units::Seed;
 use scenarios::{Scenario, exit};
 
 use crate::breaking::{self, Breaks, Ladder};
-use crate::{arguments, trials};
+use crate::{arguments, trials, twin};
 use answer::Answer;
 use screen::Foresight;
 use search::Space;
@@ -85,6 +85,9 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<u8, Problem> {
     };
     let Some(answer) = plan(&base, &planning, &how)? else { return Ok(exit::INTERRUPTED) };
     write!(io::stdout().lock(), "{}", answer.text())?;
+    if let Some(line) = twin::line(LONG_QUEUES) {
+        writeln!(io::stdout().lock(), "{line}")?;
+    }
     let write = |path: &PathBuf, text: String| {
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     };

@@ -19,7 +19,11 @@ use scenarios::scenario::Window;
 use scenarios::{Scenario, derive, exit};
 
 use crate::arguments::{ScorecardArguments, threads};
+use crate::twin;
 use row::Row;
+
+/// The share of their capacity that the library's systems use at their peaks, about.
+const USUAL_LOAD: f64 = 0.6;
 
 /// Runs everything and prints the table; the exit code.
 pub(crate) fn run(arguments: &ScorecardArguments) -> Result<u8, Problem> {
@@ -46,6 +50,9 @@ pub(crate) fn run(arguments: &ScorecardArguments) -> Result<u8, Problem> {
     }
     progress.end();
     writeln!(io::stdout().lock(), "\n{}", page::totals(&cards))?;
+    if let Some(line) = twin::line(USUAL_LOAD) {
+        writeln!(io::stdout().lock(), "{line}")?;
+    }
     if let Some(path) = &arguments.page {
         let text = page::markdown(&cards, path);
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
