@@ -23,7 +23,7 @@ fn files() -> Vec<PathBuf> {
             let path = entry.expect("its entries can be read").path();
             if path.is_dir() {
                 places.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "toml") {
+            } else if scenarios::library::is_scenario(&path) {
                 files.push(path);
             }
         }

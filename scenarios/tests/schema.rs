@@ -45,7 +45,7 @@ fn library(directory: &Path, found: &mut Vec<PathBuf>) {
     for path in entries {
         if path.is_dir() {
             library(&path, found);
-        } else if path.extension().is_some_and(|e| e == "toml") {
+        } else if scenarios::library::is_scenario(&path) {
             found.push(path);
         }
     }

@@ -18,7 +18,10 @@ pub(crate) fn line(load: f64) -> Option<String> {
     };
     let told: Vec<String> = MEASURED.into_iter().filter_map(of).collect();
     (!told.is_empty()).then(|| {
-        format!("How far to trust it: the simulator was held against measurements; {} (all: {TABLE})", told.join(", "))
+        format!(
+            "How far to trust it: the simulator was held against measurements; {} (all: {TABLE})",
+            told.join(", ")
+        )
     })
 }
 

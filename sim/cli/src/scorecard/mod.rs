@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use programs::{Problem, Progress, interrupt};
 use results::{RunRecord, World, observed};
 use scenarios::scenario::Window;
-use scenarios::{Scenario, derive, exit};
+use scenarios::{Scenario, derive, exit, library};
 
 use crate::arguments::{ScorecardArguments, threads};
 use crate::twin;
@@ -73,7 +73,7 @@ fn gather(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
     let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     paths.sort_by_key(|path| (path.is_dir(), path.clone()));
     for path in paths {
-        if path.is_dir() || path.extension().is_some_and(|extension| extension == "toml") {
+        if path.is_dir() || library::is_scenario(&path) {
             gather(&path, files)?;
         }
     }
