@@ -153,7 +153,7 @@ fn goose(scenario: &Scenario) -> Vec<Diagnostic> {
         refuse("engine", "goose plays the only traffic of a scenario: leave the other out");
     }
     let own = "goose keeps connections in its own way: leave it out";
-    if traffic.reuse == Reuse::Never {
+    if traffic.reuse != Reuse::Always {
         refuse("reuse", own);
     }
     if traffic.max_connection_age.is_some() {
@@ -187,7 +187,7 @@ fn http2(scenario: &Scenario) -> Vec<Diagnostic> {
         );
     }
     for traffic in scenario.traffic.iter().filter(speaks) {
-        if traffic.reuse == Reuse::Never {
+        if traffic.reuse != Reuse::Always {
             refuse(&traffic.name, "reuse", "connections of HTTP/2 are kept: leave it out");
         }
         if traffic.max_connection_age.is_some() {

@@ -44,7 +44,9 @@ fn part(selection: &Selection) -> Option<&'static str> {
         Scope::Run => Some(""),
         Scope::Fault => Some(", during faults"),
         Scope::NoFault => Some(", without faults"),
-        Scope::Window(_) => None,
+        Scope::Before => Some(", before the first fault"),
+        Scope::After => Some(", after the last fault"),
+        Scope::OneFault(_) | Scope::Window(_) => None,
     }
 }
 

@@ -145,6 +145,11 @@ fn check(files: &[PathBuf], out: &mut impl Write) -> anyhow::Result<ExitCode> {
                         Err(error) => code = bad(&format_args!("{}: {error}", file.display()))?,
                     }
                 }
+                if scenario.play.as_ref().is_some_and(|play| play.impossible.is_none())
+                    && let Err(error) = derive::played(&scenario, None, None)
+                {
+                    code = bad(&format_args!("{}: {error}", file.display()))?;
+                }
                 for warning in explain::warnings(&scenario) {
                     writeln!(std::io::stderr(), "{}: warning: {warning}", file.display())
                         .context("cannot write to standard error")?;

@@ -25,7 +25,7 @@ pub use measuring::{Measuring, measuring};
 pub(crate) use planning::leads_into;
 pub use planning::{Circumstances, busiest, for_planning, under, with_settings};
 use scaling::Scaling;
-pub use variant::variant;
+pub use variant::{played, variant};
 
 /// The shortest warm-up that a window keeps of a longer one.
 const WARMUP: SimTime = SimTime::from_secs(2);
@@ -74,14 +74,14 @@ pub enum Error {
         /// What there is.
         known: String,
     },
-    /// A variant changes something that is not there.
+    /// A variant, or what is played, changes something that is not there.
     #[error(
-        "variants.{variant}: {path:?} leads nowhere in the file, expected the path of a key, with places in lists from [1]; a new \
+        "{place}: {path:?} leads nowhere in the file, expected the path of a key, with places in lists from [1]; a new \
          machine or component is set as a whole"
     )]
     Path {
-        /// The variant.
-        variant: String,
+        /// Which of them: `variants.NAME`, or `play`.
+        place: String,
         /// The path.
         path: String,
     },

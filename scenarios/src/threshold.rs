@@ -66,6 +66,12 @@ pub enum During {
     Fault,
     /// The time while no fault lasts.
     NoFault,
+    /// The time before the first fault of the run; nothing where it has none.
+    Before,
+    /// The time after the last fault of the run; nothing where it has none.
+    After,
+    /// The time while this one lasts, by its place among the scenario's faults from 0; none where the run has no such part.
+    OneFault(Option<usize>),
 }
 
 /// How a metric becomes one number.

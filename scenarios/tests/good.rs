@@ -1,7 +1,7 @@
 //! What good scenarios mean: defaults, time axes, names.
 
 use scenarios::Scenario;
-use scenarios::scenario::{Action, Claim, ComponentKind, FaultKind, FaultTarget, WorkerHolds};
+use scenarios::scenario::{Action, Claim, ComponentKind, FaultKind, FaultTarget, Observed, WorkerHolds};
 use scenarios::threshold::{Aggregate, During};
 use scenarios::units::SimTime;
 
@@ -91,6 +91,32 @@ published = [{ what = "mean", metric = "response_time{avg}", value = "30ms", tol
         panic!("it has a value: {:?}", scenario.published[0])
     };
     assert_eq!(value, 0.03);
+}
+
+#[test]
+fn thresholds_may_be_of_what_is_before_after_and_during_one_fault() {
+    let faults = r#"
+faults = [
+  { at = "8s", for = "1s", kill = "host:app" },
+  { at = "2s", for = "1s", hang = "component:shop" },
+  { at = "50s", for = "1s", hang = "component:shop" },
+]
+thresholds."failed{during:before}" = ["rate<1%"]
+thresholds."failed{class:home,during:faults[1]}" = ["rate<5%"]
+thresholds."failed{during:faults[3]}" = ["rate<5%"]
+published = [{ what = "after", metric = "failed{rate,during:after}", holds = "<1%" }]
+"#;
+    let scenario = parse(&(MINIMAL.to_owned() + faults));
+    let parts: Vec<_> = scenario.thresholds.iter().map(|t| t.figure.during).collect();
+    // The file's first fault is the run's second; its third begins when the run is over.
+    assert_eq!(parts, [During::Before, During::OneFault(Some(1)), During::OneFault(None)]);
+    let Some((Observed::Requests(figure), _)) = &scenario.published[0].claim else {
+        panic!("it has a figure")
+    };
+    assert_eq!(figure.during, During::After);
+    let wrong = MINIMAL.to_owned() + &faults.replace("faults[3]}", "faults[4]}");
+    let told = Scenario::parse("test.toml", wrong).expect_err("there are three").to_string();
+    assert!(told.contains("expected a fault of the file: faults[1] to faults[3]"), "{told}");
 }
 
 #[test]

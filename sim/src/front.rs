@@ -106,7 +106,7 @@ impl Planner {
         };
         let keyspace = |part: &PathPart| match part {
             PathPart::Key(keyspace) => Some(*keyspace),
-            PathPart::Text(_) => None,
+            PathPart::Text(_) | PathPart::Kept(_) => None,
         };
         // Whoever tells requests apart by their paths.
         let looked_at = scenario.components.iter().any(|component| match &component.kind {

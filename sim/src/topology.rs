@@ -262,7 +262,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
 fn keys_in_path(class: &scenarios::scenario::RequestClass) -> Vec<KeyspaceId> {
     let key = |part: &PathPart| match part {
         PathPart::Key(keyspace) => Some(*keyspace),
-        PathPart::Text(_) => None,
+        PathPart::Text(_) | PathPart::Kept(_) => None,
     };
     class.path.parts.iter().filter_map(key).collect()
 }

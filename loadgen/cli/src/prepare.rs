@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use programs::{Part, Problem};
+use programs::Problem;
 use results::World;
 use scenarios::{Scenario, derive, library};
 
@@ -27,19 +27,15 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
         Some(file) => Scenario::load(file)?,
         None => Scenario::parse("quickstart.toml", library::QUICKSTART)?,
     };
-    let part = part(&whole, options);
-    let words = part.words(options.part.takes_no_window());
-    let programs::part::Prepared { scenario, warnings } = part.of(whole)?;
+    let part = &options.part;
+    // Without a window, and against this project's own stack, it is the file that says what is played.
+    let is_own = part.takes_no_window() && options.target.is_none();
+    let play = whole.play.as_ref().filter(|play| is_own && play.impossible.is_none());
+    let (words, programs::part::Prepared { scenario, warnings }) = match play {
+        Some(play) => (part.words_of_play(play), part.of_play(&whole)?),
+        None => (part.words(), part.of(whole)?),
+    };
     Ok(Prepared { warnings, part: words, ..of(scenario, options)? })
-}
-
-/// What the command line asks for; without a window, against this project's own stack, the file's `[play]`.
-fn part(whole: &Scenario, options: &Options) -> Part {
-    let part = options.part.clone();
-    match whole.play {
-        Some(play) if part.takes_no_window() && options.target.is_none() => part.within(play),
-        _ => part,
-    }
 }
 
 /// Holds a scenario against what can be played, and makes the run's directory.

@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use results::{Failure, Outcome, Recorder};
 use scenarios::plan::Planned;
+use scenarios::scenario::Reuse;
 use scenarios::units::SimTime;
 
 use super::ledger::Ledger;
@@ -34,6 +35,8 @@ pub(super) struct Lane<'a, T> {
     pub(super) users: Users<'a>,
     traffic: Vec<TrafficLane>,
     slots: Vec<Slot>,
+    /// By user: the slot that is kept for the session, or [`NONE`].
+    held: Vec<u32>,
     /// Times at which a slot's pause or attempt ends: (CLOCK_MONOTONIC, slot, generation).
     alarms: BinaryHeap<Reverse<(u64, u32, u32)>>,
 }
@@ -50,7 +53,17 @@ impl<'a, T: Transport> Lane<'a, T> {
         for (index, slot) in slots.iter().enumerate() {
             traffic[slot.traffic].closed.push_back(index as u32);
         }
-        Self { clock, transport, recorder, ledger, users, traffic, slots, alarms: BinaryHeap::new() }
+        Self {
+            clock,
+            transport,
+            recorder,
+            ledger,
+            users,
+            traffic,
+            slots,
+            held: Vec::new(),
+            alarms: BinaryHeap::new(),
+        }
     }
 
     /// Starts to open every slot.
@@ -64,7 +77,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         // Connections that are not kept were opened to see that there is somebody.
         for slot in 0..self.slots.len() as u32 {
             let Slot { traffic, phase, .. } = self.slots[slot as usize];
-            if !self.traffic[traffic].reuse && phase != Phase::Closed {
+            if self.traffic[traffic].reuse != Reuse::Always && phase != Phase::Closed {
                 self.transport.close(slot);
                 self.closed(slot, monotonic_nanos());
             }
@@ -112,8 +125,11 @@ impl<'a, T: Transport> Lane<'a, T> {
 
     /// Hands a request to a free slot, else to one that must be opened first, else to the queue.
     fn dispatch_due(&mut self, due: Due, now: u64) {
+        let held = self.held.get(due.user as usize).copied().unwrap_or(NONE);
         let traffic = &mut self.traffic[due.planned.traffic.index()];
-        if traffic.under_way as usize + traffic.queue.len() >= traffic.max_in_flight as usize {
+        if held != NONE {
+            self.dispatch_over(held, due, now);
+        } else if traffic.under_way as usize + traffic.queue.len() >= traffic.max_in_flight as usize {
             self.drop_request(due, now);
         } else if let Some(slot) = traffic.idle.pop_front() {
             self.assign(slot, due, now);
@@ -154,9 +170,13 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.go_on(user, now);
     }
 
-    /// Gives a request to a slot; the clock of its service time and its timeout starts.
+    /// Gives a request to a slot; the clock of its service time and its timeout starts. Where connections are sessions' own, the slot
+    /// is from now on the user's.
     fn assign(&mut self, index: u32, due: Due, now: u64) {
         let Due { planned, lag_nanos, user } = due;
+        if user != NONE && self.traffic[planned.traffic.index()].reuse == Reuse::Session {
+            self.hold(index, user);
+        }
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.exchange.is_none(), "a slot carries one request at a time");
         let traffic = &mut self.traffic[slot.traffic];
@@ -170,6 +190,30 @@ impl<'a, T: Transport> Lane<'a, T> {
         traffic.newest = index;
         traffic.under_way += 1;
         self.ledger.sent(planned.due);
+    }
+
+    /// Keeps a slot for a user's session.
+    fn hold(&mut self, index: u32, user: u32) {
+        if self.held.len() <= user as usize {
+            self.held.resize(user as usize + 1, NONE);
+        }
+        self.held[user as usize] = index;
+        self.slots[index as usize].holder = user;
+    }
+
+    /// A user's session is over, and the slot that was kept for it is free: its connection is closed.
+    fn release(&mut self, user: u32, now: u64) {
+        let Some(held) = self.held.get_mut(user as usize) else { return };
+        let index = std::mem::replace(held, NONE);
+        if index == NONE {
+            return;
+        }
+        let slot = &mut self.slots[index as usize];
+        slot.holder = NONE;
+        if slot.phase != Phase::Closed {
+            self.transport.close(index);
+        }
+        self.closed(index, now);
     }
 
     /// Sends the request of a connected slot.
@@ -197,7 +241,7 @@ impl<'a, T: Transport> Lane<'a, T> {
                 let place = &mut self.slots[slot as usize];
                 place.fruitless = 0;
                 let traffic = &self.traffic[place.traffic];
-                let kept = traffic.reuse && now - place.opened_nanos < traffic.age_nanos;
+                let kept = traffic.reuse != Reuse::Never && now - place.opened_nanos < traffic.age_nanos;
                 if open && !kept {
                     self.transport.close(slot);
                 }
@@ -220,8 +264,8 @@ impl<'a, T: Transport> Lane<'a, T> {
     /// A user's request has come to its end.
     #[inline]
     fn go_on(&mut self, user: u32, now: u64) {
-        if user != NONE {
-            self.users.answered(user, self.clock.point(now));
+        if user != NONE && self.users.answered(user, self.clock.point(now)) {
+            self.release(user, now);
         }
     }
 
@@ -247,6 +291,10 @@ impl<'a, T: Transport> Lane<'a, T> {
     fn offer(&mut self, index: u32, now: u64) {
         let slot = &mut self.slots[index as usize];
         slot.phase = Phase::Idle;
+        if slot.holder != NONE {
+            // It waits for its session's next request alone.
+            return;
+        }
         let traffic = &mut self.traffic[slot.traffic];
         if let Some(due) = traffic.queue.pop_front() {
             self.assign(index, due, now);
@@ -272,6 +320,10 @@ impl<'a, T: Transport> Lane<'a, T> {
         slot.generation = slot.generation.wrapping_add(1);
         let pause = slot.pause_nanos();
         slot.fruitless = slot.fruitless.saturating_add(1);
+        if slot.holder != NONE {
+            // The session's next request opens it again.
+            return;
+        }
         if let Some(due) = traffic.queue.pop_front() {
             self.assign(index, due, now);
             return self.opening(index);
@@ -279,7 +331,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         if pooled {
             traffic.closed.push_back(index);
         }
-        if !self.traffic[self.slots[index as usize].traffic].reuse {
+        if self.traffic[self.slots[index as usize].traffic].reuse != Reuse::Always {
             // It is opened when it is needed.
             return;
         }

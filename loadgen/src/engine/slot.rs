@@ -38,6 +38,8 @@ pub(super) struct Slot {
     pub(super) traffic: usize,
     pub(super) phase: Phase,
     pub(super) exchange: Option<Exchange>,
+    /// The user whose session it is kept for, or [`NONE`].
+    pub(super) holder: u32,
     /// Openings in a row that led to no answer; they are paced.
     pub(super) fruitless: u32,
     /// Sockets and attempts so far, so that an alarm meant for an earlier one is known.
@@ -55,6 +57,7 @@ impl Slot {
             traffic,
             phase: Phase::Closed,
             exchange: None,
+            holder: NONE,
             fruitless: 0,
             generation: 0,
             opened_nanos: 0,

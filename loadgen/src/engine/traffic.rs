@@ -17,8 +17,8 @@ pub(super) struct TrafficLane {
     pub(super) own: Option<(u32, u32)>,
     /// Whether its requests begin sessions.
     pub(super) sessions: bool,
-    /// Whether connections carry one request after another.
-    pub(super) reuse: bool,
+    /// What becomes of connections after an answer.
+    pub(super) reuse: Reuse,
     /// How old a connection may become.
     pub(super) age_nanos: u64,
     /// How long a connection may take to open.
@@ -52,7 +52,7 @@ pub(super) struct Due {
 impl TrafficLane {
     pub(super) fn new(source: &Traffic, max_in_flight: u32, own: Option<(u32, u32)>) -> Self {
         Self {
-            reuse: source.reuse == Reuse::Always,
+            reuse: source.reuse,
             age_nanos: source.max_connection_age.map_or(u64::MAX, SimTime::as_nanos),
             connect_nanos: source.connect_timeout.map(SimTime::as_nanos),
             timeout_nanos: source.timeout.as_nanos(),
@@ -73,7 +73,7 @@ impl TrafficLane {
     /// Whether nothing of it depends on when an answer is taken.
     #[inline]
     pub(super) fn is_patient(&self) -> bool {
-        let open_loop = self.own.is_none() && !self.sessions && self.reuse;
+        let open_loop = self.own.is_none() && !self.sessions && self.reuse == Reuse::Always;
         open_loop && self.connecting == 0 && self.queue.is_empty() && !self.idle.is_empty()
     }
 }

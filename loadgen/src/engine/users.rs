@@ -179,8 +179,9 @@ impl<'a> Users<'a> {
         None
     }
 
-    /// A user's request was answered, or is given up: the user thinks, and comes due again, or never.
-    pub(super) fn answered(&mut self, place: u32, now: SimTime) {
+    /// A user's request was answered, or is given up: the user thinks, and comes due again, or never. Whether a visit is over with
+    /// it.
+    pub(super) fn answered(&mut self, place: u32, now: SimTime) -> bool {
         let user = &mut self.users[place as usize];
         let traffic = user.traffic;
         match &mut user.walking {
@@ -192,16 +193,22 @@ impl<'a> Users<'a> {
                     Iterations::Each(iterations) if done >= iterations => self.leave(place),
                     _ => self.think_in_loop(place, now),
                 }
+                false
             }
             Walking::Session(walk) => {
                 let sessions = self.plan.sessions(traffic).expect("its traffic is one of sessions");
-                let Some((pause, next)) = sessions.follow(walk) else { return self.leave(place) };
+                let Some((pause, next)) = sessions.follow(walk) else {
+                    self.leave(place);
+                    return true;
+                };
                 *walk = next;
                 if next.starts_visit {
                     // Cookies do not outlast a visit.
                     user.jar.empty();
                 }
-                self.due_at(place, now.saturating_add(pause));
+                let due = now.saturating_add(pause);
+                self.due_at(place, due);
+                next.starts_visit || due >= self.total
             }
         }
     }

@@ -87,6 +87,10 @@ impl Composer {
                         self.draws.keys(planned.id, *keyspace).next().expect("a request's keys have no end");
                     write!(out, "{key}").expect("writing to memory does not fail");
                 }
+                PathPart::Kept(number) => {
+                    let value = jar.and_then(|jar| jar.value(*number)).unwrap_or_default();
+                    in_a_path(value, out);
+                }
             }
         }
         out.extend_from_slice(class.middle.as_bytes());
@@ -153,6 +157,18 @@ impl Composer {
     }
 }
 
+/// Adds a value to a path. What a path cannot hold is percent-encoded (RFC 3986, section 2.1); slashes, queries and what is encoded
+/// already are as they came, as a server's own links are.
+fn in_a_path(value: &str, out: &mut Vec<u8>) {
+    for &byte in value.as_bytes() {
+        if byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte) {
+            out.push(byte);
+        } else {
+            write!(out, "%{byte:02X}").expect("writing to memory does not fail");
+        }
+    }
+}
+
 fn hexadecimal(number: u64, out: &mut [u8; 16]) {
     for (place, digit) in out.iter_mut().enumerate() {
         *digit = b"0123456789abcdef"[(number >> (60 - 4 * place) & 15) as usize];
@@ -169,6 +185,8 @@ pub(crate) fn path_of(class: &RequestClass, planned: &Planned, draws: &Draws) ->
                 let key = draws.keys(planned.id, *keyspace).next().expect("a request's keys have no end");
                 write!(path, "{key}").expect("writing to memory does not fail");
             }
+            // Clients of the caller's keep nothing here: they are refused scenarios that extract.
+            PathPart::Kept(_) => {}
         }
     }
     path
@@ -186,6 +204,13 @@ pub(crate) fn host_field(host: &str, port: u16, own: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_path_cannot_hold_is_encoded() {
+        let mut path = b"/orders/".to_vec();
+        in_a_path("7/a b?x=1%20\r\nhost: \u{e9}#", &mut path);
+        assert_eq!(path, b"/orders/7/a%20b?x=1%20%0D%0Ahost:%20%C3%A9%23");
+    }
 
     #[test]
     fn a_request_number_has_sixteen_digits() {

@@ -157,6 +157,39 @@ fn users_send_back_the_cookies_of_their_session_and_no_others() {
     }
 }
 
+#[test]
+fn a_session_has_a_connection_of_its_own_where_the_scenario_says_so() {
+    let scenario = scenario_of(1, &format!("{WALK}\nreuse = \"session\""), "", "");
+    loadgen::supports::check(&scenario).unwrap_or_else(|problems| panic!("{problems}"));
+    let seen: Arc<Mutex<Vec<(usize, u64)>>> = Arc::default();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let noted = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for (connection, mut stream) in listener.incoming().flatten().enumerate() {
+            let noted = Arc::clone(&noted);
+            std::thread::spawn(move || {
+                while let Some((head, _)) = crate::support::read_with_body(&mut stream) {
+                    let id = u64::from_str_radix(&field(&head, "x-rehearsal-request"), 16).expect("a number");
+                    noted.lock().expect("no thread panics with the lock").push((connection, id >> 10));
+                    if !answer(&mut stream) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let record = play(&scenario, address, threads(2));
+    let (due, ok, failed) = counts(&record);
+    assert_eq!((due, failed), (ok, 0), "{:?}", record.tally(results::Scope::Run, None).failures);
+    let seen = seen.lock().expect("no thread panics with the lock");
+    let pairs: HashSet<(usize, u64)> = seen.iter().copied().collect();
+    let connections: HashSet<usize> = pairs.iter().map(|pair| pair.0).collect();
+    let sessions: HashSet<u64> = pairs.iter().map(|pair| pair.1).collect();
+    assert!(sessions.len() > 40, "{} sessions", sessions.len());
+    assert_eq!((pairs.len(), connections.len()), (sessions.len(), sessions.len()), "one to one");
+}
+
 /// What a request extracts, the user's next one says; what is fed stays the same for a user.
 #[test]
 fn what_a_user_keeps_and_is_fed_goes_into_the_next_request() {
@@ -173,6 +206,7 @@ check = { status = [200], contains = "token" }
     let file = directory.path().join("test.toml");
     let feeds = "[feeds.people]\nfile = \"people.csv\"";
     let text = crate::support::text_of(1, WALK, requests, feeds);
+    let text = text.replace("path = \"/product\"", "path = \"/product/{token}\"");
     let scenario = Scenario::parse(&file, text).unwrap_or_else(|problems| panic!("{problems}"));
     loadgen::supports::check(&scenario).unwrap_or_else(|problems| panic!("{problems}"));
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -203,6 +237,7 @@ check = { status = [200], contains = "token" }
     for (id, head, body) in seen.iter() {
         let last = if id & 1023 == 0 { String::new() } else { format!("t{:x}", id - 1) };
         assert_eq!(field(head, "authorization").trim_end(), format!("Bearer {last}").trim_end());
+        assert!(head.starts_with(&format!("POST /product/{last} ")), "{head}");
         let who = body.split('"').nth(3).expect("a name").to_owned();
         assert_eq!(*body, format!("{{\"who\": \"{who}\", \"last\": \"{last}\", \"list\": [{{1}}]}}"));
         assert!(who.starts_with("person-"), "{body}");

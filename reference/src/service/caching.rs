@@ -128,6 +128,7 @@ pub(super) fn write_tag(tag: &Tag, key: impl Fn(KeyspaceId) -> u64, out: &mut Ve
             PathPart::Key(keyspace) => {
                 write!(out, "{}", key(*keyspace)).expect("writing to a vector cannot fail");
             }
+            PathPart::Kept(_) => unreachable!("a tag has keys alone: validation reads no other name"),
         }
     }
 }
@@ -166,6 +167,8 @@ pub(super) fn keys_of(form: &Path, path: &str, scenario: &Scenario) -> Option<Ve
                 keys.push((*keyspace, key));
                 &rest[digits..]
             }
+            // Nothing is extracted here: such scenarios are refused.
+            PathPart::Kept(_) => return None,
         };
     }
     rest.is_empty().then_some(keys)

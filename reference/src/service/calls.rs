@@ -62,6 +62,8 @@ pub(super) fn write_path(form: &Path, context: &Context, id: RequestId, out: &mu
                 let key = context.draws.keys(id, *keyspace).next().expect("a request's keys have no end");
                 write!(out, "{key}").expect("writing to a vector cannot fail");
             }
+            // Nothing is extracted here: such scenarios are refused.
+            PathPart::Kept(_) => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use scenarios::Scenario;
 use scenarios::quantity::amount::RATIO_LIMIT;
-use scenarios::scenario::{Claim, Observed, Published, Role};
+use scenarios::scenario::{Claim, Observed, Published, Role, SaidOf};
 use scenarios::threshold::{Aggregate, Comparison};
 use scenarios::units::{Ratio, SimTime};
 use serde::{Deserialize, Serialize};
@@ -266,7 +266,7 @@ impl ScenarioFacts {
             limit: t.limit,
         });
         // What one run of the file as it is can be held against.
-        let of_run = scenario.published.iter().filter(|p| p.variant.is_none());
+        let of_run = scenario.published.iter().filter(|p| p.variant.is_none() && p.of != Some(SaidOf::Play));
         let published = of_run.filter_map(PublishedFacts::new);
         Self {
             title: scenario.title.clone(),

@@ -5,7 +5,7 @@ use std::fmt;
 use scenarios::threshold::{Aggregate, During, Figure, Metric};
 use serde::{Deserialize, Serialize};
 
-use crate::frame::{Window, WindowKind};
+use crate::frame::{Stands, Window, WindowKind};
 use crate::noise;
 use crate::part::{Above, Part};
 use crate::record::RunRecord;
@@ -69,6 +69,12 @@ pub enum Scope {
     Fault,
     /// While none does.
     NoFault,
+    /// Before the first fault.
+    Before,
+    /// After the last fault.
+    After,
+    /// While this fault lasts, by its place among the scenario's; none for one that the run does not have.
+    OneFault(Option<usize>),
     /// One window of the frame.
     Window(usize),
 }
@@ -80,6 +86,12 @@ impl Scope {
             Self::Run => window.is_measured(),
             Self::Fault => matches!(window.kind, WindowKind::Fault(_)),
             Self::NoFault => window.kind == WindowKind::Quiet,
+            Self::Before => window.stands == Stands::Before,
+            Self::After => window.stands == Stands::After,
+            Self::OneFault(wanted) => match &window.kind {
+                WindowKind::Fault(lasting) => wanted.is_some_and(|fault| lasting.contains(&fault)),
+                _ => false,
+            },
             Self::Window(chosen) => index == chosen,
         }
     }
@@ -107,12 +119,13 @@ mod scope {
     use super::{During, Scope, wire};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    /// A word for what thresholds can name; a position for a window, which they cannot.
+    /// A word for a part of the run, a position for a fault or a window.
     #[derive(Serialize, Deserialize)]
     #[serde(untagged)]
     enum Stored {
         Part(#[serde(with = "wire::during")] During),
         Window { window: usize },
+        Fault { fault: Option<usize> },
     }
 
     pub(super) fn serialize<S: Serializer>(scope: &Scope, to: S) -> Result<S::Ok, S::Error> {
@@ -120,6 +133,9 @@ mod scope {
             Scope::Run => Stored::Part(During::Run),
             Scope::Fault => Stored::Part(During::Fault),
             Scope::NoFault => Stored::Part(During::NoFault),
+            Scope::Before => Stored::Part(During::Before),
+            Scope::After => Stored::Part(During::After),
+            Scope::OneFault(fault) => Stored::Fault { fault },
             Scope::Window(window) => Stored::Window { window },
         };
         stored.serialize(to)
@@ -128,6 +144,7 @@ mod scope {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Scope, D::Error> {
         Ok(match Stored::deserialize(from)? {
             Stored::Part(during) => Scope::from(during),
+            Stored::Fault { fault } => Scope::OneFault(fault),
             Stored::Window { window } => Scope::Window(window),
         })
     }
@@ -139,6 +156,9 @@ impl From<During> for Scope {
             During::Run => Self::Run,
             During::Fault => Self::Fault,
             During::NoFault => Self::NoFault,
+            During::Before => Self::Before,
+            During::After => Self::After,
+            During::OneFault(fault) => Self::OneFault(fault),
             other => panic!("{other:?} is a scope: one is added with the variant"),
         }
     }
@@ -366,4 +386,29 @@ fn recovered(seconds: &[f64], aggregate: Aggregate) -> Option<Estimate> {
 /// An extreme is a fact about this run; no interval bounds what another run's would be.
 fn extreme(value: f64, n: u64) -> Estimate {
     Estimate { value, low: value, high: value, n, noise: Noise::Fact }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_stored_and_read_again() {
+        for scope in [
+            Scope::Run,
+            Scope::Fault,
+            Scope::NoFault,
+            Scope::Before,
+            Scope::After,
+            Scope::OneFault(Some(2)),
+            Scope::OneFault(None),
+            Scope::Window(3),
+        ] {
+            let selection = Selection::new(Metric::Failed, Aggregate::Rate).within(scope);
+            let text = serde_json::to_string(&selection).expect("it can be written");
+            let read: Selection =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read, selection, "{text}");
+        }
+    }
 }

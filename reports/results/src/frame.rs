@@ -14,6 +14,17 @@ pub enum WindowKind {
     Fault(Vec<usize>),
 }
 
+/// Where a window stands to all faults of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// Measured, and before the first of them.
+    Before,
+    /// Measured, and after the last of them.
+    After,
+    /// In the warm-up, during one, between two, or in a run without any.
+    Elsewhere,
+}
+
 /// A stretch of the run in which nothing starts or stops being broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -21,6 +32,8 @@ pub struct Window {
     pub name: String,
     /// What it is.
     pub kind: WindowKind,
+    /// Where it stands to all faults.
+    pub stands: Stands,
     /// Its start.
     pub from: SimTime,
     /// Its end, the next one's start.
@@ -87,6 +100,17 @@ impl Frame {
             let kind = if lasting.is_empty() { WindowKind::Quiet } else { WindowKind::Fault(lasting) };
             windows.push(window(String::new(), kind, edge[0], edge[1]));
         }
+        // Those that are over before anything is measured are none of the run's.
+        let seen = || faults.iter().filter(|f| (f.1 >= warmup || f.2 > warmup) && f.1 < total);
+        if let (Some(first), Some(last)) = (seen().map(|f| f.1).min(), seen().map(|f| f.2).max()) {
+            for window in windows.iter_mut().filter(|window| window.kind == WindowKind::Quiet) {
+                window.stands = match () {
+                    () if window.until <= first => Stands::Before,
+                    () if window.from >= last => Stands::After,
+                    () => Stands::Elsewhere,
+                };
+            }
+        }
         if windows.is_empty() {
             // A run without length still needs a place for what is recorded.
             windows.push(window(String::new(), WindowKind::Quiet, SimTime::ZERO, total));
@@ -118,7 +142,7 @@ impl Frame {
 }
 
 fn window(name: String, kind: WindowKind, from: SimTime, until: SimTime) -> Window {
-    Window { name, kind, from, until }
+    Window { name, kind, stands: Stands::Elsewhere, from, until }
 }
 
 /// Gives every measured window a name that is unique in the run.
@@ -195,6 +219,32 @@ mod tests {
                 "after"
             ]
         );
+    }
+
+    #[test]
+    fn windows_stand_before_the_first_fault_and_after_the_last() {
+        let faults = [
+            ("kill a", secs(1), secs(2)),
+            ("flush b", secs(8), secs(8)),
+            ("kill a", secs(10), secs(12)),
+            ("kill c", secs(15), secs(16)),
+        ];
+        let frame = Frame::cut(secs(5), secs(20), 1, &faults);
+        let stand: Vec<_> =
+            frame.windows.iter().map(|w| (w.from.as_nanos() / 1_000_000_000, w.stands)).collect();
+        use Stands::{After, Before, Elsewhere};
+        let expected = [
+            (0, Elsewhere),
+            (5, Before),
+            (8, Elsewhere),
+            (10, Elsewhere),
+            (12, Elsewhere),
+            (15, Elsewhere),
+            (16, After),
+        ];
+        assert_eq!(stand, expected);
+        let quiet = Frame::cut(secs(5), secs(20), 1, &faults[..1]);
+        assert!(quiet.windows.iter().all(|window| window.stands == Elsewhere));
     }
 
     #[test]

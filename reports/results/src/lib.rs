@@ -76,7 +76,7 @@ pub use error::Error;
 pub use evidence::{Evidence, Law, ModelNote, Span, Trace};
 pub use export::{Format, escaped, export};
 pub use figure::{Estimate, Noise, Scope, Selection, figure};
-pub use frame::{Frame, Window, WindowKind};
+pub use frame::{Frame, Stands, Window, WindowKind};
 pub use hdr_log::{IntervalLog, TimeUnit};
 pub use observation::observed;
 pub use outcome::{Failure, Outcome, World};

@@ -96,7 +96,7 @@ pub(crate) mod metric {
 
 words!(
     /// Parts of a run.
-    during, During, [Run = "run", Fault = "fault", NoFault = "no_fault"]
+    during, During, [Run = "run", Fault = "fault", NoFault = "no_fault", Before = "before", After = "after"]
 );
 
 /// Aggregates in a threshold's syntax.

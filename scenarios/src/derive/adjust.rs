@@ -5,7 +5,9 @@ use toml_edit::{ArrayOfTables, Item, Table};
 
 use super::planning::put;
 use super::scaling::Scaling;
+use super::variant::retain_published;
 use super::{Derived, Error, child, document, finish, leave_out_company, set};
+use crate::quantity::selector::Selector;
 use crate::scenario::{Scenario, Setting};
 use crate::units::SimTime;
 
@@ -86,9 +88,20 @@ pub fn adjusted(scenario: &Scenario, adjustment: &Adjustment) -> Result<Derived,
     finish(scenario, document, &changes, notes)
 }
 
-/// Takes away the faults and what breaks by chance.
+/// Takes away the faults, what is said of one of them by its number, and what breaks by chance.
 pub(super) fn nothing_breaks(scenario: &Scenario, root: &mut Table) {
     root.remove("faults");
+    let names_a_fault = |text: &str| Selector::read(text).is_ok_and(|selector| selector.fault.is_some());
+    if let Some(thresholds) = root.get_mut("thresholds").and_then(Item::as_table_like_mut) {
+        let named: Vec<String> =
+            thresholds.iter().map(|(key, _)| key.to_owned()).filter(|key| names_a_fault(key)).collect();
+        named.iter().for_each(|key| drop(thresholds.remove(key)));
+    }
+    retain_published(
+        root,
+        &|table| !table.get("metric").and_then(Item::as_str).is_some_and(names_a_fault),
+        &|_| {},
+    );
     let hosts = scenario.hosts.iter().map(|host| ("hosts", &host.name));
     let components = scenario.components.iter().map(|component| ("components", &component.name));
     for (tables, name) in hosts.chain(components) {
@@ -141,6 +154,11 @@ mod tests {
         let none = Adjustment { breaks: Breaks::Nothing, ..Adjustment::default() };
         let other = adjusted(&quickstart(), &none).expect("it is a scenario").scenario;
         assert!(!other.breaks());
+        let text = crate::library::QUICKSTART
+            .replace("[thresholds]", "[thresholds]\n\"failed{during:faults[1]}\" = [\"rate<1%\"]");
+        let named = Scenario::parse("shop.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let other = adjusted(&named, &none).unwrap_or_else(|error| panic!("{error}")).scenario;
+        assert_eq!(other.thresholds.len() + 1, named.thresholds.len());
         let same = adjusted(&quickstart(), &Adjustment::default()).expect("it is a scenario").scenario;
         assert_eq!(same.faults.len(), 1);
     }

@@ -12,18 +12,24 @@ const TABLES: [&str; 2] = ["traffic", "feeds"];
 const KEY: &str = "file";
 
 /// Makes the paths of a document absolute that are meant from a folder: those of the scenario itself and those that its
-/// variants set.
+/// variants set, and what is played.
 pub(super) fn make_absolute(root: &mut dyn TableLike, folder: &Path) {
     for (key, item) in root.iter_mut() {
         absolute(item, &[key.get()], folder);
     }
+    if let Some(play) = root.get_mut("play") {
+        settings_absolute(play, folder);
+    }
     let Some(variants) = root.get_mut("variants").and_then(Item::as_table_like_mut) else { return };
-    for (_, variant) in variants.iter_mut() {
-        let set = variant.as_table_like_mut().and_then(|variant| variant.get_mut("set"));
-        let Some(set) = set.and_then(Item::as_table_like_mut) else { continue };
-        for (path, item) in set.iter_mut() {
-            absolute(item, &split(path.get()), folder);
-        }
+    variants.iter_mut().for_each(|(_, variant)| settings_absolute(variant, folder));
+}
+
+/// Does so with what a variant sets.
+fn settings_absolute(of: &mut Item, folder: &Path) {
+    let set = of.as_table_like_mut().and_then(|of| of.get_mut("set"));
+    let Some(set) = set.and_then(Item::as_table_like_mut) else { return };
+    for (path, item) in set.iter_mut() {
+        absolute(item, &split(path.get()), folder);
     }
 }
 

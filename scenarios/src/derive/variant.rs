@@ -1,9 +1,9 @@
-//! A variant of a scenario as a scenario of its own: some values replaced, some left out.
+//! A variant of a scenario, and what is played of one, as scenarios of their own: some values replaced, some left out.
 
 use toml_edit::{Item, Table, TableLike, Value};
 
-use super::{Derived, Error, document, finish};
-use crate::scenario::Scenario;
+use super::{Derived, Error, document, finish, window};
+use crate::scenario::{Scenario, Window};
 use crate::supports::split;
 
 /// The tables whose entries have names that the file chooses.
@@ -21,40 +21,95 @@ pub fn variant(scenario: &Scenario, name: &str) -> Result<Derived, Error> {
     };
     let mut document = document(scenario);
     let root = document.as_table_mut();
-    let values: Vec<Option<Item>> = {
-        let own = root.get("variants").and_then(|v| v.get(name)).and_then(|v| v.get("set"));
-        variant.sets.iter().map(|path| own.and_then(|set| set.get(path)).cloned()).collect()
-    };
+    let own = root.remove("variants");
+    let own = own.as_ref().and_then(|variants| variants.get(name)).and_then(|own| own.get("set"));
     // A variant is one case, and has none.
-    for of_the_whole in ["variants", "twin"] {
-        root.remove(of_the_whole);
-    }
+    root.remove("twin");
     keep_published(root, Some(name));
-    let lost = |path: &str| Error::Path { variant: name.to_owned(), path: path.to_owned() };
-    for (path, value) in variant.sets.iter().zip(values) {
-        let value = value.ok_or_else(|| lost(path))?;
-        change(root, &split(path), Some(value)).ok_or_else(|| lost(path))?;
+    // It is taken: what is played of a variant is that variant.
+    if let Some(play) = root.get_mut("play").and_then(Item::as_table_like_mut) {
+        play.remove("variant");
+    }
+    apply(root, own, &variant.sets, &variant.removes)
+        .map_err(|path| Error::Path { place: format!("variants.{name}"), path })?;
+    finish(scenario, document, &[("variant", Some(name.to_owned()))], Vec::new())
+}
+
+/// What the file's `[play]` names, of a variant where one is given instead of the one that it names itself, and with another
+/// seed where one is given: some values replaced, some left out, and the part of what that makes.
+///
+/// # Errors
+/// Where there is no such variant, a path leads nowhere, or the result breaks a rule of scenarios.
+///
+/// # Panics
+/// Where the file says nothing of what is played.
+pub fn played(scenario: &Scenario, name: Option<&str>, seed: Option<u64>) -> Result<Derived, Error> {
+    let said = "the caller has seen that the file says what is played";
+    let name = name.or_else(|| scenario.play.as_ref().expect(said).variant.as_deref());
+    let design = name.map(|name| variant(scenario, name)).transpose()?;
+    let scenario = design.as_ref().map_or(scenario, |design| &design.scenario);
+    // A variant keeps what the file says of playing.
+    let play = scenario.play.as_ref().expect(said);
+    let Window { from, length, rate } = play.window;
+    let changes = !play.sets.is_empty() || !play.removes.is_empty();
+    if !changes && scenario.published.iter().all(|published| published.of.is_none()) {
+        return window(scenario, from, length, rate, seed);
+    }
+    let mut document = document(scenario);
+    let root = document.as_table_mut();
+    let own = root.remove("play");
+    let own = own.as_ref().and_then(|play| play.get("set"));
+    keep_said_of_play(root);
+    apply(root, own, &play.sets, &play.removes)
+        .map_err(|path| Error::Path { place: "play".to_owned(), path })?;
+    let made = finish(scenario, document, &[("for playing", Some(String::new()))], Vec::new())?;
+    window(&made.scenario, from, length, rate, seed)
+}
+
+/// Sets values of a table by their paths, then leaves paths out.
+///
+/// # Errors
+/// The first path that leads nowhere.
+fn apply(root: &mut Table, values: Option<&Item>, sets: &[String], removes: &[String]) -> Result<(), String> {
+    for path in sets {
+        let value = values.and_then(|values| values.get(path)).cloned().ok_or_else(|| path.clone())?;
+        change(root, &split(path), Some(value)).ok_or_else(|| path.clone())?;
     }
     // From the last to the first, so that numbers of places stay what they are in the file.
-    for path in variant.removes.iter().rev() {
-        change(root, &split(path), None).ok_or_else(|| lost(path))?;
+    for path in removes.iter().rev() {
+        change(root, &split(path), None).ok_or_else(|| path.clone())?;
     }
-    finish(scenario, document, &[("variant", Some(name.to_owned()))], Vec::new())
+    Ok(())
+}
+
+/// Leaves only what is said of the part that is played, or of every part, as said of the scenario itself.
+fn keep_said_of_play(root: &mut Table) {
+    retain_published(root, &|table| table.get("of").and_then(Item::as_str) != Some("score"), &|table| {
+        drop(table.remove("of"))
+    });
 }
 
 /// Leaves only those published figures that are about a variant, or about the file as it is, as figures of the scenario itself.
 pub(super) fn keep_published(root: &mut Table, name: Option<&str>) {
-    let about = |table: &dyn TableLike| table.get("variant").and_then(Item::as_str) == name;
+    retain_published(root, &|table| table.get("variant").and_then(Item::as_str) == name, &|table| {
+        drop(table.remove("variant"))
+    });
+}
+
+/// Leaves some of the published figures, and changes those.
+pub(super) fn retain_published(
+    root: &mut Table,
+    stays: &dyn Fn(&dyn TableLike) -> bool,
+    change: &dyn Fn(&mut dyn TableLike),
+) {
     match root.get_mut("published") {
         Some(Item::ArrayOfTables(all)) => {
-            all.retain(|table| about(table));
-            all.iter_mut().for_each(|table| drop(table.remove("variant")));
+            all.retain(|table| stays(table));
+            all.iter_mut().for_each(|table| change(table));
         }
         Some(Item::Value(Value::Array(all))) => {
-            all.retain(|value| value.as_inline_table().is_some_and(|table| about(table)));
-            all.iter_mut()
-                .filter_map(Value::as_inline_table_mut)
-                .for_each(|table| drop(table.remove("variant")));
+            all.retain(|value| value.as_inline_table().is_some_and(|table| stays(table)));
+            all.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|table| change(table));
         }
         _ => {}
     }
@@ -115,6 +170,7 @@ fn edit(table: &mut dyn TableLike, path: &[&str], value: Option<Item>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::SimTime;
 
     const TEXT: &str = r#"
 title = "Two designs"
@@ -161,6 +217,12 @@ what = "a machine more, and another table's first entry"
 set."hosts.spare" = { cores = 2 }
 set."hosts.spare.count" = 3
 set."jobs.backup" = { host = "spare", at = "2s", work = "1s" }
+[play]
+for = "5s"
+rate = "50%"
+variant = "big"
+set."requests.home.steps[1].work" = "500us"
+remove = ["hosts.app.cores"]
 [[published]]
 what = "mean"
 metric = "response_time{avg}"
@@ -186,6 +248,46 @@ holds = "<7ms"
             big.published.iter().map(|p| (p.variant.as_deref(), p.stated.as_str())).collect();
         assert_eq!(published, [(None, "<7ms")]);
         assert_ne!(big.source.hash, scenario.source.hash);
+    }
+
+    #[test]
+    fn what_is_played_is_a_part_with_its_own_values_and_of_its_own_variant() {
+        let said = TEXT.to_owned()
+            + r#"
+[[published]]
+what = "of the whole alone"
+of = "score"
+variant = "big"
+metric = "response_time{max}"
+holds = "<1s"
+[[published]]
+what = "of what is played"
+of = "play"
+metric = "failed{rate}"
+holds = "<1%"
+[[published]]
+what = "of what is played of the variant"
+of = "play"
+variant = "big"
+metric = "failed{rate}"
+holds = "<2%"
+"#;
+        let scenario = Scenario::parse("designs.toml", said).unwrap_or_else(|problems| panic!("{problems}"));
+        let part = |name| played(&scenario, name, Some(9)).unwrap_or_else(|e| panic!("{e}")).scenario;
+        let big = part(None);
+        assert_eq!((big.hosts[0].cores, big.run.duration, big.run.seed.0), (1, SimTime::from_secs(5), 9));
+        assert_eq!(big.traffic[0].rate.at(0.0), 5.0);
+        assert!(big.source.text.contains("work = \"500us\"") && big.play.is_none());
+        let told = |of: &Scenario| of.published.iter().map(|p| p.what.clone()).collect::<Vec<_>>();
+        assert_eq!(told(&big), ["mean", "of what is played of the variant"]);
+        assert!(big.published.iter().all(|published| published.of.is_none()));
+        let lost = played(&scenario, Some("small"), None).expect_err("there is no such variant").to_string();
+        assert!(lost.contains("\"small\""), "{lost}");
+        let nowhere = TEXT.replace("hosts.app.cores\"]", "hosts.app.disk\"]");
+        let scenario =
+            Scenario::parse("designs.toml", nowhere).unwrap_or_else(|problems| panic!("{problems}"));
+        let told = played(&scenario, None, None).expect_err("no machine has a disk").to_string();
+        assert!(told.starts_with("play: \"hosts.app.disk\" leads nowhere"), "{told}");
     }
 
     #[test]

@@ -14,8 +14,10 @@ pub struct Selector {
     pub metric: Metric,
     /// Only this class.
     pub class: Option<String>,
-    /// Only this part of the run.
+    /// Only this part of the run. Of one fault it is not known here whether the run has it.
     pub during: During,
+    /// Which fault that is, by its number in the file from 1.
+    pub fault: Option<usize>,
     /// How it becomes one number, where the selector says so.
     pub aggregate: Option<Aggregate>,
 }
@@ -27,7 +29,8 @@ impl Selector {
     /// Where the text is none.
     pub fn read(text: &str) -> Result<Self, Misread> {
         let form = || {
-            Misread::new("a metric, with filters if need be (class:NAME, during:fault, during:no_fault)")
+            let parts = "during:fault, during:no_fault, during:before, during:after, during:faults[1]";
+            Misread::new(format!("a metric, with filters if need be (class:NAME, {parts})"))
                 .hint("write \"response_time{class:product,during:fault}\"")
         };
         let (name, filters) = match text.split_once('{') {
@@ -44,17 +47,14 @@ impl Selector {
                 None => misread,
             }
         })?;
-        let mut selector = Self { metric, class: None, during: During::Run, aggregate: None };
+        let mut selector = Self { metric, class: None, during: During::Run, fault: None, aggregate: None };
         for filter in filters.into_iter().flat_map(|f| f.split(',')) {
             match filter.split_once(':').map(|(k, v)| (k.trim(), v.trim())) {
                 Some(("class", class)) if !class.is_empty() && selector.class.is_none() => {
                     selector.class = Some(class.to_owned());
                 }
-                Some(("during", "fault")) if selector.during == During::Run => {
-                    selector.during = During::Fault
-                }
-                Some(("during", "no_fault")) if selector.during == During::Run => {
-                    selector.during = During::NoFault
+                Some(("during", part)) if selector.during == During::Run => {
+                    (selector.during, selector.fault) = during(part).ok_or_else(form)?;
                 }
                 None if selector.aggregate.is_none() => {
                     selector.aggregate = Some(aggregate(metric, filter.trim())?)
@@ -69,6 +69,21 @@ impl Selector {
         }
         Ok(selector)
     }
+}
+
+/// Reads a part of a run, and which fault's it is.
+fn during(text: &str) -> Option<(During, Option<usize>)> {
+    Some(match text {
+        "fault" => (During::Fault, None),
+        "no_fault" => (During::NoFault, None),
+        "before" => (During::Before, None),
+        "after" => (During::After, None),
+        _ => {
+            let number = text.strip_prefix("faults[")?.strip_suffix(']')?;
+            let number = number.parse().ok().filter(|n| *n >= 1)?;
+            (During::OneFault(None), Some(number))
+        }
+    })
 }
 
 /// Reads an aggregate that fits the metric.
@@ -345,6 +360,17 @@ mod tests {
     fn selectors_read_their_filters() {
         let selector = Selector::read("response_time{class:product,during:fault}").expect("both filters");
         assert_eq!((selector.class.as_deref(), selector.during), (Some("product"), During::Fault));
+        for (text, part, fault) in [
+            ("failed{during:before}", During::Before, None),
+            ("failed{during:after}", During::After, None),
+            ("failed{during:faults[2]}", During::OneFault(None), Some(2)),
+        ] {
+            let selector = Selector::read(text).expect("a part of the run");
+            assert_eq!((selector.during, selector.fault), (part, fault));
+        }
+        for text in ["failed{during:faults[0]}", "failed{during:faults}", "failed{during:faults[x]}"] {
+            assert!(Selector::read(text).is_err(), "{text}");
+        }
         let published = Selector::read("response_time{avg}").expect("an aggregate");
         assert_eq!(published.aggregate, Some(Aggregate::Average));
         for text in ["responsetime", "response_time{", "response_time{during:never}", "failed{p(99)}"] {

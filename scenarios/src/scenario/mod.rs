@@ -50,7 +50,7 @@ pub use planning::{Choice, Day, Knob, PlanCondition, Planning, Setting};
 pub use policy::{
     Backoff, Bulkhead, CircuitBreaker, ConnectionPool, Hedge, Jitter, Policy, Retries, RetryBudget,
 };
-pub use published::{Claim, Observed, Published, Role, Variant, Window};
+pub use published::{Claim, Observed, Play, Published, Role, SaidOf, Variant, Window};
 pub use queue::{Overflow, Queue};
 pub use request::{Action, Method, OnMiss, Path, PathPart, RequestClass, Step, ThirdParty, serializing};
 pub use sampling::Sampling;
@@ -150,8 +150,8 @@ pub struct Scenario {
     pub variants: Vec<Variant>,
     /// What is planned; none where the file does not say.
     pub planning: Option<Planning>,
-    /// The part that is played over sockets; none where the file does not say.
-    pub play: Option<Window>,
+    /// What is played over sockets; none where the file does not say.
+    pub play: Option<Play>,
     /// The part that the scorecard runs, and with how many seeds.
     pub score: (Window, u32),
     /// What is held against a measurement.

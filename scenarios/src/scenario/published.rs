@@ -16,6 +16,15 @@ pub enum Role {
     Outside,
 }
 
+/// The part of a file that something is said of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaidOf {
+    /// The part that is scored, or the whole: not what is played.
+    Score,
+    /// The part that is played, and nothing else.
+    Play,
+}
+
 /// What of a run is looked at.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -57,6 +66,10 @@ pub struct Published {
     pub role: Role,
     /// The variant that it is about; none for the file as it is.
     pub variant: Option<String>,
+    /// Which part of the file it is said of; none for all.
+    pub of: Option<SaidOf>,
+    /// Which other published figure it contradicts, and what follows.
+    pub contradicts: Option<String>,
     /// What is said of what; none for inputs and for what the file cannot tell.
     pub claim: Option<(Observed, Claim)>,
     /// The metric as written; empty where there is none.
@@ -83,6 +96,22 @@ pub struct Variant {
     pub sets: Vec<String>,
     /// The paths of what it leaves out.
     pub removes: Vec<String>,
+}
+
+/// What of a scenario is played over sockets, as [`crate::derive::played`] makes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Play {
+    /// The part.
+    pub window: Window,
+    /// The variant that is played where none is asked for; none for the file as it is.
+    pub variant: Option<String>,
+    /// The paths of the values that it sets.
+    pub sets: Vec<String>,
+    /// The paths of what it leaves out.
+    pub removes: Vec<String>,
+    /// Why nothing of the file can be played.
+    pub impossible: Option<String>,
 }
 
 /// A part of a scenario, as [`crate::derive::window`] takes it.

@@ -67,7 +67,8 @@ impl Method {
     }
 }
 
-/// A path whose `{keyspace}` places are filled with the number of the request's first key of that keyspace.
+/// A path whose `{keyspace}` places are filled with the number of the request's first key of that keyspace, and those of kept values
+/// with what the user kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Path {
@@ -82,6 +83,8 @@ pub enum PathPart {
     Text(String),
     /// The number of a key of this keyspace.
     Key(KeyspaceId),
+    /// What the user kept under this number of [`Scenario::kept`](super::Scenario::kept).
+    Kept(u16),
 }
 
 /// One thing that a service does for a request.

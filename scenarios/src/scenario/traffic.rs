@@ -66,6 +66,8 @@ pub enum Reuse {
     Always,
     /// It is closed: every request opens one of its own.
     Never,
+    /// It is its session's own, and closed with it.
+    Session,
 }
 
 /// What makes requests due.

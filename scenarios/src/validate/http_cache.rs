@@ -116,6 +116,9 @@ impl Validator<'_> {
         if file.method != Method::Get {
             self.problem(&at, "a cache rule with GET only", None);
         }
+        if path.iter().any(|part| matches!(part, PathPart::Kept(_))) {
+            self.problem(&at, "no cache rule with a path that says what a user keeps", None);
+        }
         let ttl = rule.ttl.map_or(SimTime::from_secs(1), |ttl| self.positive(&format!("{at}.ttl"), ttl));
         let tags = self.tags(&format!("{at}.tags"), &rule.tags);
         for ((i, text), tag) in rule.tags.0.iter().zip(&tags) {

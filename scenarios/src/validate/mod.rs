@@ -145,6 +145,8 @@ struct Validator<'t> {
     reported_cycles: BTreeSet<String>,
     /// Components whose kind did not decode: reported once, not again by everything that refers to them.
     of_unknown_kind: Vec<bool>,
+    /// Where those faults stand in the file that the run has, in their order there.
+    faults_of_run: Vec<String>,
 }
 
 impl<'t> Validator<'t> {
@@ -169,6 +171,7 @@ impl<'t> Validator<'t> {
             inline_policies: Vec::new(),
             reported_cycles: BTreeSet::new(),
             of_unknown_kind,
+            faults_of_run: Vec::new(),
         }
     }
 
@@ -227,12 +230,13 @@ impl<'t> Validator<'t> {
             keyspaces[record.keyspace.index()].has_sessions |= record.database.is_none();
         }
         let faults = self.faults(&run, &hosts, &components);
+        self.faults_of_run = faults.iter().map(|fault| fault.place.clone()).collect();
         let files = self.file.thresholds.0.clone();
         let thresholds = self.thresholds("thresholds", &files);
         let variants = self.variants();
         let published = self.published(&variants);
         let planning = self.planning(&run, &hosts, &thresholds);
-        let (play, score) = self.windows(&run);
+        let (play, score) = self.windows(&run, &variants);
         let twin = self.twin(&variants);
         let calibration = self.calibration(&components);
         let scenario = Scenario {

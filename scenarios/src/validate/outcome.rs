@@ -5,13 +5,38 @@ use crate::diagnostic::one_of;
 use crate::quantity::Misread;
 use crate::quantity::selector::{self, Condition, Selector};
 use crate::scenario::{Claim, ClassId, Observed, Published, Role, Variant};
-use crate::threshold::{Aggregate, Figure, Metric, Threshold};
+use crate::threshold::{Aggregate, During, Figure, Metric, Threshold};
 use crate::wire;
 
 impl Validator<'_> {
-    /// Reads a selector and resolves its class.
+    /// Which part of the run is meant.
+    ///
+    /// # Errors
+    /// What is expected, with a hint, where the file has no such fault.
+    fn during(&self, selector: &Selector) -> Result<During, (String, Option<String>)> {
+        let Some(number) = selector.fault else { return Ok(selector.during) };
+        let written = self.file.faults.0.len();
+        if number > written {
+            let expected = match written {
+                0 => "no fault after during: as the file has none".to_owned(),
+                _ => format!("a fault of the file: faults[1] to faults[{written}]"),
+            };
+            return Err((expected, (written > 0).then(|| "write during:faults[1]".to_owned())));
+        }
+        let place = format!("faults[{number}]");
+        Ok(During::OneFault(self.faults_of_run.iter().position(|of_run| *of_run == place)))
+    }
+
+    /// Reads a selector and resolves its class and its fault.
     fn selector(&mut self, at: &str, text: &str) -> Option<(Selector, Option<ClassId>)> {
-        let selector = self.d.read(text, at, Selector::read)?;
+        let mut selector = self.d.read(text, at, Selector::read)?;
+        match self.during(&selector) {
+            Ok(during) => selector.during = during,
+            Err((expected, hint)) => {
+                self.problem(at, expected, hint);
+                return None;
+            }
+        }
         let class = match &selector.class {
             None => None,
             Some(name) => Some(ClassId(self.resolve(|v| &v.classes, at, name)?)),
@@ -46,6 +71,13 @@ impl Validator<'_> {
                     }
                 },
             };
+            let during = match self.during(&selector) {
+                Ok(during) => during,
+                Err((expected, hint)) => {
+                    self.d.key_problem(&at, text, expected, hint);
+                    continue;
+                }
+            };
             if selector.aggregate.is_some() {
                 let hint = Some(format!("{} = [\"p(99)<250ms\"]", selector.metric.name()));
                 self.d.key_problem(&at, text, "the aggregate in the condition", hint);
@@ -62,12 +94,8 @@ impl Validator<'_> {
                 }
                 let read = |t: &str| Condition::read(selector.metric, t);
                 let Some(condition) = self.d.read(condition_text, &at, read) else { continue };
-                let figure = Figure {
-                    metric: selector.metric,
-                    class,
-                    during: selector.during,
-                    aggregate: condition.aggregate,
-                };
+                let figure =
+                    Figure { metric: selector.metric, class, during, aggregate: condition.aggregate };
                 thresholds.push(Threshold {
                     figure,
                     comparison: condition.comparison,
@@ -100,6 +128,8 @@ impl Validator<'_> {
                 what,
                 role: file.role,
                 variant: file.variant,
+                of: file.of,
+                contradicts: file.contradicts,
                 claim,
                 metric: file.metric.unwrap_or_default(),
                 stated: file.value.or(file.holds).unwrap_or_default(),

@@ -122,6 +122,10 @@ fn matches(class: &RequestClass, method: &str, path: &str) -> Option<Option<u64>
                 key = key.or(Some(number));
                 rest = &rest[digits..];
             }
+            PathPart::Kept(_) => {
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                rest = &rest[end..];
+            }
         }
     }
     rest.is_empty().then_some(key)
@@ -131,7 +135,7 @@ fn matches(class: &RequestClass, method: &str, path: &str) -> Option<Option<u64>
 fn keys(class: &RequestClass, around: &Around<'_>) -> u64 {
     let in_path = class.path.parts.iter().filter_map(|part| match part {
         PathPart::Key(keyspace) => Some(keys_of(*keyspace, around)),
-        PathPart::Text(_) => None,
+        PathPart::Text(_) | PathPart::Kept(_) => None,
     });
     in_path.chain([keys_of_steps(&class.steps, around)]).min().unwrap_or(u64::MAX)
 }
@@ -153,7 +157,7 @@ fn keys_of_steps(steps: &[Step], around: &Around<'_>) -> u64 {
             let parts = purge.tags.iter().flat_map(|tag| &tag.parts);
             let keys = parts.filter_map(|part| match part {
                 PathPart::Key(keyspace) => Some(keys_of(*keyspace, around)),
-                PathPart::Text(_) => None,
+                PathPart::Text(_) | PathPart::Kept(_) => None,
             });
             keys.min().unwrap_or(u64::MAX)
         }

@@ -51,7 +51,7 @@ impl Validator<'_> {
         for (name, file) in &files {
             let at = format!("requests.{name}");
             let path_at = format!("{at}.path");
-            let path = file.path.as_ref().map(|path| self.path(&path_at, path)).unwrap_or_default();
+            let path = file.path.as_ref().map(|path| self.path(&path_at, path, kept)).unwrap_or_default();
             let shape = shape(&path);
             let same =
                 classes.iter().find(|c| c.method == file.method && self::shape(&c.path.parts) == shape);
@@ -86,21 +86,25 @@ impl Validator<'_> {
         classes
     }
 
-    fn path(&mut self, at: &str, text: &str) -> Vec<PathPart> {
+    /// A path, in whose braces stands what users keep, or a keyspace.
+    fn path(&mut self, at: &str, text: &str, kept: &[String]) -> Vec<PathPart> {
         let pieces = self.d.read(text, at, selector::path).unwrap_or_default();
         let mut parts = Vec::new();
         for piece in pieces {
             parts.push(match piece {
                 Piece::Text(text) => PathPart::Text(text),
-                Piece::Key(name) => PathPart::Key(KeyspaceId(
-                    self.resolve_in(
-                        |v| &v.keyspaces,
-                        at,
-                        &name,
-                        |near| text.replace(&format!("{{{name}}}"), &format!("{{{near}}}")),
-                    )
-                    .unwrap_or(0),
-                )),
+                Piece::Key(name) => match kept.iter().position(|known| *known == name) {
+                    Some(number) => PathPart::Kept(number as u16),
+                    None => PathPart::Key(KeyspaceId(
+                        self.resolve_in(
+                            |v| &v.keyspaces,
+                            at,
+                            &name,
+                            |near| text.replace(&format!("{{{name}}}"), &format!("{{{near}}}")),
+                        )
+                        .unwrap_or(0),
+                    )),
+                },
             });
         }
         parts
@@ -250,7 +254,7 @@ fn shape(parts: &[PathPart]) -> Vec<Option<&str>> {
         .iter()
         .map(|p| match p {
             PathPart::Text(text) => Some(text.as_str()),
-            PathPart::Key(_) => None,
+            PathPart::Key(_) | PathPart::Kept(_) => None,
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use crate::law::DurationLaw;
 use crate::rate::RateCurve;
 use crate::scenario::{
     Arrivals, Burst, ClassId, Component, ComponentId, ComponentKind, Executor, Iterations, Keyspace,
-    KeyspaceId, LoopEngine, RequestClass, Run, Session, SessionRecord, SessionState, Traffic, Users,
+    KeyspaceId, LoopEngine, RequestClass, Reuse, Run, Session, SessionRecord, SessionState, Traffic, Users,
 };
 use crate::units::{Ratio, SimTime};
 use crate::wire::decode::{Count, Named, Share};
@@ -65,6 +65,10 @@ impl Validator<'_> {
             let timeout = self.positive(&format!("{at}.timeout"), file.common.timeout);
             let Some(kind) = &file.kind else { continue };
             let Some(made) = self.executor(&at, kind, around, &curves) else { continue };
+            if file.common.reuse == Reuse::Session && !matches!(made.executor, Executor::Sessions(_)) {
+                let hint = Some("add session = { requests = 5, think = \"2s\" }".to_owned());
+                self.problem(&format!("{at}.reuse"), "no \"session\" where traffic has none", hint);
+            }
             if let Some(service) = to.and_then(|to| self.served_by(to, around.components)) {
                 for (class, _) in &made.mix {
                     self.no_cycle_of_calls(*class, service, around.components, around.requests);

@@ -1,6 +1,6 @@
 //! What must come out of a scenario, as written: figures that somebody published, and outcomes that must hold.
 
-use crate::scenario::Role;
+use crate::scenario::{Role, SaidOf};
 use crate::units::Ratio;
 
 use super::prelude::*;
@@ -10,6 +10,11 @@ words! { Role {
     "fitted" => Fitted,
     "input" => Input,
     "outside" => Outside,
+} }
+
+words! { SaidOf {
+    "score" => Score,
+    "play" => Play,
 } }
 
 table! {
@@ -32,6 +37,11 @@ table! {
         default role: Role = Role::Predicted,
         /// The variant of the file that it is about.
         optional variant: String,
+        /// Which part it is about: `score` for what cannot be said of the part that `[play]` names, `play` for what is said of that
+        /// part alone. Without it of both.
+        optional of: SaidOf,
+        /// Which other published figure it contradicts, and what follows.
+        optional contradicts: String,
         /// Where it was published.
         optional source: String,
         /// What the file assumes for it that the source does not say.

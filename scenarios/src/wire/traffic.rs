@@ -43,7 +43,7 @@ table! {
         default timeout: SimTime = SimTime::from_secs(10),
         /// How users press reload: what failed, or was given up, is sent again. Response time runs from the first due time.
         optional retries: Retries,
-        /// Whether connections carry one request after another, or every request opens one of its own.
+        /// Whether connections carry one request after another, or every request or every visit of a session opens one of its own.
         default reuse: Reuse = Reuse::Always,
         /// How old a connection may become; it is then closed after the answer under way, and another opened.
         optional max_connection_age: SimTime,
@@ -206,7 +206,7 @@ table! {
 }
 
 words!(LoopEngine { "rehearsal" => Rehearsal, "goose" => Goose });
-words!(Reuse { "always" => Always, "never" => Never });
+words!(Reuse { "always" => Always, "never" => Never, "session" => Session });
 table! {
     /// A record for each session: it is read before a request's steps, and written after them.
     SessionRecord {

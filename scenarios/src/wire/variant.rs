@@ -75,6 +75,14 @@ table! {
         optional length("for"): SimTime,
         /// The share of the traffic, keys, memory and cores.
         optional rate: Ratio,
+        /// The variant that is played where none is asked for.
+        optional variant: String,
+        /// Values by the path of the key that they replace while it is played, as in a variant.
+        default set: Settings = Settings::default(),
+        /// Paths of what is left out while it is played, from the first to the last: what the stack does not have.
+        default remove: List<String> = List::default(),
+        /// Why no part of it can be played; instead of all other keys.
+        optional impossible: String,
     }
 }
 

@@ -110,6 +110,9 @@ pub(crate) struct RunArguments {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) part: Part,
+    /// Simulates what loadgen plays of the file: the part that its [play] names
+    #[arg(long, conflicts_with_all = ["from", "length", "rate"])]
+    pub(crate) play: bool,
     #[command(flatten)]
     pub(crate) changes: Changes,
     /// How long the load lasts before what is measured; auto finds out by MSER-5, in a run before the run

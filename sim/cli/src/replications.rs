@@ -70,6 +70,10 @@ impl Rule {
 /// A figure by the positions of what it names.
 fn named(selector: &Selector, scenario: &Scenario) -> Result<(String, Selection), Problem> {
     let aggregate = selector.aggregate.unwrap_or(Aggregate::Average);
+    if selector.fault.is_some() {
+        let why = "--of: one fault is for thresholds\n  hint: write during:fault, for all of them";
+        return Err(Problem::configuration(anyhow::anyhow!(why)));
+    }
     let mut selection = Selection::new(selector.metric, aggregate).within(selector.during.into());
     if let Some(class) = &selector.class {
         let position = scenario.requests.iter().position(|r| r.name == *class);

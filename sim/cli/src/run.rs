@@ -22,7 +22,11 @@ const JOURNAL_PERIOD: Duration = Duration::from_secs(1);
 /// Runs a file and tells what came out; the exit code.
 pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("signal handlers cannot be set")?;
-    let prepared = arguments.part.load(&arguments.file)?;
+    let part = &arguments.part;
+    let (words, prepared) = match arguments.play {
+        true => part.load_play(&arguments.file)?,
+        false => (part.words(), part.load(&arguments.file)?),
+    };
     let given = arguments.changes.apply(prepared.scenario)?;
     if !arguments.quiet {
         for warning in scenarios::explain::warnings(&given) {
@@ -46,7 +50,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     tracing::begin(&arguments.tracing, scenario, &mut simulation)?;
     let directory = run_directory(&arguments.out, scenario, World::Sim)?;
     let tool = concat!("sim ", env!("CARGO_PKG_VERSION"));
-    let provenance = Provenance::here(tool).of_part(arguments.part.words(false));
+    let provenance = Provenance::here(tool).of_part(words);
     let mut writer = RunWriter::create(&directory, scenario, World::Sim, provenance)?;
     let notes = note.into_iter().chain(fixed_costs(scenario));
     writer.add_evidence(Evidence { model: notes.collect(), ..Evidence::default() });

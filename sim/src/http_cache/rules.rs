@@ -68,6 +68,7 @@ impl TagRule {
                 text.bytes().fold(0xcbf2_9ce4_8422_2325, |name, byte| mix(name, u64::from(byte))),
             ),
             PathPart::Key(keyspace) => TagPart::Key(*keyspace),
+            PathPart::Kept(_) => unreachable!("a tag has keys alone: validation reads no other name"),
         };
         Self(tag.parts.iter().map(part).collect())
     }
@@ -86,7 +87,7 @@ impl ClassRule {
         let rule = class.cache.as_ref();
         let key = |part: &PathPart| match part {
             PathPart::Key(keyspace) => Some(*keyspace),
-            PathPart::Text(_) => None,
+            PathPart::Text(_) | PathPart::Kept(_) => None,
         };
         let dimension = |vary: &scenarios::scenario::Vary| Dimension {
             purpose: vary.purpose(),

@@ -45,6 +45,10 @@ fn windows_add_up_to_the_run() {
     assert_eq!(due(Scope::Run), (1..record.frame.windows.len()).map(|w| due(Scope::Window(w))).sum::<u64>());
     assert_eq!(record.seconds(Scope::Run), 20.0);
     assert_eq!(record.seconds(Scope::Fault), 6.0);
+    assert!(due(Scope::Before) > 0 && due(Scope::After) > 0);
+    assert_eq!(due(Scope::NoFault), due(Scope::Before) + due(Scope::After));
+    assert_eq!(due(Scope::OneFault(Some(0))), due(Scope::Fault));
+    assert_eq!((due(Scope::OneFault(Some(1))), due(Scope::OneFault(None))), (0, 0));
     let by_class: u64 = (0..2).map(|c| record.tally(Scope::Run, Some(c)).due()).sum();
     assert_eq!(by_class, due(Scope::Run));
 }

@@ -23,6 +23,14 @@ const BESIDE: usize = 6;
 /// A line's name, and its prices and seconds.
 type Line = (String, Vec<(f64, f64)>);
 
+/// How long a set-up lasts in a circumstance.
+pub(super) struct Lasting {
+    pub(super) candidate: usize,
+    pub(super) circumstance: usize,
+    /// At how many times that circumstance's load it breaks.
+    pub(super) breaks: Breaks,
+}
+
 /// What came of a plan.
 pub(super) struct Answer<'a> {
     pub(super) base: &'a Scenario,
@@ -43,8 +51,8 @@ pub(super) struct Answer<'a> {
     pub(super) runs: u64,
     /// With how many seeds the answer was confirmed.
     pub(super) replications: u32,
-    /// At how many times the load set-ups break.
-    pub(super) exhausted: Vec<(usize, Breaks)>,
+    /// At how many times the load set-ups break: the file as it is first, each in the file's own circumstances first.
+    pub(super) exhausted: Vec<Lasting>,
     pub(super) screened: Screened,
 }
 
@@ -94,9 +102,8 @@ impl Answer<'_> {
     }
 
     /// When a set-up breaks at so many times the load, with the interval; none without growth.
-    fn when(&self, candidate: usize) -> Option<String> {
+    fn when(&self, breaks: Breaks) -> Option<String> {
         let growth = self.planning.growth?;
-        let (_, breaks) = self.exhausted.iter().find(|(known, _)| *known == candidate)?;
         let date = |load: f64| {
             let seconds = growth.seconds_until(load);
             match self.planning.today {
@@ -106,38 +113,68 @@ impl Answer<'_> {
                 None => format!("{:.1} months on", seconds / SECONDS_PER_MONTH),
             }
         };
-        Some(match *breaks {
+        Some(match breaks {
             Breaks::At { load, low, high } => format!("{} [{} … {}]", date(load), date(low), date(high)),
             Breaks::Beyond(most) => format!("later than {}", date(most)),
             Breaks::Below(least) => format!("earlier than {}", date(least)),
         })
     }
 
-    /// When the file as it is and the answer are exhausted, in sentences.
+    /// When the file as it is and the answer are exhausted, in sentences: in the file's own circumstances, and in those in which
+    /// that comes first.
     fn exhaustion(&self) -> String {
         let mut text = String::new();
-        for (candidate, breaks) in &self.exhausted {
-            let name = if *candidate == self.today() { "the file as it is" } else { "the answer" };
-            let times = match breaks {
-                Breaks::At { .. } => format!("up to {} times this load", breaks.words()),
-                Breaks::Beyond(most) => format!("at {most:.1} times this load and more"),
-                Breaks::Below(least) => format!("not even at {least:.3} times this load"),
+        for candidate in [Some(self.today()), self.best].into_iter().flatten() {
+            let of = || self.exhausted.iter().filter(|lasting| lasting.candidate == candidate);
+            let Some(own) = of().next() else { continue };
+            let Some(when) = self.when(own.breaks) else { continue };
+            let name = if candidate == self.today() { "The file as it is" } else { "The answer" };
+            let on = if self.planning.today.is_some() && matches!(own.breaks, Breaks::At { .. }) {
+                "on "
+            } else {
+                ""
             };
-            let _ = write!(text, "With all machines up, {name} holds {times}");
-            if let Some((when, growth)) = self.when(*candidate).zip(self.planning.growth) {
-                let _ = write!(text, "; at {growth} that is {when}");
+            let _ = write!(text, " {name} is exhausted {on}{when}");
+            let first = of().min_by(|a, b| a.breaks.order().total_cmp(&b.breaks.order()));
+            let first = first.filter(|first| first.breaks.order() < own.breaks.order());
+            if let Some((first, when)) = first.and_then(|first| Some((first, self.when(first.breaks)?))) {
+                let _ = write!(text, ", in {} {on}{when}", self.circumstances[first.circumstance]);
             }
-            text.push_str(".\n");
+            text.push('.');
         }
         text
     }
 
+    /// How long the file as it is and the answer last, in every circumstance that is more than a greater load.
+    fn lasting(&self) -> Table {
+        let mut table = Table::new(&["set-up", "circumstance", "holds up to, times the load", "exhausted"]);
+        for lasting in &self.exhausted {
+            table.rows.push(vec![
+                self.name(lasting.candidate),
+                self.circumstances[lasting.circumstance].clone(),
+                lasting.breaks.words(),
+                self.when(lasting.breaks).unwrap_or_else(|| "–".to_owned()),
+            ]);
+        }
+        table
+    }
+
+    /// From which day the load grows how fast; empty where it does not.
+    fn growth(&self) -> String {
+        match (self.planning.growth, self.planning.today) {
+            (Some(growth), Some(today)) => format!(", at {growth} of growth from {today} on"),
+            (Some(growth), None) => format!(", at {growth} of growth"),
+            (None, _) => String::new(),
+        }
+    }
+
+    /// The answer in sentences.
     fn headline(&self) -> String {
         let today = match self.known.get(&self.today()).map(|(_, outcomes)| self.broken(outcomes)) {
             Some(Some(broken)) => format!("fails ({broken})"),
             _ => "holds as well".to_owned(),
         };
-        let today_cost = self.money(self.today_cost);
+        let today = format!("The file as it is, at {} a month, {today}.", self.money(self.today_cost));
         let Some(best) = self.best else {
             let nearest = self.known.iter().filter(|(candidate, _)| **candidate != self.today());
             let nearest = nearest.max_by(|a, b| {
@@ -150,19 +187,24 @@ impl Answer<'_> {
             });
             let nearest = nearest.unwrap_or_default();
             return format!(
-                "None of {} candidates holds{nearest}; the file as it is, at {today_cost} a month, {today}",
-                self.today()
+                "None of {} candidates holds{nearest}. {today}{}",
+                self.today(),
+                self.exhaustion()
             );
         };
         let outcomes = self.known.get(&best).map(|(_, outcomes)| outcomes.as_slice()).unwrap_or_default();
         let busiest = busiest(outcomes).map_or_else(String::new, |(i, b)| {
             let busy = 100.0 * b.busy.min(1.0);
-            format!("; first to give is {} ({}, busy {busy:.0}%, {})", b.name, b.what, self.circumstances[i])
+            format!(
+                " First to give is its {} ({}), {busy:.0}% busy in {}.",
+                b.name, b.what, self.circumstances[i]
+            )
         });
         format!(
-            "The cheapest that holds is {}, at {} a month{busiest}; the file as it is, at {today_cost}, {today}",
-            self.name(best),
+            "The cheapest that holds costs {} a month: {}.{busiest} {today}{}",
             self.money(self.cost(best)),
+            self.name(best),
+            self.exhaustion(),
         )
     }
 
@@ -231,11 +273,12 @@ impl Answer<'_> {
 
     pub(super) fn text(&self) -> String {
         format!(
-            "{}\n\n{}.\n{}\n{}\n{}.\n",
+            "{}\n\n{}\n\n{}\nHow long it lasts{}:\n\n{}\n{}.\n",
             self.base.title,
             self.headline(),
-            self.exhaustion(),
             self.table().text(),
+            self.growth(),
+            self.lasting().text(),
             self.course()
         )
     }
@@ -283,15 +326,11 @@ impl Answer<'_> {
         let (lines, numbers) = self.frontier();
         let caption = "Headroom is by how much the load could grow until the busiest part is busy all the time: a bound, no promise. \
                        p99 and headroom are of the file's own circumstances.";
-        let mut until = Table::new(&["set-up", "holds up to, times the load", "exhausted"]);
-        for (candidate, breaks) in &self.exhausted {
-            let when = self.when(*candidate).unwrap_or_else(|| "–".to_owned());
-            until.rows.push(vec![self.name(*candidate), breaks.words(), when]);
-        }
-        Sheet::new("Plan", &self.base.title, &format!("{}.", self.headline()))
+        let growth = format!("How much more load each takes in each circumstance{}.", self.growth());
+        Sheet::new("Plan", &self.base.title, &self.headline())
             .table("Alternatives", caption, &self.table())
             .costs(&self.screened.currency, &lines, numbers)
-            .table("How long it lasts", "With all machines up, as the load grows.", &until)
+            .table("How long it lasts", &growth, &self.lasting())
             .table("How it was found", &format!("{}.", self.course()), &self.choices())
             .html()
     }
@@ -339,14 +378,20 @@ impl Answer<'_> {
                 "circumstances": outcomes.iter().map(of_circumstance).collect::<Vec<_>>(),
             })
         };
-        let until = |(candidate, breaks): &(usize, Breaks)| {
-            let (at, low, high) = match *breaks {
+        let until = |lasting: &Lasting| {
+            let (at, low, high) = match lasting.breaks {
                 Breaks::At { load, low, high } => (Some(load), Some(low), Some(high)),
                 Breaks::Beyond(most) => (None, Some(most), None),
                 Breaks::Below(least) => (None, None, Some(least)),
             };
-            let name = self.name(*candidate);
-            json!({ "set_up": name, "times_the_load": at, "low": low, "high": high, "when": self.when(*candidate) })
+            json!({
+                "set_up": self.name(lasting.candidate),
+                "circumstance": self.circumstances[lasting.circumstance],
+                "times_the_load": at,
+                "low": low,
+                "high": high,
+                "when": self.when(lasting.breaks),
+            })
         };
         let Screened { overloaded, dominated, currency, .. } = &self.screened;
         json!({

@@ -28,10 +28,10 @@ use scenarios::{Scenario, exit};
 
 use crate::breaking::{self, Breaks, Ladder};
 use crate::{arguments, trials, twin};
-use answer::Answer;
+use answer::{Answer, Lasting};
 use screen::Foresight;
 use search::Space;
-use tries::{CONFIRMED, Tries, WHOLE};
+use tries::{CONFIRMED, Named, Tries, WHOLE};
 
 /// How closely it is told when a set-up is exhausted.
 const PRECISION: f64 = 0.05;
@@ -222,20 +222,7 @@ fn planned<'a>(
     let tried = tried.len() - 1;
     let mut exhausted = Vec::new();
     for candidate in [Some(today), found.best].into_iter().flatten() {
-        let settings = tries::settings(planning, space, candidate);
-        let scenario = tries::scenario(base, &settings).map_err(Some)?;
-        let foreseen = screen::foresee(&trials::under(&scenario, &at).map_err(Some)?, &planning.conditions);
-        // Queues are long before the busiest part is busy all the time.
-        let guess = LONG_QUEUES / foreseen.utilisation.max(1e-3);
-        let ladder = Ladder::new(PRECISION, &scenario, &at).starting_near(guess);
-        let effort = (how.replications, how.threads);
-        let told = || {
-            let mut progress = tries.progress.lock().expect("showing progress does not panic");
-            progress.show(1.0, || "looking for when it is exhausted".to_owned());
-        };
-        let limits = breaking::find(&scenario, &at, ladder, effort, how.stop, &told).map_err(Some)?;
-        let breaks = limits.ok_or(None::<Problem>)?.first().map_or(Breaks::Beyond(1.0), |limit| limit.breaks);
-        exhausted.push((candidate, breaks));
+        exhausted.extend(lasting(&tries, candidate, how)?);
     }
     tries.progress.lock().expect("showing progress does not panic").end();
     let known = (0..=today).filter_map(|candidate| {
@@ -256,6 +243,41 @@ fn planned<'a>(
         exhausted,
         screened,
     })
+}
+
+/// How long a candidate lasts in every circumstance that is more than a greater load.
+fn lasting(tries: &Tries<'_>, candidate: usize, how: &How<'_>) -> Result<Vec<Lasting>, Option<Problem>> {
+    let settings = tries::settings(tries.planning, tries.space, candidate);
+    let scenario = tries::scenario(tries.base, &settings).map_err(Some)?;
+    let told = || {
+        let mut progress = tries.progress.lock().expect("showing progress does not panic");
+        progress.show(1.0, || "looking for when it is exhausted".to_owned());
+    };
+    let mut all = Vec::new();
+    let mut guess = None;
+    for (circumstance, Named { what, .. }) in tries.circumstances.iter().enumerate() {
+        if circumstance > 0 && what.down.is_none() && !what.cold {
+            continue;
+        }
+        let near = match guess {
+            Some(load) => load / what.load.max(1e-3),
+            None => {
+                let means = trials::under(&scenario, what).map_err(Some)?;
+                let foreseen = screen::foresee(&means, &tries.planning.conditions);
+                // Queues are long before the busiest part is busy all the time.
+                LONG_QUEUES / foreseen.utilisation.max(1e-3)
+            }
+        };
+        let ladder = Ladder::new(PRECISION, &scenario, what).starting_near(near);
+        let effort = (how.replications, how.threads);
+        let limits = breaking::find(&scenario, what, ladder, effort, how.stop, &told).map_err(Some)?;
+        let breaks = limits.ok_or(None::<Problem>)?.first().map_or(Breaks::Beyond(1.0), |limit| limit.breaks);
+        if let Breaks::At { load, .. } = breaks {
+            guess.get_or_insert(load);
+        }
+        all.push(Lasting { candidate, circumstance, breaks });
+    }
+    Ok(all)
 }
 
 /// Some dearer candidates than the answer, evenly apart: what more money buys.

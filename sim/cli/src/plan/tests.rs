@@ -117,6 +117,13 @@ fn the_answer_is_the_cheapest_of_simulating_every_candidate() {
     assert_eq!(space.cost(best), space.cost(cheapest), "{}", answer.text());
     assert!(verdicts[best].holds, "{}", answer.text());
     assert!(answer.tried < 40, "trying nearly everything is no search: {}", answer.text());
+    // When it is exhausted is told for both set-ups, also with a machine down, where that comes no later.
+    let told: Vec<(usize, usize)> = answer.exhausted.iter().map(|l| (l.candidate, l.circumstance)).collect();
+    assert_eq!(told, [(64, 0), (64, 1), (best, 0), (best, 1)], "{}", answer.text());
+    for pair in answer.exhausted.chunks(2) {
+        assert!(pair[1].breaks.order() <= 1.1 * pair[0].breaks.order(), "{}", answer.text());
+    }
+    assert!(answer.text().contains("The answer is exhausted on 2015-"), "{}", answer.text());
     // Nothing that was discarded unseen would have done.
     for of in answer.screened.overloaded.values() {
         for candidate in of {

@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use programs::{Problem, Progress, interrupt};
 use results::{RunRecord, World, observed};
-use scenarios::scenario::Window;
+use scenarios::scenario::{Published, SaidOf, Window};
 use scenarios::{Scenario, derive, exit, library};
 
 use crate::arguments::{ScorecardArguments, threads};
@@ -113,14 +113,16 @@ fn score(
     stop: &AtomicBool,
 ) -> Result<Option<Card>, Problem> {
     let mut designs = Vec::new();
+    // What is said of the part that is played is held against that.
+    let is_scored = |published: &&Published| published.of != Some(SaidOf::Play);
     let variants = scenario.variants.iter().map(Some);
     let all: Vec<_> = std::iter::once(None).chain(variants).collect();
     let (window, replications) = scenario.score;
     let replications = arguments.replications.unwrap_or(replications);
     for (i, variant) in all.iter().enumerate() {
         let name = variant.map(|v| &v.name);
-        let mut rows: Vec<Row> =
-            scenario.published.iter().filter(|p| p.variant.as_ref() == name).cloned().map(Row::new).collect();
+        let of_design = scenario.published.iter().filter(is_scored).filter(|p| p.variant.as_ref() == name);
+        let mut rows: Vec<Row> = of_design.cloned().map(Row::new).collect();
         if rows.is_empty() {
             continue;
         }
@@ -133,7 +135,7 @@ fn score(
             };
             let design = take(design, window)?;
             // A part at another rate states its rates at that.
-            let stated = design.published.iter().filter(|published| published.variant.is_none());
+            let stated = design.published.iter().filter(is_scored).filter(|p| p.variant.is_none());
             for (row, stated) in rows.iter_mut().zip(stated) {
                 row.published.claim.clone_from(&stated.claim);
                 row.published.stated.clone_from(&stated.stated);

@@ -69,6 +69,7 @@ pub(super) fn markdown(cards: &[Card], page: &Path) -> String {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let page = absolute(page);
     let beside = page.parent().unwrap_or(Path::new(""));
+    contradictions(&mut text, cards);
     for (folder, cards) in folders {
         let _ = writeln!(text, "## {folder}\n");
         for card in cards {
@@ -81,6 +82,35 @@ pub(super) fn markdown(cards: &[Card], page: &Path) -> String {
     }
     text.truncate(text.trim_end().len());
     text + "\n"
+}
+
+/// Published figures that contradict one another, before all else.
+fn contradictions(text: &mut String, cards: &[Card]) {
+    let mut rows = Vec::new();
+    for card in cards {
+        for row in card.rows() {
+            let Some(contradicts) = &row.published.contradicts else { continue };
+            let source = row.published.source.clone().unwrap_or_default();
+            let cells = [
+                row.published.what.clone(),
+                source,
+                row.stated(),
+                row.here(),
+                row.verdict().words(),
+                contradicts.clone(),
+            ];
+            rows.push(cells.map(|cell| cell.replace('|', "\\|")).join(" | "));
+        }
+    }
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str("## Where published figures contradict one another\n\n");
+    text.push_str("| figure | source | published | here | verdict | what it contradicts, and what follows |\n|---|---|---:|---:|---|---|\n");
+    for row in rows {
+        let _ = writeln!(text, "| {row} |");
+    }
+    text.push('\n');
 }
 
 fn of_design(text: &mut String, design: &Design) {
