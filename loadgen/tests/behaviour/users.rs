@@ -159,7 +159,7 @@ fn users_send_back_the_cookies_of_their_session_and_no_others() {
 
 #[test]
 fn a_session_has_a_connection_of_its_own_where_the_scenario_says_so() {
-    let scenario = scenario_of(1, &format!("{WALK}\nreuse = \"session\""), "", "");
+    let scenario = scenario_of(1, &format!("{WALK}\nreuse = \"session\""), "method = \"POST\"", "");
     loadgen::supports::check(&scenario).unwrap_or_else(|problems| panic!("{problems}"));
     let seen: Arc<Mutex<Vec<(usize, u64)>>> = Arc::default();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
