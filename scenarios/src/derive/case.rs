@@ -77,7 +77,10 @@ repetitions = 2
         let scenario = Scenario::parse("shop.toml", TEXT).expect("it is a scenario");
         let [base, busy] = scenario.twin.cases.as_slice() else { panic!("two cases") };
         let one = case(&scenario, base, Seed(7)).expect("a case").scenario;
-        assert_eq!((one.run.seed.0, one.variants.len(), one.play, one.faults.len()), (7, 0, None, 1));
+        assert_eq!(
+            (one.run.seed.0, one.variants.len(), one.play.is_none(), one.faults.len()),
+            (7, 0, true, 1)
+        );
         let other = case(&scenario, busy, Seed(7)).expect("a case").scenario;
         assert!((peak(&other) / peak(&one) - 2.0).abs() < 1e-9);
         assert_ne!(one.source.hash, other.source.hash);
