@@ -268,7 +268,7 @@ mod tests {
     fn what_is_not_a_segment_of_the_same_run_is_refused_by_its_place() {
         let scenario = quickstart();
         let other =
-            Scenario::parse("q.toml", &QUICKSTART.replace("300/s", "301/s")).expect("it is a scenario");
+            Scenario::parse("q.toml", QUICKSTART.replace("300/s", "301/s")).expect("it is a scenario");
         let refused = |records: Vec<RunRecord>| join(records, Provenance::nowhere()).expect_err("refused");
         let part = |index, of| played(&scenario, index, of);
         let twice = Unjoinable::Twice { number: 2, index: 1, of: 2 };
