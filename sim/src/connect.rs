@@ -7,7 +7,7 @@ mod way;
 
 use crate::call::{CHECK, CLIENT, CONNECT_ONLY, Call, DEAD, HOLDS_ROW, NOBODY, NONE, Phase, REUSED};
 use crate::instance::{Answer, Back, Continuation, Flow, Kind, Parked};
-use crate::world::World;
+use crate::world::{Delay, World};
 
 /// How long Linux waits for the answer to the first SYN.
 const SYN_NANOS: u64 = 1_000_000_000;
@@ -269,7 +269,14 @@ impl World {
             let caller = &self.instances[usize::from(from)];
             match caller.kind {
                 Kind::Balancer => self.start_server_timeout(caller.index, slot),
-                Kind::Cache => self.start_fetch_timeout(caller.index, slot),
+                Kind::Cache => {
+                    let cache = caller.index;
+                    self.start_fetch_timeout(cache, slot);
+                    let fetch = self.caches[usize::from(cache)].fetch;
+                    if !matches!(fetch, Delay::None) {
+                        return self.go_for_cache(slot, fetch);
+                    }
+                }
                 _ => {}
             }
         }

@@ -52,7 +52,7 @@ const HTTP_CACHE: &[&str] = &[
     "requests.*.esi.{include, count}",
     "requests.*.steps[*].purge.{in, soft, delay}",
     "requests.*.steps[*].purge.tags.**",
-    "calibration.components.*.request",
+    "calibration.components.*.{request, fetch}",
 ];
 
 const SERVICE: &[&str] = &[

@@ -388,7 +388,7 @@ impl World {
         true
     }
 
-    fn delay_nanos(&self, slot: u32, delay: Delay) -> u64 {
+    pub(crate) fn delay_nanos(&self, slot: u32, delay: Delay) -> u64 {
         match delay {
             Delay::None => 0,
             Delay::Constant(nanos, _) => nanos,

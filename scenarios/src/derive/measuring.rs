@@ -46,6 +46,8 @@ pub enum CostKind {
     Key,
     /// The processor time of a cache's request.
     Request,
+    /// What a cache's fetch from its back end adds on top.
+    Fetch,
     /// The processor time of a read of an SQL store that takes what it takes.
     Read,
     /// The same of a write.
@@ -62,6 +64,7 @@ impl CostKind {
             Self::Command => "command",
             Self::Key => "key",
             Self::Request => "request",
+            Self::Fetch => "fetch",
             Self::Read => "read",
             Self::Write => "write",
         }
@@ -69,7 +72,7 @@ impl CostKind {
 
     /// Whether the file takes a law, rather than one duration.
     pub const fn has_law(self) -> bool {
-        matches!(self, Self::Client | Self::Latency | Self::Request | Self::Read | Self::Write)
+        matches!(self, Self::Client | Self::Latency | Self::Request | Self::Fetch | Self::Read | Self::Write)
     }
 }
 
@@ -406,6 +409,8 @@ kill = "component:shop[1]"
             probe.terms.iter().map(|(cost, _)| cost.to_string()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(of("hit-front"), "client components.front.latency components.front.request");
+        let all = "client components.front.latency components.front.request components.front.fetch components.shop.latency";
+        assert_eq!(of("through-front"), all);
         assert_eq!(of("write-archive"), "client components.shop.latency components.archive.write");
         assert_eq!(of("call-shop-resize"), "client components.shop.latency components.resize.latency");
     }

@@ -39,6 +39,8 @@ pub struct ComponentCalibration {
     pub command: Option<SimTime>,
     /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
     pub request: Option<DurationLaw>,
+    /// For HTTP caches: delay of a fetch from the back end on top, of a miss and of what is passed on.
+    pub fetch: Option<DurationLaw>,
     /// For stores: time that each key of a command occupies it on top.
     pub key: Option<SimTime>,
     /// For SQL stores: processor time of a read, in place of what the component says.

@@ -119,6 +119,7 @@ fn misplaced(kind: &ComponentKind, costs: &wire::ComponentCalibration) -> Vec<(&
         ("command", costs.command.is_some(), store, "a kv-store"),
         ("key", costs.key.is_some(), store, "a kv-store"),
         ("request", costs.request.is_some(), cache, "an http-cache"),
+        ("fetch", costs.fetch.is_some(), cache, "an http-cache"),
         ("read", costs.read.is_some(), database, "an sql-store"),
         ("write", costs.write.is_some(), database, "an sql-store"),
     ];
@@ -132,6 +133,7 @@ fn lay_over(costs: &mut ComponentCalibration, written: &wire::ComponentCalibrati
         latency: written.latency.or(costs.latency),
         command: written.command.or(costs.command),
         request: written.request.or(costs.request),
+        fetch: written.fetch.or(costs.fetch),
         key: written.key.or(costs.key),
         read: written.read.or(costs.read),
         write: written.write.or(costs.write),

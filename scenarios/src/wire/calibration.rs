@@ -38,6 +38,8 @@ table! {
         optional command: SimTime,
         /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
         optional request: DurationLaw,
+        /// For HTTP caches: delay of a fetch from the back end on top, of a miss and of what is passed on.
+        optional fetch: DurationLaw,
         /// For key-value stores: time that each key of a command occupies it on top.
         optional key: SimTime,
         /// For SQL stores: processor time of a `select`, in place of what the component says; of servers that take what they take.

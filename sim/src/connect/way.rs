@@ -8,7 +8,7 @@ use crate::call::{CONNECT_ONLY, FRESH, NOBODY, NOWHERE, Phase};
 use crate::instance::{Answer, Flow};
 use crate::network::Machine;
 use crate::program::Op;
-use crate::world::World;
+use crate::world::{Delay, World};
 
 const NETWORK: Purpose = Purpose::named("sim-network");
 const ERROR_RATE: Purpose = Purpose::named("sim-error-rate");
@@ -51,6 +51,14 @@ impl World {
         };
         let passage = place ^ attempt ^ leg as u64 ^ shard.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Stream::new(self.seed, NETWORK.of(passage), call.id.0)
+    }
+
+    /// A cache's call goes on its way, which takes longer by what the cache's fetches take.
+    pub(super) fn go_for_cache(&mut self, slot: u32, fetch: Delay) {
+        let latency = self.instances[usize::from(self.calls[slot].at)].latency;
+        let way = if self.network.active { self.way_there(slot, Phase::InTransit) } else { None };
+        let nanos = way.unwrap_or(0) + self.delay_nanos(slot, latency) + self.delay_nanos(slot, fetch);
+        self.wait_until(slot, self.now + nanos, Phase::InTransit);
     }
 
     /// As `connect`, where the network has a say.

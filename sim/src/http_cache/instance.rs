@@ -17,7 +17,7 @@ use crate::front::{Due, PathKey};
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
-use crate::world::{Timer, World};
+use crate::world::{Delay, Timer, World};
 
 use super::contents::{Answer as Stocked, Contents, Lookup, Settings, Stored};
 use super::probe::Probed;
@@ -66,6 +66,8 @@ pub(crate) struct Cache {
     pub(crate) timer: u32,
     /// Processor time of a request, and of each part of a page.
     pub(crate) request: Option<DurationLaw>,
+    /// What asking the back end takes on top.
+    pub(crate) fetch: Delay,
 }
 
 impl Cache {
@@ -74,7 +76,7 @@ impl Cache {
         world: &mut World,
         scenario: &Scenario,
         cache: &HttpCache,
-        request: Option<DurationLaw>,
+        (request, fetch): (Option<DurationLaw>, Delay),
         own: (u16, u16),
         back_end: (u16, u16),
         number: u16,
@@ -101,6 +103,7 @@ impl Cache {
             timeouts: TimeoutRing::new(cache.first_byte_timeout.as_nanos()),
             timer: world.add_timer(Timer::FetchTimeout(world.caches.len() as u32)),
             request,
+            fetch,
         }
     }
 }

@@ -288,3 +288,14 @@ fn requests_take_processor_time_where_calibration_says_so() {
     // Fifty a second, 10 ms each, of four cores.
     assert!((busy - 0.125).abs() < 0.02, "{busy}");
 }
+
+#[test]
+fn a_calibrated_fetch_delays_who_is_answered_by_the_back_end_and_nobody_else() {
+    let requests = PRODUCT.replace("ttl = \"10s\"", "ttl = \"1h\"");
+    let with = |calibration| run(&stack("to = \"php@same-host\"", &requests, READS, calibration));
+    let (plain, late) = (with(""), with("[calibration]\ncomponents.varnish = { fetch = \"300ms\" }"));
+    let greatest = |run: &crate::support::Run, interval: usize| run.percentiles(100.0)[interval];
+    assert!(greatest(&late, 0) - greatest(&plain, 0) > 0.29, "the first ones are misses");
+    let last = late.percentiles(50.0);
+    assert!(last[last.len() - 1] < 0.05, "most products are there in the end: {last:?}");
+}

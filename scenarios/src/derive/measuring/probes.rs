@@ -117,10 +117,14 @@ impl<'s> Probes<'s> {
     /// The costs of passing all of a way, the client's end first.
     fn costs(&self, way: &[ComponentId]) -> Vec<(Cost, f64)> {
         let mut terms = vec![(Cost::common(CostKind::Client), 1.0)];
-        for id in way {
+        for (place, id) in way.iter().enumerate() {
             terms.push((Cost::of(self.name(*id), CostKind::Latency), 1.0));
             if let ComponentKind::HttpCache(_) = self.scenario.component(*id).kind {
                 terms.push((Cost::of(self.name(*id), CostKind::Request), 1.0));
+                // Where the way goes on, it asks its back end.
+                if place + 1 < way.len() {
+                    terms.push((Cost::of(self.name(*id), CostKind::Fetch), 1.0));
+                }
             }
         }
         terms

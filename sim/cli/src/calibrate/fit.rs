@@ -168,7 +168,8 @@ fn with_assumptions(
         means_s: vec![0.0; runs],
         variances: Some(vec![0.0; runs]),
     };
-    for cost in costs.iter().filter(|c| !matches!(c.kind, CostKind::Client | CostKind::Latency)) {
+    let occupies = |cost: &&Cost| matches!(cost.kind, CostKind::Command | CostKind::Key | CostKind::Request);
+    for cost in costs.iter().filter(occupies) {
         all.push(assume(vec![(cost.clone(), 1.0)], WEIGHT_OF_NOTHING));
     }
     let Some(service) = service else { return (all, None) };
