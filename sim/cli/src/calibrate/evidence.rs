@@ -23,8 +23,9 @@ const MOST_FAILED: f64 = 0.01;
 const FENCE: f64 = 5.0;
 /// That distance is taken for at least this share of the upper quartile, so that constants keep their few exceptions.
 const LEAST_WIDTH: f64 = 0.01;
-/// What the processor time of a store's command or a cache's request is trusted with, beside what probes say.
-const WEIGHT_OF_CPU: f64 = 1e-2;
+/// What the processor time of a store's command or a cache's request is trusted with: less than probes, and less than what is assumed of
+/// the client's end, as some of it is spent when the answer is on its way already.
+const WEIGHT_OF_CPU: f64 = 1e-4;
 
 /// What a run says of a probe: the mean and the variance of its service times, with those far outside drawn to a fence, so that a machine
 /// that stood still for a moment decides neither (fences by quartiles: J. W. Tukey, *Exploratory Data Analysis*, 1977, section 2C, where 3

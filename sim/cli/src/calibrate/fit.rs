@@ -15,8 +15,8 @@ use results::statistics::Moments;
 use scenarios::derive::measuring::{Cost, CostKind};
 
 /// How strongly what cannot be told apart is drawn to what is assumed: too weakly to matter where it can.
-const WEIGHT_OF_HALVES: f64 = 1e-3;
-const WEIGHT_OF_NOTHING: f64 = 1e-4;
+const WEIGHT_OF_HALVES: f64 = 1e-2;
+const WEIGHT_OF_NOTHING: f64 = 3e-6;
 /// A cost with a smaller coefficient of variation is as good as constant, and one with a larger is no fixed cost.
 const LEAST_VARIATION: f64 = 0.1;
 const MOST_VARIATION: f64 = 5.0;
@@ -102,7 +102,7 @@ pub(super) fn fit(equations: &[Equation], runs: usize) -> Fit {
                 .iter()
                 .any(|e| matches!(&e.of, Of::Processor(name) if Some(name) == cost.component.as_ref()));
             remarks.push(if known {
-                "the processor time that its process took".to_owned()
+                "by the processor time that its process took".to_owned()
             } else {
                 "not known, so it is taken for nothing".to_owned()
             });

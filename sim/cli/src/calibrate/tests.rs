@@ -144,6 +144,21 @@ fn what_nothing_tells_apart_is_halved_and_said_so() {
 }
 
 #[test]
+fn processor_time_beside_the_answer_makes_a_command_no_longer_than_its_probes() {
+    let measuring = measuring(1);
+    let mut runs: Vec<Run> = (0..RUNS).map(|number| made_up(&measuring, 3, number)).collect();
+    for run in &mut runs {
+        run.cpu_s.insert("objects".to_owned(), 1e-3);
+    }
+    let fit = fit(&equations(&measuring.probes, &runs), runs.len());
+    let cost = |name: &str| fit.costs.iter().find(|c| c.cost.to_string() == name).expect("it is there");
+    assert_eq!(cost("components.objects.latency").mean_s, 0.0);
+    // All that a command takes by its probes: 70 µs on its way, and 12 µs.
+    assert!((cost("components.objects.command").mean_s - 82e-6).abs() < 3e-6, "{:?}", fit.costs);
+    assert!((cost("client").mean_s - 40e-6).abs() < 2e-6, "the client's half stays: {:?}", fit.costs);
+}
+
+#[test]
 fn the_written_file_is_one_that_the_scenario_includes() {
     let scenario = quickstart();
     let (measuring, runs, fit) = fitted(7);
