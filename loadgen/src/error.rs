@@ -43,11 +43,23 @@ pub enum Error {
     Scenario(#[from] scenarios::Diagnostics),
     /// More threads than a traffic has connections.
     #[error(
-        "found {found} threads (those of all segments), expected at most {most}: every thread needs a connection of every traffic"
+        "found {found} threads, expected at most {most}: every thread needs a connection of every traffic"
     )]
     Threads {
         /// What was asked for.
         found: u32,
+        /// What the scenario's connections allow.
+        most: u32,
+    },
+    /// More segments, each with its threads, than a traffic has connections.
+    #[error(
+        "found {of} segments of {threads} threads each, expected at most {most} threads in all: every thread needs a connection of every traffic"
+    )]
+    Segments {
+        /// How many segments there are.
+        of: u32,
+        /// Threads of each.
+        threads: u32,
         /// What the scenario's connections allow.
         most: u32,
     },

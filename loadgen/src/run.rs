@@ -126,9 +126,12 @@ fn make(
         Some(_) => supports::check_over_clients(job.scenario)?,
     }
     let (share, most) = (job.options.share, most_threads(job.scenario));
-    let seats = job.options.threads.get().saturating_mul(share.of());
-    if seats > most {
-        return Err(Error::Threads { found: seats, most });
+    match (job.options.threads.get(), share.of()) {
+        (threads, _) if threads > most => return Err(Error::Threads { found: threads, most }),
+        (threads, of) if threads.saturating_mul(of) > most => {
+            return Err(Error::Segments { of, threads, most });
+        }
+        _ => {}
     }
     let frame = Frame::new(job.scenario);
     let plan = Plan::new(job.scenario);

@@ -79,7 +79,7 @@ fn more_segments_than_connections_are_refused() {
     let scenario = scenario(10, 1, "connections = 4");
     let server = Server::start(|stream, _| answer(stream));
     let error = segment(&scenario, "1/5", soon(1_000), &server).expect_err("no connection").to_string();
-    assert!(error.contains("found 5 threads (those of all segments), expected at most 4"), "{error}");
+    assert!(error.contains("found 5 segments of 1 threads each, expected at most 4"), "{error}");
 }
 
 #[test]
