@@ -123,12 +123,12 @@ fn of_nginx(page: &str) -> Figures {
     figures
 }
 
-/// What Varnish's counters are called here; see `varnish-counters(7)`. A hit of an object in its grace is a hit as well.
+/// What Varnish's counters are called here; see `varnish-counters(7)`. A pass is what was looked up and is known not to be kept, as
+/// with the stack's own cache: `s_pass` counts requests too that are not looked up at all, such as every POST.
 const OF_VARNISH: &[(&str, &[&str])] = &[
     ("requests", &["MAIN.client_req"]),
-    ("hits", &["MAIN.cache_hit"]),
     ("grace_hits", &["MAIN.cache_hit_grace"]),
-    ("passes", &["MAIN.s_pass", "MAIN.cache_hitmiss"]),
+    ("passes", &["MAIN.cache_hitpass", "MAIN.cache_hitmiss"]),
     ("coalesced", &["MAIN.busy_sleep"]),
     ("failures", &["MAIN.fetch_failed"]),
     ("evictions", &["MAIN.n_lru_nuked"]),
@@ -149,9 +149,16 @@ fn of_varnish(json: &[u8]) -> io::Result<Figures> {
         ((*name).to_owned(), sum)
     });
     let mut figures: Figures = figures.collect();
-    // What is known not to be kept is a miss to Varnish and passed on to us.
-    let misses = ["MAIN.cache_miss", "MAIN.cache_hitmiss"].map(|name| counter(&name).unwrap_or(0.0));
-    figures.insert("misses".to_owned(), (misses[0] - misses[1]).max(0.0));
+    // What is known not to be kept is a miss to Varnish and passed on to us; a hit of an object in its grace is a hit to
+    // Varnish, and counts beside hits here.
+    let apart = [
+        ("misses", ["MAIN.cache_miss", "MAIN.cache_hitmiss"]),
+        ("hits", ["MAIN.cache_hit", "MAIN.cache_hit_grace"]),
+    ];
+    for (name, counters) in apart {
+        let [all, part] = counters.map(|name| counter(&name).unwrap_or(0.0));
+        figures.insert(name.to_owned(), (all - part).max(0.0));
+    }
     Ok(figures)
 }
 
@@ -252,6 +259,27 @@ mod tests {
             "HTTP/1.1 200 OK\r\n\r\nActive connections: 2 \nserver accepts handled requests\n 5 5 9 \nReading: 0",
         );
         assert_eq!([nginx["connections"], nginx["requests"]].map(|n| n as i64), [2, 9]);
+    }
+
+    #[test]
+    fn varnishs_counters_are_told_apart_as_those_of_the_stacks_own_cache_are() {
+        let counters = [
+            ("client_req", 100),
+            ("cache_hit", 40),
+            ("cache_hit_grace", 5),
+            ("cache_miss", 50),
+            ("cache_hitmiss", 20),
+            ("cache_hitpass", 3),
+            ("s_pass", 10),
+        ];
+        let counters = counters.map(|(name, value)| format!("\"MAIN.{name}\": {{\"value\": {value}}}"));
+        let json = format!("{{\"counters\": {{{}}}}}", counters.join(","));
+        let figures = of_varnish(json.as_bytes()).expect("it is JSON");
+        let figure = |name: &str| figures[name] as i64;
+        assert_eq!(
+            [figure("hits"), figure("grace_hits"), figure("misses"), figure("passes")],
+            [35, 5, 30, 23]
+        );
     }
 
     #[test]
