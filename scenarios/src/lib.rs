@@ -35,6 +35,8 @@ pub mod rng;
 pub mod scenario;
 pub mod schema;
 pub mod supports;
+#[cfg(test)]
+mod testing;
 pub mod threshold;
 pub mod trace;
 pub mod units;

@@ -88,6 +88,12 @@ struct Course {
 /// Finds it; the exit code.
 pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("cannot listen for signals")?;
+    if options.start_at.is_some() {
+        let why = "trials begin one after another, as those before them ended";
+        return Err(Problem::configuration(anyhow::anyhow!(
+            "--segment and --start-at have no meaning here: {why}"
+        )));
+    }
     // The length is that of each trial.
     let part = Part { length: None, ..options.part.clone() };
     let whole = part.load(&objective.file)?.scenario;

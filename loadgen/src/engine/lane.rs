@@ -3,6 +3,8 @@
 //! A lane knows when things are due, not how to wait: `pacer` calls it on time, and with whatever happened to its
 //! connections.
 
+mod kept;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -125,12 +127,12 @@ impl<'a, T: Transport> Lane<'a, T> {
 
     /// Hands a request to a free slot, else to one that must be opened first, else to the queue.
     fn dispatch_due(&mut self, due: Due, now: u64) {
-        let held = self.held.get(due.user as usize).copied().unwrap_or(NONE);
+        let held = self.held_for(due.user);
         let traffic = &mut self.traffic[due.planned.traffic.index()];
-        if held != NONE {
-            self.dispatch_over(held, due, now);
-        } else if traffic.under_way as usize + traffic.queue.len() >= traffic.max_in_flight as usize {
+        if traffic.under_way as usize + traffic.queue.len() >= traffic.max_in_flight as usize {
             self.drop_request(due, now);
+        } else if let Some(slot) = held {
+            self.dispatch_over(slot, due, now);
         } else if let Some(slot) = traffic.idle.pop_front() {
             self.assign(slot, due, now);
             self.send(slot);
@@ -190,30 +192,6 @@ impl<'a, T: Transport> Lane<'a, T> {
         traffic.newest = index;
         traffic.under_way += 1;
         self.ledger.sent(planned.due);
-    }
-
-    /// Keeps a slot for a user's session.
-    fn hold(&mut self, index: u32, user: u32) {
-        if self.held.len() <= user as usize {
-            self.held.resize(user as usize + 1, NONE);
-        }
-        self.held[user as usize] = index;
-        self.slots[index as usize].holder = user;
-    }
-
-    /// A user's session is over, and the slot that was kept for it is free: its connection is closed.
-    fn release(&mut self, user: u32, now: u64) {
-        let Some(held) = self.held.get_mut(user as usize) else { return };
-        let index = std::mem::replace(held, NONE);
-        if index == NONE {
-            return;
-        }
-        let slot = &mut self.slots[index as usize];
-        slot.holder = NONE;
-        if slot.phase != Phase::Closed {
-            self.transport.close(index);
-        }
-        self.closed(index, now);
     }
 
     /// Sends the request of a connected slot.

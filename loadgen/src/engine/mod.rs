@@ -307,8 +307,8 @@ fn slots(
                 add(id, round * source.connections + number);
             }
         }
-        let share = source.max_in_flight / seats + u32::from(seat < source.max_in_flight % seats);
-        traffic.push(TrafficLane::new(source, share, own));
+        let share = share::part(source.max_in_flight.into(), (seat.into(), seats.into()));
+        traffic.push(TrafficLane::new(source, share as u32, own));
     }
     (slots, traffic)
 }

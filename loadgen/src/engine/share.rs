@@ -43,9 +43,13 @@ impl Share {
 
     /// How many of `all` things that are dealt out one by one are this share's.
     pub(super) fn part(self, all: u64) -> u64 {
-        let of = u64::from(self.of.get());
-        all / of + u64::from(u64::from(self.index) < all % of)
+        part(all, (u64::from(self.index), u64::from(self.of.get())))
     }
+}
+
+/// How many of `all` things that are dealt out one by one are those of a seat, by its number from 0 and how many there are.
+pub(super) fn part(all: u64, (seat, seats): (u64, u64)) -> u64 {
+    all / seats + u64::from(seat < all % seats)
 }
 
 #[cfg(test)]

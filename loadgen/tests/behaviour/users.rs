@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -188,6 +189,25 @@ fn a_session_has_a_connection_of_its_own_where_the_scenario_says_so() {
     let sessions: HashSet<u64> = pairs.iter().map(|pair| pair.1).collect();
     assert!(sessions.len() > 40, "{} sessions", sessions.len());
     assert_eq!((pairs.len(), connections.len()), (sessions.len(), sessions.len()), "one to one");
+}
+
+/// A session that has its connection keeps to the limit like any other request.
+#[test]
+fn sessions_with_connections_of_their_own_keep_to_the_limit() {
+    let lines = format!("{WALK}\nreuse = \"session\"\nmax_in_flight = 3");
+    let scenario = scenario_of(1, &lines, "", "");
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let server = Server::start(move |stream, _| {
+        peak.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(50));
+        inside.fetch_sub(1, Ordering::SeqCst);
+        answer(stream)
+    });
+    let record = play(&scenario, server.address, threads(1));
+    let (_, ok, failed) = counts(&record);
+    assert!(ok > 20 && failed > 0, "{ok} answered, {failed} failed");
+    assert!(most.load(Ordering::SeqCst) <= 3, "{most:?} at once");
 }
 
 /// What a request extracts, the user's next one says; what is fed stays the same for a user.

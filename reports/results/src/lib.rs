@@ -78,7 +78,7 @@ pub use export::{Format, escaped, export};
 pub use figure::{Estimate, Noise, Scope, Selection, figure};
 pub use frame::{Frame, Stands, Window, WindowKind};
 pub use hdr_log::{IntervalLog, TimeUnit};
-pub use observation::observed;
+pub use observation::{observed, observed_series};
 pub use outcome::{Failure, Outcome, World};
 pub use provenance::Provenance;
 pub use record::{RunRecord, Status, Validity};

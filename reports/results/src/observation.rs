@@ -35,6 +35,12 @@ pub fn observed(record: &RunRecord, observed: &Observed) -> Option<f64> {
     }
 }
 
+/// The same of a metric of a component, or of the generator.
+pub fn observed_series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> Option<f64> {
+    let (of, metric) = (of.to_owned(), metric.to_owned());
+    observed(record, &Observed::Series { of, metric, aggregate })
+}
+
 /// What the machines cost a month in a currency; none where the record's scenario is of another version and cannot be read.
 fn cost(record: &RunRecord, currency: &str) -> Option<f64> {
     let facts = &record.scenario;

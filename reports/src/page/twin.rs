@@ -17,19 +17,12 @@ struct Body<'a> {
     class: &'static str,
     headline: String,
     circumstances: String,
-    head: Vec<String>,
-    rows: Vec<Row>,
+    summary: Table,
     loads: Option<Figure>,
     cases: Vec<Part>,
     file: &'a str,
     hash: &'a str,
     order: String,
-}
-
-/// A row of the matrix: its name, and a cell for each case with its class.
-struct Row {
-    name: String,
-    cells: Vec<(&'static str, String, String)>,
 }
 
 /// A case with its numbers and charts.
@@ -52,16 +45,6 @@ fn class(verdict: Verdict) -> &'static str {
 pub(crate) fn page(session: &Session) -> String {
     let results = &session.results;
     let overall = [Verdict::Misses, Verdict::Unmeasured].into_iter().find(|v| results.count(*v) > 0);
-    let rows = results.quantities().into_iter().map(|quantity| {
-        let cell = |case: &CaseResult| match case.cells.iter().find(|cell| cell.quantity == quantity) {
-            Some(cell) => {
-                let why = cell.why.clone().unwrap_or_else(|| cell.verdict.word().to_owned());
-                (class(cell.verdict), format!("{} {}", cell.error_words(), cell.verdict.sign()), why)
-            }
-            None => ("", String::new(), String::new()),
-        };
-        Row { name: quantity.name(), cells: results.cases.iter().map(cell).collect() }
-    });
     let cases = results.cases.iter().enumerate().map(|(place, case)| {
         let pair = session.pairs.iter().find(|(of, ..)| *of == place);
         Part {
@@ -78,8 +61,7 @@ pub(crate) fn page(session: &Session) -> String {
         class: class(overall.unwrap_or(Verdict::Holds)),
         headline: results.headline(),
         circumstances: results.circumstances(),
-        head: results.cases.iter().map(|case| format!("{} ({})", case.name, case.share_words())).collect(),
-        rows: rows.collect(),
+        summary: results.summary(),
         loads: loads(results),
         cases: cases.collect(),
         file: &results.file,

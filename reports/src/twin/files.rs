@@ -81,7 +81,8 @@ fn doubt(record: &RunRecord) -> Option<String> {
             share * 100.0,
             MOST_BUSY * 100.0
         )),
-        _ => None,
+        Some(_) => None,
+        None => Some("the record does not say how busy the machine was".to_owned()),
     }
 }
 

@@ -1,17 +1,14 @@
 //! The numbers that a run is compared by, in either world.
 
 use results::figure::estimate;
-use results::observation::{HIT_RATIO, observed};
+use results::observation::{HIT_RATIO, observed_series};
 use results::{RunRecord, Scope, Selection, WindowKind, sample};
-use scenarios::scenario::Observed;
 use scenarios::threshold::{Aggregate, Metric};
 use scenarios::units::SimTime;
 use serde::{Deserialize, Serialize};
 
 use super::dip;
 
-/// What the machine is filed under by `loadgen`: the busy share of all its processors, whoever used them.
-const MACHINE_BUSY: &str = "machine_busy";
 /// Shorter windows have no percentile worth the name.
 const SHORTEST: SimTime = SimTime::from_secs(1);
 /// A part is busy for as long as this at least, in intervals, where the share of the capacity is meant.
@@ -167,7 +164,11 @@ pub fn readings(record: &RunRecord) -> Vec<(Quantity, f64)> {
         }
     }
     for component in &record.scenario.components {
-        put(Group::HitRatio, &component.name, series(record, &component.name, HIT_RATIO, Aggregate::Rate));
+        put(
+            Group::HitRatio,
+            &component.name,
+            observed_series(record, &component.name, HIT_RATIO, Aggregate::Rate),
+        );
     }
     let dips = dip::dips(record);
     for (i, dip) in dips.iter().enumerate() {
@@ -180,11 +181,6 @@ pub fn readings(record: &RunRecord) -> Vec<(Quantity, f64)> {
         put(Group::Utilisation, &component.name, mean);
     }
     all
-}
-
-fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> Option<f64> {
-    let (of, metric) = (of.to_owned(), metric.to_owned());
-    observed(record, &Observed::Series { of, metric, aggregate })
 }
 
 /// The busy share of a component's instances in the measured part; one of which nothing was seen, because it was dead, is idle.
@@ -224,7 +220,7 @@ pub fn pressure(record: &RunRecord, phase: &Phase) -> f64 {
 
 /// The busy share of the machine in the measured part of a run over sockets: all of its processors, whoever used them.
 pub fn machine_share(record: &RunRecord) -> Option<f64> {
-    series(record, sample::GENERATOR, MACHINE_BUSY, Aggregate::Average)
+    observed_series(record, sample::GENERATOR, sample::MACHINE_BUSY, Aggregate::Average)
 }
 
 /// Requests due a second.

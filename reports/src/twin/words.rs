@@ -1,6 +1,6 @@
 //! What came of a session, for terminals and Markdown.
 
-use super::reading::{Group, Quantity};
+use super::reading::Group;
 use super::result::{CaseResult, Cell, Measure, Results, Verdict};
 use crate::format::{self, Unit};
 use crate::table::Table;
@@ -134,14 +134,17 @@ impl Results {
             let error = |cell: &Cell| cell.error.map_or(f64::INFINITY, f64::abs);
             let cells = self.cells().map(|(_, cell)| cell).filter(is_meant);
             if let Some(worst) = cells.max_by(|a, b| error(a).total_cmp(&error(b))) {
-                let within = worst.show(error(worst)).replace('+', "").replace(" load", "");
+                let off = worst.error_words().replace(" load", "");
                 let name = if by_load { "load at p99" } else { group.name() };
-                farthest.push(format!("{name} within {within}"));
+                farthest.push(format!("{name} {off}"));
             }
         }
-        let farthest =
-            if farthest.is_empty() { String::new() } else { format!("; measured: {}", farthest.join(", ")) };
-        format!("of {all} cells {holds} hold, {misses} miss, {unmeasured} are unmeasured{farthest}")
+        let farthest = if farthest.is_empty() {
+            String::new()
+        } else {
+            format!("; farthest off: {}", farthest.join(", "))
+        };
+        format!("{holds} of {all} numbers hold, {misses} miss, {unmeasured} unmeasured{farthest}")
     }
 
     fn shares(&self) -> Option<String> {
@@ -178,19 +181,6 @@ impl Results {
             table.rows.push(row);
         }
         table
-    }
-
-    /// All numbers by case: a row each, and for each case its error.
-    pub(crate) fn quantities(&self) -> Vec<Quantity> {
-        let mut all: Vec<Quantity> = Vec::new();
-        for (_, cell) in self.cells() {
-            if !all.contains(&cell.quantity) {
-                all.push(cell.quantity.clone());
-            }
-        }
-        // Stable, so that parts of runs stay in the order of time.
-        all.sort_by_key(|quantity| quantity.group);
-        all
     }
 
     /// What misses, and what is not measured, a line each.
@@ -272,6 +262,7 @@ impl Results {
 #[cfg(test)]
 mod tests {
     use super::super::judge;
+    use super::super::reading::Quantity;
     use super::super::result::{FORMAT, Targets, VERSION};
     use super::*;
 
@@ -334,8 +325,8 @@ mod tests {
     #[test]
     fn the_headline_counts_cells_and_tells_the_worst_of_each_kind() {
         let told = results().headline();
-        assert!(told.starts_with("of 4 cells 2 hold, 1 miss, 1 are unmeasured; "), "{told}");
-        assert!(told.contains("p50 within 5.0%") && told.contains("p99 within 55.0%"), "{told}");
+        assert!(told.starts_with("2 of 4 numbers hold, 1 miss, 1 unmeasured; "), "{told}");
+        assert!(told.contains("p50 +5.0% ± 2.5%") && told.contains("p99 +55.0% ± 2.5%"), "{told}");
         assert!(!told.contains("hit ratio"), "what is unmeasured says nothing: {told}");
     }
 

@@ -123,9 +123,9 @@ fn a_session_tells_how_far_two_worlds_are_apart_and_plays_nothing_twice() {
     assert!(cell(&results, "base", "goodput", "after")["error"].as_f64().is_some());
     assert_eq!(cell(&results, "base", "utilisation", "shop")["error_is"], "points");
     let told = text(&done.stdout);
-    assert!(told.contains("cells") && told.contains("hold") && told.contains("calm"), "{told}");
+    assert!(told.contains("numbers hold") && told.contains("calm"), "{told}");
     let html = fs::read_to_string(stage.path("twin.html")).expect("the page is written");
-    for part in ["Predicted and measured", "p99 during", "A: simulated", "B: measured", "td class=\"good\""] {
+    for part in ["Predicted and measured", "p99 during", "A: simulated", "B: measured", "All cases"] {
         assert!(html.contains(part), "{part} is on the page");
     }
     let again = stage.report(&["--quiet"]);

@@ -37,36 +37,22 @@ pub fn with_load(scenario: &Scenario, factor: f64) -> Result<Derived, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::SHOP;
 
-    const TEXT: &str = r#"
-title = "Shop"
-[run]
-duration = "10s"
+    const MORE: &str = r#"
 [play]
 for = "2s"
-[hosts.app]
-[components.shop]
-kind = "service"
-host = "app"
-[requests.home]
-path = "/"
-[[requests.home.steps]]
-work = "1ms"
-[traffic.users]
-to = "shop"
-executor = "constant-arrival-rate"
-rate = "10/s"
-mix = { home = 1 }
 [[faults]]
 at = "2s"
 for = "1s"
 kill = "component:shop[1]"
-[variants.busy]
-what = "twice the load"
-set."traffic.users.rate" = "20/s"
 [twin]
 repetitions = 2
 "#;
+
+    fn shop() -> Scenario {
+        Scenario::parse("shop.toml", format!("{SHOP}{MORE}")).expect("it is a scenario")
+    }
 
     fn peak(scenario: &Scenario) -> f64 {
         crate::explain::expected(scenario, scenario.run.from, scenario.run.from + scenario.run.duration)
@@ -74,7 +60,7 @@ repetitions = 2
 
     #[test]
     fn a_case_is_a_file_with_its_seed_and_nothing_of_the_whole() {
-        let scenario = Scenario::parse("shop.toml", TEXT).expect("it is a scenario");
+        let scenario = shop();
         let [base, busy] = scenario.twin.cases.as_slice() else { panic!("two cases") };
         let one = case(&scenario, base, Seed(7)).expect("a case").scenario;
         assert_eq!(
@@ -90,7 +76,7 @@ repetitions = 2
 
     #[test]
     fn another_load_leaves_the_faults_where_they_are() {
-        let scenario = Scenario::parse("shop.toml", TEXT).expect("it is a scenario");
+        let scenario = shop();
         let more = with_load(&scenario, 1.1).expect("a load").scenario;
         assert!((peak(&more) / peak(&scenario) - 1.1).abs() < 1e-9);
         assert_eq!(more.faults[0].from, scenario.faults[0].from);

@@ -14,7 +14,7 @@ use toml_edit::{DocumentMut, Table};
 use super::adjust::nothing_breaks;
 use super::{Derived, Error, child, document, finish, set};
 use crate::explain;
-use crate::scenario::{ComponentId, ComponentKind, Engine, Scenario};
+use crate::scenario::{ComponentKind, Engine, Scenario};
 use crate::units::{Rate, SimTime};
 use probes::{PROBED_READ, Probes};
 
@@ -231,17 +231,6 @@ fn prepare(scenario: &Scenario, document: &mut DocumentMut, probes: &Probes) {
         }
         child(root, "keyspaces").insert(&keyspace.name, toml_edit::Item::Table(table));
     }
-}
-
-/// The components that requests pass from one on, itself first, to the service that does what they ask.
-fn way(scenario: &Scenario, entry: ComponentId) -> Vec<ComponentId> {
-    let mut way = vec![entry];
-    let mut at = entry;
-    while let Some(to) = scenario.component(at).kind.forwards_to() {
-        way.push(to);
-        at = to;
-    }
-    way
 }
 
 #[cfg(test)]

@@ -11,11 +11,7 @@ use crate::units::SimTime;
 
 /// The service that a component's requests are walked by.
 fn served_by(scenario: &Scenario, entry: ComponentId) -> ComponentId {
-    let mut at = entry;
-    while let Some(to) = scenario.component(at).kind.forwards_to() {
-        at = to;
-    }
-    at
+    scenario.way(entry).last().unwrap_or(entry)
 }
 
 /// The classes whose steps a service walks, for traffic or for services that call it.
@@ -303,33 +299,22 @@ fn stations(scenario: &Scenario, surely: bool) -> Vec<Station> {
 
 /// Whether an HTTP cache on the way may answer a class's requests.
 fn is_kept_on_the_way(scenario: &Scenario, entry: ComponentId, class: ClassId) -> bool {
-    let mut at = Some(entry);
-    while let Some(id) = at {
-        let kind = &scenario.component(id).kind;
-        if matches!(kind, ComponentKind::HttpCache(_)) && scenario.class(class).cache.is_some() {
-            return true;
-        }
-        at = kind.forwards_to();
-    }
-    false
+    let is_cache = |id| matches!(scenario.component(id).kind, ComponentKind::HttpCache(_));
+    scenario.class(class).cache.is_some() && scenario.way(entry).any(is_cache)
 }
 
 /// The share of a class's requests that edges on the way do not answer.
 fn reaches_origin(scenario: &Scenario, entry: ComponentId, class: ClassId) -> f64 {
-    let (mut at, mut share) = (entry, 1.0);
-    while let Some(to) = scenario.component(at).kind.forwards_to() {
-        if let ComponentKind::Cdn(cdn) = &scenario.component(at).kind {
-            let rule = cdn.serves.iter().find(|(c, _)| *c == class).map(|(_, rule)| *rule);
-            match rule {
-                Some(EdgeRule::Share(hits)) => share *= 1.0 - hits.get(),
-                // How often depends on how many paths there are: as good as always.
-                Some(EdgeRule::Kept(_)) => share = 0.0,
-                None => {}
-            }
+    let passed_on = |id| {
+        let ComponentKind::Cdn(cdn) = &scenario.component(id).kind else { return 1.0 };
+        match cdn.serves.iter().find(|(c, _)| *c == class).map(|(_, rule)| *rule) {
+            Some(EdgeRule::Share(hits)) => 1.0 - hits.get(),
+            // How often depends on how many paths there are: as good as always.
+            Some(EdgeRule::Kept(_)) => 0.0,
+            None => 1.0,
         }
-        at = to;
-    }
-    share
+    };
+    scenario.way(entry).map(passed_on).product()
 }
 
 pub(super) fn write(out: &mut String, scenario: &Scenario) -> std::fmt::Result {

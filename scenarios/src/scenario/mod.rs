@@ -290,6 +290,11 @@ impl Scenario {
         &self.components[id.index()]
     }
 
+    /// The components that requests pass from one on, itself first, to the service that does what they ask.
+    pub fn way(&self, entry: ComponentId) -> impl Iterator<Item = ComponentId> + '_ {
+        std::iter::successors(Some(entry), |at| self.component(*at).kind.forwards_to())
+    }
+
     /// The keyspace of this id.
     pub fn keyspace(&self, id: KeyspaceId) -> &Keyspace {
         &self.keyspaces[id.index()]

@@ -89,31 +89,10 @@ impl Validator<'_> {
 #[cfg(test)]
 mod tests {
     use crate::Scenario;
-
-    const TEXT: &str = r#"
-title = "Shop"
-[run]
-duration = "10s"
-[hosts.app]
-[components.shop]
-kind = "service"
-host = "app"
-[requests.home]
-path = "/"
-[[requests.home.steps]]
-work = "1ms"
-[traffic.users]
-to = "shop"
-executor = "constant-arrival-rate"
-rate = "10/s"
-mix = { home = 1 }
-[variants.busy]
-what = "twice the load"
-set."traffic.users.rate" = "20/s"
-"#;
+    use crate::testing::SHOP;
 
     fn read(twin: &str) -> Result<Scenario, String> {
-        Scenario::parse("shop.toml", format!("{TEXT}{twin}")).map_err(|problems| problems.to_string())
+        Scenario::parse("shop.toml", format!("{SHOP}{twin}")).map_err(|problems| problems.to_string())
     }
 
     #[test]

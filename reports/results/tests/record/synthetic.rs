@@ -169,6 +169,7 @@ pub(crate) fn samples(scenario: &Scenario, play: Play, frame: &Frame) -> Vec<Sam
         }
         if play.world == World::Loadgen {
             add(sample::GENERATOR, 0, sample::CPU, 0.12);
+            add(sample::GENERATOR, 0, sample::MACHINE_BUSY, 0.31);
             add(sample::GENERATOR, 0, sample::STEAL, 0.0);
         }
     }

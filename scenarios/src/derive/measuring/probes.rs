@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Cost, CostKind, Probe, way};
+use super::{Cost, CostKind, Probe};
 use crate::explain::asked_by;
 use crate::scenario::{ComponentId, ComponentKind, Engine, Keyspace, Scenario};
 use crate::units::{Rate, SimTime};
@@ -160,7 +160,7 @@ impl<'s> Probes<'s> {
 
     /// Through a balancer or a cache and whatever is behind it; of a cache, what it has already as well.
     fn front(&mut self, id: ComponentId) {
-        let whole = self.costs(&way(self.scenario, id));
+        let whole = self.costs(&self.scenario.way(id).collect::<Vec<_>>());
         self.add(("through", &[id]), id, NOTHING, whole);
         if let ComponentKind::HttpCache(_) = self.scenario.component(id).kind {
             let own = self.costs(&[id]);
@@ -252,7 +252,7 @@ impl<'s> Probes<'s> {
         for called in asked_by(scenario, caller).into_iter().filter(answers) {
             let mut terms = self.costs(&[caller]);
             // The client's end comes once.
-            terms.extend(self.costs(&way(scenario, called)).into_iter().skip(1));
+            terms.extend(self.costs(&scenario.way(called).collect::<Vec<_>>()).into_iter().skip(1));
             let step = format!("call = {{ to = \"{}\", wait = \"0ns\" }}", self.name(called));
             self.add(("call", &[caller, called]), caller, &step, terms);
         }

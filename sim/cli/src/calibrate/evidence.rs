@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use reports::twin::judge::MOST_BUSY;
 use results::provenance::Machine;
 use results::statistics::Moments;
-use results::{RunRecord, Scope, Status, World, observed, sample};
+use results::{RunRecord, Scope, Status, World, observed_series, sample};
 use scenarios::Scenario;
 use scenarios::derive::measuring::{Cost, CostKind, Measuring, Probe, busiest_station};
-use scenarios::scenario::Observed;
 use scenarios::threshold::Aggregate;
 
 use super::fit::{Equation, Of};
 
 /// Above half load what waits is no fixed cost.
 const HALF: f64 = 0.5;
-/// Generator and stack must have had room: a machine busier than this decides what is measured.
-const MACHINE: f64 = 0.6;
 /// What is known of a probe needs so many requests at least, and so few failures.
 const FEWEST_REQUESTS: u64 = 30;
 const MOST_FAILED: f64 = 0.01;
@@ -70,8 +68,8 @@ pub(super) struct Run {
     pub(super) seed: u64,
     pub(super) length_s: f64,
     pub(super) machine: Machine,
-    /// The share of the machine's processors that was busy, whoever used them.
-    pub(super) busy: f64,
+    /// The share of the machine's processors that was busy, whoever used them; none where the record does not say.
+    pub(super) busy: Option<f64>,
 }
 
 impl Run {
@@ -110,7 +108,7 @@ impl Run {
             seed: facts.seed,
             length_s: facts.duration.as_secs_f64(),
             machine: record.provenance.machine.clone(),
-            busy: average(record, sample::GENERATOR, sample::MACHINE_BUSY).unwrap_or(0.0),
+            busy: average(record, sample::GENERATOR, sample::MACHINE_BUSY),
         })
     }
 
@@ -119,13 +117,17 @@ impl Run {
     /// # Errors
     /// That it had none.
     pub(super) fn on_idle_machine(self, allow_busy: bool) -> Result<Self, String> {
-        if self.busy <= MACHINE || allow_busy {
-            return Ok(self);
+        match self.busy {
+            _ if allow_busy => Ok(self),
+            Some(busy) if busy <= MOST_BUSY => Ok(self),
+            Some(busy) => {
+                let (busy, most) = (percent(busy), percent(MOST_BUSY));
+                Err(format!(
+                    "the machine was busy {busy} of the time, whoever used it, expected at most {most} (--allow-busy takes it)"
+                ))
+            }
+            None => Err("it does not say how busy the machine was (--allow-busy takes it)".to_owned()),
         }
-        let (busy, most) = (percent(self.busy), percent(MACHINE));
-        Err(format!(
-            "the machine was busy {busy} of the time, whoever used it, expected at most {most} (--allow-busy takes it)"
-        ))
     }
 }
 
@@ -150,12 +152,8 @@ fn load(record: &RunRecord, scenario: &Scenario) -> Result<(), String> {
     Ok(())
 }
 
-fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> Option<f64> {
-    observed(record, &Observed::Series { of: of.to_owned(), metric: metric.to_owned(), aggregate })
-}
-
 fn average(record: &RunRecord, of: &str, metric: &str) -> Option<f64> {
-    series(record, of, metric, Aggregate::Average)
+    observed_series(record, of, metric, Aggregate::Average)
 }
 
 fn seen(record: &RunRecord, class: usize) -> Result<Seen, String> {
@@ -180,7 +178,8 @@ fn cpu(record: &RunRecord) -> BTreeMap<String, f64> {
     let of = |name: &String| {
         let instances = record.series(name, sample::CPU).count() as f64;
         let cores = average(record, name, sample::CPU)? * instances;
-        let rate = series(record, name, sample::REQUESTS, Aggregate::Rate).filter(|rate| *rate > 0.0)?;
+        let rate =
+            observed_series(record, name, sample::REQUESTS, Aggregate::Rate).filter(|rate| *rate > 0.0)?;
         Some((name.clone(), cores / rate))
     };
     record.scenario.components.iter().filter_map(|component| of(&component.name)).collect()

@@ -51,7 +51,7 @@ fn write(out: &mut String, scenario: &Scenario, runs: &[Run], fit: &Fit) -> std:
     seeds.sort_unstable();
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
     let length = runs.iter().map(|run| run.length_s).fold(0.0, f64::max);
-    let busiest = percent(runs.iter().map(|run| run.busy).fold(0.0, f64::max));
+    let busiest = percent(runs.iter().filter_map(|run| run.busy).fold(0.0, f64::max));
     let source = format!(
         "loadgen measure {file}, {} runs of {length:.0} s, seeds {}, machine at most {busiest} busy",
         runs.len(),

@@ -72,7 +72,7 @@ fn made_up(measuring: &Measuring, experiment: u64, number: u64) -> Run {
     // A get and two wider reads in equal numbers.
     let spent = (12.0 + 0.5 * (1.0 + 10.0 + 100.0) / 3.0) * 1e-6 * pace;
     let cpu_s = BTreeMap::from([("objects".to_owned(), spent), ("balancer".to_owned(), 15e-6)]);
-    Run { seen, cpu_s, seed: number, length_s: 20.0, machine: Machine::default(), busy: 0.2 }
+    Run { seen, cpu_s, seed: number, length_s: 20.0, machine: Machine::default(), busy: Some(0.2) }
 }
 
 fn fitted(experiment: u64) -> (Measuring, Vec<Run>, Fit) {
@@ -234,6 +234,7 @@ fn records_say_what_was_planted_and_those_that_cannot_are_refused() {
         run.expect_err("it cannot be used")
     };
     let good = record(&measuring, World::Loadgen, &[]);
+    assert!(refused(&good, &scenario).contains("does not say how busy the machine was"));
     assert!(refused(&record(&measuring, World::Sim, &[]), &scenario).contains("simulated"));
     let mut redis = quickstart();
     redis.choose_engines(&[("objects".to_owned(), "redis".to_owned())]).expect("it can be one");
