@@ -65,6 +65,8 @@ impl Bench {
                 }
             }
         }
+        let calibrated_after =
+            pairs.iter().any(|(seed, record)| !case.files[*seed].was_frozen_before(record));
         let disturbed = (!doubts.is_empty())
             .then(|| format!("{} of {} runs cannot be believed", doubts.len(), case.files.len()));
         let values = |record: &RunRecord| reading::readings(record).into_iter().collect::<BTreeMap<_, _>>();
@@ -111,6 +113,7 @@ impl Bench {
             pairs: (case.files.len() - doubts.len()) as u32,
             machine_share: share,
             doubts,
+            calibrated_after,
             cells,
         };
         let first = pairs.into_iter().next().map(|(seed, record)| (simulated[seed].clone(), record));

@@ -44,14 +44,20 @@ impl CaseFile {
 
     /// The measured runs of this case that came to their end, the last first.
     fn measured(&self) -> impl Iterator<Item = RunRecord> + '_ {
-        let own = without_calibration(&self.scenario.source.text);
+        let own = apart(&self.scenario.source.text).map(|(played, _)| played);
         let read = runs(&self.directory.join("loadgen"))
             .into_iter()
             .rev()
             .filter_map(|run| RunRecord::read(run).ok());
         read.filter(move |record| {
-            record.status == Status::Complete && without_calibration(&record.scenario.text) == own
+            record.status == Status::Complete && apart(&record.scenario.text).map(|(played, _)| played) == own
         })
+    }
+
+    /// Whether a run was played with the calibration that now predicts it, which was frozen before, then.
+    pub(super) fn was_frozen_before(&self, record: &RunRecord) -> bool {
+        let calibration = |text: &str| apart(text).map(|(_, calibration)| calibration);
+        calibration(&record.scenario.text) == calibration(&self.scenario.source.text)
     }
 
     /// The measured run, if there is one that can be believed.
@@ -86,12 +92,13 @@ fn doubt(record: &RunRecord) -> Option<String> {
     }
 }
 
-/// The content of a file without what only the simulator reads; none where it is no TOML.
-fn without_calibration(text: &str) -> Option<toml::Table> {
+/// The content of a file: what is played, and the calibration, which the simulator alone reads. None where it is no TOML.
+fn apart(text: &str) -> Option<(toml::Table, Option<toml::Value>)> {
     let mut table: toml::Table = text.parse().ok()?;
-    table.remove("calibration");
-    Some(table)
+    let calibration = table.remove("calibration");
+    Some((table, calibration))
 }
+
 /// The directories of runs, the oldest first.
 pub(super) fn runs(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -140,10 +147,14 @@ mod tests {
     #[test]
     fn a_measurement_stays_whatever_the_calibration_says() {
         let text = |costs: &str, rate: &str| {
-            format!("title = \"T\"\nrate = \"{rate}\"\n[calibration]\nclient = \"{costs}\"")
+            let text = format!("title = \"T\"\nrate = \"{rate}\"\n[calibration]\nclient = \"{costs}\"");
+            apart(&text).expect("it is TOML")
         };
-        assert_eq!(without_calibration(&text("40us", "1/s")), without_calibration(&text("50us", "1/s")));
-        assert_ne!(without_calibration(&text("40us", "1/s")), without_calibration(&text("40us", "2/s")));
+        let (played, costs) = text("40us", "1/s");
+        assert_eq!(text("50us", "1/s").0, played);
+        assert_ne!(text("50us", "1/s").1, costs);
+        assert_ne!(text("40us", "2/s").0, played);
+        assert_eq!(text("40us", "2/s").1, costs);
     }
 
     #[test]

@@ -109,6 +109,9 @@ pub struct CaseResult {
     pub machine_share: Option<f64>,
     /// What speaks against the measurement, as sentences.
     pub doubts: Vec<String>,
+    /// Whether the calibration was changed after some of its runs were measured, which is then no proof of the calibration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calibrated_after: bool,
     /// What was compared.
     pub cells: Vec<Cell>,
 }

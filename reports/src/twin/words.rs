@@ -162,7 +162,15 @@ impl Results {
         };
         let busy =
             self.shares().map_or_else(String::new, |shares| format!(", busy {shares} (generator and stack)"));
-        format!("{}; {} repetitions; {}{busy}", engines, self.repetitions, self.machine)
+        let younger: Vec<&str> =
+            self.cases.iter().filter(|case| case.calibrated_after).map(|case| case.name.as_str()).collect();
+        let frozen = match younger.as_slice() {
+            [] => String::new(),
+            some => {
+                format!("; NOT frozen before: the calibration is younger than runs of {}", some.join(", "))
+            }
+        };
+        format!("{}; {} repetitions; {}{busy}{frozen}", engines, self.repetitions, self.machine)
     }
 
     /// A row for each case: of each kind of number the one that is farthest off its target.
@@ -294,6 +302,7 @@ mod tests {
             pairs: 3,
             machine_share: Some(0.31),
             doubts: Vec::new(),
+            calibrated_after: false,
             cells,
         };
         Results {
@@ -338,6 +347,20 @@ mod tests {
         let text = results.text();
         assert!(text.contains("steady-60, p99: ✗ misses; +55.0% ± 2.5% of 20%"), "{text}");
         assert!(text.contains("noise is more than half its target"), "{text}");
+    }
+
+    #[test]
+    fn a_calibration_that_is_younger_than_the_runs_is_told() {
+        let mut results = results();
+        assert!(!results.circumstances().contains("frozen"));
+        results.cases[1].calibrated_after = true;
+        let told = results.circumstances();
+        assert!(
+            told.ends_with("NOT frozen before: the calibration is younger than runs of steady-60"),
+            "{told}"
+        );
+        let read = Results::parse("twin.json", &results.json()).expect("it is one");
+        assert!(read.cases[1].calibrated_after && !read.cases[0].calibrated_after);
     }
 
     #[test]

@@ -23,8 +23,9 @@ use crate::trials::{self, Held};
 const FARTHEST: f64 = 64.0;
 /// No trial has many more requests.
 const REQUESTS: f64 = 2e6;
-/// The first stride, in steps.
+/// The first stride, in steps: where nothing is known, and near a load at which something probably breaks.
 const STRIDE: i32 = 8;
+const STRIDE_NEAR: i32 = 2;
 
 /// The loads that may be tried: a step to the power of a whole number.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +34,9 @@ pub(crate) struct Ladder {
     /// The greatest power, and how far down it goes.
     most: i32,
     least: i32,
-    /// Where the search begins.
+    /// Where the search begins, and with which stride.
     start: i32,
+    stride: i32,
 }
 
 impl Ladder {
@@ -46,13 +48,13 @@ impl Ladder {
         let step = 1.0 + precision.max(0.005);
         let powers = |factor: f64| (factor.ln() / step.ln()).ceil() as i32;
         let most = (REQUESTS / requests.max(1.0)).clamp(4.0, FARTHEST);
-        Self { step, most: powers(most), least: -powers(FARTHEST), start: 0 }
+        Self { step, most: powers(most), least: -powers(FARTHEST), start: 0, stride: STRIDE }
     }
 
     /// The same with a search that begins near a load at which something probably breaks.
     pub(crate) fn starting_near(self, load: f64) -> Self {
         let power = (load.max(1e-9).ln() / self.step.ln()).round();
-        Self { start: (power as i32).clamp(self.least, self.most), ..self }
+        Self { start: (power as i32).clamp(self.least, self.most), stride: STRIDE_NEAR, ..self }
     }
 
     /// The load of a power.
@@ -71,12 +73,10 @@ struct Bracket {
 }
 
 /// Halves from a start outwards and then inwards, until the two that enclose the limit are neighbours or there is no farther to go.
-fn enclose<E>(
-    (least, start, most): (i32, i32, i32),
-    holds: &mut dyn FnMut(i32) -> Result<bool, E>,
-) -> Result<Bracket, E> {
+fn enclose<E>(ladder: Ladder, holds: &mut dyn FnMut(i32) -> Result<bool, E>) -> Result<Bracket, E> {
+    let Ladder { least, most, start, stride, .. } = ladder;
     let mut bracket = Bracket::default();
-    let (mut at, mut stride) = (start, STRIDE);
+    let (mut at, mut stride) = (start, stride);
     loop {
         if holds(at)? {
             bracket.low = Some(at)
@@ -180,48 +180,73 @@ impl Found {
     }
 }
 
-/// What one replication found.
+/// What one replication found: where thresholds that are looked for together stop to hold, all of them.
 struct Walk {
     brackets: Vec<Option<Bracket>>,
     trials: BTreeMap<i32, Trial>,
 }
 
-/// Looks for where each threshold of a scenario breaks, in so many replications on so many threads; none where that was
-/// interrupted. `told` hears of every run.
+/// With what effort it is looked for.
+pub(crate) struct Effort<'a> {
+    pub(crate) replications: u32,
+    pub(crate) threads: usize,
+    pub(crate) stop: &'a AtomicBool,
+    /// Hears of every run.
+    pub(crate) told: &'a (dyn Fn() + Sync),
+}
+
+/// Looks for where each threshold of a scenario breaks; none where that was interrupted.
 pub(crate) fn find(
     base: &Scenario,
     at: &Circumstances,
     ladder: Ladder,
-    (replications, threads): (u32, usize),
-    stop: &AtomicBool,
-    told: &(dyn Fn() + Sync),
+    effort: &Effort<'_>,
 ) -> Result<Option<Found>, Problem> {
-    let walks = trials::each(replications as usize, threads, &|number| {
-        walk(base, at, ladder, number as u32, stop, told)
-    });
-    let mut all = Vec::new();
-    for walk in walks {
-        match walk? {
-            Some(walk) => all.push(walk),
-            None => return Ok(None),
-        }
-    }
+    let each: Vec<Vec<usize>> = (0..base.thresholds.len()).map(|threshold| vec![threshold]).collect();
+    let Some(all) = walks(base, at, ladder, &each, effort)? else { return Ok(None) };
     let limits = (0..base.thresholds.len()).filter_map(|j| limit(base, ladder, &all, j)).collect();
     let trials = all.into_iter().next().map(|walk| walk.trials).unwrap_or_default();
     Ok(Some(Found { limits, trials }))
+}
+
+/// Looks for where the first of a scenario's thresholds breaks, whichever it is; none where that was interrupted.
+pub(crate) fn first(
+    base: &Scenario,
+    at: &Circumstances,
+    ladder: Ladder,
+    effort: &Effort<'_>,
+) -> Result<Option<Breaks>, Problem> {
+    let together = [(0..base.thresholds.len()).collect()];
+    let Some(all) = walks(base, at, ladder, &together, effort)? else { return Ok(None) };
+    let brackets: Option<Vec<Bracket>> = all.iter().map(|walk| walk.brackets[0]).collect();
+    // Where there is nothing to judge, nothing breaks that is known of.
+    Ok(Some(brackets.map_or(Breaks::Beyond(1.0), |brackets| breaks(ladder, &brackets))))
+}
+
+fn walks(
+    base: &Scenario,
+    at: &Circumstances,
+    ladder: Ladder,
+    groups: &[Vec<usize>],
+    effort: &Effort<'_>,
+) -> Result<Option<Vec<Walk>>, Problem> {
+    let walks = trials::each(effort.replications as usize, effort.threads, &|number| {
+        walk(base, at, ladder, groups, (number as u32, effort))
+    });
+    let walks = walks.into_iter().collect::<Result<Vec<Option<Walk>>, Problem>>()?;
+    Ok(walks.into_iter().collect())
 }
 
 fn walk(
     base: &Scenario,
     at: &Circumstances,
     ladder: Ladder,
-    number: u32,
-    stop: &AtomicBool,
-    told: &(dyn Fn() + Sync),
+    groups: &[Vec<usize>],
+    (number, effort): (u32, &Effort<'_>),
 ) -> Result<Option<Walk>, Problem> {
     let mut trials: BTreeMap<i32, Trial> = BTreeMap::new();
     let mut brackets = Vec::new();
-    for j in 0..base.thresholds.len() {
+    for group in groups {
         let mut holds = |power: i32| -> Result<bool, Option<Problem>> {
             let known = match trials.entry(power) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -229,21 +254,23 @@ fn walk(
                     let circumstances = Circumstances { load: at.load * ladder.load(power), ..at.clone() };
                     let scenario = trials::under(base, &circumstances).map_err(Some)?;
                     let scenario = sim::replicate::scenario(&scenario, number);
-                    let record = trials::run(&scenario, stop).map_err(Some)?.ok_or(None::<Problem>)?;
-                    told();
+                    let record = trials::run(&scenario, effort.stop).map_err(Some)?.ok_or(None::<Problem>)?;
+                    (effort.told)();
                     place.insert(trial(record, number == 0))
                 }
             };
-            let figure = known.figures[j];
-            Ok(figure
-                .is_none_or(|value| base.thresholds[j].comparison.holds(value, base.thresholds[j].limit)))
+            let holds = |j: usize| {
+                let threshold = &base.thresholds[j];
+                known.figures[j].is_none_or(|value| threshold.comparison.holds(value, threshold.limit))
+            };
+            Ok(group.iter().all(|j| holds(*j)))
         };
-        let found = match enclose((ladder.least, ladder.start, ladder.most), &mut holds) {
+        let found = match enclose(ladder, &mut holds) {
             Ok(bracket) => bracket,
             Err(Some(problem)) => return Err(problem),
             Err(None) => return Ok(None),
         };
-        let judged = trials.values().any(|trial| trial.figures[j].is_some());
+        let judged = trials.values().any(|trial| group.iter().any(|j| trial.figures[*j].is_some()));
         brackets.push(judged.then_some(found));
     }
     Ok(Some(Walk { brackets, trials }))
@@ -301,9 +328,14 @@ mod tests {
     use super::*;
 
     /// A bracket of what cannot fail to be told.
-    fn sure(bounds: (i32, i32, i32), holds: impl Fn(i32) -> bool) -> (Bracket, usize) {
+    fn sure(
+        (least, start, most): (i32, i32, i32),
+        stride: i32,
+        holds: impl Fn(i32) -> bool,
+    ) -> (Bracket, usize) {
         let mut tried = 0;
-        let bracket = enclose::<Infallible>(bounds, &mut |power| {
+        let ladder = Ladder { step: 1.05, most, least, start, stride };
+        let bracket = enclose::<Infallible>(ladder, &mut |power| {
             tried += 1;
             Ok(holds(power))
         });
@@ -315,18 +347,23 @@ mod tests {
     fn limits_are_enclosed_by_neighbours_in_few_trials() {
         for limit in [-70, -9, -1, 0, 1, 7, 30, 83] {
             for start in [-40, 0, 3] {
-                let (bracket, tried) = sure((-85, start, 85), |power| power <= limit);
+                let (bracket, tried) = sure((-85, start, 85), STRIDE, |power| power <= limit);
                 assert_eq!((bracket.low, bracket.high), (Some(limit), Some(limit + 1)));
                 assert!(tried <= 13, "{limit}: {tried}");
             }
         }
-        assert_eq!(sure((-85, 0, 20), |_| true).0, Bracket { low: Some(20), high: None });
-        assert_eq!(sure((-85, 0, 20), |_| false).0, Bracket { low: None, high: Some(-85) });
+        for limit in -3..=3 {
+            let (bracket, tried) = sure((-85, 0, 85), STRIDE_NEAR, |power| power <= limit);
+            assert_eq!((bracket.low, bracket.high), (Some(limit), Some(limit + 1)));
+            assert!(tried <= 5, "{limit}: {tried}");
+        }
+        assert_eq!(sure((-85, 0, 20), STRIDE, |_| true).0, Bracket { low: Some(20), high: None });
+        assert_eq!(sure((-85, 0, 20), STRIDE, |_| false).0, Bracket { low: None, high: Some(-85) });
     }
 
     #[test]
     fn the_interval_holds_the_replications_and_no_less_than_their_step() {
-        let ladder = Ladder { step: 1.05, most: 85, least: -85, start: 0 };
+        let ladder = Ladder { step: 1.05, most: 85, least: -85, start: 0, stride: STRIDE };
         let at = |low: i32| Bracket { low: Some(low), high: Some(low + 1) };
         let Breaks::At { load, low, high } = breaks(ladder, &[at(10), at(10), at(10)]) else {
             panic!("all of them broke");

@@ -17,7 +17,7 @@ use scenarios::{Scenario, exit};
 use serde_json::{Value, json};
 
 use crate::arguments::{self, Told};
-use crate::breaking::{self, Breaks, Found, Ladder, Limit};
+use crate::breaking::{self, Breaks, Effort, Found, Ladder, Limit};
 use crate::changes::Changes;
 use crate::{trials, twin};
 
@@ -59,8 +59,9 @@ pub(crate) fn run(arguments: &Capacity) -> Result<u8, Problem> {
         let mut progress = progress.lock().expect("showing progress does not panic");
         progress.show(f64::from(done) / f64::from(usual.max(done + 1)), || format!("{done} runs"));
     };
-    let how = (arguments.replications, arguments::threads(arguments.told.threads));
-    let found = breaking::find(&scenario, &at, ladder, how, &stop, &told)?;
+    let threads = arguments::threads(arguments.told.threads);
+    let effort = Effort { replications: arguments.replications, threads, stop: &stop, told: &told };
+    let found = breaking::find(&scenario, &at, ladder, &effort)?;
     progress.into_inner().expect("showing progress does not panic").end();
     let Some(found) = found else { return Ok(exit::INTERRUPTED) };
     let answer = Answer { scenario: &scenario, found: &found, ladder, replications: arguments.replications };
@@ -70,10 +71,7 @@ pub(crate) fn run(arguments: &Capacity) -> Result<u8, Problem> {
     } else {
         writeln!(out, "{}\n", scenario.title)?;
         write!(out, "{}", answer.table().text())?;
-        writeln!(out, "\n{}", answer.headline())?;
-        if let Some(line) = twin::line(LONG_QUEUES) {
-            writeln!(out, "{line}")?;
-        }
+        writeln!(out, "\n{}\n{}", answer.headline(), trust())?;
     }
     if let Some(path) = &arguments.told.html {
         fs::write(path, answer.html()).with_context(|| format!("cannot write {}", path.display()))?;
@@ -159,8 +157,9 @@ impl Answer<'_> {
     fn html(&self) -> String {
         let caption = format!(
             "Each of {} replications looked for its own limit; the interval is that of their mean. What is busiest is told of \
-             the greatest load that holds.",
-            self.replications
+             the greatest load that holds. {}",
+            self.replications,
+            trust()
         );
         let title = &self.scenario.title;
         let sheet = Sheet::new("Capacity", title, &self.headline());
@@ -202,6 +201,12 @@ impl Answer<'_> {
             "replications": self.replications,
             "thresholds": self.found.limits.iter().map(limit).collect::<Vec<_>>(),
             "loads_tried": self.found.trials.iter().map(load).collect::<Vec<_>>(),
+            "trust": trust(),
         })
     }
+}
+
+/// How far predictions were off where they were held against measurements.
+fn trust() -> String {
+    twin::line(LONG_QUEUES).unwrap_or_default()
 }

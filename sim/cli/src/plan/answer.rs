@@ -9,10 +9,10 @@ use scenarios::derive::Circumstances;
 use scenarios::scenario::{Observed, Planning};
 use serde_json::{Value, json};
 
-use super::Screened;
 use super::tries::{CONFIRMED, Outcome, overall};
+use super::{LONG_QUEUES, Screened};
 use crate::breaking::Breaks;
-use crate::trials;
+use crate::{trials, twin};
 
 /// A month is a twelfth of a year of 365 days, as growth counts.
 const SECONDS_PER_MONTH: f64 = 2_628_000.0;
@@ -331,7 +331,7 @@ impl Answer<'_> {
             .table("Alternatives", caption, &self.table())
             .costs(&self.screened.currency, &lines, numbers)
             .table("How long it lasts", &growth, &self.lasting())
-            .table("How it was found", &format!("{}.", self.course()), &self.choices())
+            .table("How it was found", &format!("{}. {}", self.course(), trust()), &self.choices())
             .html()
     }
 
@@ -409,8 +409,14 @@ impl Answer<'_> {
             "simulated": self.tried,
             "runs": self.runs,
             "seeds": self.replications,
+            "trust": trust(),
         })
     }
+}
+
+/// How far predictions were off where they were held against measurements.
+pub(super) fn trust() -> String {
+    twin::line(LONG_QUEUES).unwrap_or_default()
 }
 
 /// What is busiest over all circumstances, and in which.

@@ -26,8 +26,8 @@ use scenarios::scenario::Planning;
 use scenarios::units::Seed;
 use scenarios::{Scenario, exit};
 
-use crate::breaking::{self, Breaks, Ladder};
-use crate::{arguments, trials, twin};
+use crate::breaking::{self, Breaks, Effort, Ladder};
+use crate::{arguments, trials};
 use answer::{Answer, Lasting};
 use screen::Foresight;
 use search::Space;
@@ -84,10 +84,7 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<u8, Problem> {
         shows: !arguments.quiet,
     };
     let Some(answer) = plan(&base, &planning, &how)? else { return Ok(exit::INTERRUPTED) };
-    write!(io::stdout().lock(), "{}", answer.text())?;
-    if let Some(line) = twin::line(LONG_QUEUES) {
-        writeln!(io::stdout().lock(), "{line}")?;
-    }
+    writeln!(io::stdout().lock(), "{}{}", answer.text(), answer::trust())?;
     let write = |path: &PathBuf, text: String| {
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     };
@@ -269,9 +266,10 @@ fn lasting(tries: &Tries<'_>, candidate: usize, how: &How<'_>) -> Result<Vec<Las
             }
         };
         let ladder = Ladder::new(PRECISION, &scenario, what).starting_near(near);
-        let effort = (how.replications, how.threads);
-        let limits = breaking::find(&scenario, what, ladder, effort, how.stop, &told).map_err(Some)?;
-        let breaks = limits.ok_or(None::<Problem>)?.first().map_or(Breaks::Beyond(1.0), |limit| limit.breaks);
+        let effort =
+            Effort { replications: how.replications, threads: how.threads, stop: how.stop, told: &told };
+        let breaks = breaking::first(&scenario, what, ladder, &effort).map_err(Some)?;
+        let breaks = breaks.ok_or(None::<Problem>)?;
         if let Breaks::At { load, .. } = breaks {
             guess.get_or_insert(load);
         }

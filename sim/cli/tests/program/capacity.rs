@@ -31,6 +31,11 @@ fn the_limit_is_where_queueing_theory_has_it_and_the_processor_gives_first() {
     assert!(answer.starts_with("response_time p(99)<50ms breaks first, at "), "{answer}");
     let html = std::fs::read_to_string(directory.path().join("page.html")).expect("the page was written");
     assert!(html.contains("Latency against load") && html.contains("breaks first"), "{html}");
+    let trust = object["trust"].as_str().expect("a sentence");
+    assert!(
+        trust.contains("held against measurements") && html.contains("held against measurements"),
+        "{trust}"
+    );
     let again = sim(directory.path(), &[&arguments[..], &["--threads", "3"]].concat());
     assert_eq!(again.stdout, output.stdout, "threads change nothing");
 }
