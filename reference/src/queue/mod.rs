@@ -19,15 +19,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use scenarios::scenario::{Engine, Queue as Settings};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::component::{Context, Metrics};
 use crate::emulated::Level;
-use crate::http::Connection;
 use crate::process::complain;
-use crate::resp::request::{Parser, Range};
+use crate::resp::guests::{Ended, Guest, Guests, Rules};
+use crate::resp::request::{Limits, Range};
 use crate::resp::{Client, Failed, Writer, integer};
 use broker::{Broker, Fate, Message};
 use journal::{Entry, Journal};
@@ -51,7 +50,7 @@ struct Server {
     /// What consumers are to be sent, by their numbers.
     outlets: RefCell<BTreeMap<u64, Rc<Outlet>>>,
     next_consumer: Cell<u64>,
-    connections: Cell<i64>,
+    guests: Rc<Guests>,
     waiting: Level,
     in_hand: Level,
     /// RabbitMQ, where it keeps the messages.
@@ -93,7 +92,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         journal: RefCell::new(journal),
         outlets: RefCell::default(),
         next_consumer: Cell::new(1),
-        connections: Cell::new(0),
+        guests: Guests::new(Rules::new(&context.scenario), &Limits::MESSAGE),
         waiting: Level::default(),
         in_hand: Level::default(),
         #[cfg(feature = "rabbitmq")]
@@ -110,8 +109,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         let server = Rc::clone(&server);
         async move {
             loop {
-                let stream = listener.accept().await;
-                tokio::task::spawn_local(serve(Rc::clone(&server), stream));
+                if let Some(guest) = server.guests.enter(listener.accept().await) {
+                    tokio::task::spawn_local(serve(Rc::clone(&server), guest));
+                }
             }
         }
     });
@@ -121,7 +121,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         figures.set("waiting", server.waiting.get() as f64);
         figures.set("busy_worker_seconds", server.in_hand.seconds());
         figures.set("in_service", server.in_hand.get() as f64);
-        figures.set("connections", server.connections.get() as f64);
+        figures.set("connections", server.guests.count() as f64);
+        figures.set("refused", server.guests.refused() as f64);
         figures.set("published", counts.published as f64);
         figures.set("acknowledged", counts.acknowledged as f64);
         figures.set("redelivered", counts.redelivered as f64);
@@ -130,40 +131,42 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
     }))
 }
 
-async fn serve(server: Rc<Server>, stream: TcpStream) {
-    server.connections.set(server.connections.get() + 1);
-    let mut peer = Peer { connection: Connection::new(stream), parser: Parser::default(), consumer: None };
-    // A broken connection concerns its client alone.
-    let _ = peer.converse(&server).await;
+async fn serve(server: Rc<Server>, guest: Guest) {
+    let mut peer = Peer { guest, consumer: None };
+    let ended = peer.converse(&server).await;
     if let Some((number, _)) = peer.consumer {
         server.leave(number);
     }
-    server.connections.set(server.connections.get() - 1);
+    if let Err(ended) = ended {
+        peer.guest.leave(ended).await;
+    }
 }
 
 /// A connection of a publisher or a consumer.
 #[derive(Debug)]
 struct Peer {
-    connection: Connection,
-    parser: Parser,
+    guest: Guest,
     /// The number of the consumer, and what it is to be sent.
     consumer: Option<(u64, Rc<Outlet>)>,
 }
 
 impl Peer {
-    async fn converse(&mut self, server: &Rc<Server>) -> io::Result<()> {
+    /// Obeys command by command until the peer leaves. Why it is to go, where it does not by itself.
+    async fn converse(&mut self, server: &Rc<Server>) -> Result<(), Ended> {
         let mut out = Vec::new();
         let mut heard = Instant::now();
         loop {
-            while let Some(len) = match self.parser.read(self.connection.input(), false) {
+            while let Some(len) = match self.guest.read() {
                 Ok(read) => read,
-                Err(error) => {
-                    Writer::new(&mut out, false).error(&format!("ERR {error}"));
-                    return self.connection.write_all(&out).await;
+                Err(ended) => {
+                    // What came before it was obeyed, and is answered.
+                    self.guest.answer(&mut out).await?;
+                    return Err(ended);
                 }
             } {
-                let command = Command::read(self.connection.input(), self.parser.arguments());
-                self.connection.consume(len);
+                let (input, arguments) = self.guest.command();
+                let command = Command::read(input, arguments);
+                self.guest.consume(len);
                 // RabbitMQ's alarm: publishers are blocked until there is room on the disk again.
                 while matches!(command, Command::Publish { .. }) && server.context.is_disk_full() {
                     tokio::time::sleep(DISK_LOOK).await;
@@ -175,18 +178,17 @@ impl Peer {
                 }
                 self.execute(server, command, &mut out);
             }
-            self.connection.write_all(&out).await?;
-            out.clear();
+            self.guest.answer(&mut out).await?;
             let Some((_, outlet)) = &self.consumer else {
-                if self.connection.fill().await? == 0 {
+                if !self.guest.more().await? {
                     return Ok(());
                 }
                 continue;
             };
             let heartbeat = server.settings.heartbeat.as_duration();
             tokio::select! {
-                filled = self.connection.fill() => {
-                    if filled? == 0 {
+                more = self.guest.more_in_time() => {
+                    if !more? {
                         return Ok(());
                     }
                     heard = Instant::now();
@@ -194,7 +196,7 @@ impl Peer {
                 () = outlet.filled.notified() => out.append(&mut outlet.bytes.borrow_mut()),
                 () = tokio::time::sleep(heartbeat / 3) => {
                     if heard.elapsed() >= heartbeat {
-                        return Err(io::ErrorKind::TimedOut.into());
+                        return Err(Ended::Silent(heartbeat));
                     }
                     Writer::new(&mut out, false).simple("PING");
                 }

@@ -1,23 +1,23 @@
 //! What any bytes that RESP is read from are held to: by fuzz targets, and in passing by a test.
 
 use super::reply::parse_element;
-use super::request::{Parser, Range};
+use super::request::{Limits, Parser, Range};
 use super::{Element, Malformed, Writer};
 
 /// Commands of RESP: nothing panics, a command is the same however it arrives in pieces, its strings lie within it and in
 /// order, strangers are allowed less and never more, and what was read is read again when it is written down anew.
 pub(crate) fn requests(input: &[u8]) {
-    let whole = read(&mut Parser::default(), input, false);
+    let whole = read(&mut Parser::default(), input, &Limits::STORE);
     let mut parser = Parser::default();
     let mut pieces = Ok(None);
     for end in 0..=input.len() {
-        pieces = read(&mut parser, &input[..end], false);
+        pieces = read(&mut parser, &input[..end], &Limits::STORE);
         if pieces != Ok(None) {
             break;
         }
     }
     assert_eq!(whole, pieces);
-    let strangers = read(&mut Parser::default(), input, true);
+    let strangers = read(&mut Parser::default(), input, &Limits::STRANGER);
     assert!(strangers == whole || strangers.is_err());
     let Ok(Some((length, arguments))) = whole else { return };
     assert!(0 < length && length <= input.len());
@@ -31,8 +31,9 @@ pub(crate) fn requests(input: &[u8]) {
     let mut writer = Writer::new(&mut written, false);
     writer.array(strings.len());
     strings.iter().for_each(|string| writer.bulk(string));
-    let again =
-        read(&mut Parser::default(), &written, false).expect("as it is written").expect("it is whole");
+    let again = read(&mut Parser::default(), &written, &Limits::STORE)
+        .expect("as it is written")
+        .expect("it is whole");
     assert_eq!(again.0, written.len());
     assert!(again.1.iter().map(|r| &written[r.0 as usize..r.1 as usize]).eq(strings));
 }
@@ -63,6 +64,6 @@ pub(crate) fn replies(input: &[u8]) {
 
 type Read = Result<Option<(usize, Vec<Range>)>, Malformed>;
 
-fn read(parser: &mut Parser, bytes: &[u8], stranger: bool) -> Read {
-    Ok(parser.read(bytes, stranger)?.map(|length| (length, parser.arguments().to_vec())))
+fn read(parser: &mut Parser, bytes: &[u8], limits: &Limits) -> Read {
+    Ok(parser.read(bytes, limits)?.map(|length| (length, parser.arguments().to_vec())))
 }

@@ -2,11 +2,12 @@
 //!
 //! - [`request`]: reading commands
 //! - [`reply`]: writing replies, reading them one element at a time
-//! - [`client`]: a connection to a server that speaks it
+//! - [`client`]: a connection to a server that speaks it; [`guests`]: what the clients of such a server are held to
 
 pub(crate) mod client;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
+pub(crate) mod guests;
 pub(crate) mod reply;
 pub(crate) mod request;
 

@@ -5,12 +5,46 @@
 
 use super::{ARGUMENTS_LIMIT, BULK_LIMIT, COMMAND_LIMIT, Malformed, line};
 
-/// A stranger's commands have at most so many strings …
-const STRANGERS_ARGUMENTS: usize = 10;
-/// … of at most so many bytes (networking.c of Redis since 6.2.6).
-const STRANGERS_BULK: usize = 16 << 10;
 /// The longest line with a length in it.
 const LENGTH_LINE: usize = 32;
+
+/// What a command may be at most, and what is answered to one that is more.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Strings, and what is said of more.
+    pub(crate) strings: (usize, &'static str),
+    /// Bytes of one of them, and what is said of more.
+    pub(crate) string: (usize, &'static str),
+    /// Bytes of all, with their lengths.
+    pub(crate) command: (usize, &'static str),
+}
+
+impl Limits {
+    /// A store's, with Redis's words.
+    pub(crate) const STORE: Self = Self {
+        strings: (ARGUMENTS_LIMIT, "invalid multibulk length"),
+        string: (BULK_LIMIT, "invalid bulk length"),
+        command: (COMMAND_LIMIT, "command too long"),
+    };
+    /// A store's for those who have yet to say who they are (networking.c of Redis since 6.2.6).
+    pub(crate) const STRANGER: Self = Self {
+        strings: (10, "invalid multibulk length"),
+        string: (16 << 10, "invalid bulk length"),
+        command: (COMMAND_LIMIT, "command too long"),
+    };
+    /// An SQL store's: a step of a scenario reads or writes 10,000 rows at most, beside which a statement has four words.
+    pub(crate) const STATEMENT: Self = Self {
+        strings: (10_004, "invalid multibulk length: a statement has at most 10000 keys"),
+        string: (1 << 10, "invalid bulk length: a string of a statement has at most 1024 bytes"),
+        command: (1 << 20, "a statement has at most 1 MiB"),
+    };
+    /// A queue's: a verb and a number.
+    pub(crate) const MESSAGE: Self = Self {
+        strings: (2, "invalid multibulk length: a command has at most 2 strings"),
+        string: (64, "invalid bulk length: a string of a command has at most 64 bytes"),
+        command: (1 << 10, "a command has at most 1 KiB"),
+    };
+}
 
 /// Where a string of a command is in the input: from, to. Commands are shorter than 4 GiB.
 pub(crate) type Range = (u32, u32);
@@ -27,31 +61,27 @@ pub(crate) struct Parser {
 
 impl Parser {
     /// Reads the command at the start of `bytes`; its length, or none where it is not complete yet, in which case the next
-    /// call gets the same bytes and some more. An empty command has no arguments and is to be skipped. Narrow limits are for
-    /// clients that have yet to say who they are.
+    /// call gets the same bytes and some more. An empty command has no arguments and is to be skipped.
     ///
     /// # Errors
     /// Where the bytes never can be a command, or pass a limit.
     #[inline]
-    pub(crate) fn read(&mut self, bytes: &[u8], stranger: bool) -> Result<Option<usize>, Malformed> {
+    pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Malformed> {
         if self.missing.is_none() {
             self.arguments.clear();
             match bytes.first() {
                 None => return Ok(None),
                 Some(b'*') => {
-                    let most = if stranger { STRANGERS_ARGUMENTS } else { ARGUMENTS_LIMIT };
-                    let Some((count, at)) = length(bytes, 1, most, "invalid multibulk length")? else {
-                        return Ok(None);
-                    };
+                    let (most, problem) = limits.strings;
+                    let Some((count, at)) = length(bytes, 1, most, problem)? else { return Ok(None) };
                     (self.missing, self.at) = (Some(count), at);
                 }
                 Some(_) => return inline(bytes, &mut self.arguments),
             }
         }
         let mut missing = self.missing.unwrap_or(0);
-        let most = if stranger { STRANGERS_BULK } else { BULK_LIMIT };
         while missing > 0 {
-            let Some(end) = self.string(bytes, most)? else {
+            let Some(end) = self.string(bytes, limits)? else {
                 self.missing = Some(missing);
                 return Ok(None);
             };
@@ -64,18 +94,17 @@ impl Parser {
 
     /// Reads the next string; where it ends.
     #[inline]
-    fn string(&mut self, bytes: &[u8], most: usize) -> Result<Option<usize>, Malformed> {
+    fn string(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Malformed> {
         match bytes.get(self.at) {
             None => return Ok(None),
             Some(b'$') => {}
             Some(_) => return Err(Malformed("expected '$'")),
         }
-        let Some((length, start)) = length(bytes, self.at + 1, most, "invalid bulk length")? else {
-            return Ok(None);
-        };
+        let (most, problem) = limits.string;
+        let Some((length, start)) = length(bytes, self.at + 1, most, problem)? else { return Ok(None) };
         let end = start + length;
-        if end > COMMAND_LIMIT {
-            return Err(Malformed("command too long"));
+        if end > limits.command.0 {
+            return Err(Malformed(limits.command.1));
         }
         match bytes.get(end..end + 2) {
             None => return Ok(None),
@@ -150,7 +179,7 @@ mod tests {
     type Command<'b> = (Vec<&'b [u8]>, usize);
 
     fn parse_with<'b>(parser: &mut Parser, bytes: &'b [u8]) -> Result<Option<Command<'b>>, Malformed> {
-        let len = parser.read(bytes, false)?;
+        let len = parser.read(bytes, &Limits::STORE)?;
         let arguments = parser.arguments().iter().map(|r| &bytes[r.0 as usize..r.1 as usize]);
         Ok(len.map(|len| (arguments.collect(), len)))
     }
@@ -188,8 +217,23 @@ mod tests {
     #[test]
     fn strangers_have_narrow_limits() {
         for bytes in ["*11\r\n", "*1\r\n$16385\r\n"] {
-            assert!(Parser::default().read(bytes.as_bytes(), true).is_err(), "{bytes:?}");
-            assert_eq!(Parser::default().read(bytes.as_bytes(), false), Ok(None));
+            assert!(Parser::default().read(bytes.as_bytes(), &Limits::STRANGER).is_err(), "{bytes:?}");
+            assert_eq!(Parser::default().read(bytes.as_bytes(), &Limits::STORE), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_passed_is_named() {
+        let long = "*10000\r\n".to_owned() + &format!("$1024\r\n{}\r\n", "x".repeat(1024)).repeat(1100);
+        for (bytes, said) in
+            [("*10005\r\n", "10000 keys"), ("*1\r\n$1025\r\n", "1024 bytes"), (&long, "1 MiB")]
+        {
+            let refused = Parser::default().read(bytes.as_bytes(), &Limits::STATEMENT);
+            assert!(refused.is_err_and(|error| error.to_string().contains(said)), "{said}");
+        }
+        for (bytes, said) in [("*3\r\n", "2 strings"), ("*1\r\n$65\r\n", "64 bytes")] {
+            let refused = Parser::default().read(bytes.as_bytes(), &Limits::MESSAGE);
+            assert!(refused.is_err_and(|error| error.to_string().contains(said)), "{said}");
         }
     }
 

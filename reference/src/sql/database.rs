@@ -9,7 +9,7 @@ use scenarios::law::SizeLaw;
 use scenarios::plan::Draws;
 use scenarios::scenario::KeyspaceId;
 
-use crate::resp::REPLY_LIMIT;
+use super::ANSWER_LIMIT;
 use crate::store::FILLER;
 
 /// Rows that are kept at most, over all tables.
@@ -73,7 +73,7 @@ impl Database {
                 }
             };
             length += value.len();
-            if length > REPLY_LIMIT {
+            if length > ANSWER_LIMIT {
                 return Ok(None);
             }
             values.push(value);

@@ -35,6 +35,15 @@ impl Engine {
         }
     }
 
+    /// How many rows are read at once at most: the embedded one holds everybody up meanwhile.
+    pub(super) fn rows_at_once(&self) -> usize {
+        match self {
+            Self::Embedded(_) => 128,
+            #[cfg(feature = "mysql")]
+            Self::MySql(_) => usize::MAX,
+        }
+    }
+
     /// The values of these rows, in this order; none where they are longer than a reply can be.
     ///
     /// # Errors

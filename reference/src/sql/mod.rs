@@ -22,18 +22,20 @@ use std::rc::Rc;
 
 use scenarios::plan::RequestId;
 use scenarios::scenario::{KeyspaceId, SqlStore};
-use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::component::{Context, Metrics};
 use crate::emulated::Level;
 use crate::emulated::clock::now_nanos;
-use crate::http::Connection;
-use crate::resp::request::{Parser, Range};
+use crate::resp::guests::{Ended, Guest, Guests, Rules};
+use crate::resp::request::{Limits, Range};
 use crate::resp::{Writer, integer};
 use engine::Engine;
 use locks::{Locked, Locks};
 use sleep::Sleep;
+
+/// The longest answer to a statement.
+const ANSWER_LIMIT: usize = 64 << 20;
 
 /// The SQL server's state.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ struct Server {
     permits: Semaphore,
     busy: Level,
     waiting: Level,
-    connections: Cell<i64>,
+    guests: Rc<Guests>,
     statements: Cell<u64>,
 }
 
@@ -68,7 +70,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
         permits: Semaphore::new(settings.connections as usize),
         busy: Level::default(),
         waiting: Level::default(),
-        connections: Cell::new(0),
+        guests: Guests::new(Rules::new(&context.scenario), &Limits::STATEMENT),
         statements: Cell::new(0),
     });
     context.serve(1024, {
@@ -77,8 +79,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
             let server = Rc::clone(&server);
             tokio::task::spawn_local(async move {
                 loop {
-                    let stream = listener.accept().await;
-                    tokio::task::spawn_local(serve(Rc::clone(&server), stream));
+                    if let Some(guest) = server.guests.enter(listener.accept().await) {
+                        tokio::task::spawn_local(serve(Rc::clone(&server), guest));
+                    }
                 }
             });
         }
@@ -92,7 +95,8 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
         figures.set("queue_seconds", server.waiting.seconds() + server.context.cores.waited_seconds());
         figures.set("in_service", server.busy.get() as f64);
         figures.set("waiting", server.waiting.get() as f64);
-        figures.set("connections", server.connections.get() as f64);
+        figures.set("connections", server.guests.count() as f64);
+        figures.set("refused", server.guests.refused() as f64);
         figures.set("statements", server.statements.get() as f64);
         if server.settings.lock_wait.is_some() {
             figures.set("lock_timeouts", server.lock_timeouts.get() as f64);
@@ -100,38 +104,30 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
     }))
 }
 
-async fn serve(server: Rc<Server>, stream: TcpStream) {
-    server.connections.set(server.connections.get() + 1);
-    // A broken connection concerns its client alone.
-    let _ = converse(&server, Connection::new(stream)).await;
-    server.connections.set(server.connections.get() - 1);
+async fn serve(server: Rc<Server>, mut guest: Guest) {
+    if let Err(ended) = converse(&server, &mut guest).await {
+        guest.leave(ended).await;
+    }
 }
 
-async fn converse(server: &Server, mut connection: Connection) -> io::Result<()> {
-    let mut parser = Parser::default();
+/// Answers statement by statement until the client leaves. Why it is to go, where it does not by itself.
+async fn converse(server: &Server, guest: &mut Guest) -> Result<(), Ended> {
     let mut out = Vec::new();
     // The row of the transaction that is open: its lock ends with the connection at the latest.
     let mut transaction = None;
     loop {
-        match parser.read(connection.input(), false) {
-            Ok(None) => {
-                if connection.fill().await? == 0 {
-                    return Ok(());
+        match guest.read()? {
+            Some(length) => {
+                let (input, arguments) = guest.command();
+                if !arguments.is_empty() {
+                    let statement = server.read(input, arguments);
+                    server.execute(statement, guest, &mut transaction, &mut out).await;
+                    guest.answer(&mut out).await?;
                 }
+                guest.consume(length);
             }
-            Ok(Some(len)) => {
-                if !parser.arguments().is_empty() {
-                    let statement = server.read(connection.input(), parser.arguments());
-                    server.execute(statement, &mut transaction, &mut out).await;
-                    connection.write_all(&out).await?;
-                    out.clear();
-                }
-                connection.consume(len);
-            }
-            Err(error) => {
-                Writer::new(&mut out, false).error(&format!("ERR {error}"));
-                return connection.write_all(&out).await;
-            }
+            None if guest.more().await? => {}
+            None => return Ok(()),
         }
     }
 }
@@ -183,6 +179,7 @@ impl Server {
     async fn execute<'a>(
         &'a self,
         statement: Statement,
+        guest: &Guest,
         transaction: &mut Option<Locked<'a>>,
         out: &mut Vec<u8>,
     ) {
@@ -232,21 +229,20 @@ impl Server {
             Ok(engine) => engine,
             Err(error) => return reply.error(&format!("ERR {}", one_line(&error))),
         };
+        let start = reply.len();
         let result = if update {
             engine.update(table, &keys).await.map(|rows| reply.integer(rows as i64))
         } else {
-            engine.select(table, &keys).await.map(|rows| match rows {
-                Some(rows) => {
-                    reply.array(rows.len());
-                    rows.iter().for_each(|row| reply.bulk(row));
-                }
-                None => reply.error("ERR the rows would be longer than 256 MiB"),
-            })
+            select(engine, table, &keys, guest, &mut reply).await
         };
         match result {
             Ok(()) if verb == Verb::Lock => *transaction = locked,
             Ok(()) => {}
-            Err(error) => reply.error(&format!("ERR {}", one_line(&error))),
+            Err(error) => {
+                // Some of the rows may be written already.
+                reply.take_back(start);
+                reply.error(&format!("ERR {}", one_line(&error)));
+            }
         }
     }
 
@@ -258,6 +254,33 @@ impl Server {
         };
         self.engine.get_or_try_init(open).await
     }
+}
+
+/// Answers with rows, of which so many are read at a time that others have their turn.
+///
+/// # Errors
+/// The engine's, or why there is no room for so many.
+async fn select(
+    engine: &Engine,
+    table: KeyspaceId,
+    keys: &[u64],
+    guest: &Guest,
+    reply: &mut Writer<'_>,
+) -> Result<(), String> {
+    let start = reply.len();
+    reply.array(keys.len());
+    for some in keys.chunks(engine.rows_at_once()) {
+        let rows = engine.select(table, some).await?;
+        rows.iter().flatten().for_each(|row| reply.bulk(row));
+        if rows.is_none() || reply.len() - start > ANSWER_LIMIT {
+            return Err(format!("the rows are longer than {} MiB", ANSWER_LIMIT >> 20));
+        }
+        guest.hold(reply.len()).map_err(|ended| ended.to_string())?;
+        if some.len() < keys.len() {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
 }
 
 fn one_line(error: &str) -> String {

@@ -11,7 +11,7 @@ use scenarios::law::SizeLaw;
 use scenarios::plan::Draws;
 use scenarios::scenario::KeyspaceId;
 
-use crate::resp::REPLY_LIMIT;
+use super::ANSWER_LIMIT;
 use crate::store::FILLER;
 
 /// Rows in one INSERT at most: a packet is limited (`max_allowed_packet`, 16 MiB by default).
@@ -73,7 +73,7 @@ impl Tables {
         for key in keys {
             let value = found[key].clone();
             length += value.len();
-            if length > REPLY_LIMIT {
+            if length > ANSWER_LIMIT {
                 return Ok(None);
             }
             values.push(value);

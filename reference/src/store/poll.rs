@@ -19,7 +19,7 @@ use super::clients::{Awaited, Client, Partial};
 use super::commands::execute;
 use super::server::Server;
 use crate::resp::Writer;
-use crate::resp::request::Parser;
+use crate::resp::request::{Limits, Parser};
 use crate::socket::Listener;
 
 /// Read at once from a client, before others have their turn.
@@ -264,8 +264,9 @@ impl Server {
         loop {
             let (mut over, mut waits) = (false, false);
             while buffers.out.len() < OUTPUT_SIZE {
-                let stranger = self.clients.get(index)?.stranger;
-                match parser.read(&input[used..], stranger) {
+                let limits =
+                    if self.clients.get(index)?.stranger { &Limits::STRANGER } else { &Limits::STORE };
+                match parser.read(&input[used..], limits) {
                     Ok(None) => break,
                     Ok(Some(length)) => {
                         if !parser.arguments().is_empty() {

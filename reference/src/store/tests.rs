@@ -14,7 +14,7 @@ use super::record::Value;
 use super::server::Server;
 use super::standing::Standing;
 use crate::emulated::clock::now_nanos;
-use crate::resp::request::Parser;
+use crate::resp::request::{Limits, Parser};
 
 fn records(max_memory: Option<u64>, eviction: Eviction) -> Data {
     Data::new(Limits::new(max_memory, eviction, 5), Seed(1))
@@ -34,7 +34,7 @@ fn join(server: &mut Server) -> usize {
 fn run_as(server: &mut Server, client: usize, command: &str) -> String {
     let input = format!("{command}\r\n").into_bytes();
     let mut parser = Parser::default();
-    parser.read(&input, false).expect("an inline command").expect("a whole line");
+    parser.read(&input, &Limits::STORE).expect("an inline command").expect("a whole line");
     let mut out = Vec::new();
     execute(server, client, &input, parser.arguments(), &mut out);
     String::from_utf8_lossy(&out).into_owned()

@@ -98,9 +98,85 @@ fn a_head_of_100_000_bytes_is_refused_by_all_who_speak_http() {
     }
 }
 
+/// The stack of the schedules with a database and a queue beside it.
+fn with_data() -> Stack {
+    let text = schedules::stack(true, "").source.text;
+    let data = r#"
+[hosts.db]
+[components.archive]
+kind = "sql-store"
+host = "db"
+connections = 4
+read = "200us"
+write = "200us"
+[components.mail]
+kind = "queue"
+host = "db"
+to = "shop"
+class = "letter"
+[requests.letter]
+path = "/letter"
+steps = [{ wait = "1ms" }]
+[keyspaces.carts]"#;
+    let more = text.replace("[keyspaces.carts]", data);
+    assert_ne!(text, more);
+    start(&Scenario::parse("data.toml", more).unwrap_or_else(|problems| panic!("{problems}")))
+}
+
+/// A command of RESP.
+fn command(strings: &[&str]) -> String {
+    let strings = strings.iter().map(|string| format!("${}\r\n{string}\r\n", string.len()));
+    format!("*{}\r\n{}", strings.len(), strings.collect::<String>())
+}
+
+/// A read of so many rows.
+fn select(rows: usize) -> String {
+    command(&[&["SELECT", "carts", "0", "0"], &vec!["7"; rows][..]].concat())
+}
+
+#[test]
+fn bombs_at_the_database_and_the_queue_are_refused_by_limits_that_are_named() {
+    let stack = with_data();
+    let [archive, mail] = ["archive", "mail"].map(|component| stack.entry(component)[0]);
+    let long = "x".repeat(1_000);
+    let serve = || {
+        assert!(tell(archive, select(1).as_bytes()).starts_with("*1\r\n$100\r\n"));
+        assert!(tell(mail, b"PING\r\n").starts_with("+PONG"));
+    };
+    for (address, bomb, said) in [
+        (archive, select(1_000_000), "10000 keys"),
+        (archive, select(10_001), "10000 keys"),
+        (archive, command(&["SELECT", &"x".repeat(2_000)]), "1024 bytes"),
+        (archive, command(&vec![&long[..]; 2_000]), "1 MiB"),
+        (mail, command(&["PUBLISH", "1", "2"]), "2 strings"),
+        (mail, command(&["PUBLISH", &long]), "64 bytes"),
+        (mail, command(&vec!["ACK"; 1 << 20]), "2 strings"),
+    ] {
+        let answer = tell(address, bomb.as_bytes());
+        assert!(answer.starts_with("-ERR") && answer.contains(said), "{answer:?} instead of {said}");
+        serve();
+    }
+    assert!(tell(archive, select(10_000).as_bytes()).starts_with("*10000\r\n"), "its own clients ask for as many");
+    // Commands that never end.
+    let unfinished = command(&vec![&long[..]; 1_000]).replace("*1000\r\n", "*1001\r\n");
+    let held: Vec<TcpStream> = (0..32)
+        .map(|_| {
+            let mut stream = connect(archive).expect("accepted");
+            stream.write_all(unfinished.as_bytes()).expect("it is taken");
+            stream
+        })
+        .collect();
+    serve();
+    for listener in stack.listeners().iter().filter(|l| ["archive", "mail"].contains(&&*l.component)) {
+        let peak = peak_memory_kib(listener.pid);
+        assert!(peak < 128 << 10, "{}: {peak} KiB", listener.component);
+    }
+    drop(held);
+}
+
 #[test]
 fn noise_on_every_port_kills_nobody() {
-    let stack = start(&schedules::stack(true, ""));
+    let stack = with_data();
     let processes = family(&stack);
     let all: BTreeSet<SocketAddr> = processes.iter().flat_map(|pid| ports(*pid)).collect();
     // A pair has one address.
@@ -114,6 +190,8 @@ fn noise_on_every_port_kills_nobody() {
         b"\xff".repeat(200_000),
         b"\r\n".repeat(10_000),
         b"*1\r\n".repeat(50_000),
+        select(1_000_000).into_bytes(),
+        format!("*2\r\n$7\r\nPUBLISH\r\n$67108864\r\n{}", "x".repeat(1 << 20)).into_bytes(),
         b"{\"a\":".repeat(50_000),
         b"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n".to_vec(),
     ];
@@ -132,6 +210,8 @@ fn noise_on_every_port_kills_nobody() {
             eventually(component, || schedules::status(address, "/cart/1") == Some(200));
         }
     }
-    assert!(tell(stack.entry("objects")[0], b"PING\r\n").starts_with("+PONG"));
+    for component in ["objects", "archive", "mail"] {
+        assert!(tell(stack.entry(component)[0], b"PING\r\n").starts_with("+PONG"), "{component}");
+    }
     assert!(stack.stats().is_ok_and(|all| all.iter().all(|one| one.metrics["up"] > 0.5)));
 }

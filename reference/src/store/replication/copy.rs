@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::Following;
 use crate::http::Connection;
-use crate::resp::request::Parser;
+use crate::resp::request::{Limits, Parser};
 use crate::store::clients::Client;
 use crate::store::commands::execute;
 use crate::store::rdb::{Reader, Step};
@@ -264,7 +264,7 @@ async fn changes(server: &RefCell<Server>, connection: &mut Connection, lag: Dur
             server.data.tick();
             let (input, mut used) = (&connection.input()[..ripe], 0);
             for _ in 0..STEPS {
-                let length = parser.read(&input[used..], false).map_err(io::Error::other)?;
+                let length = parser.read(&input[used..], &Limits::STORE).map_err(io::Error::other)?;
                 let Some(length) = length else { break };
                 let command = &input[used..];
                 let name =
