@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use reference::client::Stack;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::units::Seed;
 
 use crate::lifetime::{descendants, parent_of};
 use crate::origin::status;
-use crate::room::{BOUND, connect, eventually, receive, start};
+use crate::room::{BOUND, connect, eventually, get, receive, start};
 use crate::schedules;
 
 /// The most memory that a process has had, in KiB.
@@ -55,24 +57,60 @@ fn tell(address: SocketAddr, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// The stack of the schedules. A machine that stands still for a while is not to be taken for a server that does.
+fn patient(cached: bool) -> Stack {
+    let text = schedules::stack(cached, "").source.text;
+    let patient = text.replace("_timeout = \"300ms\"", "_timeout = \"30s\"");
+    assert_ne!(text, patient);
+    start(&Scenario::parse("patient.toml", patient).unwrap_or_else(|problems| panic!("{problems}")))
+}
+
+/// Begins 5,000 heads and never ends them, while others are answered on this path, and the memory that `peak_kib` tells of stays
+/// what it was, but for a little for each.
+pub(crate) fn hold_unfinished_heads(address: SocketAddr, path: &str, peak_kib: impl Fn() -> u64) {
+    assert_eq!(get(address, path).expect("answered").0, 200);
+    let before = peak_kib();
+    // A descriptor for each, and some to spare.
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(1_000);
+    let slow: Vec<TcpStream> = (0..allowed.min(5_000))
+        .map(|_| {
+            let mut stream = connect(address).expect("it accepts");
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nX: ").expect("sent");
+            stream
+        })
+        .collect();
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(get(address, path).expect("answered").0, 200);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let each = (peak_kib() - before) / slow.len().max(1) as u64;
+    assert!(each < 32, "{each} KiB for each of {} connections", slow.len());
+}
+
+#[test]
+fn thousands_who_never_finish_their_heads_keep_nobody_waiting_at_a_cache_and_a_service() {
+    let stack = patient(true);
+    for component in ["cache", "shop"] {
+        let all = stack.listeners();
+        let first = all.iter().find(|l| l.component == component && l.instance == 1).expect("it is listed");
+        hold_unfinished_heads(first.address, "/cart/1", || peak_memory_kib(first.pid));
+    }
+}
+
 #[test]
 fn a_gigabyte_in_chunks_passes_and_is_kept_nowhere() {
     const CHUNK: usize = 1 << 20;
     for cached in [false, true] {
-        // A machine that stands still for a while is not to be taken for a server that does.
-        let text = schedules::stack(cached, "").source.text;
-        let patient = text.replace("server_timeout = \"300ms\"", "server_timeout = \"30s\"");
-        assert_ne!(text, patient);
-        let scenario =
-            Scenario::parse("patient.toml", patient).unwrap_or_else(|problems| panic!("{problems}"));
-        let stack = start(&scenario);
+        let stack = patient(cached);
         let mut stream: TcpStream = connect(stack.entry("balancer")[0]).expect("the proxy accepts");
         let chunk = [format!("{CHUNK:x}\r\n").as_bytes(), &vec![b'z'; CHUNK], b"\r\n"].concat();
         stream
             .write_all(b"GET /cart/1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
             .expect("sent");
-        // A gigabyte by way of the balancer; a quarter where a cache passes it on as well, for the sake of time.
-        for _ in 0..if cached { 256 } else { 1024 } {
+        for _ in 0..1024 {
             stream.write_all(&chunk).expect("it is taken");
         }
         stream.write_all(b"0\r\n\r\n").expect("sent");
@@ -156,7 +194,10 @@ fn bombs_at_the_database_and_the_queue_are_refused_by_limits_that_are_named() {
         assert!(answer.starts_with("-ERR") && answer.contains(said), "{answer:?} instead of {said}");
         serve();
     }
-    assert!(tell(archive, select(10_000).as_bytes()).starts_with("*10000\r\n"), "its own clients ask for as many");
+    assert!(
+        tell(archive, select(10_000).as_bytes()).starts_with("*10000\r\n"),
+        "its own clients ask for as many"
+    );
     // Commands that never end.
     let unfinished = command(&vec![&long[..]; 1_000]).replace("*1000\r\n", "*1001\r\n");
     let held: Vec<TcpStream> = (0..32)

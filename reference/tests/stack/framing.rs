@@ -1,11 +1,9 @@
 //! What the proxy makes of messages that are cut, long, slow, contradictory or hostile (RFC 9112).
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
+use crate::abuse::hold_unfinished_heads;
 use crate::origin::{Act, Origin, Proxy, ok, status};
 use crate::room::{BOUND, connect, get, receive, send};
 
@@ -111,26 +109,7 @@ fn who_is_slow_or_silent_is_sent_away_in_time() {
 fn thousands_who_never_finish_their_heads_keep_nobody_else_waiting() {
     let origin = Origin::start(|_| ok("fine"));
     let proxy = Proxy::start("", &[origin.address]);
-    assert_eq!(get(proxy.address, "/").expect("answered").0, 200);
-    let before = proxy.peak_memory_kib();
-    // A descriptor for each, and some to spare.
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(1_000);
-    let slow: Vec<TcpStream> = (0..allowed.min(5_000))
-        .map(|_| {
-            let mut stream = connect(proxy.address).expect("the proxy accepts");
-            stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nX: ").expect("sent");
-            stream
-        })
-        .collect();
-    let start = Instant::now();
-    for _ in 0..20 {
-        assert_eq!(get(proxy.address, "/").expect("answered").0, 200);
-    }
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    let each = (proxy.peak_memory_kib() - before) / slow.len().max(1) as u64;
-    assert!(each < 32, "{each} KiB for each of {} connections", slow.len());
+    hold_unfinished_heads(proxy.address, "/", || proxy.peak_memory_kib());
 }
 
 #[test]
