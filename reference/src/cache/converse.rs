@@ -226,7 +226,9 @@ impl Cache {
                 let body = if begun.is_head {
                     None
                 } else {
-                    Some(self.assemble(asked, &object, 0, &Budget::new(self.object_limit)).await)
+                    let body = self.assemble(asked, &object, 0, &Budget::new(self.object_limit)).await;
+                    let Some(body) = body else { return self.fail(client, begun, 502, out).await };
+                    Some(body)
                 };
                 let length = body.as_ref().map(Vec::len);
                 asked.with(|head| self.compose_page(head, &object, how, length, out));

@@ -26,7 +26,7 @@ pub(super) struct Include {
     pub(super) source: String,
     /// What is tried if that fails.
     pub(super) alternative: Option<String>,
-    /// Whether a failure leaves a gap (`onerror="continue"`) where the page is to be broken off else.
+    /// Whether a failure leaves a gap (`onerror="continue"`), where the page fails else.
     pub(super) continues: bool,
 }
 

@@ -11,7 +11,7 @@ use super::object::Object;
 use super::obtain::Obtained;
 use super::upstream::Collected;
 
-/// The most parts of a page with all that they include in turn; those beyond are left out.
+/// The most parts of a page with all that they include in turn; those beyond fail.
 const PARTS_LIMIT: usize = 10_000;
 /// After so many parts others have their turn.
 const PARTS_IN_A_ROW: usize = 32;
@@ -39,15 +39,16 @@ impl Budget {
 }
 
 impl Cache {
-    /// The page that `asked` asks for with its parts in it, one after the other. A part that fails leaves a gap, as in
-    /// Varnish; so do those too deep, and those for which there is no room.
+    /// The page that `asked` asks for with its parts in it, one after the other; none where a part fails that is not let go
+    /// (`onerror="continue"`): then the page fails (ESI 1.0, section 3.1; Varnish breaks it off with its `esi_include_onerror`).
+    /// A part that is too deep, or for which there is no room, fails as others do.
     pub(super) fn assemble<'a>(
         self: &'a Rc<Self>,
         asked: &'a Asked,
         page: &'a Object,
         depth: u32,
         budget: &'a Budget,
-    ) -> Pin<Box<dyn Future<Output = Vec<u8>> + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + 'a>> {
         Box::pin(async move {
             let mut out = Vec::with_capacity(page.body.len());
             for piece in page.page.iter().flat_map(|pieces| pieces.iter()) {
@@ -57,23 +58,18 @@ impl Cache {
                             out.extend_from_slice(&page.body[range.clone()]);
                         }
                     }
-                    Piece::Include(include) if depth < DEPTH_LIMIT && Budget::takes(&budget.parts, 1) => {
-                        if budget.parts.get().is_multiple_of(PARTS_IN_A_ROW) {
-                            tokio::task::yield_now().await;
-                        }
-                        let Some(part) = self.include(asked, include, depth, budget).await else {
-                            // Without `onerror` the page is at fault, but half of one is better than none.
-                            continue;
-                        };
-                        out.extend_from_slice(&part);
-                    }
-                    Piece::Include(_) => {}
+                    Piece::Include(include) => match self.include(asked, include, depth, budget).await {
+                        Some(part) => out.extend_from_slice(&part),
+                        None if include.continues => {}
+                        None => return None,
+                    },
                 }
             }
-            out
+            Some(out)
         })
     }
 
+    /// What is put in the place of an include; none where it fails.
     async fn include(
         self: &Rc<Self>,
         asked: &Asked,
@@ -81,6 +77,12 @@ impl Cache {
         depth: u32,
         budget: &Budget,
     ) -> Option<Vec<u8>> {
+        if depth >= DEPTH_LIMIT || !Budget::takes(&budget.parts, 1) {
+            return None;
+        }
+        if budget.parts.get().is_multiple_of(PARTS_IN_A_ROW) {
+            tokio::task::yield_now().await;
+        }
         match self.part(asked, &include.source, depth, budget).await {
             Some(part) => Some(part),
             None => self.part(asked, include.alternative.as_deref()?, depth, budget).await,
@@ -100,7 +102,7 @@ impl Cache {
         match self.obtain(&asked, decision).await {
             Obtained::Object(object, _) if !is_good(object.status) => None,
             Obtained::Object(object, _) if object.page.is_some() => {
-                Some(self.assemble(&asked, &object, depth + 1, budget).await)
+                self.assemble(&asked, &object, depth + 1, budget).await
             }
             Obtained::Object(object, _) => {
                 Budget::takes(&budget.bytes, object.body.len()).then(|| object.body.to_vec())

@@ -144,7 +144,8 @@ pub(super) fn page(context: &Context, class: usize, name: u64, size: usize) -> O
         let id = RequestId(hash(name, &number.to_le_bytes()) | 63 << 58);
         text.extend_from_slice(if number == 0 { b"<esi:include src=\"" } else { b",<esi:include src=\"" });
         write_path(part, context, id, &mut text);
-        text.extend_from_slice(b"\"/>");
+        // In a scenario, a part that fails leaves a gap.
+        text.extend_from_slice(b"\" onerror=\"continue\"/>");
     }
     text.extend_from_slice(b"],\"data\":\"");
     let end = b"\"}\n";

@@ -142,7 +142,7 @@ fn a_page_that_includes_itself_ends() {
     let origin = Origin::start(|_| {
         kept(
             "Surrogate-Control: content=\"ESI/1.0\"\r\n",
-            "<<esi:include src=\"/self\"/>|<esi:include src=\"/self\"/>>",
+            "<<esi:include src=\"/self\" onerror=\"continue\"/>|<esi:include src=\"/self\" onerror=\"continue\"/>>",
         )
     });
     let cache = cache(&origin);
@@ -154,17 +154,32 @@ fn a_page_that_includes_itself_ends() {
 }
 
 #[test]
-fn parts_fall_back_and_leave_gaps() {
-    let origin = Origin::start(|head| match head.split(' ').nth(1).unwrap_or("") {
-        "/page" => kept(
-            "Surrogate-Control: content=\"ESI/1.0\"\r\n",
-            "a<esi:include src=\"/bad\" alt=\"/good\"/>b<esi:include src=\"/bad\" onerror=\"continue\"/>c<esi:remove>x</esi:remove>",
-        ),
-        "/bad" => Act::Answer(b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\noops".to_vec()),
-        _ => ok("GOOD"),
+fn parts_fall_back_and_leave_gaps_where_that_is_allowed_and_fail_their_pages_else() {
+    let origin = Origin::start(|head| {
+        let page = match head.split(' ').nth(1).unwrap_or("") {
+            "/gap" => {
+                "a<esi:include src=\"/bad\" alt=\"/good\"/>b<esi:include src=\"/bad\" onerror=\"continue\"/>c<esi:remove>x</esi:remove>"
+            }
+            "/strict" => "a<esi:include src=\"/bad\"/>b",
+            "/within" => {
+                "a<esi:include src=\"/strict\" onerror=\"continue\"/>b<esi:include src=\"/strict\" alt=\"/good\"/>"
+            }
+            "/deep" => "<esi:include src=\"/deep\"/>",
+            "/bad" => return Act::Answer(b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\noops".to_vec()),
+            _ => return ok("GOOD"),
+        };
+        kept("Surrogate-Control: content=\"ESI/1.0\"\r\n", page)
     });
     let cache = cache(&origin);
-    assert_eq!(get(cache.address, "/page").expect("answered"), (200, "aGOODbc".to_owned()));
+    let body =
+        |path: &str| Some(get(cache.address, path).expect("answered")).filter(|a| a.0 == 200).map(|a| a.1);
+    assert_eq!(body("/gap").as_deref(), Some("aGOODbc"));
+    assert_eq!(body("/within").as_deref(), Some("abGOOD"), "a page that fails is a part that fails");
+    for path in ["/strict", "/deep"] {
+        assert_eq!(get(cache.address, path).expect("answered").0, 502, "{path}");
+    }
+    let answer = cache.tell(b"HEAD /strict HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&answer), "200", "no part is asked for");
 }
 
 /// An application whose users are of two groups, by the last digit of their cookie.
@@ -303,7 +318,7 @@ fn pages_that_include_one_another_many_times_over_hold_nobody_up() {
     const PARTS: usize = 100;
     let origin = Origin::start(|head| {
         let level = head.split(' ').nth(1).and_then(|path| path[1..].parse::<u32>().ok()).unwrap_or(9);
-        let include = format!("<esi:include src=\"/{}\"/>", level + 1);
+        let include = format!("<esi:include src=\"/{}\" onerror=\"continue\"/>", level + 1);
         let body = if level < 4 { include.repeat(PARTS) } else { "x".to_owned() };
         kept("Surrogate-Control: content=\"ESI/1.0\"\r\n", &body)
     });
