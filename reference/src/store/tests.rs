@@ -14,7 +14,7 @@ use super::record::Value;
 use super::server::Server;
 use super::standing::Standing;
 use crate::emulated::clock::now_nanos;
-use crate::resp::request::{Limits, Parser};
+use crate::resp::request::{self, Parser};
 
 fn records(max_memory: Option<u64>, eviction: Eviction) -> Data {
     Data::new(Limits::new(max_memory, eviction, 5), Seed(1))
@@ -34,7 +34,7 @@ fn join(server: &mut Server) -> usize {
 fn run_as(server: &mut Server, client: usize, command: &str) -> String {
     let input = format!("{command}\r\n").into_bytes();
     let mut parser = Parser::default();
-    parser.read(&input, &Limits::STORE).expect("an inline command").expect("a whole line");
+    parser.read(&input, &request::Limits::STORE).expect("an inline command").expect("a whole line");
     let mut out = Vec::new();
     execute(server, client, &input, parser.arguments(), &mut out);
     String::from_utf8_lossy(&out).into_owned()
@@ -161,6 +161,28 @@ fn asking_whether_a_key_is_there_does_not_use_it() {
     assert_eq!(run(&mut server, "OBJECT IDLETIME a"), ":100\r\n");
     run(&mut server, "TOUCH a");
     assert_eq!(run(&mut server, "OBJECT IDLETIME a"), ":0\r\n");
+}
+
+#[test]
+fn uses_are_counted_where_the_policy_is_by_them_and_fade() {
+    let mut server = store(None, Eviction::AllkeysLfu);
+    server.data.clock.stop();
+    run(&mut server, "SET a 1");
+    let frequency = |server: &mut Server| {
+        let told = run(server, "OBJECT FREQ a");
+        told.trim_end().strip_prefix(':').and_then(|number| number.parse::<i32>().ok()).expect("a number")
+    };
+    assert_eq!(frequency(&mut server), 5, "of a new key");
+    assert_eq!(frequency(&mut server), 5, "asking is no use");
+    (0..1000).for_each(|_| drop(run(&mut server, "GET a")));
+    let used = frequency(&mut server);
+    assert!((14..25).contains(&used), "redis.conf has 18 after 1,000 hits: {used}");
+    server.data.clock.advance_ms(3 * 60_000);
+    assert_eq!(frequency(&mut server), used - 3, "one a minute");
+    assert_eq!(run(&mut server, "OBJECT FREQ nothing"), "$-1\r\n");
+    assert!(run(&mut server, "OBJECT IDLETIME a").starts_with("-ERR An LFU maxmemory policy is selected"));
+    run(&mut server, "CONFIG SET maxmemory-policy allkeys-lru");
+    assert!(run(&mut server, "OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected"));
 }
 
 #[test]

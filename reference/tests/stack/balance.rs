@@ -80,6 +80,29 @@ fn a_cookie_brings_a_user_back_as_long_as_the_server_is_up() {
     assert_eq!(visit("Cookie: SRV=s1\r\n"), ("shop[2]".to_owned(), Some("s2".to_owned())));
 }
 
+#[test]
+fn a_server_that_came_back_takes_its_share_by_and_by() {
+    const SLOW_START: Duration = Duration::from_secs(3);
+    let settings = "slow_start = \"3s\"\nredispatch = true\nretries = 1\n\
+                    health_check = { http = \"/health\", interval = \"50ms\" }";
+    let stack = start(&shop(settings, "workers = 4", WAIT, &["kill = \"component:shop[1]\""]));
+    let balancer = stack.entry("balancer")[0];
+    let of_first = |count| (0..count).filter(|_| asked(balancer, "/item/1") == "shop[1]").count();
+    assert_eq!(of_first(20), 10, "at the start nothing is slow");
+    stack.begin_fault(0).expect("killed");
+    eventually("it is noticed", || figure(&stack, "balancer", 1, "servers_up") < 1.5);
+    let back = Instant::now();
+    stack.end_fault(0).expect("restarted");
+    eventually("it is there again", || figure(&stack, "balancer", 1, "servers_up") > 1.5);
+    let early = of_first(100) as f64;
+    // It cannot have more than its share at the end of these, beside one of a whole server.
+    let share = (back.elapsed().as_secs_f64() / SLOW_START.as_secs_f64()).min(1.0);
+    let most = 100.0 * share / (1.0 + share) + 3.0;
+    assert!(early <= most, "{early} of 100 were its, where {most:.0} is most");
+    eventually("it has its full share", || of_first(40) >= 19);
+    assert!(back.elapsed() > SLOW_START / 2, "after {:?}", back.elapsed());
+}
+
 /// Sends a request on each of so many connections at once.
 fn crowd(address: SocketAddr, size: usize) -> Vec<TcpStream> {
     let one = |_| {

@@ -1,11 +1,14 @@
 //! Nothing outlives the one who wanted it.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reference::client::{Options, Stack};
+use rustix::process::geteuid;
 use scenarios::Scenario;
 
 use crate::room::{eventually, get, shop, start};
@@ -17,13 +20,14 @@ fn holder(scenario: &Scenario, options: &[&str], until: &str) -> (Child, Vec<Str
     let file = directory.path().join("scenario.toml");
     let mut text = std::fs::File::create(&file).expect("a file");
     text.write_all(scenario.source.text.as_bytes()).expect("written");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_reference"))
-        .arg("up")
-        .arg(&file)
-        .args(options)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference"));
+    let (child, lines) = hold(command.arg("up").arg(&file).args(options), until);
+    (child, lines, directory)
+}
+
+/// Starts it; the lines that it prints until one contains `until`.
+fn hold(command: &mut Command, until: &str) -> (Child, Vec<String>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
     let mut lines = Vec::new();
     for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
         lines.push(line.expect("text"));
@@ -31,7 +35,7 @@ fn holder(scenario: &Scenario, options: &[&str], until: &str) -> (Child, Vec<Str
             break;
         }
     }
-    (child, lines, directory)
+    (child, lines)
 }
 
 /// The processes that started by this one.
@@ -69,6 +73,47 @@ fn nothing_survives_the_sudden_death_of_the_holder_not_even_the_stopped() {
     for pid in family {
         eventually("a descendant is gone", || is_gone(pid));
     }
+}
+
+/// The user as whom a process acts.
+fn user_of(pid: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("the kernel says it");
+    line.split_whitespace().nth(1).and_then(|user| user.parse().ok()).expect("a number")
+}
+
+#[test]
+fn it_runs_as_an_ordinary_user() {
+    // Whoever is root becomes nobody, who can read neither this crate nor what was built of it.
+    const NOBODY: u32 = 65_534;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let everybodys = |name: &str, mode: u32| {
+        let path = directory.path().join(name);
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
+        path
+    };
+    let scenario = shop("", "workers = 4", &["wait = \"1ms\""], &[]);
+    std::fs::write(directory.path().join("scenario.toml"), &*scenario.source.text).expect("written");
+    std::fs::copy(env!("CARGO_BIN_EXE_reference"), directory.path().join("reference")).expect("copied");
+    everybodys("", 0o755);
+    let (program, file) = (everybodys("reference", 0o755), everybodys("scenario.toml", 0o644));
+    let mut command = if geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()];
+        command.args(ids).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    let (mut child, lines) = hold(command.arg("up").arg(file).current_dir(directory.path()), "Ctrl-C");
+    let line = lines.iter().find(|line| line.contains("balancer[1]")).expect("it is named");
+    let address = line.split_whitespace().find_map(|word| word.parse().ok()).expect("with its address");
+    assert_eq!(get(address, "/item/1").expect("answered").0, 200);
+    let family = descendants(child.id());
+    assert_eq!(family.len(), 6, "a supervisor and five components");
+    assert!(family.iter().all(|pid| user_of(*pid) != 0), "none of them is root's");
+    let term = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+    assert!(term.success() && child.wait().expect("reaped").success());
 }
 
 #[test]

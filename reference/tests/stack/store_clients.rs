@@ -1,6 +1,7 @@
 //! The store and its clients: passwords, lists, channels, transactions, versions of the protocol, tools.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use redis::{Connection, TypedCommands};
 
@@ -83,6 +84,36 @@ fn messages_reach_who_listens_and_dead_listeners_are_forgotten() {
     drop(listening);
     drop(listener);
     eventually("nobody listens", || ask::<i64>(&mut publisher, "PUBLISH purge /b").expect("PUBLISH") == 0);
+}
+
+#[test]
+fn a_listener_that_does_not_read_is_cut_off_at_the_limit_and_one_that_reads_is_not() {
+    const LENGTH: usize = 64 << 10;
+    let stack = room();
+    let (mut reader, mut publisher) = (open(&stack, ""), open(&stack, ""));
+    let mut reading = reader.as_pubsub();
+    reading.subscribe("news").expect("SUBSCRIBE");
+    let message = format!("PUBLISH news {}", "x".repeat(LENGTH));
+    for (limit, least) in [("pubsub 1mb 0 0", Duration::ZERO), ("pubsub 0 256kb 1", Duration::from_secs(1))] {
+        let _: () = redis::cmd("CONFIG")
+            .arg(&["SET", "client-output-buffer-limit", limit])
+            .query(&mut publisher)
+            .expect("CONFIG SET");
+        let mut deaf = open(&stack, "");
+        let mut listening = deaf.as_pubsub();
+        listening.subscribe("news").expect("SUBSCRIBE");
+        let (start, mut sent) = (Instant::now(), 0);
+        eventually("it is cut off", || {
+            let listeners = ask::<i64>(&mut publisher, &message).expect("PUBLISH");
+            let heard = reading.get_message().expect("it reads").get_payload::<String>();
+            assert_eq!(heard.expect("text").len(), LENGTH);
+            sent += 1;
+            listeners == 1
+        });
+        assert!(start.elapsed() >= least, "{limit}: after {:?}", start.elapsed());
+        // The kernel takes some of it.
+        assert!(!least.is_zero() || sent * LENGTH < 64 << 20, "{limit}: after {sent} messages");
+    }
 }
 
 #[test]
