@@ -61,6 +61,7 @@ use scenarios::scenario::{ComponentKind, HttpCache, Probe};
 use crate::component::{Context, Metrics};
 use crate::edge::Trust;
 use crate::emulated::Level;
+use crate::emulated::clock::process_cpu_seconds;
 use crate::http::Framing;
 use backends::{BackEnds, Health};
 use fetching::Fetching;
@@ -246,6 +247,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<M
     Ok(Box::new(move |figures| {
         let counts = &cache.counts;
         let store = cache.store.borrow();
+        // The one thread is not emulated: it is as busy as it really is.
+        figures.set("cores", 1.0);
+        figures.set("busy_core_seconds", process_cpu_seconds());
         for (name, counter) in [
             ("requests", &counts.requests),
             ("hits", &counts.hits),

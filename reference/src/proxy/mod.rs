@@ -30,6 +30,7 @@ use crate::component::{Context, Metrics};
 use crate::edge::Trust;
 #[cfg(feature = "tls")]
 use crate::edge::front::Front;
+use crate::emulated::clock::process_cpu_seconds;
 use crate::http::{Patience, Requests};
 use crate::socket::Listener;
 use backend::Backend;
@@ -120,6 +121,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &LoadBalancer) -> io::Resul
     })?;
     Ok(Box::new(move |figures| {
         let queue = &proxy.backend.servers.queue;
+        // The one thread is not emulated: it is as busy as it really is.
+        figures.set("cores", 1.0);
+        figures.set("busy_core_seconds", process_cpu_seconds());
         figures.set("connections", proxy.connections.get() as f64);
         figures.set("in_service", proxy.in_service.get() as f64);
         figures.set("requests", proxy.requests.get() as f64);

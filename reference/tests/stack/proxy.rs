@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::room::{WAIT, connect, eventually, figure, get, node, receive, send, shop, start};
+use crate::schedules;
 
 const KILL_FIRST: &str = "kill = \"component:shop[1]\"";
 const KILL_SECOND: &str = "kill = \"component:shop[2]\"";
@@ -21,6 +22,20 @@ fn servers_take_turns() {
     }
     let expected = ["shop[1]", "shop[2]", "shop[1]", "shop[2]", "shop[1]", "shop[2]"];
     assert_eq!(nodes, expected);
+}
+
+#[test]
+fn a_proxy_and_a_cache_tell_how_busy_their_one_thread_was() {
+    let stack = start(&schedules::stack(true, ""));
+    let balancer = stack.entry("balancer")[0];
+    for _ in 0..50 {
+        assert!(get(balancer, "/page/1").is_ok());
+    }
+    for (component, instances) in [("balancer", 1), ("cache", 2)] {
+        let busy: f64 = (1..=instances).map(|n| figure(&stack, component, n, "busy_core_seconds")).sum();
+        let cores = figure(&stack, component, 1, "cores");
+        assert!(busy > 0.0 && (cores - 1.0).abs() < 1e-9, "{component}: {busy} s of {cores} cores");
+    }
 }
 
 #[test]
