@@ -24,6 +24,8 @@ use row::Row;
 
 /// The share of their capacity that the library's systems use at their peaks, about.
 const USUAL_LOAD: f64 = 0.6;
+/// How much of a file's hash the page has.
+const HASH_DIGITS: usize = 8;
 
 /// Runs everything and prints the table; the exit code.
 pub(crate) fn run(arguments: &ScorecardArguments) -> Result<u8, Problem> {
@@ -84,6 +86,8 @@ fn gather(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
 #[derive(Debug)]
 struct Card {
     path: PathBuf,
+    /// The beginning of the file's hash, by which a page is found out of date.
+    hash: String,
     question: String,
     /// The file as it is, then its variants; those of which nothing is said are left out.
     designs: Vec<Design>,
@@ -117,8 +121,6 @@ fn score(
     let is_scored = |published: &&Published| published.of != Some(SaidOf::Play);
     let variants = scenario.variants.iter().map(Some);
     let all: Vec<_> = std::iter::once(None).chain(variants).collect();
-    let (window, replications) = scenario.score;
-    let replications = arguments.replications.unwrap_or(replications);
     for (i, variant) in all.iter().enumerate() {
         let name = variant.map(|v| &v.name);
         let of_design = scenario.published.iter().filter(is_scored).filter(|p| p.variant.as_ref() == name);
@@ -133,6 +135,9 @@ fn score(
                 Some(v) => derive::variant(scenario, &v.name).map_err(Problem::configuration)?.scenario,
                 None => scenario.clone(),
             };
+            // A variant may be scored in a part of its own.
+            let (window, replications) = design.score;
+            let replications = arguments.replications.unwrap_or(replications);
             let design = take(design, window)?;
             // A part at another rate states its rates at that.
             let stated = design.published.iter().filter(is_scored).filter(|p| p.variant.is_none());
@@ -149,7 +154,8 @@ fn score(
         designs.push(Design { variant, part, rows });
     }
     let question = scenario.question.clone().unwrap_or_else(|| scenario.title.clone());
-    Ok(Some(Card { path: scenario.source.path.clone(), question, designs }))
+    let hash = scenario.source.hash.chars().take(HASH_DIGITS).collect();
+    Ok(Some(Card { path: scenario.source.path.clone(), hash, question, designs }))
 }
 
 /// The part of a design that is scored.

@@ -55,6 +55,9 @@ fn figures_are_held_against_the_replications_of_each_variant() {
     let read = || std::fs::read_to_string(here.path().join("page.md")).expect("the page was written");
     let page = read();
     assert!(page.contains("Is it fast?") && page.contains("| love |"), "{page}");
+    let heading = page.lines().find_map(|line| line.strip_prefix("### [one](one.toml) "));
+    let hash = heading.unwrap_or_else(|| panic!("no hash of the file: {page}"));
+    assert!(hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{hash}");
     let again = ["scorecard", "one.toml", "--page", "page.md", "--replications", "3", "-q", "--threads", "1"];
     assert!(sim(here.path(), &again).status.success());
     assert_eq!(page, read(), "the page depends on nothing but the seed");
@@ -91,6 +94,19 @@ fn a_part_at_another_rate_is_held_against_rates_at_that() {
         told.contains("1 of 1 predicted figures are within their tolerance, 1 of 1 outcomes hold"),
         "{told}"
     );
+}
+
+#[test]
+fn a_variant_may_be_scored_in_a_part_of_its_own() {
+    let here = tempfile::tempdir().expect("a temporary directory");
+    let claims = "question = \"When?\"\n[score]\nfor = \"5s\"\nreplications = 2\n[variants.later]\nwhat = \"later\"\n\
+        set.\"score.from\" = \"10s\"\n[[published]]\nwhat = \"at first\"\nmetric = \"rate{rate}\"\nholds = \">10/s\"\n\
+        [[published]]\nwhat = \"later\"\nvariant = \"later\"\nmetric = \"rate{rate}\"\nholds = \">10/s\"\n";
+    write(here.path(), "one.toml", &with_claims(claims));
+    let out = sim(here.path(), &["scorecard", "one.toml", "-q"]);
+    let told = text(&out.stdout);
+    assert!(out.status.success(), "{told}{}", text(&out.stderr));
+    assert!(told.contains("(5s, 2 seeds)") && told.contains("(5s from 10s, 2 seeds)"), "{told}");
 }
 
 #[test]
