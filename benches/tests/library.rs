@@ -1,6 +1,8 @@
 //! The library of scenarios: every file and every variant is good and runs in the simulator, and what a file says is played is
-//! taken by the generator and by the stack. Whether outcomes hold is `sim scorecard`'s.
+//! taken by the generator and by the stack. Whether outcomes hold is `sim scorecard`'s; that its page and the table of what was
+//! played are those of the files is seen by the files' hashes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -10,6 +12,12 @@ use sim::Simulation;
 
 /// How long each design runs.
 const MOMENT: SimTime = SimTime::from_millis(500);
+
+/// The folders of the five systems.
+const SYSTEMS: [&str; 5] = ["octivi", "web-cluster", "m-api", "knife-depot", "growpartner"];
+
+/// How much of a file's hash the pages have.
+const HASH_DIGITS: usize = 8;
 
 fn library() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/library")
@@ -48,13 +56,76 @@ fn designs() -> Vec<(String, Scenario)> {
     designs
 }
 
+/// Whether a file is of one of the five systems.
+fn is_of_a_system(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    folder.is_some_and(|folder| SYSTEMS.contains(&folder))
+}
+
+/// The beginnings of the hashes of some files, by their places in the library.
+fn hashes(of: impl Fn(&Path, &Scenario) -> bool) -> BTreeMap<String, String> {
+    let mut hashes = BTreeMap::new();
+    for path in files() {
+        let scenario = Scenario::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
+        if of(&path, &scenario) {
+            let place = path.strip_prefix(library()).expect("it was found there").display().to_string();
+            hashes.insert(place, scenario.source.hash[..HASH_DIGITS].to_owned());
+        }
+    }
+    hashes
+}
+
+/// The same as a page of the library has them: in each line that links to a file, behind the link.
+fn hashes_on(page: &str) -> BTreeMap<String, String> {
+    let is_hash = |word: &&str| word.len() == HASH_DIGITS && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let of_line = |line: &str| {
+        let (_, rest) = line.split_once("](")?;
+        let (place, rest) = rest.split_once(')')?;
+        let hash = rest.split_whitespace().find(is_hash)?;
+        Some((place.to_owned(), hash.to_owned()))
+    };
+    let text = std::fs::read_to_string(library().join(page)).expect("the library has this page");
+    text.lines().filter_map(of_line).collect()
+}
+
+/// What is in one of them and not the same in the other.
+fn differing(files: &BTreeMap<String, String>, page: &BTreeMap<String, String>) -> Vec<String> {
+    let all = files.keys().chain(page.keys().filter(|place| !files.contains_key(*place)));
+    all.filter(|place| files.get(*place) != page.get(*place)).cloned().collect()
+}
+
+#[test]
+fn the_scorecard_is_that_of_the_files_as_they_are() {
+    let stale = differing(&hashes(|_, file| !file.published.is_empty()), &hashes_on("scorecard.md"));
+    let command = "sim scorecard scenarios/library -q --page scenarios/library/scorecard.md";
+    assert!(stale.is_empty(), "scorecard.md is not that of {stale:?}: run {command}");
+}
+
+#[test]
+fn a_file_that_changed_is_found_on_a_page() {
+    let map = |all: &[(&str, &str)]| all.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let files: BTreeMap<String, String> = map(&[("same", "1"), ("changed", "2"), ("new", "3")]);
+    let page: BTreeMap<String, String> = map(&[("same", "1"), ("changed", "1"), ("gone", "4")]);
+    assert_eq!(differing(&files, &page), ["changed", "new", "gone"]);
+}
+
+#[test]
+fn every_file_of_the_five_systems_was_asked_what_is_played_of_it() {
+    let (files, rows) = (hashes(|path, _| is_of_a_system(path)), hashes_on("played.md"));
+    let missing: Vec<&String> = files.keys().filter(|place| !rows.contains_key(*place)).collect();
+    assert!(missing.is_empty(), "played.md has no rows of {missing:?}: run benches/play/run");
+    let stale = differing(&files, &rows);
+    if !stale.is_empty() {
+        // Playing needs a quiet machine for half a minute a file, so an old row is told and no more.
+        eprintln!("played.md is not that of {stale:?}: run benches/play/run");
+    }
+}
+
 #[test]
 fn every_file_of_the_five_systems_states_its_question_and_what_must_come_out() {
     for path in files() {
         let scenario = Scenario::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
-        let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        let systems = ["octivi", "web-cluster", "m-api", "knife-depot", "growpartner"];
-        if folder.is_some_and(|folder| systems.contains(&folder)) {
+        if is_of_a_system(&path) {
             assert!(scenario.question.is_some(), "{}: no question", path.display());
             let told = "neither a part that is played nor why there is none";
             assert!(scenario.play.is_some(), "{}: {told}", path.display());
