@@ -13,7 +13,9 @@ const ATTEMPTS: usize = 3;
 /// How far the simulated throughput and median may lie from the measured ones where nothing is broken.
 const THROUGHPUT: f64 = 0.02;
 const MEDIAN: f64 = 0.15;
-
+/// Which difference a machine explains that is slower than the one of the calibration: answers that take so many seconds longer
+/// than predicted.
+const SLOWER_S: f64 = 3e-3;
 /// How far off the simulated share of failed requests may be, as a share of the requests, where some fail: an error rate is drawn
 /// anew in each world, and a takeover comes up to an advertisement sooner or later.
 const FAILED: f64 = 0.08;
@@ -105,7 +107,7 @@ fn simulated_quickstart_agrees_with_the_measured_one_outside_the_fault() {
         skipped(quickstart, &["--from", "8s", "--for", "17s"], |error| match error.figure.as_str() {
             _ if error.phase != "before" && error.phase != "after" => true,
             "throughput" => error.relative.abs() <= THROUGHPUT,
-            "p50" => error.relative.abs() <= MEDIAN,
+            "p50" => error.relative.abs() <= MEDIAN || (-SLOWER_S..0.0).contains(&error.difference),
             _ => true,
         });
     if let Some(why) = skipped {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use reports::twin::{Bench, Error, Options, Progress, Results, Verdict};
+use reports::twin::{Bench, Error, Options, Progress, Results, Session, Verdict};
 use scenarios::exit;
 use scenarios::scenario::Engine;
 use scenarios::units::Seed;
@@ -44,8 +44,8 @@ pub(super) struct Twin {
     /// Where runs are kept; by default runs/twin- and the file's name
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
-    /// Writes an HTML page
-    #[arg(short, long, value_name = "FILE", conflicts_with = "from")]
+    /// Writes an HTML page; with --from, without the charts of its runs
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Writes all numbers
     #[arg(long, value_name = "FILE")]
@@ -85,14 +85,21 @@ impl Progress for Said {
 impl Twin {
     /// Holds the session and says what came of it; the exit code.
     pub(super) fn run(&self, to: &mut impl Write) -> anyhow::Result<u8> {
-        let results = match (&self.from, &self.file) {
-            (Some(path), _) => Results::read(path)?,
+        let session = match (&self.from, &self.file) {
+            (Some(path), _) => Session { results: Results::read(path)?, pairs: Vec::new() },
             (None, Some(file)) => match self.hold(file)? {
-                Some(results) => results,
+                Some(session) => session,
                 None => return Ok(exit::INTERRUPTED),
             },
             (None, None) => anyhow::bail!("a scenario is needed, or --from with what came of a session"),
         };
+        if let Some(path) = &self.output {
+            super::write_page(path, &session.html())?;
+        }
+        if let Some(path) = &self.json {
+            super::write_page(path, &session.results.json())?;
+        }
+        let results = session.results;
         write!(to, "{}", if self.markdown { results.markdown() } else { results.text() })?;
         let measured = results.cells().any(|(_, cell)| cell.verdict != Verdict::Unmeasured);
         Ok(match results.count(Verdict::Misses) {
@@ -102,8 +109,8 @@ impl Twin {
         })
     }
 
-    /// The results, written where they are wanted; none where that was interrupted.
-    fn hold(&self, file: &std::path::Path) -> anyhow::Result<Option<Results>> {
+    /// Holds it; none where that was interrupted.
+    fn hold(&self, file: &std::path::Path) -> anyhow::Result<Option<Session>> {
         let beside = |name: &str, chosen: &Option<PathBuf>| match chosen {
             Some(path) => Ok(path.clone()),
             None => {
@@ -126,19 +133,12 @@ impl Twin {
             stop: programs::interrupt::listen().context("cannot listen for signals")?,
         };
         let held = Bench::new(file, options, Box::new(Said { quiet: self.quiet })).and_then(Bench::hold);
-        let session = match held {
+        match held {
             Err(Error::Interrupted) => {
                 Said { quiet: self.quiet }.line(&Error::Interrupted.to_string());
-                return Ok(None);
+                Ok(None)
             }
-            session => session?,
-        };
-        if let Some(path) = &self.output {
-            super::write_page(path, &session.html())?;
+            session => Ok(Some(session?)),
         }
-        if let Some(path) = &self.json {
-            super::write_page(path, &session.results.json())?;
-        }
-        Ok(Some(session.results))
     }
 }

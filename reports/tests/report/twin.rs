@@ -134,9 +134,11 @@ fn a_session_tells_how_far_two_worlds_are_apart_and_plays_nothing_twice() {
     assert_eq!(stage.results(), results);
     let from = Command::new(env!("CARGO_BIN_EXE_report"))
         .current_dir(stage.0.path())
-        .args(["twin", "--from", "twin.json", "--markdown"])
+        .args(["twin", "--from", "twin.json", "--markdown", "--output", "again.html"])
         .output()
         .expect("the binary starts");
+    let html = fs::read_to_string(stage.path("again.html")).expect("the page is written");
+    assert!(html.contains("p99 during") && !html.contains("A: simulated"), "all but the charts of its runs");
     let told = text(&from.stdout);
     assert!(told.contains("| case | load | machine |") && told.contains("#### base: "), "{told}");
 }

@@ -8,6 +8,8 @@ use crate::wire::decode::join;
 
 /// The most candidates: each is read as a scenario of its own before any is simulated.
 const CANDIDATES: usize = 20_000;
+/// What stands for every host of the file, where none is called so.
+const ANY_HOST: &str = "any";
 
 impl Validator<'_> {
     /// The section `[plan]`; what choices set is read when candidates are made of them.
@@ -45,7 +47,8 @@ impl Validator<'_> {
         let mut conditions = Vec::new();
         for (name, condition) in &file.conditions.0 {
             let at = join("plan.conditions", name);
-            for (i, host) in &condition.down.0 {
+            let is_any = |name: &str| name == ANY_HOST && hosts.iter().all(|host| host.name != ANY_HOST);
+            for (i, host) in condition.down.0.iter().filter(|(_, host)| !is_any(host)) {
                 self.resolve(|v| &v.hosts, &format!("{at}.down[{i}]"), host);
             }
             let load = condition.load.0;
@@ -64,7 +67,10 @@ impl Validator<'_> {
             if !(1e-3..=1e3).contains(&(load * grown)) && load > 0.0 {
                 self.problem(&at, "0.001 to 1000 times the load", None);
             }
-            let down: Vec<String> = condition.down.0.iter().map(|(_, host)| host.clone()).collect();
+            let down: Vec<String> = match condition.down.0.iter().any(|(_, host)| is_any(host)) {
+                true => hosts.iter().map(|host| host.name.clone()).collect(),
+                false => condition.down.0.iter().map(|(_, host)| host.clone()).collect(),
+            };
             let cold = condition.cold;
             if down.is_empty() && load * grown == 1.0 && !cold {
                 let hint = Some("add down = [\"app\"], load = 1.5 or cold = true".to_owned());
@@ -173,6 +179,17 @@ thresholds.response_time = ["p(99)<1s"]
         assert!((planning.conditions[0].load - 1.04f64.powf(52.0 * 7.0 * 12.0 / 365.0)).abs() < 1e-9);
         assert_eq!(planning.thresholds.len(), 1);
         assert_eq!(planning.today.map(|day| day.to_string()).as_deref(), Some("2015-03-01"));
+    }
+
+    #[test]
+    fn any_host_is_each_of_them_unless_one_is_called_so() {
+        let down = |hosts: &str| {
+            let plan = "knobs.\"hosts.app.count\" = \"1..3\"\nconditions.a = { down = [\"any\"] }\n";
+            let scenario = read(&format!("{plan}{hosts}")).expect("the plan is good");
+            scenario.planning.expect("there is one").conditions.remove(0).down
+        };
+        assert_eq!(down("[hosts.data]"), ["app", "data"]);
+        assert_eq!(down("[hosts.any]"), ["any"]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ table! {
 table! {
     /// Circumstances in which the thresholds must hold. What it says applies at once.
     PlanCondition {
-        /// Hosts of which one machine is dead: the first of each, one host after the other.
+        /// Hosts of which one machine is dead: the first of each, one host after the other. `any`: of each host that there is.
         default down: List<String> = List::default(),
         /// The load after so long a time, by the plan's `growth`.
         optional after: SimTime,

@@ -153,3 +153,99 @@ fn record_bytes(keyspace: &Keyspace) -> f64 {
     let name = keyspace.name.len() as u64 + 1 + u64::from(keyspace.keys.max(1).ilog10() + 1);
     memory::record_bytes(name, keyspace.value.mean() as u64, keyspace.ttl.is_some()) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A service of one core a machine, 10 ms of work a request, which reads from a store.
+    fn shop(machines: u32, traffic: &str, store: &str, keyspace: &str) -> Scenario {
+        let text = format!(
+            r#"
+title = "Shop"
+[run]
+duration = "10s"
+[hosts.app]
+count = {machines}
+cores = 1
+[hosts.data]
+[components.balancer]
+kind = "load-balancer"
+host = "data"
+to = "shop"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 64
+[components.objects]
+kind = "kv-store"
+host = "data"
+{store}
+[keyspaces.items]
+in = "objects"
+keys = 1000
+value = "1kB"
+{keyspace}
+[requests.item]
+path = "/{{items}}"
+[[requests.item.steps]]
+get = {{ keyspace = "items" }}
+[[requests.item.steps]]
+work = "10ms"
+[traffic.users]
+to = "balancer"
+mix = {{ item = 1 }}
+{traffic}
+"#
+        );
+        Scenario::parse("shop.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn open(rate: &str) -> String {
+        format!("executor = \"constant-arrival-rate\"\nrate = \"{rate}\"")
+    }
+
+    fn one_down() -> Vec<PlanCondition> {
+        let plan = "[plan]\nknobs.\"hosts.app.count\" = \"1..2\"\nconditions.down = { down = [\"app\"] }\nthresholds.failed = [\"rate<1%\"]";
+        let text = shop(2, &open("10/s"), "", "")
+            .source
+            .text
+            .replace("[hosts.data]", "[hosts.data]\nprice = \"1 USD/month\"");
+        let scenario =
+            Scenario::parse("shop.toml", format!("{text}{plan}")).unwrap_or_else(|p| panic!("{p}"));
+        scenario.planning.expect("it has a plan").conditions
+    }
+
+    #[test]
+    fn who_is_asked_for_more_than_there_is_cannot_do() {
+        let foresight = foresee(&shop(1, &open("120/s"), "", ""), &[]);
+        let (station, asked) = foresight.overloaded.expect("1.2 cores are asked of one");
+        assert!(station.contains("app") && (asked - 1.2).abs() < 0.02, "{station}: {asked}");
+        let two = shop(2, &open("120/s"), "", "");
+        assert_eq!(foresee(&two, &[]).overloaded, None);
+        let (_, asked) = foresee(&two, &one_down()).overloaded.expect("one is left of two");
+        assert!((asked - 1.2).abs() < 0.02, "{asked}");
+    }
+
+    /// N users who think for Z = 1 s and ask a server for D = 10 ms ask no faster than N / (Z + D), nor than 1 / D (the asymptotic bounds
+    /// of Denning and Buzen): 50 use half of it, 150 all.
+    #[test]
+    fn users_of_a_closed_loop_ask_as_fast_as_mean_value_analysis_has_it() {
+        let users = |count: u32| format!("executor = \"constant-vus\"\nvus = {count}\nthink = \"1s\"");
+        assert!(closed_loops_fit(&shop(1, &users(50), "", "")));
+        assert!(!closed_loops_fit(&shop(1, &users(150), "", "")));
+        assert!(closed_loops_fit(&shop(2, &users(150), "", "")));
+    }
+
+    /// Where all keys are asked for equally often, LRU keeps whichever fit: with room for half of them it misses half.
+    #[test]
+    fn a_store_with_room_for_half_of_its_keys_misses_half() {
+        let with = |bytes: u64| {
+            let store = format!("max_memory = \"{bytes}B\"\neviction = \"allkeys-lru\"");
+            miss_ratio(&shop(1, &open("10/s"), &store, "popularity = \"uniform\"\nttl = \"1h\""))
+        };
+        let each = record_bytes(&shop(1, &open("10/s"), "", "ttl = \"1h\"").keyspaces[0]);
+        assert!((with((each * 500.0) as u64) - 0.5).abs() < 0.01, "{}", with((each * 500.0) as u64));
+        assert_eq!(with((each * 1100.0) as u64), 0.0);
+    }
+}

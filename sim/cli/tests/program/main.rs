@@ -4,6 +4,7 @@
 mod browser;
 mod capacity;
 mod changes;
+mod plan;
 mod playground;
 mod replications;
 mod runs;
