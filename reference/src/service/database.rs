@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use scenarios::Scenario;
 use scenarios::plan::RequestId;
-use scenarios::scenario::{ComponentId, KeyspaceId, Server};
+use scenarios::scenario::{ComponentId, ComponentKind, KeyspaceId, Server};
 
 use super::Service;
 use super::backends::Kept;
@@ -26,17 +27,40 @@ pub(super) enum Database {
     Real(wire::Client),
 }
 
+/// While nobody has a pair's virtual address, no SYN to it is answered, and the kernel repeats it; loopback refuses instead. So
+/// connecting is repeated as often as the simulator does, and as Linux repeats SYNs at first (`tcp_syn_linear_timeouts`).
+const REPEAT: Duration = Duration::from_secs(1);
+const REPEATS: u32 = 10;
+
 /// Where an SQL store is, and whether it is a real server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spot {
     address: SocketAddr,
     is_real: bool,
+    /// Whether the address is a pair's, which moves from one machine to another.
+    moves: bool,
 }
 
 impl Spot {
     /// That of a component.
     pub(super) fn new(scenario: &Scenario, id: ComponentId, address: SocketAddr) -> Self {
-        Self { address, is_real: scenario.component(id).server() == Some(Server::Mariadb) }
+        let component = scenario.component(id);
+        let moves = matches!(&component.kind, ComponentKind::SqlStore(store) if store.vip.is_some());
+        Self { address, is_real: component.server() == Some(Server::Mariadb), moves }
+    }
+
+    /// Connects to the stack's own server.
+    async fn connect(self) -> io::Result<Client> {
+        let mut repeats = if self.moves { REPEATS } else { 0 };
+        loop {
+            match Client::connect(self.address).await {
+                Err(error) if repeats > 0 && error.kind() == io::ErrorKind::ConnectionRefused => {
+                    repeats -= 1;
+                    tokio::time::sleep(REPEAT).await;
+                }
+                connected => return connected,
+            }
+        }
     }
 }
 
@@ -45,7 +69,7 @@ impl Kept for Database {
 
     async fn open(place: Spot) -> io::Result<Self> {
         if !place.is_real {
-            return Ok(Self::Own(Client::connect(place.address).await?));
+            return Ok(Self::Own(place.connect().await?));
         }
         match wire::Client::connect(place.address, engines::DATABASE).await {
             Ok(client) => Ok(Self::Real(client)),
