@@ -18,7 +18,9 @@ use crate::abort::Aborts;
 use crate::clock::{Clock, day_nanos};
 use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
-use crate::engine::{Clients, Entries, Left, Options, Ready, Report, Share, Shared, most_threads, play};
+use crate::engine::{
+    Clients, Entries, Left, Options, Ready, Report, Retryings, Share, Shared, longest_wait, most_threads, play,
+};
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};
 use crate::supports;
@@ -31,7 +33,7 @@ const PREPARATION: Duration = Duration::from_millis(50);
 const AHEAD: Duration = Duration::from_secs(3);
 /// How often whoever watches is told.
 const LOOK: Duration = Duration::from_millis(200);
-/// Answers are waited for at the end for as long as the longest timeout, and this.
+/// Answers are waited for at the end for as long as the longest timeout, with all that is sent again, and this.
 const GRACE: SimTime = SimTime::from_secs(1);
 /// Metric of the generator's samples: the longest time that the machine stood still, in seconds.
 pub const STALL_MAX_S: &str = "stall_max_s";
@@ -136,7 +138,8 @@ fn make(
     let frame = Frame::new(job.scenario);
     let plan = Plan::new(job.scenario);
     let left = Left::new(job.scenario, share);
-    let longest = job.scenario.traffic.iter().map(|traffic| traffic.timeout).max();
+    let retryings = Retryings::new(job.scenario, share);
+    let longest = job.scenario.traffic.iter().map(longest_wait).max();
     let shared = Shared {
         scenario: job.scenario,
         plan: &plan,
@@ -147,6 +150,7 @@ fn make(
         grace: longest.unwrap_or_default() + GRACE,
         stop: job.stop,
         left: &left,
+        retryings: &retryings,
         clients,
     };
     let watchdog = Watchdog::default();
@@ -183,7 +187,9 @@ fn make(
         drop(events);
         let threads = job.options.threads.get() as usize;
         let aborts = Aborts::new(job.scenario, &frame, job.stop);
-        let mut journal = Journal::new(&frame, clock, writer, threads, &watchdog, aborts);
+        let journal = Journal::new(&frame, clock, writer, threads, &watchdog, aborts);
+        let is_retrying = job.scenario.traffic.iter().any(|traffic| traffic.retries.is_some());
+        let mut journal = Journal { is_retrying, ..journal };
         let result = journal.keep(&received, &lanes, observe);
         if result.is_err() {
             job.stop.store(true, Ordering::Relaxed);
@@ -289,6 +295,11 @@ fn join(lanes: Lanes<'_>) -> Result<Vec<Account>, Error> {
     Ok(total)
 }
 
+/// A figure of the generator's own.
+fn of_generator(interval: usize, metric: &'static str, value: f64) -> Sample {
+    Sample { interval, component: sample::GENERATOR.to_owned(), instance: 0, metric: metric.into(), value }
+}
+
 /// Writes down what happens, as it happens.
 struct Journal<'a> {
     frame: &'a Frame,
@@ -301,6 +312,8 @@ struct Journal<'a> {
     snapshot: Snapshot,
     planned_before: (SimTime, u64),
     evidence: Evidence,
+    /// Whether anything that fails is sent again.
+    is_retrying: bool,
     /// What was used over the whole run.
     whole: Meter,
     unsound: Vec<String>,
@@ -313,6 +326,8 @@ struct Evidence {
     meter: Meter,
     wakeup_lag_nanos: u64,
     stall: SimTime,
+    /// How often requests had been sent again before it.
+    retries_before: u64,
 }
 
 impl<'a> Journal<'a> {
@@ -338,7 +353,9 @@ impl<'a> Journal<'a> {
                 meter: Meter::new(),
                 wakeup_lag_nanos: 0,
                 stall: SimTime::ZERO,
+                retries_before: 0,
             },
+            is_retrying: false,
             whole: Meter::new(),
             unsound: Vec::new(),
             aborts,
@@ -396,6 +413,7 @@ impl<'a> Journal<'a> {
         let mut pulse = Pulse::default();
         self.pulses.iter().for_each(|thread| pulse.add(thread));
         let (then, planned) = std::mem::replace(&mut self.planned_before, (now, pulse.planned));
+        let retries_before = self.snapshot.pulse.retries;
         let response_times = self.response_times();
         let elapsed = now.saturating_sub(then).as_secs_f64();
         self.snapshot = Snapshot {
@@ -411,6 +429,7 @@ impl<'a> Journal<'a> {
         let evidence = &mut self.evidence;
         if interval != evidence.interval {
             (evidence.interval, evidence.wakeup_lag_nanos, evidence.stall) = (interval, 0, SimTime::ZERO);
+            evidence.retries_before = retries_before;
         }
         evidence.wakeup_lag_nanos = evidence.wakeup_lag_nanos.max(pulse.wakeup_lag_nanos);
         evidence.stall = evidence.stall.max(self.watchdog.recent());
@@ -426,15 +445,16 @@ impl<'a> Journal<'a> {
             (CPU_WAIT_S, pulse.delayed_nanos as f64 / 1e9),
             (STALL_MAX_S, evidence.stall.as_secs_f64()),
         ];
-        let component = || sample::GENERATOR.to_owned();
-        let samples = values.into_iter().map(|(metric, value)| Sample {
-            interval,
-            component: component(),
-            instance: 0,
-            metric: metric.into(),
-            value,
-        });
-        samples.collect()
+        let samples = values.into_iter().map(|(metric, value)| of_generator(interval, metric, value));
+        samples.chain(self.retries()).collect()
+    }
+
+    /// How often requests were sent again in the present interval, where any are.
+    fn retries(&self) -> Option<Sample> {
+        let all: u64 = self.pulses.iter().map(|thread| thread.retries).sum();
+        let Evidence { interval, retries_before, .. } = self.evidence;
+        let value = (all - retries_before) as f64;
+        self.is_retrying.then(|| of_generator(interval, sample::RETRIES, value))
     }
 
     /// Response times so far: of the measured part as soon as it has begun.
@@ -459,6 +479,10 @@ impl<'a> Journal<'a> {
         // The control threads drop their senders when they see that the run is over.
         while let Ok(event) = received.recv() {
             self.write(event)?;
+        }
+        // One thread tells of a second for all of them; others may have ended later.
+        if let Some(retries) = self.retries() {
+            self.writer.append(&results::Recorder::new(self.frame).take(), &[retries])?;
         }
         let mut reasons = self.unsound;
         reasons.extend(judge(self.frame, accounts, self.watchdog.worst(), self.whole.read()));

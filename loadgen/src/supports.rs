@@ -66,6 +66,9 @@ const SUPPORTS: &[&str] = &[
     "traffic(executor=shared-iterations).{reuse, max_connection_age, connect_timeout, http2, streams}",
     "traffic(executor=shared-iterations).{engine, to, timeout, vus, iterations, think}",
     "traffic(executor=shared-iterations).mix.*",
+    "traffic.*.retries.{times, backoff, factor, cap, jitter}",
+    "traffic.*.retries.budget.{share, min_rate, window}",
+    "traffic.*.retries",
     "curves.**",
 ];
 
@@ -164,6 +167,9 @@ fn goose(scenario: &Scenario) -> Vec<Diagnostic> {
     }
     if traffic.http2_streams.is_some() {
         refuse("http2", "goose is asked for HTTP/1.1: leave it out");
+    }
+    if traffic.retries.is_some() {
+        refuse("retries", "goose sends nothing again: leave it out");
     }
     problems
 }

@@ -32,6 +32,8 @@ const STUCK: usize = 64;
 pub struct Request {
     /// Its name in the plan: the same in every world.
     pub id: RequestId,
+    /// How often it was sent before.
+    pub attempt: u16,
     /// Its class.
     pub class: String,
     /// The method of its class.
@@ -197,7 +199,7 @@ impl Transport for Workers {
         }
     }
 
-    fn send(&mut self, slot: u32, planned: &Planned, _: Option<&Jar>) {
+    fn send(&mut self, slot: u32, (planned, attempt): (&Planned, u16), _: Option<&Jar>) {
         let worker = &self.workers[slot as usize];
         let class = self.scenario.class(planned.class);
         let key = |keyspace: &KeyspaceId| {
@@ -205,6 +207,7 @@ impl Transport for Workers {
         };
         let request = Request {
             id: planned.id,
+            attempt,
             class: class.name.clone(),
             method: class.method,
             path: path_of(class, planned, &self.draws),

@@ -3,6 +3,8 @@
 //! A lane knows when things are due, not how to wait: `pacer` calls it on time, and with whatever happened to its
 //! connections.
 
+mod again;
+mod expiry;
 mod kept;
 
 use std::cmp::Reverse;
@@ -13,6 +15,7 @@ use scenarios::plan::Planned;
 use scenarios::scenario::Reuse;
 use scenarios::units::SimTime;
 
+use self::again::Pauses;
 use super::ledger::Ledger;
 use super::slot::{Exchange, NONE, Phase, Slot};
 use super::traffic::{Due, TrafficLane};
@@ -27,6 +30,15 @@ pub(super) const BURST: u32 = 32;
 /// kernel's doubling pauses between SYNs. A request's own attempt lasts as long as its timeout.
 const OPENING_NANOS: u64 = 4_000_000_000;
 
+/// A request that came to an end over its slot.
+#[derive(Clone, Copy, Debug)]
+struct Finished {
+    /// Who made it, or [`NONE`].
+    user: u32,
+    /// Whether it is not sent again.
+    is_over: bool,
+}
+
 /// One thread's state.
 #[derive(Debug)]
 pub(super) struct Lane<'a, T> {
@@ -39,6 +51,7 @@ pub(super) struct Lane<'a, T> {
     slots: Vec<Slot>,
     /// By user: the slot that is kept for the session, or [`NONE`].
     held: Vec<u32>,
+    pauses: Pauses,
     /// Times at which a slot's pause or attempt ends: (CLOCK_MONOTONIC, slot, generation).
     alarms: BinaryHeap<Reverse<(u64, u32, u32)>>,
 }
@@ -64,6 +77,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             traffic,
             slots,
             held: Vec::new(),
+            pauses: Pauses::default(),
             alarms: BinaryHeap::new(),
         }
     }
@@ -103,10 +117,13 @@ impl<'a, T: Transport> Lane<'a, T> {
             let Some(due) = self.users.pop_due(self.clock.point(now)) else { return };
             let lag_nanos = now.saturating_sub(self.clock.absolute_nanos(due.planned.due));
             self.ledger.planned(due.planned.due, lag_nanos, true);
-            let request = Due { planned: due.planned, lag_nanos, user: due.user };
+            let request = Due { planned: due.planned, lag_nanos, user: due.user, attempt: 0 };
             let traffic = &self.traffic[due.planned.traffic.index()];
             match due.number.zip(traffic.own) {
-                Some((number, (first, apart))) => self.dispatch_over(first + number / apart, request, now),
+                Some((number, (first, apart))) => {
+                    self.deposit(due.planned.traffic.index(), now);
+                    self.dispatch_over(first + number / apart, request, now);
+                }
                 None => self.dispatch_due(request, now),
             }
             // Each is as late as it is, not as the first one was.
@@ -122,16 +139,30 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.ledger.planned(planned.due, lag_nanos, false);
         let sessions = self.traffic[planned.traffic.index()].sessions;
         let user = if sessions { self.users.begin_session(&planned) } else { None };
-        self.dispatch_due(Due { planned, lag_nanos, user: user.unwrap_or(NONE) }, now);
+        self.dispatch_due(Due { planned, lag_nanos, user: user.unwrap_or(NONE), attempt: 0 }, now);
+    }
+
+    /// A request more is taken up: the budget of those that are sent again grows.
+    #[inline]
+    fn deposit(&self, traffic: usize, now: u64) {
+        if let Some(retrying) = &self.traffic[traffic].retrying {
+            retrying.deposit(self.clock.point(now).as_nanos());
+        }
     }
 
     /// Hands a request to a free slot, else to one that must be opened first, else to the queue.
     fn dispatch_due(&mut self, due: Due, now: u64) {
+        let number = due.planned.traffic.index();
+        // What is sent again has had its place all along.
+        if due.attempt == 0 {
+            if self.traffic[number].is_full() {
+                return self.drop_request(due, now);
+            }
+            self.deposit(number, now);
+        }
         let held = self.held_for(due.user);
-        let traffic = &mut self.traffic[due.planned.traffic.index()];
-        if traffic.under_way as usize + traffic.queue.len() >= traffic.max_in_flight as usize {
-            self.drop_request(due, now);
-        } else if let Some(slot) = held {
+        let traffic = &mut self.traffic[number];
+        if let Some(slot) = held {
             self.dispatch_over(slot, due, now);
         } else if let Some(slot) = traffic.idle.pop_front() {
             self.assign(slot, due, now);
@@ -159,7 +190,7 @@ impl<'a, T: Transport> Lane<'a, T> {
     }
 
     fn drop_request(&mut self, due: Due, now: u64) {
-        let Due { planned, lag_nanos, user } = due;
+        let Due { planned, lag_nanos, user, .. } = due;
         self.ledger.dropped(planned.due);
         self.recorder.record(&Outcome {
             class: planned.class,
@@ -175,7 +206,7 @@ impl<'a, T: Transport> Lane<'a, T> {
     /// Gives a request to a slot; the clock of its service time and its timeout starts. Where connections are sessions' own, the slot
     /// is from now on the user's.
     fn assign(&mut self, index: u32, due: Due, now: u64) {
-        let Due { planned, lag_nanos, user } = due;
+        let Due { planned, lag_nanos, user, attempt } = due;
         if user != NONE && self.traffic[planned.traffic.index()].reuse == Reuse::Session {
             self.hold(index, user);
         }
@@ -183,7 +214,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         debug_assert!(slot.exchange.is_none(), "a slot carries one request at a time");
         let traffic = &mut self.traffic[slot.traffic];
         let deadline_nanos = now.saturating_add(traffic.timeout_nanos);
-        slot.exchange = Some(Exchange { planned, user, lag_nanos, sent_nanos: now, deadline_nanos });
+        slot.exchange = Some(Exchange { planned, user, attempt, lag_nanos, sent_nanos: now, deadline_nanos });
         (slot.before, slot.after) = (traffic.newest, NONE);
         match traffic.newest {
             NONE => traffic.oldest = index,
@@ -191,7 +222,9 @@ impl<'a, T: Transport> Lane<'a, T> {
         }
         traffic.newest = index;
         traffic.under_way += 1;
-        self.ledger.sent(planned.due);
+        if attempt == 0 {
+            self.ledger.sent(planned.due);
+        }
     }
 
     /// Sends the request of a connected slot.
@@ -201,7 +234,7 @@ impl<'a, T: Transport> Lane<'a, T> {
         let exchange = slot.exchange.as_ref().expect("a request was assigned before it is sent");
         slot.phase = Phase::Busy;
         let jar = self.users.jar(exchange.user);
-        self.transport.send(index, &exchange.planned, jar.as_deref());
+        self.transport.send(index, (&exchange.planned, exchange.attempt), jar.as_deref());
     }
 
     /// Something happened to a slot.
@@ -212,8 +245,8 @@ impl<'a, T: Transport> Lane<'a, T> {
             Happening::Opened(slot) => self.opened(slot, now),
             Happening::Answered { slot, result, arrived_nanos, open } => {
                 let done = arrived_nanos.map_or(now, |arrived| arrived.min(now));
-                let user = self.finish(slot, result, done);
-                if let Some(jar) = user.and_then(|user| self.users.jar(user)) {
+                let finished = self.finish(slot, result, done);
+                if let Some(jar) = finished.and_then(|finished| self.users.jar(finished.user)) {
                     self.transport.remember(slot, jar);
                 }
                 let place = &mut self.slots[slot as usize];
@@ -228,15 +261,24 @@ impl<'a, T: Transport> Lane<'a, T> {
                 } else {
                     self.closed(slot, now);
                 }
-                self.go_on(user.unwrap_or(NONE), done);
+                self.go_on_after(finished, done);
             }
             Happening::Closed(slot, failure) => {
-                let user = self.finish(slot, Err(failure), now);
+                let finished = self.finish(slot, Err(failure), now);
                 self.closed(slot, now);
-                self.go_on(user.unwrap_or(NONE), now);
+                self.go_on_after(finished, now);
             }
         }
+        self.dispatch_again(now);
         self.dispatch_users(now);
+    }
+
+    /// A request came to an end over its slot: its user goes on, unless it is sent again.
+    #[inline]
+    fn go_on_after(&mut self, finished: Option<Finished>, now: u64) {
+        if let Some(Finished { user, is_over: true }) = finished {
+            self.go_on(user, now);
+        }
     }
 
     /// A user's request has come to its end.
@@ -342,8 +384,8 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.transport.open(index);
     }
 
-    /// A slot's request had its result at a time, but not before it was sent; who made it. Nothing happens where the slot has none (it timed out).
-    fn finish(&mut self, index: u32, result: Result<(), Failure>, now: u64) -> Option<u32> {
+    /// A slot's request had its result at a time, but not before it was sent. Nothing happens where the slot has none (it timed out).
+    fn finish(&mut self, index: u32, result: Result<(), Failure>, now: u64) -> Option<Finished> {
         let slot = &mut self.slots[index as usize];
         let exchange = slot.exchange.take()?;
         let traffic = &mut self.traffic[slot.traffic];
@@ -357,7 +399,10 @@ impl<'a, T: Transport> Lane<'a, T> {
             after => self.slots[after as usize].before = before,
         }
         traffic.under_way -= 1;
-        let done = now.max(exchange.sent_nanos);
+        let (user, done) = (exchange.user, now.max(exchange.sent_nanos));
+        if result.is_err_and(|failure| self.repeats(index, &exchange, failure, done)) {
+            return Some(Finished { user, is_over: false });
+        }
         self.recorder.record(&Outcome {
             class: exchange.planned.class,
             due: exchange.planned.due,
@@ -367,48 +412,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             result,
         });
         self.ledger.finished(result.is_ok());
-        Some(exchange.user)
-    }
-
-    /// Gives up the requests whose time is over, and ends pauses and attempts that are.
-    pub(super) fn expire(&mut self, now: u64) {
-        for traffic in 0..self.traffic.len() {
-            loop {
-                let oldest = self.traffic[traffic].oldest;
-                let late = |slot: &Slot| slot.exchange.as_ref().is_some_and(|e| e.deadline_nanos <= now);
-                if oldest == NONE || !late(&self.slots[oldest as usize]) {
-                    break;
-                }
-                let begun = self.transport.has_begun(oldest);
-                self.abandon(oldest, if begun { Failure::Stalled } else { Failure::Timeout }, now);
-            }
-        }
-        while let Some(&Reverse((at, index, generation))) = self.alarms.peek() {
-            if at > now {
-                break;
-            }
-            self.alarms.pop();
-            let slot = &self.slots[index as usize];
-            if slot.generation == generation {
-                let limited = self.traffic[slot.traffic].connect_nanos.is_some();
-                match slot.phase {
-                    Phase::Closed => self.opening(index),
-                    // A request's own attempt has no end of its own, unless it was told one.
-                    Phase::Opening if slot.exchange.is_none() || limited => {
-                        self.abandon(index, Failure::Timeout, now);
-                    }
-                    Phase::Opening | Phase::Idle | Phase::Busy => {}
-                }
-            }
-        }
-    }
-
-    /// Fails a slot's request, if it has one, and has its socket replaced.
-    fn abandon(&mut self, index: u32, failure: Failure, now: u64) {
-        let user = self.finish(index, Err(failure), now);
-        self.transport.close(index);
-        self.closed(index, now);
-        self.go_on(user.unwrap_or(NONE), now);
+        Some(Finished { user, is_over: true })
     }
 
     /// Ends the run: what is under way has timed out, what waits was never sent.
@@ -419,26 +423,14 @@ impl<'a, T: Transport> Lane<'a, T> {
             while let Some(due) = self.traffic[traffic].queue.pop_front() {
                 self.drop_request(due, now);
             }
+            self.traffic[traffic].retrying = None;
             while self.traffic[traffic].oldest != NONE {
                 let oldest = self.traffic[traffic].oldest;
                 self.finish(oldest, Err(Failure::Timeout), now);
                 self.transport.close(oldest);
             }
         }
-    }
-
-    fn alarm(&mut self, at: u64, index: u32) {
-        self.alarms.push(Reverse((at, index, self.slots[index as usize].generation)));
-    }
-
-    /// The next time that `expire` has something to do.
-    pub(super) fn next_expiry(&self) -> u64 {
-        let deadline = |traffic: &TrafficLane| {
-            let slot = self.slots.get(traffic.oldest as usize)?;
-            slot.exchange.as_ref().map(|exchange| exchange.deadline_nanos)
-        };
-        let alarm = self.alarms.peek().map(|Reverse((at, ..))| *at);
-        self.traffic.iter().filter_map(deadline).chain(alarm).min().unwrap_or(u64::MAX)
+        self.give_up_pausing(now);
     }
 
     /// Whether nothing depends on when an answer is taken: nobody waits for one before the next request, none is needed to
@@ -448,9 +440,9 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.transport.is_patient() && self.traffic.iter().all(TrafficLane::is_patient)
     }
 
-    /// Whether nothing is under way or waits.
+    /// Whether nothing is under way, waits or pauses.
     pub(super) fn is_drained(&self) -> bool {
-        self.traffic.iter().all(|traffic| traffic.under_way == 0 && traffic.queue.is_empty())
+        self.traffic.iter().all(TrafficLane::is_drained)
     }
 
     /// Requests under way, and waiting.

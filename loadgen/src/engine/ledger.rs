@@ -51,6 +51,8 @@ pub struct Pulse {
     pub ok: u64,
     /// Failed requests so far, dropped ones included.
     pub failed: u64,
+    /// Requests that were sent again so far, as often as they were.
+    pub retries: u64,
     /// Requests under way.
     pub under_way: u64,
     /// Requests that wait for a connection.
@@ -69,6 +71,7 @@ impl Pulse {
         self.planned += other.planned;
         self.ok += other.ok;
         self.failed += other.failed;
+        self.retries += other.retries;
         self.under_way += other.under_way;
         self.queue += other.queue;
         self.connections += other.connections;
@@ -87,6 +90,7 @@ pub(super) struct Ledger {
     planned: u64,
     ok: u64,
     failed: u64,
+    retries: u64,
     pub(super) open_slots: u32,
     pub(super) wakeup_lag_nanos: u64,
     meter: ThreadMeter,
@@ -104,6 +108,7 @@ impl Ledger {
             planned: 0,
             ok: 0,
             failed: 0,
+            retries: 0,
             open_slots: 0,
             wakeup_lag_nanos: 0,
             meter: ThreadMeter::new(),
@@ -164,6 +169,16 @@ impl Ledger {
         self.account(due).sent += 1;
     }
 
+    /// A request that failed will be sent again, and is no other for that.
+    pub(super) fn repeated(&mut self) {
+        self.retries += 1;
+    }
+
+    /// One of those was taken up so late after its pause.
+    pub(super) fn taken_up_again(&mut self, due: SimTime, lag_nanos: u64) {
+        self.account(due).late += u64::from(lag_nanos > LATE.as_nanos());
+    }
+
     pub(super) fn dropped(&mut self, due: SimTime) {
         self.account(due).dropped += 1;
         self.failed += 1;
@@ -181,6 +196,7 @@ impl Ledger {
             planned: self.planned,
             ok: self.ok,
             failed: self.failed,
+            retries: self.retries,
             under_way,
             queue,
             connections: u64::from(connections),

@@ -2,7 +2,7 @@
 //!
 //! - `pacer`, `aim`: due times, and nothing else, decide when a request is handed over
 //! - `users`: when those are due who wait for answers
-//! - `lane`, `traffic`, `slot`: where a request goes
+//! - `lane`, `traffic`, `slot`: where a request goes; `retry`: which go again
 //! - `transport`, `sockets`, `connecting`, `tls`, `poller`, `arrivals`: how it gets there, and when its answer came; `streams`,
 //!   `line`, `exchange`, `wire`: over HTTP/2; `clients`: over whatever else; `goose`: a loop that is not ours
 //! - `ledger`: what was done of the plan, for the judgement of the run's validity
@@ -21,6 +21,7 @@ pub(crate) mod ledger;
 mod line;
 mod pacer;
 pub(crate) mod poller;
+mod retry;
 mod share;
 mod slot;
 mod sockets;
@@ -59,6 +60,7 @@ pub use self::clients::{Client, Clients, Request};
 use self::lane::Lane;
 pub use self::ledger::Pulse;
 use self::ledger::{Account, Ledger};
+pub(crate) use self::retry::{Retryings, longest_wait};
 pub use self::share::Share;
 use self::slot::Slot;
 use self::sockets::Sockets;
@@ -169,6 +171,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) stop: &'a AtomicBool,
     /// What closed loops have left.
     pub(crate) left: &'a Left,
+    /// How what failed is sent again.
+    pub(crate) retryings: &'a Retryings,
     /// What requests go over instead of sockets.
     pub(crate) clients: Option<Arc<dyn Clients>>,
 }
@@ -308,7 +312,7 @@ fn slots(
             }
         }
         let share = share::part(source.max_in_flight.into(), (seat.into(), seats.into()));
-        traffic.push(TrafficLane::new(source, share as u32, own));
+        traffic.push(TrafficLane::new(source, share as u32, own, shared.retryings.of(id.index())));
     }
     (slots, traffic)
 }

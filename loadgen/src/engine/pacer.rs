@@ -55,6 +55,7 @@ pub(super) fn pace<T: Transport>(
             burst += 1;
             now = monotonic_nanos();
         }
+        lane.dispatch_again(now);
         lane.dispatch_users(now);
         let mut expiry_nanos = lane.next_expiry();
         if expiry_nanos <= now {
@@ -75,7 +76,8 @@ pub(super) fn pace<T: Transport>(
             lane.give_up();
             break;
         }
-        let due = next_nanos.min(lane.next_user_nanos().unwrap_or(u64::MAX));
+        let later = lane.next_user_nanos().into_iter().chain(lane.next_again_nanos());
+        let due = later.fold(next_nanos, u64::min);
         let ends = if now < end_nanos { end_nanos } else { give_up_nanos };
         let until = due.min(ends).min(expiry_nanos).min(report_nanos).min(now + LOOK_NANOS);
         let timer = if due == until { aim.timer_for(due) } else { until };

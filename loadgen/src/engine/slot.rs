@@ -24,7 +24,9 @@ pub(super) struct Exchange {
     pub(super) planned: Planned,
     /// Who makes it, or [`NONE`].
     pub(super) user: u32,
-    /// How late it was dispatched.
+    /// How often it was sent before.
+    pub(super) attempt: u16,
+    /// How late it was dispatched, in all of its attempts.
     pub(super) lag_nanos: u64,
     /// When it was handed to the slot, on CLOCK_MONOTONIC. Where its connection had to be opened first, that is
     /// before the opening.

@@ -354,13 +354,13 @@ impl Transport for Sockets {
         }
     }
 
-    fn send(&mut self, slot: u32, planned: &Planned, jar: Option<&Jar>) {
+    fn send(&mut self, slot: u32, (planned, attempt): (&Planned, u16), jar: Option<&Jar>) {
         let socket = &mut self.sockets[slot as usize];
         socket.class = planned.class.index();
         let wanted = self.judges[socket.class].wanted;
         let cookies = jar.is_some_and(Jar::keeps_cookies);
         socket.reader.keep(Wanted { head: wanted.head || cookies, ..wanted });
-        self.composer.compose(planned, &socket.host, jar, &mut socket.out);
+        self.composer.compose((planned, attempt), &socket.host, jar, &mut socket.out);
         (socket.written, socket.read, socket.busy) = (0, 0, true);
         if socket.write().is_err() {
             // Whoever takes no more may have said something before: what that is, reading tells.

@@ -6,6 +6,7 @@ use scenarios::plan::Planned;
 use scenarios::scenario::{Executor, Reuse, Traffic};
 use scenarios::units::SimTime;
 
+use super::retry::Retrying;
 use super::slot::NONE;
 
 /// One thread's share of a traffic.
@@ -23,8 +24,12 @@ pub(super) struct TrafficLane {
     pub(super) age_nanos: u64,
     /// How long a connection may take to open.
     pub(super) connect_nanos: Option<u64>,
+    /// How what failed is sent again.
+    pub(super) retrying: Option<Retrying>,
     /// Requests that hold a slot.
     pub(super) under_way: u32,
+    /// Requests that failed and pause before they are sent again.
+    pub(super) pausing: u32,
     /// Slots that are connecting.
     pub(super) connecting: u32,
     /// Due requests that found no slot, in order.
@@ -47,11 +52,20 @@ pub(super) struct Due {
     pub(super) lag_nanos: u64,
     /// Who makes it, or [`NONE`].
     pub(super) user: u32,
+    /// How often it was sent before.
+    pub(super) attempt: u16,
 }
 
 impl TrafficLane {
-    pub(super) fn new(source: &Traffic, max_in_flight: u32, own: Option<(u32, u32)>) -> Self {
+    pub(super) fn new(
+        source: &Traffic,
+        max_in_flight: u32,
+        own: Option<(u32, u32)>,
+        retrying: Option<Retrying>,
+    ) -> Self {
         Self {
+            retrying,
+            pausing: 0,
             reuse: source.reuse,
             age_nanos: source.max_connection_age.map_or(u64::MAX, SimTime::as_nanos),
             connect_nanos: source.connect_timeout.map(SimTime::as_nanos),
@@ -70,10 +84,22 @@ impl TrafficLane {
         }
     }
 
+    /// Whether there is no room for a request more.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        (self.under_way + self.pausing) as usize + self.queue.len() >= self.max_in_flight as usize
+    }
+
+    /// Whether all of its requests have come to their end.
+    pub(super) fn is_drained(&self) -> bool {
+        self.under_way == 0 && self.pausing == 0 && self.queue.is_empty()
+    }
+
     /// Whether nothing of it depends on when an answer is taken.
     #[inline]
     pub(super) fn is_patient(&self) -> bool {
         let open_loop = self.own.is_none() && !self.sessions && self.reuse == Reuse::Always;
-        open_loop && self.connecting == 0 && self.queue.is_empty() && !self.idle.is_empty()
+        // A pause begins with the failure.
+        open_loop && self.retrying.is_none() && self.connecting == 0 && self.queue.is_empty() && !self.idle.is_empty()
     }
 }

@@ -31,8 +31,9 @@ pub(super) trait Transport: Debug {
     /// Starts to connect a slot that is closed. [`Happening::Opened`] or [`Happening::Closed`] will follow.
     fn open(&mut self, slot: u32);
 
-    /// Sends a request over a connected slot. [`Happening::Answered`] or [`Happening::Closed`] will follow.
-    fn send(&mut self, slot: u32, planned: &Planned, jar: Option<&Jar>);
+    /// Sends a request, which was sent so often before, over a connected slot. [`Happening::Answered`] or [`Happening::Closed`]
+    /// will follow.
+    fn send(&mut self, slot: u32, request: (&Planned, u16), jar: Option<&Jar>);
 
     /// Closes a slot at once, whatever it is at; nothing more happens to it.
     fn close(&mut self, slot: u32);

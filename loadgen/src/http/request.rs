@@ -74,8 +74,14 @@ impl Composer {
         }
     }
 
-    /// Writes a request over what is in `out`; `jar` is what its user remembers.
-    pub(crate) fn compose(&mut self, planned: &Planned, host: &str, jar: Option<&Jar>, out: &mut Vec<u8>) {
+    /// Writes a request over what is in `out`; `attempt` says how often it was sent before, `jar` what its user remembers.
+    pub(crate) fn compose(
+        &mut self,
+        (planned, attempt): (&Planned, u16),
+        host: &str,
+        jar: Option<&Jar>,
+        out: &mut Vec<u8>,
+    ) {
         let class = &self.classes[planned.class.index()];
         out.clear();
         out.extend_from_slice(class.start.as_bytes());
@@ -97,6 +103,9 @@ impl Composer {
         let mut number = [0; 16];
         hexadecimal(planned.id.0, &mut number);
         out.extend_from_slice(&number);
+        if attempt > 0 {
+            write!(out, "\r\nx-rehearsal-attempt: {attempt}").expect("writing to memory does not fail");
+        }
         for (field, purpose, raw) in &class.vary {
             let value = self.draws.vary(planned.id, *purpose, *raw);
             write!(out, "{field}{value}").expect("writing to memory does not fail");
@@ -249,7 +258,7 @@ mix = { page = 1 }
         let plan = scenarios::plan::Plan::new(&scenario);
         for planned in plan.requests() {
             let mut out = Vec::new();
-            composer.compose(&planned, "shop", None, &mut out);
+            composer.compose((&planned, 0), "shop", None, &mut out);
             let request = String::from_utf8(out).expect("text");
             let value = request.lines().find_map(|line| line.strip_prefix("x-groups: ")).expect("it is said");
             seen[value.parse::<usize>().expect("a number")] += 1;

@@ -12,6 +12,7 @@ mod http2;
 mod http2_server;
 mod overload;
 mod pacing;
+mod retries;
 mod segments;
 mod stall;
 mod support;

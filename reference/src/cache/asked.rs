@@ -12,7 +12,7 @@ use super::vary::Names;
 use super::{address, user_context, validators};
 use crate::http::Framing;
 use crate::http::head::{NO_FIELDS, RequestHead, connection_options, is_hop_by_hop, parse_request};
-use crate::service::{CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
+use crate::service::{ATTEMPT_HEADER, CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
 
 /// A request's head, kept for as long as it takes.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl Asked {
             out.extend_from_slice(b" HTTP/1.1\r\n");
             write("host", &host, &mut out);
             // Whoever asks for the page asks for its parts, but they are other requests.
-            let own = ["host", REQUEST_HEADER, CLASS_HEADER, STEPS_HEADER];
+            let own = ["host", REQUEST_HEADER, ATTEMPT_HEADER, CLASS_HEADER, STEPS_HEADER];
             for header in end_to_end(head.headers).filter(|h| !is_any(h.name, &own) && !is_of_whole(h.name)) {
                 write(header.name, header.value, &mut out);
             }

@@ -109,7 +109,7 @@ fn receive(site: &Site<'_>, cache: &HttpCache) -> String {
     text += PURGES;
     // A part is asked for in its own right, not as what the page was.
     text += "    if (req.esi_level > 0) {\n";
-    for name in ["class", "request", "steps"] {
+    for name in ["class", "request", "attempt", "steps"] {
         writeln!(text, "        unset req.http.x-rehearsal-{name};")
             .expect("writing to a string cannot fail");
     }

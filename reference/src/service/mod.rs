@@ -51,7 +51,7 @@ use caching::Caching;
 use guard::Guards;
 use program::Program;
 use request::{Asked, Incoming};
-pub(crate) use request::{CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
+pub(crate) use request::{ATTEMPT_HEADER, CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
 use sessions::Sessions;
 use walk::Errand;
 use workers::{Permit, Workers};
@@ -255,17 +255,15 @@ impl Service {
     /// The first failure.
     async fn make_page(
         &self,
-        id: RequestId,
-        class: usize,
+        errand: Errand,
         incoming: &Incoming,
         cookies: &mut Vec<u8>,
     ) -> Result<(), Failed> {
-        let errand = Errand { id, class, tries: 0, is_message: false };
-        let steps = self.walk(errand, self.program.of_class(class));
+        let steps = self.walk(errand, self.program.of_class(errand.class));
         if incoming.wanted.is_some() {
             return steps.await;
         }
-        let session = self.open_session(id, incoming.session).await?;
+        let session = self.open_session(errand.id, incoming.session).await?;
         steps.await?;
         self.close_session(session, cookies).await
     }
@@ -273,12 +271,8 @@ impl Service {
     /// Writes down why a request failed.
     fn complain(&self, incoming: &Incoming, done: Result<(), Failed>) {
         let (Err(error), true) = (done, log::is_on()) else { return };
-        let (id, class) = match incoming.asked {
-            Asked::Class { id, class } => (id, class),
-            Asked::Steps { errand, .. } => (errand.id, errand.class),
-            _ => return,
-        };
-        let (id, class) = (format!("{:016x}", id.0), &self.context.scenario.requests[class].name);
+        let (Asked::Class(errand) | Asked::Steps { errand, .. }) = incoming.asked else { return };
+        let (id, class) = (format!("{:016x}", errand.id.0), &self.context.scenario.requests[errand.class].name);
         let more = [("request", id.as_str()), ("class", class.as_str())];
         log::write(log::Level::Error, "request", &self.name, &error.to_string(), &more);
     }
@@ -334,7 +328,7 @@ async fn answer<'a>(
     // Whoever began to fail while this one waited does nothing for it.
     let done = match incoming.asked {
         _ if is_failing() => Ok(()),
-        Asked::Class { id, class } => service.make_page(id, class, incoming, &mut cookies).await,
+        Asked::Class(errand) => service.make_page(errand, incoming, &mut cookies).await,
         Asked::Steps { errand, list } => service.walk(errand, list).await,
         _ => Ok(()),
     };
@@ -349,7 +343,7 @@ async fn answer<'a>(
             service.failures.set(service.failures.get() + 1);
             return plain_answer(500, close, incoming.is_head, out);
         }
-        Asked::Class { id, class } => (id, class),
+        Asked::Class(errand) => (errand.id, errand.class),
         _ => return plain_answer(200, close, incoming.is_head, out),
     };
     // An object is of one size, whoever asks for it first.

@@ -16,6 +16,8 @@ use crate::http::head::{Bad, NO_FIELDS, RequestHead, field, parse_request};
 pub(crate) const REQUEST_HEADER: &str = "x-rehearsal-request";
 /// Names its class.
 pub(crate) const CLASS_HEADER: &str = "x-rehearsal-class";
+/// How often a client sent it before; none for the first time.
+pub(crate) const ATTEMPT_HEADER: &str = "x-rehearsal-attempt";
 /// Asks another service for steps that are done for it: `LIST.TRIES`, the number of a list of steps in the scenario, spelled out,
 /// and which attempt it is.
 pub(crate) const STEPS_HEADER: &str = "x-rehearsal-steps";
@@ -40,7 +42,7 @@ pub(super) enum Asked {
     /// Whether the service is well.
     Health,
     /// A class.
-    Class { id: RequestId, class: usize },
+    Class(Errand),
     /// Some steps, for another service.
     Steps { errand: Errand, list: usize },
     /// Nothing that the scenario knows.
@@ -61,7 +63,7 @@ pub(super) fn read(input: &[u8], context: &Context, caching: &Caching) -> Result
     let Some(head) = parse_request(input, &mut fields)? else { return Ok(None) };
     let asked = asked(&head, &context.scenario);
     let wanted = match asked {
-        Asked::Class { class, .. } => {
+        Asked::Class(Errand { class, .. }) => {
             caching.wanted(class, &context.scenario.requests[class].path, &head, &context.scenario)
         }
         _ => None,
@@ -109,7 +111,10 @@ fn asked(head: &RequestHead<'_, '_>, scenario: &Scenario) -> Asked {
         None => next_by_hand(),
     };
     match field(head.headers, STEPS_HEADER) {
-        None => Asked::Class { id, class },
+        None => match field(head.headers, ATTEMPT_HEADER).map_or(Some(0), attempt) {
+            Some(tries) => Asked::Class(Errand { id, class, tries, is_message: false }),
+            None => Asked::Malformed,
+        },
         Some(text) => match steps(text) {
             Some((list, tries)) => {
                 Asked::Steps { errand: Errand { id, class, tries, is_message: false }, list }
@@ -117,6 +122,11 @@ fn asked(head: &RequestHead<'_, '_>, scenario: &Scenario) -> Asked {
             None => Asked::Malformed,
         },
     }
+}
+
+/// The number of an attempt.
+fn attempt(text: &[u8]) -> Option<u16> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// A list of steps and the number of the attempt.
@@ -191,13 +201,16 @@ rate = "10/s"
 mix = { front = 1, other = 1 }
 "#;
         let scenario = Scenario::parse("front.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
-        let asked = |text| asked_by(text, &scenario);
+        let asked = |text: &str| asked_by(text, &scenario);
         assert_eq!(asked("GET / HTTP/1.1\r\nhost: h\r\n\r\n"), Asked::Health);
         assert_eq!(asked("GET /health HTTP/1.1\r\nhost: h\r\n\r\n"), Asked::Health);
         let named = asked("GET / HTTP/1.1\r\nhost: h\r\nx-rehearsal-class: front\r\n\r\n");
-        assert!(matches!(named, Asked::Class { class: 0, .. }), "{named:?}");
+        assert!(matches!(named, Asked::Class(Errand { class: 0, tries: 0, .. })), "{named:?}");
         let by_path = asked("GET /other HTTP/1.1\r\nhost: h\r\n\r\n");
-        assert!(matches!(by_path, Asked::Class { class: 1, .. }), "{by_path:?}");
+        assert!(matches!(by_path, Asked::Class(Errand { class: 1, .. })), "{by_path:?}");
+        let again = |tries| asked(&format!("GET /other HTTP/1.1\r\nhost: h\r\n{ATTEMPT_HEADER}: {tries}\r\n\r\n"));
+        assert!(matches!(again("2"), Asked::Class(Errand { class: 1, tries: 2, .. })), "{:?}", again("2"));
+        assert_eq!(again("two"), Asked::Malformed);
         assert_eq!(asked("GET /nowhere HTTP/1.1\r\nhost: h\r\n\r\n"), Asked::Nothing);
     }
 }

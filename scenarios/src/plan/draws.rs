@@ -62,6 +62,14 @@ const ERROR: Purpose = Purpose::named("error");
 const RESPONSE: Purpose = Purpose::named("response");
 const FEED: Purpose = Purpose::named("feed");
 const STATEMENT: Purpose = Purpose::named("statement");
+/// Both worlds draw by it; the name is of the time when only one did, and another name would draw other pauses.
+const RELOAD: Purpose = Purpose::named("sim-reload-pause");
+
+/// What a client draws of the pause before it sends a request again for the `attempt`-th time, from 1.
+#[inline]
+pub fn reload(seed: Seed, id: RequestId, attempt: u16) -> Stream {
+    Stream::new(seed, RELOAD.of(u64::from(attempt)), id.0)
+}
 
 impl Draws {
     /// The draws of a scenario.

@@ -17,7 +17,7 @@ mod source;
 mod users;
 pub mod zipf;
 
-pub use draws::Draws;
+pub use draws::{Draws, reload};
 pub use segment::Segment;
 pub use session::{REQUESTS_LIMIT, Sessions, Walk};
 pub use users::{Iteration, Users};

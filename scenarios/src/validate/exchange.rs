@@ -12,12 +12,13 @@ use crate::wire::decode::{Count, join};
 /// No file of data is longer, in bytes: it is in memory.
 const FILE_LIMIT: u64 = 256 << 20;
 /// Fields that the client writes itself.
-const OWN_FIELDS: [&str; 7] = [
+const OWN_FIELDS: [&str; 8] = [
     "host",
     "content-length",
     "transfer-encoding",
     "connection",
     "cookie",
+    "x-rehearsal-attempt",
     "x-rehearsal-class",
     "x-rehearsal-request",
 ];

@@ -5,15 +5,13 @@
 //! storm: whether one outlives its trigger follows from the load that the attempts are.
 
 use results::Failure;
-use scenarios::rng::{Purpose, Stream};
+use scenarios::plan::reload;
 use scenarios::scenario::Retries;
 
 use crate::call::{CLIENT, Call, Phase, TRACED};
 use crate::policy::backoff;
 use crate::policy::budget::Budget;
 use crate::world::World;
-
-const PAUSE: Purpose = Purpose::named("sim-reload-pause");
 
 /// How the clients of one traffic send again what failed.
 #[derive(Debug)]
@@ -61,7 +59,7 @@ impl World {
         call.flags = old.flags & TRACED;
         let Some(again) = self.calls.insert(call) else { return false };
         retrying.count += 1;
-        let mut stream = Stream::new(self.seed, PAUSE.of(u64::from(call.tries)), call.id.0);
+        let mut stream = reload(self.seed, call.id, call.tries);
         let pause = backoff::pause(&retrying.rules.backoff, u32::from(call.tries), &mut stream);
         self.calls[again].root = again;
         if let Some(tracer) = self.tracer.as_mut().filter(|_| call.is(TRACED)) {

@@ -179,7 +179,8 @@ impl Course {
         {
             let walkers = self.walkers();
             let mut composer = self.composer.lock().expect("nobody panics with the composer");
-            composer.compose(planned, &instance.host, Some(&walkers[number as usize].jar), &mut text);
+            let jar = Some(&walkers[number as usize].jar);
+            composer.compose((planned, 0), &instance.host, jar, &mut text);
         }
         let (mut request, body) = request_of(&text, false).ok_or(Failure::Malformed)?;
         let method = match class.method {

@@ -267,13 +267,13 @@ impl Transport for Streams {
         self.serve_or_connect(slot);
     }
 
-    fn send(&mut self, slot: u32, planned: &Planned, jar: Option<&Jar>) {
+    fn send(&mut self, slot: u32, (planned, attempt): (&Planned, u16), jar: Option<&Jar>) {
         let place = &mut self.places[slot as usize];
         let class = planned.class.index();
         let cookies = jar.is_some_and(Jar::keeps_cookies);
         let wanted = self.judges[class].wanted;
         let wanted = Wanted { head: wanted.head || cookies, ..wanted };
-        self.composer.compose(planned, &self.links[place.link].host, jar, &mut self.out);
+        self.composer.compose((planned, attempt), &self.links[place.link].host, jar, &mut self.out);
         // Where the connection said farewell a moment ago, what was to be told of that is of no interest any more.
         place.generation = place.generation.wrapping_add(1);
         match request_of(&self.out, self.tls.is_some()) {
