@@ -38,6 +38,16 @@ pub enum Error {
         /// Why.
         problem: &'static str,
     },
+    /// Users' addresses are to change where a client has but one.
+    #[error(
+        "traffic.{traffic}.session.address_change: found a target at {address}, expected one on the loopback interface (127.0.0.0/8), where users can come from any address\nhint: leave address_change out, or play against a port of this machine at 127.0.0.1"
+    )]
+    Addresses {
+        /// Whose users.
+        traffic: String,
+        /// Where to.
+        address: String,
+    },
     /// The scenario asks for what is not implemented here.
     #[error(transparent)]
     Scenario(#[from] scenarios::Diagnostics),

@@ -18,6 +18,7 @@ use crate::abort::Aborts;
 use crate::clock::{Clock, day_nanos};
 use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
+use crate::engine::sources;
 use crate::engine::{
     Clients, Entries, Left, Options, Ready, Report, Retryings, Share, Shared, longest_wait, most_threads, play,
 };
@@ -124,7 +125,10 @@ fn make(
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunRecord, Error> {
     match &clients {
-        None => supports::check(job.scenario)?,
+        None => {
+            supports::check(job.scenario)?;
+            sources::check(job.scenario, &job.entries.by_traffic)?;
+        }
         Some(_) => supports::check_over_clients(job.scenario)?,
     }
     let (share, most) = (job.options.share, most_threads(job.scenario));

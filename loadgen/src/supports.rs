@@ -79,9 +79,9 @@ const SPOKEN: &[&str] = &[
     "requests.*.check.**",
     "requests.*.extract.**",
     "feeds.**",
-    "traffic(executor=constant-arrival-rate).session.{cookies, state}",
-    "traffic(executor=ramping-arrival-rate).session.{cookies, state}",
-    "traffic(executor=curve-arrival-rate).session.{cookies, state}",
+    "traffic(executor=constant-arrival-rate).session.{address_change, cookies, state}",
+    "traffic(executor=ramping-arrival-rate).session.{address_change, cookies, state}",
+    "traffic(executor=curve-arrival-rate).session.{address_change, cookies, state}",
 ];
 
 /// Checks that the generator can play a scenario over clients of the caller's: they are given a request's class, method, path
@@ -198,6 +198,10 @@ fn http2(scenario: &Scenario) -> Vec<Diagnostic> {
         }
         if traffic.max_connection_age.is_some() {
             refuse(&traffic.name, "max_connection_age", "connections of HTTP/2 are kept: leave it out");
+        }
+        if matches!(&traffic.executor, Executor::Sessions(session) if session.address_change.get() > 0.0) {
+            let hint = "users share connections of HTTP/2, which come from one address: leave it out";
+            refuse(&traffic.name, "session.address_change", hint);
         }
     }
     problems

@@ -1,7 +1,10 @@
 //! How a connection is begun, and what it means that it cannot be.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use results::Failure;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -9,14 +12,18 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 use super::Address;
 use crate::clock::monotonic_nanos;
 
-/// A socket that does not block, and how its connection began: `Ok` or `INPROGRESS` mean that an edge will tell.
-pub(super) fn connect(address: &Address) -> Result<(OwnedFd, Result<(), Errno>), Errno> {
+/// A socket that does not block, and how its connection began: `Ok` or `INPROGRESS` mean that an edge will tell. `source` is where it is
+/// to come from, over the loopback interface.
+pub(super) fn connect(
+    address: &Address,
+    source: Option<Ipv4Addr>,
+) -> Result<(OwnedFd, Result<(), Errno>), Errno> {
     let of_family = |family| {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         rustix::net::socket_with(family, SocketType::STREAM, flags, None)
     };
     match address {
-        Address::Named(named) => connect(&Address::Tcp(named.current())),
+        Address::Named(named) => connect(&Address::Tcp(named.current()), source),
         Address::Tcp(address) => {
             let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let descriptor = of_family(family)?;
@@ -26,6 +33,11 @@ pub(super) fn connect(address: &Address) -> Result<(OwnedFd, Result<(), Errno>),
             // loopback interface it would only be measured as the server's time. Reno is part of every kernel.
             if address.ip().is_loopback() {
                 let _ = sockopt::set_tcp_congestion(&descriptor, "reno");
+            }
+            if let Some(source) = source {
+                // The port is chosen when it is known where to, so that one that is in use towards others will do.
+                let _ = setsockopt(&descriptor, IpBindAddressNoPort, &true);
+                rustix::net::bind(&descriptor, &SocketAddr::from((source, 0)))?;
             }
             let begun = rustix::net::connect(&descriptor, address);
             Ok((descriptor, begun))

@@ -6,9 +6,11 @@
 mod again;
 mod expiry;
 mod kept;
+mod origin;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::Ipv4Addr;
 
 use results::{Failure, Outcome, Recorder};
 use scenarios::plan::Planned;
@@ -51,6 +53,8 @@ pub(super) struct Lane<'a, T> {
     slots: Vec<Slot>,
     /// By user: the slot that is kept for the session, or [`NONE`].
     held: Vec<u32>,
+    /// Slots that have been free, by where their connections come from.
+    origins: HashMap<Ipv4Addr, u32>,
     pauses: Pauses,
     /// Times at which a slot's pause or attempt ends: (CLOCK_MONOTONIC, slot, generation).
     alarms: BinaryHeap<Reverse<(u64, u32, u32)>>,
@@ -77,6 +81,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             traffic,
             slots,
             held: Vec::new(),
+            origins: HashMap::new(),
             pauses: Pauses::default(),
             alarms: BinaryHeap::new(),
         }
@@ -122,7 +127,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             match due.number.zip(traffic.own) {
                 Some((number, (first, apart))) => {
                     self.deposit(due.planned.traffic.index(), now);
-                    self.dispatch_over(first + number / apart, request, now);
+                    self.hand_over(first + number / apart, request, now);
                 }
                 None => self.dispatch_due(request, now),
             }
@@ -160,6 +165,9 @@ impl<'a, T: Transport> Lane<'a, T> {
             }
             self.deposit(number, now);
         }
+        if let Some(source) = self.source_of(&due) {
+            return self.dispatch_from(source, due, now);
+        }
         let held = self.held_for(due.user);
         let traffic = &mut self.traffic[number];
         if let Some(slot) = held {
@@ -177,7 +185,16 @@ impl<'a, T: Transport> Lane<'a, T> {
         }
     }
 
-    /// Hands a request to the slot that is its user's own.
+    /// Hands a request to a slot, from wherever it has to come.
+    #[inline]
+    fn hand_over(&mut self, slot: u32, due: Due, now: u64) {
+        match self.source_of(&due) {
+            Some(source) => self.send_from(slot, source, due, now),
+            None => self.dispatch_over(slot, due, now),
+        }
+    }
+
+    /// Hands a request to a slot that has none, whatever that is at.
     fn dispatch_over(&mut self, slot: u32, due: Due, now: u64) {
         let phase = self.slots[slot as usize].phase;
         self.assign(slot, due, now);
@@ -317,27 +334,19 @@ impl<'a, T: Transport> Lane<'a, T> {
         }
         let traffic = &mut self.traffic[slot.traffic];
         if let Some(due) = traffic.queue.pop_front() {
-            self.assign(index, due, now);
-            self.send(index);
+            self.hand_over(index, due, now);
         } else if traffic.own.is_none() {
             traffic.idle.push_back(index);
+            self.note_origin(index);
         }
     }
 
     /// A slot's socket is gone, or could not be had, and its request, if it had one, has its result.
     fn closed(&mut self, index: u32, now: u64) {
+        self.without_socket(index);
         let slot = &mut self.slots[index as usize];
         let traffic = &mut self.traffic[slot.traffic];
         let pooled = traffic.own.is_none();
-        match slot.phase {
-            Phase::Idle if pooled => remove(&mut traffic.idle, index),
-            Phase::Opening if pooled => remove(&mut traffic.opening, index),
-            _ => {}
-        }
-        traffic.connecting -= u32::from(slot.phase == Phase::Opening);
-        self.ledger.open_slots -= u32::from(matches!(slot.phase, Phase::Idle | Phase::Busy));
-        slot.phase = Phase::Closed;
-        slot.generation = slot.generation.wrapping_add(1);
         let pause = slot.pause_nanos();
         slot.fruitless = slot.fruitless.saturating_add(1);
         if slot.holder != NONE {
@@ -345,8 +354,7 @@ impl<'a, T: Transport> Lane<'a, T> {
             return;
         }
         if let Some(due) = traffic.queue.pop_front() {
-            self.assign(index, due, now);
-            return self.opening(index);
+            return self.hand_over(index, due, now);
         }
         if pooled {
             traffic.closed.push_back(index);
@@ -360,6 +368,22 @@ impl<'a, T: Transport> Lane<'a, T> {
         } else {
             self.opening(index);
         }
+    }
+
+    /// A slot has no socket any more, and is in no list.
+    fn without_socket(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let traffic = &mut self.traffic[slot.traffic];
+        let pooled = traffic.own.is_none();
+        match slot.phase {
+            Phase::Idle if pooled => remove(&mut traffic.idle, index),
+            Phase::Opening if pooled => remove(&mut traffic.opening, index),
+            _ => {}
+        }
+        traffic.connecting -= u32::from(slot.phase == Phase::Opening);
+        self.ledger.open_slots -= u32::from(matches!(slot.phase, Phase::Idle | Phase::Busy));
+        slot.phase = Phase::Closed;
+        slot.generation = slot.generation.wrapping_add(1);
     }
 
     /// A closed slot starts to connect.

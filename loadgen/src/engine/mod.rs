@@ -2,7 +2,7 @@
 //!
 //! - `pacer`, `aim`: due times, and nothing else, decide when a request is handed over
 //! - `users`: when those are due who wait for answers
-//! - `lane`, `traffic`, `slot`: where a request goes; `retry`: which go again
+//! - `lane`, `traffic`, `slot`: where a request goes; `retry`: which go again; `sources`: where it comes from
 //! - `transport`, `sockets`, `connecting`, `tls`, `poller`, `arrivals`: how it gets there, and when its answer came; `streams`,
 //!   `line`, `exchange`, `wire`: over HTTP/2; `clients`: over whatever else; `goose`: a loop that is not ours
 //! - `ledger`: what was done of the plan, for the judgement of the run's validity
@@ -25,6 +25,7 @@ mod retry;
 mod share;
 mod slot;
 mod sockets;
+pub(crate) mod sources;
 #[cfg(feature = "http2")]
 mod streams;
 #[cfg(feature = "tls")]
@@ -312,7 +313,10 @@ fn slots(
             }
         }
         let share = share::part(source.max_in_flight.into(), (seat.into(), seats.into()));
-        traffic.push(TrafficLane::new(source, share as u32, own, shared.retryings.of(id.index())));
+        let addressed = shared.clients.is_none()
+            && sources::are_own(shared.scenario, id, &shared.entries.by_traffic[id.index()]);
+        let retrying = shared.retryings.of(id.index());
+        traffic.push(TrafficLane::new(source, share as u32, own, addressed, retrying));
     }
     (slots, traffic)
 }

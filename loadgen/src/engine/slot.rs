@@ -1,5 +1,7 @@
 //! One of the connections that a traffic keeps: a place that outlives the sockets that fill it in turn.
 
+use std::net::Ipv4Addr;
+
 use scenarios::plan::Planned;
 
 /// No slot: the end of a list. No user.
@@ -42,6 +44,8 @@ pub(super) struct Slot {
     pub(super) exchange: Option<Exchange>,
     /// The user whose session it is kept for, or [`NONE`].
     pub(super) holder: u32,
+    /// Where its connections come from, if that is told.
+    pub(super) source: Option<Ipv4Addr>,
     /// Openings in a row that led to no answer; they are paced.
     pub(super) fruitless: u32,
     /// Sockets and attempts so far, so that an alarm meant for an earlier one is known.
@@ -60,6 +64,7 @@ impl Slot {
             phase: Phase::Closed,
             exchange: None,
             holder: NONE,
+            source: None,
             fruitless: 0,
             generation: 0,
             opened_nanos: 0,

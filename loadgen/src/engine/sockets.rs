@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -39,6 +40,8 @@ struct Socket {
     address: Address,
     /// The `Host` field for this address.
     host: Rc<str>,
+    /// Where it comes from; from wherever the kernel likes where there is none.
+    source: Option<Ipv4Addr>,
     descriptor: Option<OwnedFd>,
     /// Where connections are encrypted.
     session: Option<Session>,
@@ -155,6 +158,7 @@ impl Sockets {
         self.sockets.push(Socket {
             address,
             host,
+            source: None,
             descriptor: None,
             session: None,
             generation: 0,
@@ -173,7 +177,7 @@ impl Sockets {
 
     fn connect(&mut self, slot: u32) -> Result<(), Errno> {
         let socket = &mut self.sockets[slot as usize];
-        let (descriptor, begun) = connect(&socket.address)?;
+        let (descriptor, begun) = connect(&socket.address, socket.source)?;
         match begun {
             // Where it is connected at once, the edge says so as well.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
@@ -352,6 +356,10 @@ impl Transport for Sockets {
             }
             self.fail(slot, of_connecting(error));
         }
+    }
+
+    fn come_from(&mut self, slot: u32, source: Ipv4Addr) {
+        self.sockets[slot as usize].source = Some(source);
     }
 
     fn send(&mut self, slot: u32, (planned, attempt): (&Planned, u16), jar: Option<&Jar>) {

@@ -18,6 +18,8 @@ pub(super) struct TrafficLane {
     pub(super) own: Option<(u32, u32)>,
     /// Whether its requests begin sessions.
     pub(super) sessions: bool,
+    /// Whether its users come from addresses of their own.
+    pub(super) addressed: bool,
     /// What becomes of connections after an answer.
     pub(super) reuse: Reuse,
     /// How old a connection may become.
@@ -61,9 +63,11 @@ impl TrafficLane {
         source: &Traffic,
         max_in_flight: u32,
         own: Option<(u32, u32)>,
+        addressed: bool,
         retrying: Option<Retrying>,
     ) -> Self {
         Self {
+            addressed,
             retrying,
             pausing: 0,
             reuse: source.reuse,

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::net::Ipv4Addr;
 
 use results::Failure;
 use scenarios::plan::Planned;
@@ -30,6 +31,9 @@ pub(super) enum Happening {
 pub(super) trait Transport: Debug {
     /// Starts to connect a slot that is closed. [`Happening::Opened`] or [`Happening::Closed`] will follow.
     fn open(&mut self, slot: u32);
+
+    /// Connections of a slot that are opened from now on come from this address of the loopback interface.
+    fn come_from(&mut self, _slot: u32, _source: Ipv4Addr) {}
 
     /// Sends a request, which was sent so often before, over a connected slot. [`Happening::Answered`] or [`Happening::Closed`]
     /// will follow.

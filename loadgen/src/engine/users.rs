@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use scenarios::Scenario;
@@ -12,6 +13,7 @@ use scenarios::plan::{Plan, Planned, Walk};
 use scenarios::scenario::{Executor, Iterations, TrafficId};
 use scenarios::units::SimTime;
 
+use super::sources::{loopback, of_loop_user};
 use super::Share;
 use crate::http::{JARS_BYTES, Jar, Room};
 
@@ -234,6 +236,16 @@ impl<'a> Users<'a> {
         } else {
             self.leave(place);
         }
+    }
+
+    /// Where a user comes from at present, on the loopback interface.
+    pub(super) fn source(&self, place: u32) -> Option<Ipv4Addr> {
+        let user = self.users.get(place as usize)?;
+        let number = match user.walking {
+            Walking::Loop { user: number, .. } => of_loop_user(user.traffic, number),
+            Walking::Session(walk) => walk.address(),
+        };
+        Some(loopback(number))
     }
 
     /// What a user's client remembers.

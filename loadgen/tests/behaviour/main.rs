@@ -1,6 +1,7 @@
 //! How the generator behaves against servers that do all sorts of things. One binary, a file per behaviour.
 
 mod accounting;
+mod addresses;
 mod bad_servers;
 mod clients;
 mod connections;

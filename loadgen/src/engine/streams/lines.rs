@@ -15,7 +15,7 @@ impl Streams {
         if self.links[link].backlogged {
             return Ok(());
         }
-        let begun = connect(&self.links[link].address).and_then(|(descriptor, begun)| match begun {
+        let begun = connect(&self.links[link].address, None).and_then(|(descriptor, begun)| match begun {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => Ok(descriptor),
             Err(error) => Err(error),
         });
