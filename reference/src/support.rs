@@ -52,7 +52,7 @@ const SUPPORTS: &[&str] = &[
     "components(kind=queue).{host, to, class, prefetch, max_length, overflow, durable, deliveries}",
     "components(kind=queue).{dead_letters, heartbeat}",
     "requests.*.steps[*].publish.to",
-    "keyspaces.*.{in, keys, persistent, ttl, popularity, value, prefill}",
+    "keyspaces.*.{in, keys, persistent, ttl, popularity, churn, value, prefill}",
     "keyspaces.*.ttl.{base, jitter}",
     "requests.*.{method, path, response}",
     "requests.*.cache.{ttl, grace, keep}",

@@ -13,7 +13,7 @@ use scenarios::scenario::{ComponentId, Keyspace, KeyspaceId};
 use super::mariadb::{DATABASE, table_name};
 use crate::resp::{Client, Element, Failed};
 use crate::sql::wire;
-use crate::store::{FILLER, key_name};
+use crate::store::{FILLER, key_name, of_ranks};
 
 /// Rows of a keyspace at the start; others are made when they are first asked for.
 const ROWS: u64 = 20_000;
@@ -63,7 +63,7 @@ async fn fill(
     keys: u64,
 ) -> Result<(), Failed> {
     let mut name = Vec::new();
-    let mut keys = (0..keys).rev().peekable();
+    let mut keys = of_ranks(draws, id, keys).peekable();
     while keys.peek().is_some() {
         let (mut sent, mut bytes) = (0, 0);
         while let Some(key) = keys.next_if(|_| bytes < PIPELINE_BYTES) {

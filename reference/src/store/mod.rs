@@ -46,7 +46,7 @@ use crate::component::{Context, Metrics, Takeover};
 use crate::emulated::clock::{now_nanos, process_cpu_seconds};
 use data::{Data, Limits};
 use poll::Poll;
-pub(crate) use prefill::{FILLER, key_name};
+pub(crate) use prefill::{FILLER, key_name, of_ranks};
 use replication::copy::{Original, follow};
 use server::Server;
 

@@ -6,6 +6,7 @@
 
 use std::io::Write;
 
+use scenarios::plan::Draws;
 use scenarios::scenario::KeyspaceId;
 
 use super::data::{Data, Expiry};
@@ -35,7 +36,7 @@ pub(crate) fn fill(data: &mut Data, context: &Context) {
         }
         let keys = if context.first_start { keyspace.prefill.min(keyspace.keys) } else { 0 };
         let mut name = Vec::new();
-        for key in (0..keys).rev() {
+        for key in of_ranks(&context.draws, id, keys) {
             key_name(&mut name, &keyspace.name, key);
             let size = context.draws.value_size(id, key, &keyspace.value) as usize;
             let expiry = match prefill_ttl_ms(context, id, key) {
@@ -49,6 +50,12 @@ pub(crate) fn fill(data: &mut Data, context: &Context) {
             }
         }
     }
+}
+
+/// The keys of the first so many ranks, the most popular last, as popularity is at the run's start.
+pub(crate) fn of_ranks(draws: &Draws, id: KeyspaceId, ranks: u64) -> impl Iterator<Item = u64> + use<> {
+    let start = draws.churn(id).map(|churn| churn.at(churn.start_nanos()));
+    (0..ranks).rev().map(move |rank| start.map_or(rank, |moment| moment.key(rank)))
 }
 
 fn prefill_ttl_ms(context: &Context, id: KeyspaceId, key: u64) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! The store, as Redis's own clients see it.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -116,4 +117,27 @@ fn prefilled_keys_live_from_the_first_command_on() {
     let mut stream = connect(stack.entry("objects")[0]).expect("accepted");
     stream.write_all(b"PING\r\n").expect("sent");
     eventually("most of the prefilled ones are expired", || keys() < 75.0);
+}
+
+/// A day and a half after the timeline's zero, most of the popular keys are others than then.
+#[test]
+fn what_is_prefilled_is_what_is_popular_when_the_run_starts() {
+    let text = shop("", "workers = 4", &["get = { keyspace = \"items\" }"], &[]).source.text;
+    let text = text.replace("duration = \"60s\"", "duration = \"60s\"\nfrom = \"36h\"");
+    let text = text.replace("popularity = \"uniform\"", "popularity = \"zipf(0.9)\"\nchurn = \"100%/day\"");
+    let scenario =
+        scenarios::Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let draws = scenarios::plan::Draws::new(&scenario);
+    let items = scenario.keyspace_ids().find(|id| scenario.keyspace(*id).name == "items");
+    let items = items.expect("the shop has items");
+    let churn = draws.churn(items).expect("they churn");
+    let popular: BTreeSet<u64> =
+        (0..100).map(|rank| churn.at(churn.start_nanos()).key(rank)).collect();
+    let others = popular.iter().filter(|key| **key >= 100).count();
+    assert!(others > 25, "{others} of 100 were not popular at the timeline's zero");
+    let stack = start(&scenario);
+    let client = redis::Client::open(format!("redis://{}", stack.entry("objects")[0])).expect("an address");
+    let mut connection = client.get_connection().expect("a connection");
+    let there = (0..1000).filter(|key| connection.exists(format!("items:{key}")).expect("EXISTS"));
+    assert_eq!(there.collect::<BTreeSet<u64>>(), popular);
 }
