@@ -139,6 +139,25 @@ fn what_clients_see_nothing_of_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_client_is_told_which_attempt_it_makes() {
+    let scenario = scenario(100, 1, "connections = 4\nretries = { times = 2, backoff = \"10ms\" }");
+    let (record, drivers) = play_over(&scenario, |number| match number % 10 {
+        3 => Err(Failure::Reset),
+        7 => Err(Failure::Check),
+        _ => Ok(()),
+    });
+    let (due, ok, failed) = counts(&record);
+    let seen = drivers.seen.lock().expect("no thread panics with the lock");
+    let again = seen.iter().filter(|request| request.attempt > 0).count() as u64;
+    assert_eq!((due, ok + failed, seen.len() as u64), (100, 100, 100 + again));
+    // Whatever was reset was called again; who did not pass his check was not.
+    let calls = seen.len() as u64;
+    let (reset, unchecked) = ((calls + 6) / 10, (calls + 2) / 10);
+    assert_eq!((again + failures(&record, Failure::Reset), failures(&record, Failure::Check)), (reset, unchecked));
+    assert!(again >= 9 && failures(&record, Failure::Reset) <= 1, "{again} again");
+}
+
+#[test]
 fn closed_loops_go_over_clients_as_well() {
     let traffic =
         "executor = \"per-vu-iterations\"\nvus = 4\niterations = 25\nthink = \"1ms\"\nmix = { product = 1 }";

@@ -162,6 +162,16 @@ fn what_goose_is_no_match_for_is_refused_and_never_ignored() {
 }
 
 #[test]
+fn goose_sends_nothing_again_and_is_not_asked_to() {
+    let lines = "executor = \"constant-vus\"\nengine = \"goose\"\nmix = { product = 1 }\nvus = 1\nthink = \"1ms\"\nretries = 2";
+    let text = crate::support::text_of(1, lines, "", "");
+    let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let problems = loadgen::supports::check(&scenario).expect_err("these are refused");
+    let places: Vec<&str> = problems.iter().map(|problem| problem.where_.as_str()).collect();
+    assert_eq!(places, ["traffic.shops.retries"]);
+}
+
+#[test]
 fn a_run_on_goose_that_is_stopped_is_told_from_a_whole_one() {
     let server = Server::start(|stream, _| answer(stream));
     let scenario = closed("constant-vus", "goose", 600, "vus = 2\nthink = \"5ms\"");

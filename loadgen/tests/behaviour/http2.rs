@@ -221,6 +221,20 @@ fn a_full_backlog_in_the_file_system_is_waited_for_over_http_2_too() {
 }
 
 #[test]
+fn what_failed_is_sent_again_over_http_2_as_well() {
+    let server = Http2Server::start(|fields, number| match (fields.get("x-rehearsal-attempt"), number % 2) {
+        (Some(_), _) => Act::good(),
+        (None, 0) => Act::Reset,
+        (None, _) => Act::Answer(503, Vec::new(), Vec::new(), Duration::ZERO),
+    });
+    let retries = "retries = { times = 1, backoff = \"20ms\", jitter = \"none\" }";
+    let record = play(&scenario(100, 1, &format!("{}\n{retries}", lines(2, 20))), server.address, Options::default());
+    assert_eq!(counts(&record), (100, 100, 0), "{:?}", failed(&record));
+    let least = record.tally(Scope::Run, None).response_times().minimum();
+    assert!(least.is_some_and(|least| least > 0.019), "{least:?}");
+}
+
+#[test]
 fn requests_over_http_2_are_those_of_the_plan() {
     let scenario = scenario(300, 1, &format!("arrivals = \"poisson\"\n{}", lines(3, 20)));
     let mut options = Options::default();
@@ -236,15 +250,15 @@ fn what_http_2_is_not_spoken_with_is_refused_with_its_place() {
     let text = crate::support::text_of(
         1,
         "executor = \"constant-arrival-rate\"\nrate = \"1/s\"\nmix = { product = 1 }\nhttp2 = true\nreuse = \"never\"\n\
-         max_connection_age = \"1s\"",
+         max_connection_age = \"1s\"\nsession = { requests = 2, think = \"1s\", address_change = \"5%\" }",
         "",
         "[traffic.others]\nto = \"shop\"\nexecutor = \"constant-vus\"\nvus = 1\nthink = \"1s\"\nmix = { product = 1 }",
     );
     let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
     let problems = loadgen::supports::check(&scenario).expect_err("these are refused");
     let places: Vec<&str> = problems.iter().map(|problem| problem.where_.as_str()).collect();
-    for place in ["traffic.shops.reuse", "traffic.shops.max_connection_age", "traffic.others.http2"] {
-        assert!(places.contains(&place), "{places:?}");
+    for key in ["shops.reuse", "shops.max_connection_age", "shops.session.address_change", "others.http2"] {
+        assert!(places.contains(&format!("traffic.{key}").as_str()), "{places:?}");
     }
 }
 
