@@ -18,9 +18,9 @@ use crate::abort::Aborts;
 use crate::clock::{Clock, day_nanos};
 use crate::control::Control;
 use crate::engine::ledger::{Account, Pulse};
-use crate::engine::sources;
 use crate::engine::{
-    Clients, Entries, Left, Options, Ready, Report, Retryings, Share, Shared, longest_wait, most_threads, play,
+    Clients, Entries, Left, Options, Ready, Report, Retryings, Share, Shared, longest_wait, most_threads,
+    play, sources,
 };
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};

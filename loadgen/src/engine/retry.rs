@@ -27,11 +27,9 @@ pub(super) fn is_repeated(failure: Failure) -> bool {
         | Failure::Timeout
         | Failure::Stalled
         | Failure::Status => true,
-        Failure::Malformed
-        | Failure::Dropped
-        | Failure::LostSession
-        | Failure::TooLarge
-        | Failure::Check => false,
+        Failure::Malformed | Failure::Dropped | Failure::LostSession | Failure::TooLarge | Failure::Check => {
+            false
+        }
     }
 }
 
@@ -170,7 +168,8 @@ mod tests {
 
     fn pauses(jitter: Jitter, attempt: u16) -> Vec<u64> {
         let rules = Backoff::new(SimTime::from_millis(100), 2.0, SimTime::from_secs(1), jitter);
-        let pause = |id| pause_nanos(&rules, attempt, &mut reload(Seed(7), RequestId(id), attempt)) / 1_000_000;
+        let pause =
+            |id| pause_nanos(&rules, attempt, &mut reload(Seed(7), RequestId(id), attempt)) / 1_000_000;
         (0..1_000).map(pause).collect()
     }
 
@@ -188,7 +187,10 @@ mod tests {
             let (low, high) = (found.iter().min().expect("some"), found.iter().max().expect("some"));
             // A thousand draws leave less than a fiftieth of the range empty at each end.
             let edge = (400 - least) / 50;
-            assert!((least..least + edge).contains(low) && (400 - edge..=400).contains(high), "{low} to {high}");
+            assert!(
+                (least..least + edge).contains(low) && (400 - edge..=400).contains(high),
+                "{low} to {high}"
+            );
         }
     }
 

@@ -104,6 +104,10 @@ impl TrafficLane {
     pub(super) fn is_patient(&self) -> bool {
         let open_loop = self.own.is_none() && !self.sessions && self.reuse == Reuse::Always;
         // A pause begins with the failure.
-        open_loop && self.retrying.is_none() && self.connecting == 0 && self.queue.is_empty() && !self.idle.is_empty()
+        open_loop
+            && self.retrying.is_none()
+            && self.connecting == 0
+            && self.queue.is_empty()
+            && !self.idle.is_empty()
     }
 }

@@ -13,8 +13,8 @@ use scenarios::plan::{Plan, Planned, Walk};
 use scenarios::scenario::{Executor, Iterations, TrafficId};
 use scenarios::units::SimTime;
 
-use super::sources::{loopback, of_loop_user};
 use super::Share;
+use super::sources::{loopback, of_loop_user};
 use crate::http::{JARS_BYTES, Jar, Room};
 
 /// What a user walks through.

@@ -75,7 +75,8 @@ fn play_and_check(scenario: &Scenario, options: Options) -> (usize, usize) {
     let addresses: BTreeSet<IpAddr> = pairs.iter().map(|pair| pair.1).collect();
     assert_eq!(pairs.len(), numbers.len(), "an address for each");
     assert!(addresses.len() + 2 > numbers.len(), "{} addresses for {}", addresses.len(), numbers.len());
-    let is_a_users = |address: &IpAddr| matches!(address, IpAddr::V4(v4) if v4.is_loopback() && v4.octets()[1] > 0);
+    let is_a_users =
+        |address: &IpAddr| matches!(address, IpAddr::V4(v4) if v4.is_loopback() && v4.octets()[1] > 0);
     assert!(addresses.iter().all(is_a_users), "{addresses:?}");
     // Of six requests five may come from elsewhere than the one before.
     let moved = of.iter().filter(|(id, number)| of.get(&(*id - 1)).is_some_and(|before| before != *number));
@@ -107,7 +108,8 @@ fn a_session_with_a_connection_of_its_own_has_another_when_its_address_changes()
 #[test]
 fn users_of_a_closed_loop_come_from_their_own_addresses_where_a_balancer_looks_at_them() {
     let lines = "executor = \"constant-vus\"\nmix = { product = 1 }\nvus = 12\nthink = \"20ms\"";
-    let balancer = "[hosts.edge]\n[components.front]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"";
+    let balancer =
+        "[hosts.edge]\n[components.front]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"";
     for (rule, expected) in [("source", 12), ("round-robin", 1)] {
         let text = text_of(1, lines, "", &format!("{balancer}\nbalance = \"{rule}\""));
         let text = text.replace("[traffic.shops]\nto = \"shop\"", "[traffic.shops]\nto = \"front\"");
@@ -116,7 +118,8 @@ fn users_of_a_closed_loop_come_from_their_own_addresses_where_a_balancer_looks_a
         let record = play(&scenario, server.address, Options::default());
         assert_eq!(counts(&record).2, 0);
         let seen = seen.lock().expect("no thread panics with the lock");
-        let addresses: BTreeSet<(u64, IpAddr)> = seen.iter().map(|(id, peer)| (id >> 38, peer.ip())).collect();
+        let addresses: BTreeSet<(u64, IpAddr)> =
+            seen.iter().map(|(id, peer)| (id >> 38, peer.ip())).collect();
         assert_eq!(addresses.len(), 12, "each user has one");
         let addresses: BTreeSet<IpAddr> = addresses.into_iter().map(|pair| pair.1).collect();
         assert_eq!(addresses.len(), expected, "{rule}");

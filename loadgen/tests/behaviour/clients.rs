@@ -153,7 +153,10 @@ fn a_client_is_told_which_attempt_it_makes() {
     // Whatever was reset was called again; who did not pass his check was not.
     let calls = seen.len() as u64;
     let (reset, unchecked) = ((calls + 6) / 10, (calls + 2) / 10);
-    assert_eq!((again + failures(&record, Failure::Reset), failures(&record, Failure::Check)), (reset, unchecked));
+    assert_eq!(
+        (again + failures(&record, Failure::Reset), failures(&record, Failure::Check)),
+        (reset, unchecked)
+    );
     assert!(again >= 9 && failures(&record, Failure::Reset) <= 1, "{again} again");
 }
 

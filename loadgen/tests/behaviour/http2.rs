@@ -228,7 +228,8 @@ fn what_failed_is_sent_again_over_http_2_as_well() {
         (None, _) => Act::Answer(503, Vec::new(), Vec::new(), Duration::ZERO),
     });
     let retries = "retries = { times = 1, backoff = \"20ms\", jitter = \"none\" }";
-    let record = play(&scenario(100, 1, &format!("{}\n{retries}", lines(2, 20))), server.address, Options::default());
+    let record =
+        play(&scenario(100, 1, &format!("{}\n{retries}", lines(2, 20))), server.address, Options::default());
     assert_eq!(counts(&record), (100, 100, 0), "{:?}", failed(&record));
     let least = record.tally(Scope::Run, None).response_times().minimum();
     assert!(least.is_some_and(|least| least > 0.019), "{least:?}");

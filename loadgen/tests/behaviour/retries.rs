@@ -12,7 +12,9 @@ use results::sample::{GENERATOR, RETRIES};
 use results::{Failure, RunRecord, Scope};
 use scenarios::plan::{RequestId, reload};
 
-use crate::support::{Server, answer, counts, failures, field, play, planned, scenario, scenario_of, silence};
+use crate::support::{
+    Server, answer, counts, failures, field, planned, play, scenario, scenario_of, silence,
+};
 
 /// A request as the server sees it: its number, which attempt it is, and when it came.
 type Seen = Arc<Mutex<Vec<(u64, u64, Instant)>>>;
@@ -24,7 +26,8 @@ fn noting(manner: impl Fn(&mut TcpStream, u64, u64) -> bool + Send + Sync + 'sta
     let server = Server::noting(move |stream, request| {
         let id = u64::from_str_radix(&field(request, "x-rehearsal-request"), 16).expect("a number");
         let again = request.contains("x-rehearsal-attempt");
-        let attempt = if again { field(request, "x-rehearsal-attempt").parse().expect("a number") } else { 0 };
+        let attempt =
+            if again { field(request, "x-rehearsal-attempt").parse().expect("a number") } else { 0 };
         noted.lock().expect("no thread panics with the lock").push((id, attempt, Instant::now()));
         manner(stream, id, attempt)
     });
@@ -87,8 +90,7 @@ fn a_request_that_failed_is_sent_again_and_is_still_one() {
 #[test]
 fn whoever_is_out_of_attempts_has_failed_by_the_last() {
     let scenario = scenario(50, 2, "retries = { times = 1, backoff = \"10ms\", jitter = \"none\" }");
-    let (server, seen) =
-        noting(|stream, _, attempt| if attempt == 0 { unavailable(stream) } else { false });
+    let (server, seen) = noting(|stream, _, attempt| if attempt == 0 { unavailable(stream) } else { false });
     let record = play(&scenario, server.address, Options::default());
     let (due, _, failed) = counts(&record);
     assert_eq!((failed, failures(&record, Failure::Reset)), (due, due));
@@ -226,14 +228,16 @@ fn what_pauses_keeps_its_place_under_the_limit() {
 #[test]
 fn a_stopped_run_gives_up_what_pauses() {
     use std::sync::atomic::{AtomicBool, Ordering};
-    let scenario = scenario(100, 60, "retries = { times = 3, backoff = \"60s\", cap = \"60s\", jitter = \"none\" }");
+    let scenario =
+        scenario(100, 60, "retries = { times = 3, backoff = \"60s\", cap = \"60s\", jitter = \"none\" }");
     let (server, seen) = noting(|stream, _, _| unavailable(stream));
     let (stop, begun) = (AtomicBool::new(false), Instant::now());
-    let record = crate::support::play_until(&scenario, server.address, Options::default(), &stop, &mut |_| {
-        if begun.elapsed() > Duration::from_millis(800) {
-            stop.store(true, Ordering::Relaxed);
-        }
-    });
+    let record =
+        crate::support::play_until(&scenario, server.address, Options::default(), &stop, &mut |_| {
+            if begun.elapsed() > Duration::from_millis(800) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
     let (due, ok, failed) = counts(&record);
     assert!(due > 0 && (ok, failed) == (0, due), "{due} due, {ok} good, {failed} failed");
     assert_eq!(failures(&record, Failure::Timeout), due);

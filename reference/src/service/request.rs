@@ -208,7 +208,8 @@ mix = { front = 1, other = 1 }
         assert!(matches!(named, Asked::Class(Errand { class: 0, tries: 0, .. })), "{named:?}");
         let by_path = asked("GET /other HTTP/1.1\r\nhost: h\r\n\r\n");
         assert!(matches!(by_path, Asked::Class(Errand { class: 1, .. })), "{by_path:?}");
-        let again = |tries| asked(&format!("GET /other HTTP/1.1\r\nhost: h\r\n{ATTEMPT_HEADER}: {tries}\r\n\r\n"));
+        let again =
+            |tries| asked(&format!("GET /other HTTP/1.1\r\nhost: h\r\n{ATTEMPT_HEADER}: {tries}\r\n\r\n"));
         assert!(matches!(again("2"), Asked::Class(Errand { class: 1, tries: 2, .. })), "{:?}", again("2"));
         assert_eq!(again("two"), Asked::Malformed);
         assert_eq!(asked("GET /nowhere HTTP/1.1\r\nhost: h\r\n\r\n"), Asked::Nothing);

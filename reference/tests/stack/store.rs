@@ -131,8 +131,7 @@ fn what_is_prefilled_is_what_is_popular_when_the_run_starts() {
     let items = scenario.keyspace_ids().find(|id| scenario.keyspace(*id).name == "items");
     let items = items.expect("the shop has items");
     let churn = draws.churn(items).expect("they churn");
-    let popular: BTreeSet<u64> =
-        (0..100).map(|rank| churn.at(churn.start_nanos()).key(rank)).collect();
+    let popular: BTreeSet<u64> = (0..100).map(|rank| churn.at(churn.start_nanos()).key(rank)).collect();
     let others = popular.iter().filter(|key| **key >= 100).count();
     assert!(others > 25, "{others} of 100 were not popular at the timeline's zero");
     let stack = start(&scenario);
