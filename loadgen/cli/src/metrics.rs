@@ -74,6 +74,7 @@ fn text(snapshot: &Snapshot) -> String {
         ("rehearsal_requests_due_total", "Requests that became due.", pulse.planned),
         ("rehearsal_requests_good_total", "Good answers.", pulse.ok),
         ("rehearsal_requests_failed_total", "Failed requests, dropped ones included.", pulse.failed),
+        ("rehearsal_retries_total", "Requests sent again after they had failed.", pulse.retries),
     ];
     let states = [
         ("rehearsal_in_flight", "Requests under way.", pulse.under_way),
@@ -110,13 +111,14 @@ mod tests {
         let metrics =
             Metrics::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a loopback port is free");
         let mut snapshot = Snapshot { p50: Some(0.005), p99: Some(f64::INFINITY), ..Snapshot::default() };
-        snapshot.pulse.ok = 17;
+        (snapshot.pulse.ok, snapshot.pulse.retries) = (17, 3);
         metrics.show(&snapshot);
         let mut stream = TcpStream::connect(metrics.address()).expect("it listens");
         stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").expect("it fits");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it is text");
         assert!(answer.contains("\nrehearsal_requests_good_total 17\n"), "{answer}");
+        assert!(answer.contains("\nrehearsal_retries_total 3\n"), "{answer}");
         assert!(
             answer.contains("{quantile=\"0.5\"} 0.005") && answer.contains("{quantile=\"0.99\"} +Inf"),
             "{answer}"
