@@ -152,7 +152,7 @@ impl Sockets {
     }
 
     /// A place for one more slot; `stamped` where the kernel is to say when bytes come in, if it can.
-    pub(super) fn add(&mut self, address: Address, host: Rc<str>, limits: Limits, stamped: bool) {
+    pub(super) fn add(&mut self, address: Address, host: Rc<str>, limits: Limits, stamped: bool) -> u32 {
         let stamped = stamped && self.tls.is_none() && matches!(address, Address::Tcp(_));
         self.patient &= stamped;
         self.sockets.push(Socket {
@@ -173,6 +173,7 @@ impl Sockets {
             written: 0,
             read: 0,
         });
+        self.sockets.len() as u32 - 1
     }
 
     fn connect(&mut self, slot: u32) -> Result<(), Errno> {

@@ -7,13 +7,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use scenarios::Scenario;
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::{Balance, ComponentKind, Executor, TrafficId};
+use scenarios::scenario::{Balance, ComponentKind, Executor, Traffic, TrafficId};
 use scenarios::units::Seed;
 
 use super::{Address, Entry};
 use crate::error::Error;
 
 const LOOP_USER: Purpose = Purpose::named("loop-user-address");
+const CONNECTION: Purpose = Purpose::named("connection-address");
 
 /// The address for a number that stands for one, such as the plan's [`Walk::address`](scenarios::plan::Walk::address). Some 16 million
 /// are told apart.
@@ -24,20 +25,43 @@ pub(super) fn loopback(number: u64) -> Ipv4Addr {
 
 /// The number that stands for the address of a closed loop's user.
 pub(super) fn of_loop_user(traffic: TrafficId, user: u32) -> u64 {
-    Stream::new(Seed(0), LOOP_USER, (traffic.index() as u64) << 32 | u64::from(user)).next_bits()
+    number_of(LOOP_USER, traffic, user)
+}
+
+fn number_of(purpose: Purpose, traffic: TrafficId, number: u32) -> u64 {
+    Stream::new(Seed(0), purpose, (traffic.index() as u64) << 32 | u64::from(number)).next_bits()
+}
+
+/// Where a connection comes from that no user has to itself, by its number, where a balancer looks at that: each is a client of its own.
+pub(super) fn of_connection(
+    scenario: &Scenario,
+    traffic: TrafficId,
+    entries: &[Entry],
+    number: u32,
+) -> Option<Ipv4Addr> {
+    let source = &scenario.traffic[traffic.index()];
+    let matters = !has_users(&source.executor) && meets_hash(scenario, source);
+    (matters && entries.iter().all(is_loopback)).then(|| loopback(number_of(CONNECTION, traffic, number)))
 }
 
 /// Whether each user of a traffic comes from an address of its own: where addresses change, or the balancer that the users meet looks
 /// at them, and connections can be told where they come from.
 pub(super) fn are_own(scenario: &Scenario, traffic: TrafficId, entries: &[Entry]) -> bool {
     let source = &scenario.traffic[traffic.index()];
-    let has_users = matches!(source.executor, Executor::Sessions(_) | Executor::Users(_));
-    let by_source = match &scenario.component(source.to).kind {
+    let matters = has_users(&source.executor) && meets_hash(scenario, source) || change(&source.executor);
+    matters && source.http2_streams.is_none() && entries.iter().all(is_loopback)
+}
+
+/// Whether whom a traffic meets chooses servers by addresses.
+fn meets_hash(scenario: &Scenario, traffic: &Traffic) -> bool {
+    match &scenario.component(traffic.to).kind {
         ComponentKind::LoadBalancer(balancer) => matches!(balancer.balance, Balance::Source),
         _ => false,
-    };
-    let matters = has_users && by_source || change(&source.executor);
-    matters && source.http2_streams.is_none() && entries.iter().all(is_loopback)
+    }
+}
+
+fn has_users(executor: &Executor) -> bool {
+    matches!(executor, Executor::Sessions(_) | Executor::Users(_))
 }
 
 fn change(executor: &Executor) -> bool {

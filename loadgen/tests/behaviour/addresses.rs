@@ -104,24 +104,41 @@ fn a_session_with_a_connection_of_its_own_has_another_when_its_address_changes()
     assert_eq!(connections, pairs);
 }
 
+/// A traffic with these lines that meets a balancer with this rule.
+fn balanced(lines: &str, rule: &str) -> Scenario {
+    let balancer =
+        "[hosts.edge]\n[components.front]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"";
+    let text = text_of(2, lines, "", &format!("{balancer}\nbalance = \"{rule}\""));
+    let text = text.replace("[traffic.shops]\nto = \"shop\"", "[traffic.shops]\nto = \"front\"");
+    Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
 /// A balancer that hashes addresses would lead all users to one server, if they came from one.
 #[test]
 fn users_of_a_closed_loop_come_from_their_own_addresses_where_a_balancer_looks_at_them() {
     let lines = "executor = \"constant-vus\"\nmix = { product = 1 }\nvus = 12\nthink = \"20ms\"";
-    let balancer =
-        "[hosts.edge]\n[components.front]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"";
     for (rule, expected) in [("source", 12), ("round-robin", 1)] {
-        let text = text_of(1, lines, "", &format!("{balancer}\nbalance = \"{rule}\""));
-        let text = text.replace("[traffic.shops]\nto = \"shop\"", "[traffic.shops]\nto = \"front\"");
-        let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
         let (server, seen) = noting();
-        let record = play(&scenario, server.address, Options::default());
+        let record = play(&balanced(lines, rule), server.address, Options::default());
         assert_eq!(counts(&record).2, 0);
         let seen = seen.lock().expect("no thread panics with the lock");
-        let addresses: BTreeSet<(u64, IpAddr)> =
-            seen.iter().map(|(id, peer)| (id >> 38, peer.ip())).collect();
-        assert_eq!(addresses.len(), 12, "each user has one");
-        let addresses: BTreeSet<IpAddr> = addresses.into_iter().map(|pair| pair.1).collect();
+        let of: BTreeSet<(u64, IpAddr)> = seen.iter().map(|(id, peer)| (id >> 38, peer.ip())).collect();
+        assert_eq!(of.len(), 12, "each user has one");
+        let addresses: BTreeSet<IpAddr> = of.into_iter().map(|pair| pair.1).collect();
+        assert_eq!(addresses.len(), expected, "{rule}");
+    }
+}
+
+#[test]
+fn connections_without_users_come_from_their_own_addresses_where_a_balancer_looks_at_them() {
+    let lines =
+        "executor = \"constant-arrival-rate\"\nrate = \"100/s\"\nmix = { product = 1 }\nconnections = 20";
+    for (rule, expected) in [("source", 20), ("least-connections", 1)] {
+        let (server, seen) = noting();
+        let record = play(&balanced(lines, rule), server.address, threads(2));
+        assert_eq!(counts(&record).2, 0);
+        let seen = seen.lock().expect("no thread panics with the lock");
+        let addresses: BTreeSet<IpAddr> = seen.values().map(SocketAddr::ip).collect();
         assert_eq!(addresses.len(), expected, "{rule}");
     }
 }
