@@ -241,7 +241,8 @@ pub(crate) fn play(
                 // Whoever waits for an answer before the next request reads it at once, and a stamp would cost as much.
                 let open_loop =
                     !matches!(shared.scenario.traffic[traffic.index()].executor, Executor::Users(_));
-                let slot = sockets.add(entry.address.clone(), Rc::from(entry.host.as_str()), limits, open_loop);
+                let slot =
+                    sockets.add(entry.address.clone(), Rc::from(entry.host.as_str()), limits, open_loop);
                 if let Some(source) = sources::of_connection(shared.scenario, traffic, instances, number) {
                     sockets.come_from(slot, source);
                 }

@@ -50,8 +50,8 @@ use backends::Backends;
 use caching::Caching;
 use guard::Guards;
 use program::Program;
-use request::{Asked, Incoming};
 pub(crate) use request::{ATTEMPT_HEADER, CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
+use request::{Asked, Incoming};
 use sessions::Sessions;
 use walk::Errand;
 use workers::{Permit, Workers};
@@ -272,7 +272,8 @@ impl Service {
     fn complain(&self, incoming: &Incoming, done: Result<(), Failed>) {
         let (Err(error), true) = (done, log::is_on()) else { return };
         let (Asked::Class(errand) | Asked::Steps { errand, .. }) = incoming.asked else { return };
-        let (id, class) = (format!("{:016x}", errand.id.0), &self.context.scenario.requests[errand.class].name);
+        let (id, class) =
+            (format!("{:016x}", errand.id.0), &self.context.scenario.requests[errand.class].name);
         let more = [("request", id.as_str()), ("class", class.as_str())];
         log::write(log::Level::Error, "request", &self.name, &error.to_string(), &more);
     }
