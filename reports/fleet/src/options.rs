@@ -23,7 +23,9 @@ const MOST_SECRET_BYTES: u64 = 64 << 10;
 const JWT_MARK: &str = "BEGIN NATS USER JWT";
 
 /// Where the NATS server is, who we are to it, and whom we trust.
+// Without a group of its own: programs have options of that name, too.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// The NATS server over which the machines meet, such as nats://10.0.0.5:4222 or tls://nats.example:4222
     #[arg(long, value_name = "URL", help_heading = "NATS", value_parser = str::parse::<Place>)]
