@@ -52,7 +52,8 @@ impl Link {
     /// # Errors
     /// Where the connection is gone.
     pub async fn listen(&self, subject: impl Into<String>) -> Result<Subscriber, Error> {
-        let subscriber = self.client.subscribe(subject.into()).await.map_err(|error| self.lost(&error))?;
+        let subject: String = subject.into();
+        let subscriber = self.client.subscribe(subject).await.map_err(|error| self.lost(&error))?;
         self.flush().await?;
         Ok(subscriber)
     }
@@ -67,8 +68,8 @@ impl Link {
         subject: impl Into<String>,
         message: &impl Serialize,
     ) -> Result<(), Error> {
-        let payload = self.payload(what, message)?;
-        self.client.publish(subject.into(), payload).await.map_err(|error| self.lost(&error))
+        let (subject, payload): (String, Bytes) = (subject.into(), self.payload(what, message)?);
+        self.client.publish(subject, payload).await.map_err(|error| self.lost(&error))
     }
 
     /// Answers a message that asks for it; one that does not gets no answer.
@@ -100,7 +101,8 @@ impl Link {
     ) -> Result<T, Error> {
         let request =
             async_nats::Request::new().payload(self.payload(what, message)?).timeout(Some(patience));
-        match self.client.send_request(subject.into(), request).await {
+        let subject: String = subject.into();
+        match self.client.send_request(subject, request).await {
             Ok(answer) => read(what, &answer.payload),
             Err(error) => match error.kind() {
                 RequestErrorKind::TimedOut | RequestErrorKind::NoResponders => {

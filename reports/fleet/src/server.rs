@@ -1,7 +1,7 @@
 //! A `nats-server` of one's own on loopback, for tests: it has a free port, and ends with what holds it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,7 +28,7 @@ pub struct Server {
     arguments: Vec<String>,
 }
 
-/// Whether there is a `nats-server` to be tested with. Where there is none a test says so and passes.
+/// Whether there is a `nats-server` to be tested with. Where there is none, this says that a test is skipped, which then passes.
 ///
 /// # Panics
 /// If there is none though `REHEARSAL_REQUIRE` names it.
@@ -41,6 +41,10 @@ pub fn is_there() -> bool {
         .is_ok_and(|status| status.success());
     let required = std::env::var("REHEARSAL_REQUIRE").is_ok_and(|list| list.split(',').any(|r| r == PROGRAM));
     assert!(there || !required, "{PROGRAM} is not installed, though REHEARSAL_REQUIRE names it");
+    if !there {
+        // Nobody reads it where standard output is closed.
+        let _ = writeln!(io::stdout(), "SKIPPED: {PROGRAM} is not installed");
+    }
     there
 }
 
@@ -149,7 +153,6 @@ mod tests {
     #[test]
     fn a_server_answers_and_comes_back_where_it_was() {
         if !is_there() {
-            eprintln!("skipped: {PROGRAM} is not installed");
             return;
         }
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
