@@ -4,6 +4,7 @@ mod accounting;
 mod bad_servers;
 mod clients;
 mod connections;
+mod gather;
 #[cfg(feature = "goose")]
 mod goose;
 #[cfg(feature = "http2")]
