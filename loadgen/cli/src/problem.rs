@@ -12,6 +12,7 @@ pub(crate) fn of_loadgen(error: Error) -> Problem {
         | Error::Unreachable { .. }
         | Error::Handshake { .. }
         | Error::Unfit { .. }
+        | Error::Agent { .. }
         | Error::Threads { .. } => Problem::configuration(error),
         _ => Problem::Failure(error.into()),
     }
