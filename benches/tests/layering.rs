@@ -14,8 +14,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("reports", &["scenarios", "results", "programs"]),
     ("reference", &["scenarios"]),
     ("programs", &["scenarios", "results"]),
-    ("sim-cli", &["scenarios", "results", "sim", "reports", "programs"]),
-    ("loadgen-cli", &["scenarios", "results", "loadgen", "reference", "reports", "programs"]),
+    ("fleet", &[]),
+    ("sim-cli", &["scenarios", "results", "sim", "reports", "programs", "fleet"]),
+    ("loadgen-cli", &["scenarios", "results", "loadgen", "reference", "reports", "programs", "fleet"]),
     ("benches", &["scenarios", "results", "sim"]),
 ];
 

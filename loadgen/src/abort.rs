@@ -24,6 +24,11 @@ impl<'a> Aborts<'a> {
         Self { thresholds, stop, aborted: false }
     }
 
+    /// None: somebody else judges.
+    pub(crate) fn none(stop: &'a AtomicBool) -> Self {
+        Self { thresholds: Vec::new(), stop, aborted: false }
+    }
+
     /// Looks whether one of them fails by what was recorded so far; then the run is told to stop.
     pub(crate) fn look(&mut self, now: SimTime, writer: &RunWriter) {
         if self.aborted || !self.thresholds.iter().any(|(_, from)| now >= *from) {

@@ -25,6 +25,18 @@ pub(crate) fn thread_cpu_nanos() -> u64 {
     nanos(clock_gettime(ClockId::ThreadCPUTime))
 }
 
+/// CLOCK_MONOTONIC and CLOCK_REALTIME at the same moment. A thread that is put aside between two readings would take one of them for
+/// later than it is, so the closest of a few counts.
+fn together() -> (u64, u64) {
+    let reading = || {
+        let before = monotonic_nanos();
+        let day = day_nanos();
+        (monotonic_nanos() - before, before, day)
+    };
+    let (_, monotonic, day) = (0..5).map(|_| reading()).min().expect("five is not none");
+    (monotonic, day)
+}
+
 fn nanos(time: Timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
@@ -44,14 +56,25 @@ impl Clock {
 
     /// A clock whose zero is this time of CLOCK_REALTIME, in nanoseconds; none where that is past.
     pub(crate) fn starting_at(day: u64) -> Option<Self> {
-        let (now, day_now) = (monotonic_nanos(), day_nanos());
+        let (now, day_now) = together();
         Some(Self { origin_nanos: now + day.checked_sub(day_now)? })
+    }
+
+    /// Where the run's zero lies by CLOCK_REALTIME now, in nanoseconds.
+    pub(crate) fn zero_of_day(&self) -> u64 {
+        let (now, day_now) = together();
+        day_now.saturating_add(self.origin_nanos).saturating_sub(now)
     }
 
     /// The run's time now; zero before its start.
     #[inline]
     pub fn now(&self) -> SimTime {
         SimTime::from_nanos(monotonic_nanos().saturating_sub(self.origin_nanos))
+    }
+
+    /// How long it is until the run's start; nothing after it.
+    pub(crate) fn until_start(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.origin_nanos.saturating_sub(monotonic_nanos()))
     }
 
     /// The point of the run at a time of CLOCK_MONOTONIC.

@@ -81,6 +81,14 @@ pub enum Error {
         /// When it was to begin.
         start: jiff::Timestamp,
     },
+    /// One of the machines that were to play together cannot.
+    #[error("agent {name}: {problem}")]
+    Agent {
+        /// Which.
+        name: String,
+        /// Why.
+        problem: String,
+    },
     /// The record could not be written.
     #[error("the run record cannot be written")]
     Record(#[from] results::Error),

@@ -2,6 +2,7 @@
 //! before it.
 //!
 //! - [`mod@run`]: a whole run, from open connections to the record; start reading here
+//! - [`gather`]: a run that several machines play, from what they tell
 //! - [`engine`]: pacing, connections, queues
 //! - [`http`]: composing requests, reading answers
 //! - [`control`], [`system`]: faults at their time, and what the components say of themselves
@@ -21,10 +22,12 @@ pub mod error;
 pub mod evidence;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+pub mod gather;
 pub mod http;
 pub mod limits;
 pub mod named;
 pub mod run;
+mod standing;
 pub mod supports;
 pub mod system;
 pub mod target;
@@ -35,4 +38,5 @@ pub mod validity;
 pub use clock::Clock;
 pub use engine::{Address, Client, Clients, Entries, Entry, Options, Pulse, Request, Share, Tls};
 pub use error::Error;
-pub use run::{Job, Snapshot, run, run_over};
+pub use gather::{Gathering, gather};
+pub use run::{Job, Snapshot, run, run_over, run_told};

@@ -8,8 +8,9 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use results::tally::{Distribution, Tallies, Tally};
-use results::{Frame, Provenance, RunRecord, RunWriter, Sample, Segment, Status, Validity, World, sample};
+use results::{
+    Delta, Frame, Provenance, RunRecord, RunWriter, Sample, Segment, Status, Validity, World, sample,
+};
 use scenarios::Scenario;
 use scenarios::plan::Plan;
 use scenarios::units::SimTime;
@@ -24,6 +25,8 @@ use crate::engine::{
 };
 use crate::error::Error;
 use crate::evidence::{Meter, Watchdog};
+pub use crate::standing::Snapshot;
+use crate::standing::Standing;
 use crate::supports;
 use crate::system::System;
 use crate::validity::judge;
@@ -31,11 +34,11 @@ use crate::validity::judge;
 /// Between the moment when all connections are open and the run's start.
 const PREPARATION: Duration = Duration::from_millis(50);
 /// Connections are opened this long before a start that was agreed on.
-const AHEAD: Duration = Duration::from_secs(3);
+pub const AHEAD: Duration = Duration::from_secs(3);
 /// How often whoever watches is told.
 const LOOK: Duration = Duration::from_millis(200);
 /// Answers are waited for at the end for as long as the longest timeout, with all that is sent again, and this.
-const GRACE: SimTime = SimTime::from_secs(1);
+pub(crate) const GRACE: SimTime = SimTime::from_secs(1);
 /// Metric of the generator's samples: the longest time that the machine stood still, in seconds.
 pub const STALL_MAX_S: &str = "stall_max_s";
 /// Metric of the generator's samples: how long its threads waited for a processor in the interval's last second, in seconds.
@@ -60,22 +63,21 @@ pub struct Job<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// How a run stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Snapshot {
-    /// The run's time.
-    pub at: SimTime,
-    /// Its end.
-    pub total: SimTime,
-    /// What the engine's threads reported last.
+/// What was recorded in a second of a run.
+#[derive(Debug)]
+pub struct Second<'a> {
+    /// The counts.
+    pub delta: &'a Delta,
+    /// The evidence of the generator.
+    pub samples: &'a [Sample],
+    /// How its threads stand.
     pub pulse: Pulse,
-    /// Requests that became due in the last second reported.
-    pub rate: f64,
-    /// Response times so far, in seconds, warm-up left out once it is over.
-    pub p50: Option<f64>,
-    /// The same.
-    pub p99: Option<f64>,
+    /// Where the run's zero lies by CLOCK_REALTIME, in nanoseconds.
+    pub zero_of_day_nanos: u64,
 }
+
+/// Who is told of every second of a run.
+pub type Tell<'a> = dyn FnMut(&Second<'_>) + 'a;
 
 /// What threads tell the journal.
 #[derive(Debug)]
@@ -99,7 +101,23 @@ pub fn run(
     system: Option<&dyn System>,
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunRecord, Error> {
-    make(job, None, system, observe)
+    make(job, None, (system, None), observe)
+}
+
+/// A run of which somebody else is told second by second, and whose thresholds are somebody else's to judge: none of them
+/// stops it.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+pub fn run_told(
+    job: Job<'_>,
+    tell: &mut Tell<'_>,
+    observe: &mut dyn FnMut(&Snapshot),
+) -> Result<RunRecord, Error> {
+    make(job, None, (None, Some(tell)), observe)
 }
 
 /// The same over clients of the caller's instead of sockets: of the job's entries nothing is used.
@@ -115,13 +133,13 @@ pub fn run_over(
     system: Option<&dyn System>,
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunRecord, Error> {
-    make(job, Some(clients), system, observe)
+    make(job, Some(clients), (system, None), observe)
 }
 
 fn make(
     job: Job<'_>,
     clients: Option<Arc<dyn Clients>>,
-    system: Option<&dyn System>,
+    (system, tell): (Option<&dyn System>, Option<&mut Tell<'_>>),
     observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<RunRecord, Error> {
     match &clients {
@@ -190,10 +208,14 @@ fn make(
         }
         drop(events);
         let threads = job.options.threads.get() as usize;
-        let aborts = Aborts::new(job.scenario, &frame, job.stop);
+        let aborts = match tell {
+            None => Aborts::new(job.scenario, &frame, job.stop),
+            Some(_) => Aborts::none(job.stop),
+        };
         let journal = Journal::new(&frame, clock, writer, threads, &watchdog, aborts);
         let is_retrying = job.scenario.traffic.iter().any(|traffic| traffic.retries.is_some());
         let mut journal = Journal { is_retrying, ..journal };
+        journal.told = tell.map(|tell| Told { tell, delta: None });
         let result = journal.keep(&received, &lanes, observe);
         if result.is_err() {
             job.stop.store(true, Ordering::Relaxed);
@@ -228,12 +250,12 @@ fn wait_for(start: Timestamp, stop: &AtomicBool) -> Result<(), Error> {
 }
 
 /// A time as CLOCK_REALTIME tells it; zero before 1970.
-fn day_nanos_of(time: Timestamp) -> u64 {
+pub(crate) fn day_nanos_of(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
 
 /// Tells the helping threads that the run is over, however it ends.
-struct Over<'a>(&'a AtomicBool);
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
@@ -310,11 +332,8 @@ struct Journal<'a> {
     clock: Clock,
     writer: RunWriter,
     watchdog: &'a Watchdog,
-    /// All counts so far, for the progress.
-    tallies: Tallies,
+    standing: Standing<'a>,
     pulses: Vec<Pulse>,
-    snapshot: Snapshot,
-    planned_before: (SimTime, u64),
     evidence: Evidence,
     /// Whether anything that fails is sent again.
     is_retrying: bool,
@@ -322,6 +341,13 @@ struct Journal<'a> {
     whole: Meter,
     unsound: Vec<String>,
     aborts: Aborts<'a>,
+    told: Option<Told<'a>>,
+}
+
+/// Whoever else is told, and of what they are still to be.
+struct Told<'a> {
+    tell: &'a mut Tell<'a>,
+    delta: Option<Delta>,
 }
 
 /// What is noted about the generator in the current interval.
@@ -348,10 +374,8 @@ impl<'a> Journal<'a> {
             clock,
             writer,
             watchdog,
-            tallies: Tallies::new(frame),
+            standing: Standing::new(frame),
             pulses: vec![Pulse::default(); threads],
-            snapshot: Snapshot { total: frame.total, ..Snapshot::default() },
-            planned_before: (SimTime::ZERO, 0),
             evidence: Evidence {
                 interval: 0,
                 meter: Meter::new(),
@@ -363,6 +387,7 @@ impl<'a> Journal<'a> {
             whole: Meter::new(),
             unsound: Vec::new(),
             aborts,
+            told: None,
         }
     }
 
@@ -379,8 +404,8 @@ impl<'a> Journal<'a> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.snapshot.at = self.clock.now();
-            observe(&self.snapshot);
+            self.standing.snapshot.at = self.clock.now();
+            observe(&self.standing.snapshot);
             if lanes.iter().all(ScopedJoinHandle::is_finished) {
                 break;
             }
@@ -392,10 +417,11 @@ impl<'a> Journal<'a> {
         match event {
             Event::Report(report) => {
                 let Report { thread, delta, pulse } = *report;
-                self.tallies.merge(delta.tallies());
+                self.standing.add(&delta);
                 self.pulses[thread as usize] = pulse;
                 let samples = if thread == 0 { self.second() } else { Vec::new() };
                 self.writer.append(&delta, &samples)?;
+                self.tell(delta, &samples, thread == 0);
                 if thread == 0 {
                     self.aborts.look(self.clock.now(), &self.writer);
                 }
@@ -411,23 +437,31 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Tells whoever else is to know: all threads' counts of a second at once.
+    fn tell(&mut self, delta: Delta, samples: &[Sample], now: bool) {
+        let Some(told) = &mut self.told else { return };
+        let all = match told.delta.take() {
+            None => delta,
+            Some(mut before) => {
+                before.merge(&delta);
+                before
+            }
+        };
+        if now {
+            let (pulse, zero_of_day_nanos) = (self.standing.snapshot.pulse, self.clock.zero_of_day());
+            (told.tell)(&Second { delta: &all, samples, pulse, zero_of_day_nanos });
+        } else {
+            told.delta = Some(all);
+        }
+    }
+
     /// Another second is over: what is to be shown, and the evidence.
     fn second(&mut self) -> Vec<Sample> {
         let now = self.clock.now();
         let mut pulse = Pulse::default();
         self.pulses.iter().for_each(|thread| pulse.add(thread));
-        let (then, planned) = std::mem::replace(&mut self.planned_before, (now, pulse.planned));
-        let retries_before = self.snapshot.pulse.retries;
-        let response_times = self.response_times();
-        let elapsed = now.saturating_sub(then).as_secs_f64();
-        self.snapshot = Snapshot {
-            at: now,
-            pulse,
-            rate: if elapsed > 0.1 { (pulse.planned - planned) as f64 / elapsed } else { self.snapshot.rate },
-            p50: response_times.percentile(50.0),
-            p99: response_times.percentile(99.0),
-            ..self.snapshot
-        };
+        let retries_before = self.standing.snapshot.pulse.retries;
+        let then = self.standing.second(now, pulse);
         // The second that ended, not the one that begins.
         let interval = self.frame.interval_of(SimTime::from_nanos((then.as_nanos() + now.as_nanos()) / 2));
         let evidence = &mut self.evidence;
@@ -461,18 +495,6 @@ impl<'a> Journal<'a> {
         self.is_retrying.then(|| of_generator(interval, sample::RETRIES, value))
     }
 
-    /// Response times so far: of the measured part as soon as it has begun.
-    fn response_times(&self) -> Distribution {
-        let mut measured = Tally::default();
-        let begun = self.clock.now() > self.frame.warmup;
-        for (index, window) in self.frame.windows.iter().enumerate() {
-            if window.is_measured() == begun {
-                measured.merge(&self.tallies.window(index, None));
-            }
-        }
-        measured.response_times()
-    }
-
     /// Writes what is left, judges the run and closes the record.
     fn finish(
         mut self,
@@ -485,8 +507,15 @@ impl<'a> Journal<'a> {
             self.write(event)?;
         }
         // One thread tells of a second for all of them; others may have ended later.
-        if let Some(retries) = self.retries() {
-            self.writer.append(&results::Recorder::new(self.frame).take(), &[retries])?;
+        let retries: Vec<Sample> = self.retries().into_iter().collect();
+        if !retries.is_empty() {
+            self.writer.append(&results::Recorder::new(self.frame).take(), &retries)?;
+        }
+        if let Some(told) = &mut self.told
+            && let Some(delta) = told.delta.take()
+        {
+            let (pulse, zero_of_day_nanos) = (self.standing.snapshot.pulse, self.clock.zero_of_day());
+            (told.tell)(&Second { delta: &delta, samples: &retries, pulse, zero_of_day_nanos });
         }
         let mut reasons = self.unsound;
         reasons.extend(judge(self.frame, accounts, self.watchdog.worst(), self.whole.read()));

@@ -118,6 +118,25 @@ pub fn resolve(url: &str, authorised: bool) -> Result<Target, TargetError> {
     })
 }
 
+/// Where a URL points, as written: whether it asks for TLS, the host in lower case, and the port; none of a socket in the file system.
+/// Nothing is resolved.
+///
+/// # Errors
+/// What is wrong with it.
+///
+/// ```
+/// let place = loadgen::target::place("http://Shop.test/basket").expect("a URL");
+/// assert_eq!(place, Some((false, "shop.test".to_owned(), 80)));
+/// ```
+pub fn place(url: &str) -> Result<Option<(bool, String, u16)>, TargetError> {
+    if url.starts_with("unix:") {
+        return Ok(None);
+    }
+    let (secure, host, port, _) =
+        split(url).map_err(|problem| TargetError::Url { found: url.to_owned(), problem })?;
+    Ok(Some((secure, host.to_ascii_lowercase(), port)))
+}
+
 /// Whether a URL asks for TLS, its host, port and base path, or what was expected.
 fn split(url: &str) -> Result<(bool, &str, u16, &str), &'static str> {
     let (secure, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {

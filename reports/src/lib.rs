@@ -8,6 +8,7 @@
 //! - `moments`: a run over time, in as many steps as a chart or a table has room for
 //! - `chart`: lines and shades over an axis, as inline SVG that follows the page's colours
 //! - `phases`, `room`, `verdict`: key figures by phase; how much more load there is room for; the run in one sentence
+//! - `agents`: the machines that played a run together
 //! - `page`: the HTML of a run, of a run in short, of a comparison, and of an interval log
 //! - `png`: charts as PNG (feature `png`)
 //! - [`mod@compare`]: two or more runs of one scenario
@@ -20,6 +21,7 @@
 //! - `exact`: what must not change at all
 //! - `trust`: recoveries, replications, and how far to trust a run
 
+mod agents;
 mod chart;
 pub mod compare;
 mod exact;

@@ -5,7 +5,7 @@ use results::{RunRecord, Scope};
 use crate::format::{self, Unit};
 use crate::phases::{FAILED, MAX, P50, P90, P99, THROUGHPUT, phases};
 use crate::table::Table;
-use crate::{observation, trust, verdict};
+use crate::{agents, observation, trust, verdict};
 
 /// Figures by phase.
 pub(crate) fn phase_table(record: &RunRecord) -> Table {
@@ -66,6 +66,9 @@ pub fn summary(record: &RunRecord) -> String {
     }
     if let Some(table) = trust::recoveries(record) {
         text += &format!("\nRecovery\n{}", table.text());
+    }
+    if let Some(table) = agents::table(record) {
+        text += &format!("\nAgents\n{}", table.text());
     }
     if !record.published.is_empty() {
         text += "\nWhat must come out\n";

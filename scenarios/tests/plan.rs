@@ -64,10 +64,24 @@ fn the_union_of_segments_is_the_same_for_every_number_of_them() {
         let plan = Plan::new(&scenario);
         let whole: Vec<Planned> = plan.requests().collect();
         assert!(whole.len() > 50, "only {} requests", whole.len());
-        for n in [1, 2, 3, 7, SUBSTREAMS] {
+        for n in [1, 2, 3, 7, SUBSTREAMS, 65, 100, 128, 1_000] {
             let union = sorted((0..n).flat_map(|i| plan.segment(i, n)).collect());
             assert_eq!(union, sorted(whole.clone()), "{n} segments of {:?}", scenario.traffic);
         }
+    }
+}
+
+#[test]
+fn more_segments_than_substreams_have_equal_shares() {
+    let scenario = parse(&MINIMAL.replace("duration = \"10s\"", "duration = \"600s\""));
+    let plan = Plan::new(&scenario);
+    for n in [128, 1_024] {
+        let shares: Vec<f64> = (0..n).map(|i| plan.segment(i, n).count() as f64).collect();
+        let (mean, all) = (shares.iter().sum::<f64>() / f64::from(n), plan.requests().count());
+        assert_eq!(shares.iter().sum::<f64>(), all as f64);
+        // As numbers of requests vary that arrive at random: six standard deviations.
+        let off = shares.iter().map(|share| (share - mean).abs()).fold(0.0, f64::max);
+        assert!(off < 6.0 * mean.sqrt(), "{off} of {mean}, {n} segments");
     }
 }
 

@@ -56,8 +56,19 @@ enum Command {
         /// A scenario file
         file: PathBuf,
         #[command(flatten)]
+        together: Together,
+        #[command(flatten)]
         options: Options,
     },
+    /// Plays segments of runs that `loadgen run --agents` coordinates, against targets that this command allows
+    #[cfg(feature = "nats")]
+    #[command(after_help = "Examples:
+  loadgen agent --nats nats://10.0.0.5:4222 --allow http://10.0.0.7     on each machine, then anywhere:
+  loadgen run shop.toml --agents 4 --nats nats://10.0.0.5:4222 --target http://10.0.0.7 --skip-faults
+
+It dials out, waits for a run, plays its segment and ends with 0, or 105 and 111 as runs do; thresholds are the coordinator's to
+judge. It stops when the coordinator says so, or has been silent for five seconds.")]
+    Agent(Agency),
     /// Finds the greatest rate under which an objective holds
     #[command(after_help = "Example:
   loadgen capacity shop.toml --slo 'response_time p(99)<250ms' --for 10s
@@ -95,6 +106,67 @@ their differences. --engine measures another server in a component's place.")]
     },
 }
 
+/// Whom connections to a target trust.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Trusted {
+    /// Trusts the authorities of this file, in PEM, instead of the machine's
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Trusts every certificate
+    #[cfg(feature = "tls")]
+    #[arg(long, conflicts_with = "ca_file")]
+    pub(crate) insecure: bool,
+}
+
+/// Who plays a scenario, where this machine does not.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Together {
+    /// Has so many agents play it, each its segment of the plan and all from the same time on (see `loadgen agent`)
+    #[cfg(feature = "nats")]
+    #[arg(long, value_name = "N", requires = "nats", conflicts_with_all = ["segment", "dns_refresh"])]
+    pub(crate) agents: Option<NonZeroU32>,
+    /// How long agents are waited for; two minutes where nothing is said
+    #[cfg(feature = "nats")]
+    #[arg(long, value_name = "DURATION", requires = "agents", value_parser = every)]
+    pub(crate) wait: Option<SimTime>,
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) nats: fleet::Options,
+}
+
+/// What an agent lets others have it do.
+#[cfg(feature = "nats")]
+#[derive(Debug, Args)]
+pub(crate) struct Agency {
+    #[command(flatten)]
+    pub(crate) nats: fleet::Options,
+    /// A target that may be loaded from here, such as http://10.0.0.7:8080, whatever the coordinator asks for; once for each.
+    /// Without any, only this machine's own loopback addresses may
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) allow: Vec<String>,
+    /// Allows targets that are neither this machine nor in a private network: only with their owner's consent
+    #[arg(long)]
+    pub(crate) i_am_authorised: bool,
+    #[command(flatten)]
+    pub(crate) trusted: Trusted,
+    /// What it is called in reports; the machine's name and the process's number where nothing is said
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Waits for another run after each, until it is interrupted
+    #[arg(long)]
+    pub(crate) stay: bool,
+    /// Does not look before at what this machine can do, which takes four seconds
+    #[arg(long)]
+    pub(crate) no_doctor: bool,
+    /// Where the records of its segments are kept
+    #[arg(long, value_name = "DIRECTORY", default_value = "runs")]
+    pub(crate) out: PathBuf,
+    /// Says nothing but where its records are
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
 /// How a scenario is played.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -107,14 +179,8 @@ pub(crate) struct Options {
     /// Asks for the address of the target's host again this often; connections opened later go there
     #[arg(long, value_name = "DURATION", requires = "target", value_parser = every)]
     pub(crate) dns_refresh: Option<SimTime>,
-    /// Trusts the authorities of this file, in PEM, instead of the machine's
-    #[cfg(feature = "tls")]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Trusts every certificate
-    #[cfg(feature = "tls")]
-    #[arg(long, conflicts_with = "ca_file")]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) trusted: Trusted,
     /// What does a component's work in the stack, instead of what the file says, such as varnish=varnish; once for each
     #[arg(long, value_name = "COMPONENT=ENGINE", conflicts_with = "target", value_parser = Engine::choice)]
     pub(crate) engine: Vec<(String, String)>,
@@ -149,6 +215,39 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
 }
 
+#[cfg(feature = "nats")]
+impl Trusted {
+    /// Whether anything was said.
+    pub(crate) fn is_given(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.insecure || self.ca_file.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+}
+
+impl Together {
+    /// How many agents play it; none where this machine does.
+    ///
+    /// # Errors
+    /// Where they would be asked over NATS, and nobody says how many.
+    #[cfg(feature = "nats")]
+    pub(crate) fn agents(&self) -> Result<Option<NonZeroU32>, Problem> {
+        match (&self.nats.nats, self.agents) {
+            (Some(place), None) => Err(Problem::configuration(anyhow::anyhow!(
+                "--nats: found {place} and nobody to be asked there\nhint: --agents 4 has four agents play"
+            ))),
+            (_, agents) => Ok(agents),
+        }
+    }
+
+    /// A build without NATS knows no agents.
+    #[cfg(not(feature = "nats"))]
+    pub(crate) fn agents(&self) -> Result<Option<std::convert::Infallible>, Problem> {
+        Ok(None)
+    }
+}
+
 /// How often something is to be done: a pause of nothing would be no pause.
 fn every(text: &str) -> Result<SimTime, String> {
     let every = text.parse::<SimTime>().map_err(|problem| problem.to_string())?;
@@ -159,8 +258,10 @@ impl Arguments {
     /// Does what the command line says; the exit code.
     pub(crate) fn carry_out(self) -> Result<u8, Problem> {
         match self.command {
-            None => play::play(None, &self.options),
-            Some(Command::Run { file, options }) => play::play(Some(&file), &options),
+            None => play::play(None, &self.options, &Together::default()),
+            Some(Command::Run { file, together, options }) => play::play(Some(&file), &options, &together),
+            #[cfg(feature = "nats")]
+            Some(Command::Agent(agency)) => crate::together::agent(&agency),
             Some(Command::Capacity { objective, options }) => capacity::find(&objective, &options),
             Some(Command::Measure { measure, options }) => measure::measure(&measure, &options),
             Some(Command::Doctor) => doctor::examine(),

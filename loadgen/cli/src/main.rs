@@ -11,6 +11,8 @@ mod problem;
 mod progress;
 mod stack;
 mod summary;
+#[cfg(feature = "nats")]
+mod together;
 
 use std::process::ExitCode;
 

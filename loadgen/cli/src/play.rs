@@ -15,7 +15,7 @@ use programs::{Problem, Progress, interrupt};
 use results::{Provenance, RunRecord};
 use scenarios::{Scenario, exit};
 
-use crate::arguments::Options;
+use crate::arguments::{Options, Together, Trusted};
 use crate::metrics::Metrics;
 use crate::prepare::{Prepared, prepare};
 use crate::progress;
@@ -24,12 +24,15 @@ use crate::{problem, summary};
 
 /// The report's name beside the record.
 const REPORT: &str = "report.html";
+/// What records say of who made them.
+pub(crate) const TOOL: &str = concat!("loadgen ", env!("CARGO_PKG_VERSION"));
 /// An interruption is noticed this soon.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Plays a file, or the quickstart; the exit code.
-pub(crate) fn play(file: Option<&Path>, options: &Options) -> Result<u8, Problem> {
+pub(crate) fn play(file: Option<&Path>, options: &Options, together: &Together) -> Result<u8, Problem> {
     let stop = interrupt::listen().context("cannot listen for signals")?;
+    let agents = together.agents()?;
     let prepared = prepare(file, options)?;
     if !options.quiet {
         say(&prepared)?;
@@ -39,7 +42,14 @@ pub(crate) fn play(file: Option<&Path>, options: &Options) -> Result<u8, Problem
         writeln!(io::stderr(), "metrics at http://{}/metrics", metrics.address())?;
     }
     let shown = (metrics.as_ref(), !options.quiet);
-    let record = measure(&prepared, options, &stop, shown).inspect_err(|_| prepared.forget())?;
+    let record = match agents {
+        None => measure(&prepared, options, &stop, shown),
+        #[cfg(feature = "nats")]
+        Some(agents) => crate::together::conduct(&prepared, options, (together, agents), (&stop, shown)),
+        #[cfg(not(feature = "nats"))]
+        Some(nobody) => match nobody {},
+    };
+    let record = record.inspect_err(|_| prepared.forget())?;
     let Some(record) = record else {
         prepared.forget();
         return Ok(exit::INTERRUPTED);
@@ -73,7 +83,11 @@ fn say(prepared: &Prepared) -> io::Result<()> {
 }
 
 /// The reference stack, started; none where that was interrupted. Filling its stores can take a while.
-fn start(scenario: &Scenario, quiet: bool, stop: &AtomicBool) -> Result<Option<StackSystem>, Problem> {
+pub(crate) fn start(
+    scenario: &Scenario,
+    quiet: bool,
+    stop: &AtomicBool,
+) -> Result<Option<StackSystem>, Problem> {
     let begun = Instant::now();
     let (started, stack) = mpsc::channel();
     let own = scenario.clone();
@@ -104,10 +118,13 @@ fn start(scenario: &Scenario, quiet: bool, stop: &AtomicBool) -> Result<Option<S
 
 /// How connections to a target are encrypted.
 #[cfg(feature = "tls")]
-fn tls(target: &loadgen::target::Target, options: &Options) -> Result<Option<loadgen::Tls>, Problem> {
+pub(crate) fn tls(
+    target: &loadgen::target::Target,
+    trusted: &Trusted,
+) -> Result<Option<loadgen::Tls>, Problem> {
     use loadgen::trust::{Trust, tls};
-    let trust = match &options.ca_file {
-        _ if options.insecure => Trust::Anybody,
+    let trust = match &trusted.ca_file {
+        _ if trusted.insecure => Trust::Anybody,
         Some(path) => Trust::File(path.clone()),
         None => Trust::System,
     };
@@ -116,7 +133,7 @@ fn tls(target: &loadgen::target::Target, options: &Options) -> Result<Option<loa
 
 /// A build without TLS takes no target that asks for it, though the library may have it.
 #[cfg(not(feature = "tls"))]
-fn tls(target: &loadgen::target::Target, _: &Options) -> Result<Option<loadgen::Tls>, Problem> {
+pub(crate) fn tls(target: &loadgen::target::Target, _: &Trusted) -> Result<Option<loadgen::Tls>, Problem> {
     match &target.secure {
         None => Ok(None),
         Some(host) => Err(Problem::configuration(anyhow::anyhow!(
@@ -149,7 +166,7 @@ pub(crate) fn measure(
                 None => target,
             };
             let by_traffic = scenario.traffic.iter().map(|_| vec![target.entry.clone()]).collect();
-            let tls = tls(&target, options)?;
+            let tls = tls(&target, &options.trusted)?;
             (Entries { by_traffic, base_path: target.base_path, tls }, None)
         }
         None => {
@@ -162,13 +179,12 @@ pub(crate) fn measure(
     engine.start = options.start_at;
     engine.share = options.segment.unwrap_or(Share::WHOLE);
     engine.limits = Limits { body_bytes: options.max_body.get(), ..Limits::default() };
-    let tool = concat!("loadgen ", env!("CARGO_PKG_VERSION"));
     let job = Job {
         scenario,
         entries: &entries,
         options: engine,
         directory: &prepared.directory,
-        provenance: Provenance::here(tool).of_part(prepared.part.clone()),
+        provenance: Provenance::here(TOOL).of_part(prepared.part.clone()),
         stop,
     };
     let mut progress = Progress::new(shown);

@@ -13,6 +13,7 @@ pub(crate) fn of_loadgen(error: Error) -> Problem {
         | Error::Handshake { .. }
         | Error::Unfit { .. }
         | Error::Addresses { .. }
+        | Error::Agent { .. }
         | Error::Threads { .. } => Problem::configuration(error),
         _ => Problem::Failure(error.into()),
     }

@@ -11,7 +11,7 @@ pub(crate) fn print(record: &RunRecord, out: &mut impl Write) -> io::Result<()> 
     writeln!(
         out,
         "Generator\n  send lag at most p99 {}, {} of a core, machine {} busy; service_time p50 {}, p99 {}\n",
-        milliseconds(send_lag(record)),
+        milliseconds(results::agents::send_lag_p99_s(record)),
         mean(record, sample::CPU).map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2}")),
         mean(record, sample::MACHINE_BUSY)
             .map_or_else(|| "-".to_owned(), |busy| format!("{:.0}%", busy * 100.0)),
@@ -20,16 +20,10 @@ pub(crate) fn print(record: &RunRecord, out: &mut impl Write) -> io::Result<()> 
     )
 }
 
-/// The 99th percentile of the send lag in the measured window where it is worst.
-fn send_lag(record: &RunRecord) -> Option<f64> {
-    let windows = record.frame.windows.iter().enumerate().filter(|(_, window)| window.is_measured());
-    windows.filter_map(|(index, _)| record.tallies.window_send_lag(index).percentile(99.0)).reduce(f64::max)
-}
-
-/// The mean of one of the generator's metrics.
+/// The mean of one of the generator's metrics, over all generators.
 fn mean(record: &RunRecord, metric: &str) -> Option<f64> {
-    let series = record.series(sample::GENERATOR, metric).next()?;
-    let values: Vec<f64> = series.values.iter().flatten().copied().collect();
+    let series = record.series(sample::GENERATOR, metric);
+    let values: Vec<f64> = series.flat_map(|series| series.values.iter().flatten().copied()).collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 

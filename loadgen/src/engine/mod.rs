@@ -52,7 +52,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use results::{Delta, Frame, Recorder};
 use scenarios::Scenario;
-use scenarios::plan::{Plan, SUBSTREAMS};
+use scenarios::plan::{Plan, SEGMENTS};
 use scenarios::scenario::{Executor, TrafficId};
 use scenarios::units::SimTime;
 
@@ -199,7 +199,7 @@ pub(crate) struct Ready {
 /// The greatest number of threads that a scenario can use.
 pub fn most_threads(scenario: &Scenario) -> u32 {
     let connections = scenario.traffic.iter().map(|t| t.connections.min(t.max_in_flight)).min();
-    connections.unwrap_or(1).clamp(1, SUBSTREAMS)
+    connections.unwrap_or(1).clamp(1, SEGMENTS)
 }
 
 /// Plays one thread's segment from connecting to the last answer. Ends early where it is never started.

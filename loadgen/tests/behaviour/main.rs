@@ -5,6 +5,7 @@ mod addresses;
 mod bad_servers;
 mod clients;
 mod connections;
+mod gather;
 #[cfg(feature = "goose")]
 mod goose;
 #[cfg(feature = "http2")]

@@ -40,9 +40,10 @@
 //! - [`recovery`]: how long a system took to recover from a fault; [`evidence`]: what a producer says of its run
 //! - [`statistics`], [`noise`], `part`: intervals; [`replications`]: figures over runs that differ in their seed
 //! - [`observation`]: one number of whatever was observed
-//! - [`segments`]: one run from what several machines played of it
+//! - [`segments`]: one run from what several machines played of it; [`agents`]: who they were; [`piece`]: what they tell meanwhile
 //! - [`mod@figure`], [`verdict`]: figures with their intervals, thresholds, expectations
 
+pub mod agents;
 pub mod buckets;
 pub mod directory;
 mod error;
@@ -57,6 +58,7 @@ pub mod noise;
 pub mod observation;
 pub mod outcome;
 mod part;
+pub mod piece;
 mod pool;
 pub mod provenance;
 pub mod record;
@@ -71,6 +73,7 @@ pub mod verdict;
 mod wire;
 pub mod writer;
 
+pub use agents::Agent;
 pub use directory::run_directory;
 pub use error::Error;
 pub use evidence::{Evidence, Law, ModelNote, Span, Trace};
@@ -80,6 +83,7 @@ pub use frame::{Frame, Stands, Window, WindowKind};
 pub use hdr_log::{IntervalLog, TimeUnit};
 pub use observation::{observed, observed_series};
 pub use outcome::{Failure, Outcome, World};
+pub use piece::Piece;
 pub use provenance::Provenance;
 pub use record::{RunRecord, Status, Validity};
 pub use recorder::{Delta, Recorder};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::agents::Agent;
 use crate::segments::Segment;
 use crate::wire::{duration, timestamp};
 
@@ -23,6 +24,9 @@ pub struct Provenance {
     /// The segments of the plan that the record holds, by their numbers; none of a run that is whole by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<Segment>,
+    /// The machines that played it together, by segment; none of a run that one machine played.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<Agent>,
     /// When the run was started.
     #[serde(with = "timestamp")]
     pub started: Timestamp,
@@ -57,6 +61,7 @@ impl Provenance {
             command: std::env::args().collect(),
             part: None,
             segments: Vec::new(),
+            agents: Vec::new(),
             started: Timestamp::now(),
             took: Duration::ZERO,
             machine: Machine::this(),
@@ -76,6 +81,7 @@ impl Provenance {
             command: Vec::new(),
             part: None,
             segments: Vec::new(),
+            agents: Vec::new(),
             started,
             took: Duration::ZERO,
             machine: Machine::default(),

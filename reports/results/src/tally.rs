@@ -274,6 +274,11 @@ impl Tallies {
         cells.iter().flatten().map(|tally| tally.due()).sum()
     }
 
+    /// Requests of all classes that were due at any time.
+    pub fn all_due(&self) -> u64 {
+        self.cells.iter().flatten().map(|tally| tally.due()).sum()
+    }
+
     /// Good answers in an interval, by the time of the answer.
     pub fn answered(&self, interval: usize) -> u64 {
         self.answered[interval]

@@ -18,7 +18,7 @@ use crate::phases::{FAILED, Key, P50, P90, P99, P999, SERVICE_P99, THROUGHPUT};
 use crate::summary::{class_table, phase_table};
 use crate::table::Table;
 use crate::waterfall::waterfall;
-use crate::{room, trust, verdict};
+use crate::{agents, room, trust, verdict};
 
 /// A key figure.
 pub(super) struct Card {
@@ -44,6 +44,7 @@ struct Body<'a> {
     published: Option<Table>,
     assumed: Vec<String>,
     recoveries: Option<Table>,
+    agents: Option<Table>,
     room: Option<Table>,
     cost: Option<Table>,
     spreads: Vec<(String, Table)>,
@@ -77,6 +78,7 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         published: published_table(record),
         assumed: assumed(record),
         recoveries: trust::recoveries(record),
+        agents: agents::table(record),
         room: room::table(&room::busy(record)),
         cost: room::cost(record),
         spreads: trust::replications(record).into_iter().map(|(t, r)| (t, trust::spread(r))).collect(),

@@ -2,8 +2,9 @@
 //!
 //! It is made of cells, each with a random stream of its own: (traffic, one of 64 fixed substreams, time slice). Within
 //! a cell a Poisson count of arrivals is spread by the inverse of the cumulative rate. Segment i of n owns the
-//! substreams that are ≡ i mod n, so the union of the segments is the same for every n. Slices are fixed on the timeline
-//! of the scenario, so any window can be sought to, and finds the requests that a whole run has there.
+//! substreams that are ≡ i mod n, so the union of the segments is the same for every n; more than 64 segments share substreams,
+//! request by request. Slices are fixed on the timeline of the scenario, so any window can be sought to, and finds the requests
+//! that a whole run has there.
 //!
 //! Where answers decide when the next request is due, in closed loops ([`Users`]) and in sessions ([`Sessions`]), the plan
 //! says what each user does, and the world when: such requests are not among the [`Segment`]'s, but for a session's first.
@@ -25,8 +26,10 @@ pub use users::{Iteration, Users};
 use crate::scenario::{ClassId, Executor, Run, Scenario, TrafficId};
 use crate::units::{Seed, SimTime};
 
-/// The number of substreams into which every traffic is split, so the greatest useful number of segments.
+/// The number of substreams into which every traffic is split. As many segments, or a divisor of it, have whole ones.
 pub const SUBSTREAMS: u32 = 64;
+/// The greatest number of segments.
+pub const SEGMENTS: u32 = 64 * SUBSTREAMS;
 
 /// Names a request: which cell it belongs to and its place there. Everything that a request draws follows from the seed
 /// and this.
@@ -120,7 +123,7 @@ impl Plan {
     /// The requests of segment `index` of `of`, in order of their due times, from the run's start to its end.
     ///
     /// # Panics
-    /// Where `of` is zero or above [`SUBSTREAMS`], or `index` is not below it.
+    /// Where `of` is zero or above [`SEGMENTS`], or `index` is not below it.
     pub fn segment(&self, index: u32, of: u32) -> Segment<'_> {
         self.window(SimTime::ZERO, self.run.total(), index, of)
     }
@@ -136,8 +139,8 @@ impl Plan {
     /// As [`Plan::segment`].
     pub fn window(&self, from: SimTime, to: SimTime, index: u32, of: u32) -> Segment<'_> {
         assert!(
-            index < of && of <= SUBSTREAMS,
-            "segment {index} of {of}: at most {SUBSTREAMS}, counted from zero"
+            index < of && of <= SEGMENTS,
+            "segment {index} of {of}: at most {SEGMENTS}, counted from zero"
         );
         Segment::new(self, from, to.min(self.run.total()), index, of)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::segment::Seat;
 use super::{ClassId, RequestId, SUBSTREAMS, TrafficId};
 use crate::scenario::Replay as Settings;
 use crate::trace::Trace;
@@ -41,8 +42,8 @@ impl Replay {
     }
 
     /// The rows of a segment from a nanosecond of the timeline on.
-    pub(super) fn rows(&self, from: i64, segment: (u32, u32)) -> Rows<'_> {
-        Rows { replay: self, segment, next: self.trace.first_at(from) }
+    pub(super) fn rows(&self, from: i64, seat: Seat) -> Rows<'_> {
+        Rows { replay: self, seat, next: self.trace.first_at(from) }
     }
 }
 
@@ -54,19 +55,18 @@ fn row(id: RequestId) -> usize {
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
     replay: &'a Replay,
-    segment: (u32, u32),
+    seat: Seat,
     next: usize,
 }
 
 impl Rows<'_> {
     #[inline]
     pub(super) fn next(&mut self) -> Option<(i64, RequestId)> {
-        let (index, of) = self.segment;
         loop {
             let row = self.next;
             let at = self.replay.trace.nanos(row)?;
             self.next += 1;
-            if (row as u32 % SUBSTREAMS) % of == index {
+            if self.seat.owns(row as u32 % SUBSTREAMS, row as u64 / u64::from(SUBSTREAMS), 0) {
                 return Some((at, RequestId(u64::from(self.replay.id.0) << ROW_BITS | row as u64)));
             }
         }

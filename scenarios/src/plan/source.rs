@@ -5,6 +5,7 @@
 
 use rand_distr::{Distribution, Poisson};
 
+use super::segment::Seat;
 use super::session::STEP_BITS;
 use super::{ClassId, RequestId, SUBSTREAMS, TrafficId};
 use crate::rate::RateCurve;
@@ -130,12 +131,12 @@ impl Source {
     }
 
     /// The slice that a nanosecond of the timeline lies in, not yet filled; the next one to fill is it.
-    pub(super) fn seek(&self, seed: Seed, at: i64, segment: (u32, u32)) -> Slice {
+    pub(super) fn seek(&self, seed: Seed, at: i64, seat: Seat) -> Slice {
         let mut slice = Slice { number: at.div_euclid(self.slice_nanos) - 1, ..Slice::default() };
         if let Arrivals::Bursty(_) = self.arrivals {
             // Bursts of the slice before reach into it.
             slice.number -= 1;
-            self.advance(seed, segment, &mut slice);
+            self.advance(seed, seat, &mut slice);
             slice.packed.clear();
         }
         slice
@@ -158,15 +159,15 @@ impl Source {
         Some((at, RequestId(u64::from(self.id.0) << 58 | cell << self.step_bits)))
     }
 
-    /// Fills the next slice with the arrivals of the segment's substreams, in order.
-    pub(super) fn advance(&self, seed: Seed, segment: (u32, u32), slice: &mut Slice) {
+    /// Fills the next slice with the arrivals of the segment, in order.
+    pub(super) fn advance(&self, seed: Seed, seat: Seat, slice: &mut Slice) {
         slice.number += 1;
         slice.packed.clear();
         slice.packed.append(&mut slice.carried);
         match self.arrivals {
-            Arrivals::Poisson => self.poisson(seed, segment, slice),
-            Arrivals::Uniform => self.uniform(segment, slice),
-            Arrivals::Bursty(burst) => self.bursts(seed, segment, burst, slice),
+            Arrivals::Poisson => self.poisson(seed, seat, slice),
+            Arrivals::Uniform => self.uniform(seat, slice),
+            Arrivals::Bursty(burst) => self.bursts(seed, seat, burst, slice),
         }
         slice.sort(self.slice_nanos);
     }
@@ -183,7 +184,7 @@ impl Source {
     fn points(
         &self,
         seed: Seed,
-        (index, of): (u32, u32),
+        seat: Seat,
         slice: &Slice,
         size: f64,
         mut each: impl FnMut(u64, u32, &mut Stream, u64),
@@ -193,7 +194,7 @@ impl Source {
         let Ok(law) = Poisson::new(expected / size / f64::from(SUBSTREAMS)) else { return };
         let line = self.rate.straight(from, to);
         let last = self.slice_nanos as u64 - 1;
-        for substream in (index..SUBSTREAMS).step_by(of as usize) {
+        for substream in seat.substreams() {
             let cell = CELL.of(u64::from(self.id.0) << 6 | u64::from(substream));
             let mut stream = Stream::new(seed, cell, slice.number as u64);
             let count: f64 = law.sample(&mut stream);
@@ -206,24 +207,29 @@ impl Source {
         }
     }
 
-    fn poisson(&self, seed: Seed, segment: (u32, u32), slice: &mut Slice) {
+    fn poisson(&self, seed: Seed, seat: Seat, slice: &mut Slice) {
         let mut packed = std::mem::take(&mut slice.packed);
-        self.points(seed, segment, slice, 1.0, |nanos, substream, _, place| {
-            packed.push(nanos << NANOS_SHIFT | OWN | u64::from(substream) << 16 | place);
+        self.points(seed, seat, slice, 1.0, |nanos, substream, _, place| {
+            if seat.has_whole_substreams() || seat.owns(substream, place, slice.number) {
+                packed.push(nanos << NANOS_SHIFT | OWN | u64::from(substream) << 16 | place);
+            }
         });
         slice.packed = packed;
     }
 
     /// A Neyman-Scott cluster process: bursts start as a Poisson process, and each of its requests follows after a time of
     /// its own, uniform over the burst's length. See [`Burst`].
-    fn bursts(&self, seed: Seed, segment: (u32, u32), burst: Burst, slice: &mut Slice) {
+    fn bursts(&self, seed: Seed, seat: Seat, burst: Burst, slice: &mut Slice) {
         let (mut packed, mut carried) =
             (std::mem::take(&mut slice.packed), std::mem::take(&mut slice.carried));
         let length = self.slice_nanos as u64;
         let size = u64::from(burst.size);
-        self.points(seed, segment, slice, f64::from(burst.size), |start, substream, stream, place| {
+        self.points(seed, seat, slice, f64::from(burst.size), |start, substream, stream, place| {
             for member in (place * size..(place + 1) * size).take_while(|m| *m < PLACES) {
                 let nanos = start + stream.below(burst.within.as_nanos());
+                if !seat.has_whole_substreams() && !seat.owns(substream, member, slice.number) {
+                    continue;
+                }
                 let name = u64::from(substream) << 16 | member;
                 match nanos.checked_sub(length) {
                     None => packed.push(nanos << NANOS_SHIFT | OWN | name),
@@ -235,17 +241,17 @@ impl Source {
     }
 
     /// Arrival j is due when j + 1/2 arrivals are expected, and belongs to substream j mod 64.
-    fn uniform(&self, (index, of): (u32, u32), slice: &mut Slice) {
+    fn uniform(&self, seat: Seat, slice: &mut Slice) {
         let (from, to) = self.bounds(slice);
         let before = self.rate.cumulative(from);
         let first = (before - 0.5).ceil() as i64;
         let end = (self.rate.cumulative(to) - 0.5).ceil() as i64;
         for j in first..end {
             let substream = j.rem_euclid(i64::from(SUBSTREAMS)) as u64;
-            if substream as u32 % of == index {
+            let place = ((j - first) / i64::from(SUBSTREAMS)) as u64;
+            if seat.owns(substream as u32, place, slice.number) {
                 let moment = self.rate.moment(from, to, j as f64 + 0.5 - before) - from;
                 let nanos = ((moment * 1e9) as u64).min(self.slice_nanos as u64 - 1);
-                let place = ((j - first) / i64::from(SUBSTREAMS)) as u64;
                 slice.packed.push(nanos << NANOS_SHIFT | OWN | substream << 16 | place);
             }
         }

@@ -1,5 +1,7 @@
 //! The program as its users meet it. One binary, a file per behaviour.
 
+#[cfg(feature = "nats")]
+mod agents;
 mod configuration;
 mod ends;
 mod http2;

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use scenarios::Scenario;
 
+use crate::agents::Agent;
 use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::facts::ScenarioFacts;
@@ -28,6 +29,7 @@ use crate::record::{RunRecord, Status, Validity};
 use crate::recorder::Delta;
 use crate::replications::Replications;
 use crate::sample::Sample;
+use crate::segments::Segment;
 
 /// The record.
 pub const RECORD: &str = "run.json";
@@ -151,6 +153,11 @@ impl RunWriter {
         let (tallies, provenance) = (self.pool.tallies().clone(), self.provenance.clone());
         let record = RunRecord::new(self.world, scenario, frame, tallies, Vec::new(), provenance);
         record.judged(Status::Interrupted, Validity::default())
+    }
+
+    /// Says who played the run: the segments that the record holds of it, and how each of their machines did.
+    pub fn played_by(&mut self, segments: Vec<Segment>, agents: Vec<Agent>) {
+        (self.provenance.segments, self.provenance.agents) = (segments, agents);
     }
 
     /// Adds what the producer says of its own run. A law that does not hold makes the run invalid.

@@ -180,6 +180,7 @@ pub(crate) fn provenance() -> Provenance {
     Provenance {
         part: None,
         segments: Vec::new(),
+        agents: Vec::new(),
         tool: "rehearsal 0.1.0".to_owned(),
         command: ["sim", "run", "shop.toml"].map(str::to_owned).to_vec(),
         started: "2026-01-02T03:04:05Z".parse().expect("a timestamp"),
