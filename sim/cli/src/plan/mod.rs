@@ -23,7 +23,6 @@ use clap::Args;
 use programs::{Part, Problem, Progress, interrupt};
 use scenarios::derive::Circumstances;
 use scenarios::scenario::Planning;
-use scenarios::units::Seed;
 use scenarios::{Scenario, exit};
 
 use crate::breaking::{self, Breaks, Effort, Ladder};
@@ -75,8 +74,9 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<u8, Problem> {
     let part = Part { variant: arguments.variant.clone(), ..Part::default() };
     let whole = part.load(&arguments.file)?.scenario;
     let planning = whole.planning.clone().ok_or_else(|| tries::no_plan(&whole))?;
-    let mut base = trials::for_planning(&whole)?;
-    base.run.seed = arguments.seed.map_or(base.run.seed, Seed);
+    let base = trials::for_planning(&whole)?;
+    // Candidates are made of the text, so that is where a seed must stand.
+    let base = Part { seed: arguments.seed, ..Part::default() }.of(base)?.scenario;
     let how = How {
         replications: arguments.replications.unwrap_or(planning.replications),
         threads: arguments::threads(arguments.threads),

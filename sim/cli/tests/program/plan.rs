@@ -67,3 +67,18 @@ fn a_file_without_a_plan_is_told_what_to_add() {
     assert_eq!(output.status.code(), Some(104), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("plan: found nothing"), "{output:?}");
 }
+
+#[test]
+fn another_seed_is_another_draw() {
+    let told = |arguments: &[&str]| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        write(directory.path(), "shop.toml", &shop(PLAN));
+        let command = ["plan", "shop.toml", "--quiet", "--out", "plan.json"];
+        let output = sim(directory.path(), &[&command[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        std::fs::read_to_string(directory.path().join("plan.json")).expect("it was written")
+    };
+    let own = told(&[]);
+    assert!(told(&["--seed", "1"]) == own, "1 is the seed of a file that says none");
+    assert!(told(&["--seed", "2"]) != own, "its figures are others");
+}
