@@ -4,7 +4,7 @@ use crate::support::{page, sim, write};
 
 /// 700 requests a second, 1 ms of work each: 0.7 cores. One machine of one core holds p99 at 15 ms (M/M/1: ln(100) ms / 0.3), with
 /// none to spare when one of them is dead.
-fn shop(plan: &str) -> String {
+pub(crate) fn shop(plan: &str) -> String {
     page("10s", "700/s", "p(99)<60ms")
         .replace("cores = 4", "cores = 1\nprice = \"40 USD/month\"")
         .replace("[components.shop]", "[hosts.edge]\n[components.balancer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"\n[components.shop]")
@@ -12,7 +12,7 @@ fn shop(plan: &str) -> String {
         + plan
 }
 
-const PLAN: &str = r#"
+pub(crate) const PLAN: &str = r#"
 [plan]
 replications = 2
 for = "5s"
