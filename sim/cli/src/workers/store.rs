@@ -133,14 +133,30 @@ impl Store {
         self.link.most_bytes() / 4
     }
 
-    /// Puts a task into the queue, unless it is there.
+    /// Puts a task into the queue, unless it is there and somebody is going to be given it.
     pub(super) async fn ask(&self, task: &Task) -> anyhow::Result<()> {
+        if self.publish(task).await? || !self.is_drained(&task.build).await {
+            return Ok(());
+        }
+        // A server that was killed may have kept a message that it knows to be acknowledged, and gives it to nobody.
+        self.withdraw(task).await?;
+        self.publish(task).await.map(drop)
+    }
+
+    /// Puts a task into the queue; whether it was not there.
+    async fn publish(&self, task: &Task) -> anyhow::Result<bool> {
         let payload = serde_json::to_vec(task)?;
         match self.jetstream.publish(task.subject(), payload.into()).await?.await {
-            Ok(_) => Ok(()),
-            Err(error) if is_there(&error.to_string()) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if is_there(&error.to_string()) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether there are workers' threads to be given tasks of a program, and nothing to give to them, nor anything that they are at.
+    async fn is_drained(&self, build: &str) -> bool {
+        let consumer = self.queue.consumer_info(consumer(build)).await;
+        consumer.is_ok_and(|info| info.num_pending == 0 && info.num_ack_pending == 0)
     }
 
     /// Takes a task out of the queue that nobody needs any more.
@@ -151,7 +167,7 @@ impl Store {
 
     /// The tasks of a program.
     pub(super) async fn tasks(&self, build: &str) -> anyhow::Result<PullConsumer> {
-        let name = format!("workers-{build}");
+        let name = consumer(build);
         let config = pull::Config {
             durable_name: Some(name.clone()),
             filter_subject: format!("{TASKS}.{build}.>"),
@@ -258,6 +274,11 @@ impl Store {
         }
         Ok(Some(bytes))
     }
+}
+
+/// What the server calls those who are given the tasks of a program.
+fn consumer(build: &str) -> String {
+    format!("workers-{build}")
 }
 
 /// A key-value store is a stream with these properties (NATS ADR-8).
