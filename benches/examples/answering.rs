@@ -6,9 +6,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 
-/// What one request costs.
+/// What one request costs: a chain in which each product waits for the one before. Its time is the multiplier's, so that it does not
+/// matter to it on which address the linker put the loop, as it does where a few instructions are as fast as they can be fetched.
 fn work(rounds: u64) -> u64 {
-    (0..rounds).fold(1, |x, round| black_box(x).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ round)
+    (0..rounds).fold(black_box(1), |x: u64, round| x.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ round)
 }
 
 fn converse(stream: &TcpStream, rounds: u64) -> std::io::Result<()> {

@@ -27,6 +27,15 @@ def server(side, rounds):
     return f"target/gate/{side}/answering {{port}} {rounds}"
 
 
+def build(seed):
+    """Compiles and links both sides for a session of their own, as two versions would be: with names of their own for symbols, so that
+    linkers place them otherwise. The server needs nothing but the standard library, so the compiler alone makes it."""
+    for side in ("base", "candidate"):
+        os.makedirs(f"target/gate/{side}", exist_ok=True)
+        command = ["rustc", "--edition", "2024", "-C", "opt-level=3", "-C", f"metadata={side}{seed}", "--crate-name", "answering"]
+        subprocess.run([*command, "-o", f"target/gate/{side}/answering", "benches/examples/answering.rs"], check=True)
+
+
 def wilson(hits, of):
     if of == 0:
         return 0.0, 1.0
@@ -97,6 +106,7 @@ def shortened(rounds):
 def session(kind, seed):
     candidate, machine = kind
     rounds = int(ROUNDS * SLOWER) if candidate == "5% slower" else ROUNDS
+    build(seed)
     with tempfile.TemporaryDirectory() as directory, Neighbour(machine == "beside a neighbour"):
         save = f"{directory}/rounds.json"
         command = ["target/release/report", "gate", *BLOCKS, "--base", server("base", ROUNDS), "--candidate", server("candidate", rounds)]
@@ -153,7 +163,8 @@ def table(sessions, to):
     say = lambda text="": print(text, file=to, flush=True)
     say("# The gate's false alarms and power\n")
     say(f"Made by `benches/gate/run` on {platform.machine()}, {os.cpu_count()} cores, from the {len(sessions)} sessions in")
-    say("`gate-sessions.jsonl`. Base and candidate were built and linked apart; a session's time does not count their builds.\n")
+    say("`gate-sessions.jsonl`. Base and candidate were built and linked apart, anew for each session, so that what their layout makes of")
+    say("them is part of the noise between sessions; a session's time does not count the builds.\n")
     effects = [s["worse"] for s in sessions if s["candidate"] == "5% slower"]
     for name in sorted({name for effect in effects for name in effect}):
         values = sorted(effect[name] for effect in effects if name in effect)
