@@ -9,6 +9,7 @@ mod case;
 mod files;
 pub mod measuring;
 mod planning;
+mod portable;
 mod scaling;
 mod variant;
 
@@ -24,6 +25,7 @@ pub use case::{case, with_load};
 pub use measuring::{Measuring, measuring};
 pub(crate) use planning::leads_into;
 pub use planning::{Circumstances, busiest, for_planning, under, with_settings};
+pub use portable::{Contents, Portable, named_files, portable};
 use scaling::Scaling;
 pub use variant::{played, variant};
 

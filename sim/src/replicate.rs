@@ -5,7 +5,9 @@
 //! made them and whenever; what comes out cannot depend on the number of threads.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -61,55 +63,85 @@ pub fn replicate(
 ) -> Result<bool, Diagnostics> {
     let threads = threads.clamp(1, most.max(1) as usize);
     // A world that cannot be built is told at once, and by one thread.
-    let first = Simulation::with_threads(own, if threads == 1 { 2 } else { 1 })?;
-    let (next, done, stop) = (AtomicU64::new(1), AtomicU64::new(0), AtomicBool::new(false));
+    let first = Mutex::new(Some(Simulation::with_threads(own, if threads == 1 { 2 } else { 1 })?));
+    let make = |number: u32, observe: &mut dyn FnMut(f64), stop: &AtomicBool| {
+        let built = match number {
+            0 => first.lock().expect("nobody panics while it is taken out").take(),
+            _ => None,
+        };
+        let mut run = built.unwrap_or_else(|| {
+            Simulation::with_threads(&scenario(own, number), 1)
+                .expect("the simulator took the same scenario with another seed")
+        });
+        Ok(Some(run.run(&mut |progress| observe(progress.share()), stop)))
+    };
+    let Ok(own_end) = in_order::<Infallible>(most, threads, cancel, observe, take, &make);
+    Ok(own_end)
+}
+
+/// Who makes a replication of this number, here or elsewhere: tells the share that is done, breaks off where the flag is set, and
+/// has nothing to show for it where there is none.
+pub type Make<'a, E> =
+    dyn Fn(u32, &mut dyn FnMut(f64), &AtomicBool) -> Result<Option<SimOutcome>, E> + Sync + 'a;
+
+/// The same as [`replicate()`], of runs that somebody else makes: `make` is called on up to `threads` threads.
+///
+/// # Errors
+/// With the first of `make`'s that comes.
+pub fn in_order<E: Send>(
+    most: u32,
+    threads: usize,
+    cancel: &AtomicBool,
+    observe: &mut dyn FnMut(f64),
+    take: &mut dyn FnMut(u32, SimOutcome) -> ControlFlow<()>,
+    make: &Make<'_, E>,
+) -> Result<bool, E> {
+    let threads = threads.clamp(1, most.max(1) as usize);
+    let (next, done, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let (sender, receiver) = mpsc::sync_channel(threads);
-    let work = |mut simulation: Option<Simulation>, mut number: u32, sender: mpsc::SyncSender<_>| {
-        while number < most && !stop.load(Ordering::Relaxed) {
-            let mut run = match simulation.take() {
-                Some(first) => first,
-                None => Simulation::with_threads(&scenario(own, number), 1)
-                    .expect("the simulator took the same scenario with another seed"),
-            };
-            let mut told = 0;
-            let outcome = run.run(
-                &mut |progress| {
-                    let share = progress.reached.as_secs_f64() / progress.total.as_secs_f64().max(1e-9);
-                    let parts = (share * PARTS) as u64;
-                    done.fetch_add(parts - told, Ordering::Relaxed);
-                    told = parts;
-                },
-                &stop,
-            );
-            if sender.send((number, outcome)).is_err() {
+    let work = |sender: mpsc::SyncSender<(u32, Result<Option<SimOutcome>, E>)>| {
+        loop {
+            let number = u32::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX);
+            if number >= most || stop.load(Ordering::Relaxed) {
                 return;
             }
-            number = u32::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX);
+            let mut told = 0;
+            let mut observe = |share: f64| {
+                // A run that was begun anew elsewhere starts from nothing; what was told stays told.
+                let parts = (share * PARTS) as u64;
+                done.fetch_add(parts.saturating_sub(told), Ordering::Relaxed);
+                told = told.max(parts);
+            };
+            let made = make(number, &mut observe, &stop);
+            if sender.send((number, made)).is_err() {
+                return;
+            }
         }
     };
     thread::scope(|scope| {
-        for thread in 1..threads {
+        for thread in 0..threads {
             let (work, sender) = (&work, sender.clone());
-            let number = next.fetch_add(1, Ordering::Relaxed) as u32;
             thread::Builder::new()
                 .name(format!("replications {thread}"))
-                .spawn_scoped(scope, move || work(None, number, sender))
+                .spawn_scoped(scope, move || work(sender))
                 .expect("a thread can be started");
         }
-        let (work, own_sender) = (&work, sender);
-        thread::Builder::new()
-            .name("replications 0".to_owned())
-            .spawn_scoped(scope, move || work(Some(first), 0, own_sender))
-            .expect("a thread can be started");
+        drop(sender);
         let mut early: BTreeMap<u32, SimOutcome> = BTreeMap::new();
         let mut wanted = 0;
         let mut own_end = true;
+        let mut failed = None;
         loop {
             match receiver.recv_timeout(LOOK) {
-                Ok((number, outcome)) => {
+                Ok((number, Ok(Some(outcome)))) => {
                     early.insert(number, outcome);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok((_, Ok(None))) | Err(RecvTimeoutError::Timeout) => {}
+                Ok((_, Err(error))) => {
+                    stop.store(true, Ordering::Relaxed);
+                    failed.get_or_insert(error);
+                    wanted = u32::MAX;
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if cancel.load(Ordering::Relaxed) {
@@ -132,7 +164,7 @@ pub fn replicate(
             }
             observe(done.load(Ordering::Relaxed) as f64 / PARTS);
         }
-        Ok(own_end)
+        failed.map_or(Ok(own_end), Err)
     })
 }
 
@@ -173,6 +205,30 @@ mod tests {
     #[test]
     fn enough_is_enough_whoever_ran_ahead() {
         assert_eq!(outcomes(3, 50, 4).len(), 4);
+    }
+
+    #[test]
+    fn what_others_make_comes_in_order_and_their_first_error_ends_it() {
+        let made = |number: u32, _: &mut dyn FnMut(f64), stop: &AtomicBool| {
+            let text = if number == 5 { Err("the fifth is broken") } else { Ok(()) };
+            text.map(|()| {
+                let mut run = Simulation::new(&scenario(&small(), number)).expect("the simulator takes it");
+                (number != 3).then(|| run.run(&mut |_| {}, stop))
+            })
+        };
+        let taken = |most: u32| {
+            let mut taken = Vec::new();
+            let mut take = |number, _: SimOutcome| {
+                taken.push(number);
+                ControlFlow::Continue(())
+            };
+            let end = in_order(most, 1, &AtomicBool::new(false), &mut |_| {}, &mut take, &made);
+            (end, taken)
+        };
+        assert_eq!(taken(3), (Ok(true), vec![0, 1, 2]));
+        // What has nothing to show for itself keeps those after it from being handed over out of order.
+        assert_eq!(taken(5), (Ok(true), vec![0, 1, 2]));
+        assert_eq!(taken(9).0, Err("the fifth is broken"));
     }
 
     #[test]

@@ -79,6 +79,13 @@ pub struct Progress {
     pub counts: Counts,
 }
 
+impl Progress {
+    /// The share of the run that is done, from 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.reached.as_secs_f64() / self.total.as_secs_f64().max(1e-9)
+    }
+}
+
 /// What a run leaves.
 #[derive(Debug)]
 pub struct SimOutcome {

@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hdr_log::payload::{self, Decoder};
 
@@ -232,6 +234,29 @@ impl<C: Counter, const BITS: u32> Buckets<C, BITS> {
     }
 }
 
+/// The occupied buckets, each with its position and its count: the same histogram on another machine, without loss.
+impl<C: Counter, const BITS: u32> Serialize for Buckets<C, BITS> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.occupied())
+    }
+}
+
+impl<'de, C: Counter, const BITS: u32> Deserialize<'de> for Buckets<C, BITS> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut buckets = Self::default();
+        let most = index::<BITS>(GREATEST_NANOS);
+        for (index, count) in Vec::<(usize, u64)>::deserialize(from)? {
+            if index > most {
+                return Err(D::Error::custom(format!(
+                    "bucket {index} lies beyond the last, which is {most}"
+                )));
+            }
+            buckets.grow(index).raise(count);
+        }
+        Ok(buckets)
+    }
+}
+
 /// Two histograms are equal where their counts are, however they are stored.
 impl<C: Counter, const BITS: u32> PartialEq for Buckets<C, BITS> {
     fn eq(&self, other: &Self) -> bool {
@@ -254,6 +279,13 @@ mod tests {
             assert_eq!(index::<7>(high), i);
             next = high + 1;
         }
+    }
+
+    #[test]
+    fn a_bucket_beyond_the_last_is_refused() {
+        let last = index::<7>(GREATEST_NANOS);
+        assert!(serde_json::from_str::<Coarse>(&format!("[[{last},1]]")).is_ok());
+        assert!(serde_json::from_str::<Coarse>(&format!("[[{},1]]", last + 1)).is_err());
     }
 
     proptest! {
@@ -299,6 +331,16 @@ mod tests {
             packed.pack();
             prop_assert_eq!(merged.total(), (2 * before.len() + after.len()) as u64);
             prop_assert_eq!(packed.encode(), plain.encode());
+        }
+
+        #[test]
+        fn a_histogram_is_the_same_on_another_machine(values in proptest::collection::vec(0u64..GREATEST_NANOS, 0..200)) {
+            let mut fine = Fine::default();
+            values.iter().for_each(|value| fine.add(*value));
+            let sent = serde_json::to_vec(&fine).expect("it can be written");
+            prop_assert_eq!(&serde_json::from_slice::<Fine>(&sent).expect("own encoding"), &fine);
+            fine.pack();
+            prop_assert_eq!(serde_json::to_vec(&fine).expect("it can be written"), sent);
         }
 
         #[test]

@@ -4,6 +4,7 @@
 //! histograms are allocated when first touched and grow by octaves, so that what is hot fits the cache.
 
 use scenarios::units::SimTime;
+use serde::{Deserialize, Serialize};
 
 use crate::buckets::{Coarse, Fine};
 use crate::frame::Frame;
@@ -67,8 +68,9 @@ impl Cursor {
     }
 }
 
-/// What was recorded between two [`Recorder::take`]s.
-#[derive(Clone, Debug, PartialEq)]
+/// What was recorded between two [`Recorder::take`]s. It may be written and read back without loss, for whoever counts on
+/// another machine; what was read is held against the run's frame by [`Delta::fits`] before it is used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
     pub(crate) tallies: Tallies,
     /// Seconds around faults.
@@ -80,6 +82,12 @@ impl Delta {
     pub fn merge(&mut self, other: &Self) {
         self.tallies.merge(&other.tallies);
         merge_slots(&mut self.slots, &other.slots);
+    }
+
+    /// Whether it was counted in a run of this frame: only then may it be added to others of it.
+    pub fn fits(&self, frame: &Frame) -> bool {
+        let slots = recovery::slots(&recovery::watches(frame));
+        self.slots.len() == slots && Tallies::new(frame).fits(&self.tallies)
     }
 
     /// The counts.
@@ -256,6 +264,28 @@ mod tests {
             let answered: u64 = (0..frame.intervals()).map(|i| delta.tallies.answered(i)).sum();
             prop_assert!(answered <= dues.len() as u64);
         }
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_is_the_same_and_is_held_against_the_frame() {
+        let mut recorder = Recorder::new(&frame());
+        for millis in 0..12_000u64 {
+            let due = SimTime::from_millis(millis);
+            let result = if millis % 97 == 0 { Err(Failure::Timeout) } else { Ok(()) };
+            let lag = SimTime::from_millis(millis % 3);
+            let done = due + SimTime::from_nanos(millis * 100_003);
+            recorder.count(usize::from(millis % 2 == 0), due, Some(due + lag), done, lag, result);
+        }
+        let delta = recorder.take();
+        assert!(delta.slots.iter().any(|slot| slot.due > 0), "there are faults, and seconds around them");
+        let sent = serde_json::to_string(&delta).expect("it can be written");
+        let read: Delta = serde_json::from_str(&sent).expect("own encoding");
+        assert_eq!(read, delta);
+        assert!(read.fits(&frame()));
+        let shorter = Frame::cut(SimTime::from_secs(2), SimTime::from_secs(11), 2, &[]);
+        assert!(!read.fits(&shorter));
+        let more_classes = Frame { classes: 3, ..frame() };
+        assert!(!read.fits(&more_classes));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! next episode begins.
 
 use scenarios::units::SimTime;
+use serde::{Deserialize, Serialize};
 
 use crate::buckets::Coarse;
 use crate::frame::{Frame, WindowKind};
@@ -49,7 +50,7 @@ pub(crate) struct Watch {
 }
 
 /// A second's requests, by when they were due.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Slot {
     pub(crate) due: u64,
     pub(crate) failed: u64,

@@ -3,10 +3,12 @@
 use crate::buckets::{Buckets, Coarse, Counter, Fine};
 use crate::frame::Frame;
 use crate::outcome::Failure;
+use crate::wire::nanos;
 use scenarios::units::SimTime;
+use serde::{Deserialize, Serialize};
 
 /// What became of the requests of one cell. Requests belong where they were *due*.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally<B> {
     /// Requests that were sent.
     pub sent: u64,
@@ -187,7 +189,7 @@ pub(crate) fn rank(n: u64, percent: f64) -> u64 {
 }
 
 /// All counts of a run, or of a part of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tallies {
     pub(crate) classes: usize,
     /// By interval × classes + class; made at the first request.
@@ -201,6 +203,7 @@ pub struct Tallies {
     /// By interval: good answers, by the time of the answer.
     pub(crate) answered: Vec<u64>,
     /// The latest time at which anything is known to have happened.
+    #[serde(with = "nanos")]
     pub(crate) latest: SimTime,
 }
 
@@ -223,6 +226,15 @@ impl Tallies {
     pub(crate) fn settle(&mut self) {
         self.cells.iter_mut().flatten().for_each(|cell| cell.settle());
         self.windows.iter_mut().flatten().for_each(|window| window.settle());
+    }
+
+    /// Whether another part of the same run may be added: it has as many places to count.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        let places = |of: &Self| {
+            let lags = (of.window_lags.len(), of.interval_lags.len());
+            (of.classes, of.cells.len(), of.windows.len(), lags, of.answered.len())
+        };
+        places(self) == places(other)
     }
 
     /// Adds what another part of the same run counted.

@@ -18,6 +18,19 @@ pub(crate) mod seconds {
     }
 }
 
+/// [`SimTime`] in nanoseconds, exactly.
+pub(crate) mod nanos {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(time: &SimTime, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(time.as_nanos())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SimTime, D::Error> {
+        u64::deserialize(from).map(SimTime::from_nanos)
+    }
+}
+
 /// A wall clock's duration in seconds.
 pub(crate) mod duration {
     use super::*;

@@ -62,6 +62,15 @@ pub(super) struct Twin {
     /// The load generator; by default the one beside this program
     #[arg(long, value_name = "PROGRAM")]
     loadgen: Option<PathBuf>,
+    /// Has the simulator's runs made by `sim worker`s, by way of this NATS server
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+    /// Who we are to that server, as `sim run` has it
+    #[arg(long, value_name = "FILE", requires = "nats")]
+    nats_credentials: Option<String>,
+    /// Whose certificates we trust, as `sim run` has it
+    #[arg(long, value_name = "FILE", requires = "nats")]
+    nats_ca_file: Option<String>,
     /// Prints no progress
     #[arg(long, short)]
     quiet: bool,
@@ -109,6 +118,16 @@ impl Twin {
         })
     }
 
+    /// What the simulator is told besides what it runs.
+    fn sim_options(&self) -> Vec<String> {
+        let options = [
+            ("--nats", &self.nats),
+            ("--nats-credentials", &self.nats_credentials),
+            ("--nats-ca-file", &self.nats_ca_file),
+        ];
+        options.iter().filter_map(|(option, value)| Some(format!("{option}={}", value.as_ref()?))).collect()
+    }
+
     /// Holds it; none where that was interrupted.
     fn hold(&self, file: &std::path::Path) -> anyhow::Result<Option<Session>> {
         let beside = |name: &str, chosen: &Option<PathBuf>| match chosen {
@@ -130,6 +149,7 @@ impl Twin {
             directory,
             sim: beside("sim", &self.sim)?,
             loadgen: beside("loadgen", &self.loadgen)?,
+            sim_options: self.sim_options(),
             stop: programs::interrupt::listen().context("cannot listen for signals")?,
         };
         let held = Bench::new(file, options, Box::new(Said { quiet: self.quiet })).and_then(Bench::hold);

@@ -120,6 +120,8 @@ pub struct Options {
     pub sim: PathBuf,
     /// The load generator.
     pub loadgen: PathBuf,
+    /// What the simulator is told besides what it runs.
+    pub sim_options: Vec<String>,
     /// Ends the session when set.
     pub stop: Arc<AtomicBool>,
 }
@@ -325,7 +327,11 @@ impl Bench {
             let out = file.directory.join("sim");
             // A simulation is made anew by the simulator that is there now.
             let _ = fs::remove_dir_all(&out);
-            running.push((file, self.start("sim", &self.options.sim, file, &out, &[])?, out));
+            running.push((
+                file,
+                self.start("sim", &self.options.sim, file, &out, &self.options.sim_options)?,
+                out,
+            ));
         }
         let mut records = Vec::new();
         for (file, mut running, out) in running {

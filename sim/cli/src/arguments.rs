@@ -13,8 +13,11 @@ use scenarios::units::{Ratio, SimTime};
 use crate::calibrate::{self, Calibrate};
 use crate::capacity::{self, Capacity};
 use crate::changes::Changes;
+use crate::executor::Makers;
 use crate::plan::{self, PlanArguments};
 use crate::whatif::{self, WhatIf};
+#[cfg(feature = "nats")]
+use crate::workers;
 use crate::{compare, run, scorecard, serve, verify};
 
 const EXAMPLES: &str = "\
@@ -25,6 +28,7 @@ Examples:
   sim run scenarios/library/quickstart.toml --replications 10
   sim run scenarios/library/quickstart.toml --precision 5% --of 'response_time{p(99)}'
   sim run scenarios/library/octivi/week.toml --replications 10 --replication-scale 1%
+  sim run scenarios/library/quickstart.toml --replications 200 --nats nats://10.0.0.5:4222   # by sim worker elsewhere
   sim run scenarios/library/octivi/week.toml --for 1h --rate 1% --exact --skip-faults
   sim run scenarios/library/quickstart.toml --slowest 3
   sim compare shop.toml shop-with-two-nodes.toml
@@ -47,6 +51,19 @@ Examples:
 
 Prints the address, which is on loopback, and answers until it is interrupted. Simulated is a part of the run, around its first
 fault or its peak, short enough for an answer within a second or two. The page's address holds all that was moved, and the seed.";
+
+#[cfg(feature = "nats")]
+const WORKER_EXAMPLES: &str = "\
+Examples:
+  nats-server -js -sd /var/lib/nats                                                   # one, somewhere
+  sim worker --nats nats://10.0.0.5:4222                                              # on each machine
+  sim run shop.toml --replications 200 --nats nats://10.0.0.5:4222                    # anywhere
+  sim plan shop.toml --nats nats://10.0.0.5:4222 --html plan.html
+  sim worker --nats tls://nats.example:4222 --nats-credentials worker.creds --idle 10m --threads 8
+
+All of them must be the same file of the program: runs are the same byte for byte then, whoever makes them. What a worker has made
+stays on the server for a week: a command that was killed goes on where it was when it is started again. A worker that is told to
+end (SIGTERM) gives back what it is at; one that dies has its run made by another.";
 
 /// Simulates a scenario, event by event
 #[derive(Debug, Parser)]
@@ -75,13 +92,21 @@ enum Command {
     )]
     WhatIf(WhatIf),
     /// Looks for the multiple of the load at which each threshold breaks, and tells what gives first
-    #[command(after_help = "Example:\n  sim capacity shop.toml --precision 2% --html capacity.html")]
+    #[command(
+        after_help = "Examples:\n  sim capacity shop.toml --precision 2% --html capacity.html\n  sim capacity shop.toml --replications 20 \
+                      --nats nats://10.0.0.5:4222"
+    )]
     Capacity(Capacity),
     /// Looks for the cheapest of the set-ups that the file's section [plan] allows in which its thresholds hold
     #[command(
-        after_help = "Example:\n  sim plan scenarios/library/octivi/ten-times.toml --html plan.html --out plan.json"
+        after_help = "Examples:\n  sim plan scenarios/library/octivi/ten-times.toml --html plan.html --out plan.json\n  \
+                      sim plan scenarios/library/octivi/ten-times.toml --nats nats://10.0.0.5:4222"
     )]
     Plan(PlanArguments),
+    /// Makes runs for others, who ask for them by way of a NATS server: sim run, sim plan, sim capacity and report twin with --nats
+    #[cfg(feature = "nats")]
+    #[command(after_help = WORKER_EXAMPLES)]
+    Worker(workers::WorkerArguments),
     /// Makes the fixed costs of a stack from runs of loadgen measure, for a scenario to include
     #[command(
         after_help = "Example:\n  loadgen measure shop.toml --repetitions 5 --for 20s --out runs/costs\n  sim calibrate shop.toml \
@@ -122,6 +147,8 @@ pub(crate) struct RunArguments {
     pub(crate) replication: Replication,
     #[command(flatten)]
     pub(crate) tracing: Tracing,
+    #[command(flatten)]
+    pub(crate) makers: Makers,
     /// Where the runs' directories are made
     #[arg(long, default_value = "runs", value_name = "DIRECTORY")]
     pub(crate) out: PathBuf,
@@ -312,6 +339,8 @@ impl Arguments {
             Command::WhatIf(arguments) => whatif::run(&arguments),
             Command::Capacity(arguments) => capacity::run(&arguments),
             Command::Plan(arguments) => plan::run(&arguments),
+            #[cfg(feature = "nats")]
+            Command::Worker(arguments) => workers::run(&arguments),
             Command::Calibrate(arguments) => calibrate::run(&arguments),
             Command::Verify(arguments) => verify::run(&arguments),
             Command::Scorecard(arguments) => scorecard::run(&arguments),

@@ -17,6 +17,7 @@ use scenarios::Scenario;
 use scenarios::derive::Circumstances;
 use scenarios::plan::Plan;
 
+use crate::executor::Executor;
 use crate::trials::{self, Held};
 
 /// No load is farther from the file's own than this, either way.
@@ -189,7 +190,8 @@ struct Walk {
 /// With what effort it is looked for.
 pub(crate) struct Effort<'a> {
     pub(crate) replications: u32,
-    pub(crate) threads: usize,
+    /// Who makes the runs.
+    pub(crate) by: &'a dyn Executor,
     pub(crate) stop: &'a AtomicBool,
     /// Hears of every run.
     pub(crate) told: &'a (dyn Fn() + Sync),
@@ -230,7 +232,7 @@ fn walks(
     groups: &[Vec<usize>],
     effort: &Effort<'_>,
 ) -> Result<Option<Vec<Walk>>, Problem> {
-    let walks = trials::each(effort.replications as usize, effort.threads, &|number| {
+    let walks = trials::each(effort.replications as usize, effort.by.at_once(), &|number| {
         walk(base, at, ladder, groups, (number as u32, effort))
     });
     let walks = walks.into_iter().collect::<Result<Vec<Option<Walk>>, Problem>>()?;
@@ -254,7 +256,8 @@ fn walk(
                     let circumstances = Circumstances { load: at.load * ladder.load(power), ..at.clone() };
                     let scenario = trials::under(base, &circumstances).map_err(Some)?;
                     let scenario = sim::replicate::scenario(&scenario, number);
-                    let record = trials::run(&scenario, effort.stop).map_err(Some)?.ok_or(None::<Problem>)?;
+                    let record = trials::run(effort.by, &scenario, effort.stop);
+                    let record = record.map_err(Some)?.ok_or(None::<Problem>)?;
                     (effort.told)();
                     place.insert(trial(record, number == 0))
                 }

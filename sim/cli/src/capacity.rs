@@ -16,9 +16,10 @@ use scenarios::units::Ratio;
 use scenarios::{Scenario, exit};
 use serde_json::{Value, json};
 
-use crate::arguments::{self, Told};
+use crate::arguments::Told;
 use crate::breaking::{self, Breaks, Effort, Found, Ladder, Limit};
 use crate::changes::Changes;
+use crate::executor::Makers;
 use crate::{trials, twin};
 
 /// How busy the busiest part is about where thresholds break.
@@ -43,6 +44,8 @@ pub(crate) struct Capacity {
     replications: u32,
     #[command(flatten)]
     told: Told,
+    #[command(flatten)]
+    makers: Makers,
 }
 
 /// Looks for it and tells what was found; the exit code.
@@ -52,15 +55,16 @@ pub(crate) fn run(arguments: &Capacity) -> Result<u8, Problem> {
     check(&scenario)?;
     let at = trials::part(&scenario, arguments.part.from, arguments.part.length);
     let ladder = Ladder::new(arguments.precision.get(), &scenario, &at);
+    let by = arguments.makers.executor(arguments.told.threads)?;
     let progress = Mutex::new(Progress::new(!arguments.told.quiet));
     let (done, usual) = (AtomicU32::new(0), arguments.replications * USUAL_RUNS);
     let told = || {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         let mut progress = progress.lock().expect("showing progress does not panic");
-        progress.show(f64::from(done) / f64::from(usual.max(done + 1)), || format!("{done} runs"));
+        progress
+            .show(f64::from(done) / f64::from(usual.max(done + 1)), || format!("{done} runs{}", by.told()));
     };
-    let threads = arguments::threads(arguments.told.threads);
-    let effort = Effort { replications: arguments.replications, threads, stop: &stop, told: &told };
+    let effort = Effort { replications: arguments.replications, by: &*by, stop: &stop, told: &told };
     let found = breaking::find(&scenario, &at, ladder, &effort)?;
     progress.into_inner().expect("showing progress does not panic").end();
     let Some(found) = found else { return Ok(exit::INTERRUPTED) };

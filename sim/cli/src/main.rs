@@ -6,6 +6,7 @@ mod calibrate;
 mod capacity;
 mod changes;
 mod compare;
+mod executor;
 mod plan;
 mod replications;
 mod run;
@@ -18,6 +19,8 @@ mod twin;
 mod verify;
 mod warmup;
 mod whatif;
+#[cfg(feature = "nats")]
+mod workers;
 
 use std::process::ExitCode;
 

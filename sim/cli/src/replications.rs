@@ -10,8 +10,10 @@ use scenarios::quantity::selector::Selector;
 use scenarios::threshold::{Aggregate, Metric};
 use scenarios::units::Ratio;
 use scenarios::{Scenario, derive};
+use sim::{SimOutcome, replicate};
 
-use crate::arguments::{Replication, threads};
+use crate::arguments::Replication;
+use crate::executor::Executor;
 
 /// The fewest replications after which a precision is believed: of fewer, the spread itself is hardly known, and the
 /// rule would stop at the first that happen to agree (Law and Kelton, 9.4.1, advise at least ten).
@@ -21,7 +23,6 @@ const FEWEST: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Rule {
     most: u32,
-    threads: usize,
     precision: Option<Precision>,
     scale: Option<Ratio>,
 }
@@ -37,7 +38,6 @@ struct Precision {
 impl Rule {
     /// What the command asks for.
     pub(crate) fn new(asked: &Replication, scenario: &Scenario) -> Result<Self, Problem> {
-        let threads = threads(asked.threads);
         let precision = asked.precision.map(|share| {
             let default = [Aggregate::Average, Aggregate::Percentile(99.0)]
                 .map(|aggregate| Selection::new(Metric::ResponseTime, aggregate));
@@ -58,7 +58,7 @@ impl Rule {
             Some(_) => asked.max_replications.max(asked.replications.unwrap_or(2)).max(2),
             None => asked.replications.unwrap_or(1),
         };
-        Ok(Self { most, threads, precision, scale: asked.replication_scale })
+        Ok(Self { most, precision, scale: asked.replication_scale })
     }
 
     /// Whether the record pools replications of the scenario itself.
@@ -103,7 +103,7 @@ impl Precision {
 
 /// Runs the replications of a scenario into one record.
 pub(crate) fn pooled(
-    rule: &Rule,
+    (rule, by): (&Rule, &dyn Executor),
     scenario: &Scenario,
     mut writer: RunWriter,
     progress: &mut Progress,
@@ -113,46 +113,47 @@ pub(crate) fn pooled(
     let mut failed = None;
     let mut pieces = false;
     let mut observe = |done: f64| {
-        progress.show(done / f64::from(most), || format!("{done:.2} of {} replications", told(rule)));
+        progress.show(done / f64::from(most), || {
+            format!("{done:.2} of {} replications{}", told(rule), by.told())
+        });
     };
-    let own_end =
-        sim::replicate(scenario, most, rule.threads, stop, &mut observe, &mut |number, outcome| {
-            let appended = if outcome.complete {
-                writer.append_replication(&outcome.delta, &outcome.samples)
-            } else {
-                // The first was broken off: a record of what there is of it.
-                pieces = true;
-                writer.append(&outcome.delta, &outcome.samples)
-            };
-            let mut evidence = outcome.evidence;
-            if number > 0 {
-                // One table of laws is enough, unless another replication breaks one.
-                evidence = Evidence { laws: evidence.laws, ..Evidence::default() };
-                evidence.laws.retain(|law| !law.holds());
-                evidence
-                    .laws
-                    .iter_mut()
-                    .for_each(|law| law.station += &format!(" in replication {}", number + 1));
-            }
-            writer.add_evidence(evidence);
-            if let Err(error) = appended {
-                failed = Some(error);
-                return ControlFlow::Break(());
-            }
-            let (Some(precision), Some(replications)) = (&rule.precision, writer.replications()) else {
-                return ControlFlow::Continue(());
-            };
-            if number + 1 >= FEWEST.min(most) && precision.missing(replications).is_empty() {
-                let reached = format!(
-                    "a precision of {} at {} was reached",
-                    Ratio::new(precision.share),
-                    Ratio::new(precision.confidence)
-                );
-                writer.stopped(reached);
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
+    let own_end = in_order(by, scenario, most, stop, &mut observe, &mut |number, outcome| {
+        let appended = if outcome.complete {
+            writer.append_replication(&outcome.delta, &outcome.samples)
+        } else {
+            // The first was broken off: a record of what there is of it.
+            pieces = true;
+            writer.append(&outcome.delta, &outcome.samples)
+        };
+        let mut evidence = outcome.evidence;
+        if number > 0 {
+            // One table of laws is enough, unless another replication breaks one.
+            evidence = Evidence { laws: evidence.laws, ..Evidence::default() };
+            evidence.laws.retain(|law| !law.holds());
+            evidence
+                .laws
+                .iter_mut()
+                .for_each(|law| law.station += &format!(" in replication {}", number + 1));
+        }
+        writer.add_evidence(evidence);
+        if let Err(error) = appended {
+            failed = Some(error);
+            return ControlFlow::Break(());
+        }
+        let (Some(precision), Some(replications)) = (&rule.precision, writer.replications()) else {
+            return ControlFlow::Continue(());
+        };
+        if number + 1 >= FEWEST.min(most) && precision.missing(replications).is_empty() {
+            let reached = format!(
+                "a precision of {} at {} was reached",
+                Ratio::new(precision.share),
+                Ratio::new(precision.confidence)
+            );
+            writer.stopped(reached);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
     if let Some(error) = failed {
         return Err(error.into());
     }
@@ -168,6 +169,21 @@ pub(crate) fn pooled(
     Ok(writer.finish(status, Validity::default())?)
 }
 
+/// The replications of a scenario by their numbers, whoever makes them.
+fn in_order(
+    by: &dyn Executor,
+    scenario: &Scenario,
+    most: u32,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(f64),
+    take: &mut dyn FnMut(u32, SimOutcome) -> ControlFlow<()>,
+) -> Result<bool, Problem> {
+    let make = |number: u32, observe: &mut dyn FnMut(f64), stop: &AtomicBool| {
+        by.run(&replicate::scenario(scenario, number), observe, stop)
+    };
+    replicate::in_order(most, by.at_once(), stop, observe, take, &make)
+}
+
 fn told(rule: &Rule) -> String {
     match rule.precision {
         Some(_) => format!("at most {}", rule.most),
@@ -177,7 +193,7 @@ fn told(rule: &Rule) -> String {
 
 /// Runs the replications that stand beside a single run, at a reduced scale; none where none are asked for.
 pub(crate) fn scaled(
-    rule: &Rule,
+    (rule, by): (&Rule, &dyn Executor),
     scenario: &Scenario,
     progress: &mut Progress,
     stop: &AtomicBool,
@@ -188,9 +204,11 @@ pub(crate) fn scaled(
     let mut collector = Collector::new(&small, scale.get());
     let most = rule.most;
     let mut observe = |done: f64| {
-        progress.show(done / f64::from(most), || format!("{done:.2} of {most} replications at {scale}"));
+        progress.show(done / f64::from(most), || {
+            format!("{done:.2} of {most} replications at {scale}{}", by.told())
+        });
     };
-    let end = sim::replicate(&small, most, rule.threads, stop, &mut observe, &mut |_, outcome| {
+    let end = in_order(by, &small, most, stop, &mut observe, &mut |_, outcome| {
         if outcome.complete {
             collector.add(&outcome.delta);
         }

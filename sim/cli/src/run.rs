@@ -13,6 +13,7 @@ use scenarios::Scenario;
 use sim::Simulation;
 
 use crate::arguments::RunArguments;
+use crate::executor::Executor;
 use crate::replications::{self, Rule};
 use crate::{summary, tracing, warmup};
 
@@ -43,11 +44,18 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     let rule = Rule::new(&arguments.replication, scenario)?;
     // What the simulator refuses is told before anything is left on the disk.
     let mut simulation = Simulation::new(scenario)?;
-    if rule.is_pooled() && arguments.tracing.is_wanted() {
-        let why = "--trace and --slowest follow requests of one run\n  hint: leave --replications and --precision out";
-        return Err(Problem::configuration(anyhow::anyhow!(why)));
+    let refused = match (rule.is_pooled(), arguments.makers.are_elsewhere()) {
+        (true, _) => Some("of one run\n  hint: leave --replications and --precision out"),
+        (false, true) => Some("of a run that is made here\n  hint: leave --nats out"),
+        (false, false) => None,
+    };
+    if let Some(refused) = refused.filter(|_| arguments.tracing.is_wanted()) {
+        return Err(Problem::configuration(anyhow::anyhow!(
+            "--trace and --slowest follow requests {refused}"
+        )));
     }
     tracing::begin(&arguments.tracing, scenario, &mut simulation)?;
+    let by = arguments.makers.executor(arguments.replication.threads)?;
     let directory = run_directory(&arguments.out, scenario, World::Sim)?;
     let tool = concat!("sim ", env!("CARGO_PKG_VERSION"));
     let provenance = Provenance::here(tool).of_part(words);
@@ -56,9 +64,12 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     writer.add_evidence(Evidence { model: notes.collect(), ..Evidence::default() });
     let record = if rule.is_pooled() {
         drop(simulation);
-        replications::pooled(&rule, scenario, writer, &mut progress, &stop)?
+        replications::pooled((&rule, &*by), scenario, writer, &mut progress, &stop)?
+    } else if arguments.makers.are_elsewhere() {
+        drop(simulation);
+        single_elsewhere((&rule, &*by), scenario, writer, &mut progress, &stop)?
     } else {
-        single(simulation, arguments, &rule, scenario, writer, &mut progress, &stop)?
+        single(simulation, arguments, (&rule, &*by), scenario, writer, &mut progress, &stop)?
     };
     progress.end();
     if arguments.json {
@@ -86,7 +97,7 @@ fn fixed_costs(scenario: &Scenario) -> Option<ModelNote> {
 fn single(
     mut simulation: Simulation,
     arguments: &RunArguments,
-    rule: &Rule,
+    replications: (&Rule, &dyn Executor),
     scenario: &Scenario,
     mut writer: RunWriter,
     progress: &mut Progress,
@@ -113,7 +124,32 @@ fn single(
     writer.append(&delta, &samples)?;
     writer.add_evidence(tracing::evidence(&arguments.tracing, scenario, &mut simulation, progress, stop)?);
     drop(simulation);
-    if let Some(scaled) = replications::scaled(rule, scenario, progress, stop)? {
+    if let Some(scaled) = replications::scaled(replications, scenario, progress, stop)? {
+        writer.beside(scaled);
+    }
+    let status = if complete { Status::Complete } else { Status::Interrupted };
+    Ok(writer.finish(status, Validity::default())?)
+}
+
+/// Has one run made by others. There is nothing to be journalled before all of it is there.
+fn single_elsewhere(
+    replications: (&Rule, &dyn Executor),
+    scenario: &Scenario,
+    mut writer: RunWriter,
+    progress: &mut Progress,
+    stop: &AtomicBool,
+) -> Result<RunRecord, Problem> {
+    let by = replications.1;
+    let mut observe = |share: f64| {
+        progress.show(share, || format!("{:.0}% of the run simulated{}", share * 100.0, by.told()));
+    };
+    let outcome = by.run(scenario, &mut observe, stop)?;
+    let complete = outcome.as_ref().is_some_and(|outcome| outcome.complete);
+    if let Some(outcome) = outcome {
+        writer.append(&outcome.delta, &outcome.samples)?;
+        writer.add_evidence(outcome.evidence);
+    }
+    if let Some(scaled) = replications::scaled(replications, scenario, progress, stop)? {
         writer.beside(scaled);
     }
     let status = if complete { Status::Complete } else { Status::Interrupted };

@@ -11,7 +11,8 @@ use scenarios::plan::Plan;
 use scenarios::threshold::{Comparison, Threshold};
 use scenarios::units::SimTime;
 use scenarios::{Scenario, explain};
-use sim::Simulation;
+
+use crate::executor::Executor;
 
 /// So many requests tell a 99th percentile to a few per cent, and are simulated in a fraction of a second.
 const REQUESTS: f64 = 40_000.0;
@@ -46,12 +47,14 @@ pub(crate) fn each<T: Send>(count: usize, threads: usize, work: &(dyn Fn(usize) 
     made.into_iter().map(|(_, one)| one).collect()
 }
 
-/// One run of a scenario; none where that was interrupted.
-pub(crate) fn run(scenario: &Scenario, stop: &AtomicBool) -> Result<Option<RunRecord>, Problem> {
-    let outcome = Simulation::with_threads(scenario, 1)?.run(&mut |_| {}, stop);
-    if !outcome.complete {
-        return Ok(None);
-    }
+/// One run of a scenario, whoever makes it; none where that was interrupted.
+pub(crate) fn run(
+    by: &dyn Executor,
+    scenario: &Scenario,
+    stop: &AtomicBool,
+) -> Result<Option<RunRecord>, Problem> {
+    let outcome = by.run(scenario, &mut |_| {}, stop)?;
+    let Some(outcome) = outcome.filter(|outcome| outcome.complete) else { return Ok(None) };
     if let Some(law) = outcome.evidence.laws.iter().find(|law| !law.holds()) {
         let path = scenario.source.path.display();
         let why = format!("a conservation law does not hold: {path}: {law:?}");

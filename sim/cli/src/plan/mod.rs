@@ -23,10 +23,10 @@ use clap::Args;
 use programs::{Part, Problem, Progress, interrupt};
 use scenarios::derive::Circumstances;
 use scenarios::scenario::Planning;
-use scenarios::units::Seed;
 use scenarios::{Scenario, exit};
 
 use crate::breaking::{self, Breaks, Effort, Ladder};
+use crate::executor::{Executor, Makers};
 use crate::{arguments, trials};
 use answer::{Answer, Lasting};
 use screen::Foresight;
@@ -67,6 +67,8 @@ pub(crate) struct PlanArguments {
     /// Prints no progress
     #[arg(long, short)]
     quiet: bool,
+    #[command(flatten)]
+    makers: Makers,
 }
 
 /// Plans and tells the answer; the exit code.
@@ -75,11 +77,14 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<u8, Problem> {
     let part = Part { variant: arguments.variant.clone(), ..Part::default() };
     let whole = part.load(&arguments.file)?.scenario;
     let planning = whole.planning.clone().ok_or_else(|| tries::no_plan(&whole))?;
-    let mut base = trials::for_planning(&whole)?;
-    base.run.seed = arguments.seed.map_or(base.run.seed, Seed);
+    let base = trials::for_planning(&whole)?;
+    // Candidates are made of the text, so that is where a seed must stand.
+    let base = Part { seed: arguments.seed, ..Part::default() }.of(base)?.scenario;
+    let by = arguments.makers.executor(arguments.threads)?;
     let how = How {
         replications: arguments.replications.unwrap_or(planning.replications),
         threads: arguments::threads(arguments.threads),
+        by: &*by,
         stop: &stop,
         shows: !arguments.quiet,
     };
@@ -100,7 +105,10 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<u8, Problem> {
 /// With what effort it is planned.
 struct How<'a> {
     replications: u32,
+    /// On how many threads of this machine means are looked at.
     threads: usize,
+    /// Who makes the runs.
+    by: &'a dyn Executor,
     stop: &'a AtomicBool,
     shows: bool,
 }
@@ -197,7 +205,7 @@ fn planned<'a>(
         space,
         circumstances: tries::circumstances(planning, &at),
         replications: how.replications,
-        threads: how.threads,
+        by: how.by,
         stop: how.stop,
         progress: Mutex::new(progress),
         open: screened.open.len(),
@@ -248,7 +256,7 @@ fn lasting(tries: &Tries<'_>, candidate: usize, how: &How<'_>) -> Result<Vec<Las
     let scenario = tries::scenario(tries.base, &settings).map_err(Some)?;
     let told = || {
         let mut progress = tries.progress.lock().expect("showing progress does not panic");
-        progress.show(1.0, || "looking for when it is exhausted".to_owned());
+        progress.show(1.0, || format!("looking for when it is exhausted{}", how.by.told()));
     };
     let mut all = Vec::new();
     let mut guess = None;
@@ -266,8 +274,7 @@ fn lasting(tries: &Tries<'_>, candidate: usize, how: &How<'_>) -> Result<Vec<Las
             }
         };
         let ladder = Ladder::new(PRECISION, &scenario, what).starting_near(near);
-        let effort =
-            Effort { replications: how.replications, threads: how.threads, stop: how.stop, told: &told };
+        let effort = Effort { replications: how.replications, by: how.by, stop: how.stop, told: &told };
         let breaks = breaking::first(&scenario, what, ladder, &effort).map_err(Some)?;
         let breaks = breaks.ok_or(None::<Problem>)?;
         if let Breaks::At { load, .. } = breaks {

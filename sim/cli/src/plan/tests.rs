@@ -1,7 +1,11 @@
 //! The planner against simulations of every candidate.
 
 use super::*;
+use crate::executor::Threads;
 use crate::plan::search::Evaluator as _;
+
+/// Who makes the runs.
+const TWO: Threads = Threads(2);
 
 /// Two kinds of machines, one to eight of them, a database in two sizes, with thresholds that hold with one node down and with
 /// half as much load again. The small nodes cost less a core, the large ones need fewer spares: the cheapest is not obvious.
@@ -88,7 +92,7 @@ fn tries<'a>(
         space,
         circumstances: tries::circumstances(planning, &trials::part(base, planning.from, planning.length)),
         replications: planning.replications,
-        threads: 2,
+        by: &TWO,
         stop,
         progress: Mutex::new(Progress::new(false)),
         open: space.len(),
@@ -102,7 +106,7 @@ fn tries<'a>(
 fn the_answer_is_the_cheapest_of_simulating_every_candidate() {
     let (base, planning) = shop(TEXT);
     let stop = AtomicBool::new(false);
-    let how = How { replications: planning.replications, threads: 2, stop: &stop, shows: false };
+    let how = How { replications: planning.replications, threads: 2, by: &TWO, stop: &stop, shows: false };
     let answer = plan(&base, &planning, &how).expect("the simulator takes it").expect("nobody interrupts");
     let space = &answer.screened.space;
     assert_eq!(space.len(), 64);
@@ -139,7 +143,8 @@ fn answers_do_not_depend_on_the_number_of_threads() {
     let (base, planning) = shop(&text);
     let stop = AtomicBool::new(false);
     let told = |threads| {
-        let how = How { replications: 2, threads, stop: &stop, shows: false };
+        let by = Threads(threads);
+        let how = How { replications: 2, threads, by: &by, stop: &stop, shows: false };
         let answer =
             plan(&base, &planning, &how).expect("the simulator takes it").expect("nobody interrupts");
         (answer.text(), answer.json().to_string(), answer.html())
@@ -151,7 +156,7 @@ fn answers_do_not_depend_on_the_number_of_threads() {
 fn where_nothing_holds_the_nearest_is_named() {
     let (base, planning) = shop(&TEXT.replace("\"1..8\"", "[5]").replace("p(95)<180ms", "p(95)<2ms"));
     let stop = AtomicBool::new(false);
-    let how = How { replications: 2, threads: 2, stop: &stop, shows: false };
+    let how = How { replications: 2, threads: 2, by: &TWO, stop: &stop, shows: false };
     let answer = plan(&base, &planning, &how).expect("the simulator takes it").expect("nobody interrupts");
     assert_eq!(answer.best, None);
     assert!(answer.text().contains("None of 8 candidates holds"), "{}", answer.text());

@@ -14,6 +14,7 @@ use scenarios::units::SimTime;
 use scenarios::{Diagnostic, Scenario};
 
 use super::search::{Evaluator, Space, Verdict};
+use crate::executor::Executor;
 use crate::trials::{self, Held};
 
 /// No part is measured for less.
@@ -90,7 +91,8 @@ pub(super) struct Tries<'a> {
     pub(super) space: &'a Space,
     pub(super) circumstances: Vec<Named>,
     pub(super) replications: u32,
-    pub(super) threads: usize,
+    /// Who makes the runs.
+    pub(super) by: &'a dyn Executor,
     pub(super) stop: &'a AtomicBool,
     pub(super) progress: Mutex<Progress>,
     /// How many candidates there were at the beginning.
@@ -164,7 +166,7 @@ impl Tries<'_> {
         let length = length.max(SHORTEST).min(whole.length);
         let there = trials::under(&candidate, &Circumstances { length, ..whole.clone() })?;
         let run = sim::replicate::scenario(&there, job.seed);
-        let Some(record) = trials::run(&run, self.stop)? else { return Ok(None) };
+        let Some(record) = trials::run(self.by, &run, self.stop)? else { return Ok(None) };
         let p99 = Selection::new(Metric::ResponseTime, Aggregate::Percentile(99.0)).within(Scope::Run);
         let p99_s = results::figure::estimate(&record, &p99).map_or(f64::NAN, |estimate| estimate.value);
         let bottleneck = reports::bottleneck(&record);
@@ -185,13 +187,14 @@ impl Tries<'_> {
                 jobs.extend((0..seeds).map(|seed| Job { candidate, circumstance, seed }));
             }
         }
-        let made = trials::each(jobs.len(), self.threads, &|number| {
+        let made = trials::each(jobs.len(), self.by.at_once(), &|number| {
             let run = self.run(&jobs[number], rung);
             // Halving leaves a bit less to do with every step; how many steps there will be is not known.
             let share = 1.0 - (left as f64).ln_1p() / (self.open as f64 + 1.0).ln_1p();
             let share = (rung as f64 + share) / RUNGS.len() as f64;
             let mut progress = self.progress.lock().expect("showing progress does not panic");
-            progress.show(share, || format!("{left} candidates are left on rung {}", rung + 1));
+            progress
+                .show(share, || format!("{left} candidates are left on rung {}{}", rung + 1, self.by.told()));
             run
         });
         let mut runs = Vec::new();

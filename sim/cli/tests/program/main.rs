@@ -15,3 +15,5 @@ mod steady;
 mod support;
 mod tracing;
 mod whatif;
+#[cfg(feature = "nats")]
+mod workers;

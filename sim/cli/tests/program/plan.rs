@@ -4,7 +4,7 @@ use crate::support::{page, sim, write};
 
 /// 700 requests a second, 1 ms of work each: 0.7 cores. One machine of one core holds p99 at 15 ms (M/M/1: ln(100) ms / 0.3), with
 /// none to spare when one of them is dead.
-fn shop(plan: &str) -> String {
+pub(crate) fn shop(plan: &str) -> String {
     page("10s", "700/s", "p(99)<60ms")
         .replace("cores = 4", "cores = 1\nprice = \"40 USD/month\"")
         .replace("[components.shop]", "[hosts.edge]\n[components.balancer]\nkind = \"load-balancer\"\nhost = \"edge\"\nto = \"shop\"\n[components.shop]")
@@ -12,7 +12,7 @@ fn shop(plan: &str) -> String {
         + plan
 }
 
-const PLAN: &str = r#"
+pub(crate) const PLAN: &str = r#"
 [plan]
 replications = 2
 for = "5s"
@@ -66,4 +66,19 @@ fn a_file_without_a_plan_is_told_what_to_add() {
     let output = sim(directory.path(), &["plan", "shop.toml"]);
     assert_eq!(output.status.code(), Some(104), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("plan: found nothing"), "{output:?}");
+}
+
+#[test]
+fn another_seed_is_another_draw() {
+    let told = |arguments: &[&str]| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        write(directory.path(), "shop.toml", &shop(PLAN));
+        let command = ["plan", "shop.toml", "--quiet", "--out", "plan.json"];
+        let output = sim(directory.path(), &[&command[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        std::fs::read_to_string(directory.path().join("plan.json")).expect("it was written")
+    };
+    let own = told(&[]);
+    assert!(told(&["--seed", "1"]) == own, "1 is the seed of a file that says none");
+    assert!(told(&["--seed", "2"]) != own, "its figures are others");
 }

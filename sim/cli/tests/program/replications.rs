@@ -98,3 +98,15 @@ fn a_figure_without_an_aggregate_is_refused_with_a_hint() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("response_time{avg}"), "{output:?}");
 }
+
+#[test]
+#[cfg(not(feature = "nats"))]
+fn a_program_without_workers_says_how_to_come_by_them() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    write(directory.path(), "page.toml", &page("5s", "400/s", "p(99)<1s"));
+    let asked = ["run", "page.toml", "--replications", "2", "--nats", "nats://127.0.0.1:4222"];
+    let output = sim(directory.path(), &asked);
+    assert_eq!(output.status.code(), Some(104), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--features nats"), "{output:?}");
+    assert!(!directory.path().join("runs").exists(), "nothing is left on the disk");
+}
