@@ -23,7 +23,7 @@ use scenarios::units::SimTime;
 use crate::abort::Aborts;
 use crate::clock::Clock;
 use crate::control::Control;
-use crate::engine::Pulse;
+use crate::engine::{Pulse, longest_wait};
 use crate::error::Error;
 use crate::run::{CPU_WAIT_S, Event, GRACE, IN_FLIGHT, Over, STALL_MAX_S, day_nanos_of};
 use crate::standing::{Snapshot, Standing};
@@ -40,12 +40,13 @@ const SECOND: SimTime = SimTime::from_secs(1);
 /// Faults are prepared this long before the start.
 const BEFORE: Duration = Duration::from_millis(500);
 /// What an agent may say of itself; a system's figures are not its to tell.
-const SAID: [&str; 9] = [
+const SAID: [&str; 10] = [
     sample::CPU,
     sample::STEAL,
     sample::MACHINE_BUSY,
     sample::QUEUE,
     sample::CONNECTIONS,
+    sample::RETRIES,
     sample::WAKEUP_LAG_MAX_S,
     IN_FLIGHT,
     CPU_WAIT_S,
@@ -171,7 +172,7 @@ pub fn gather(
             reasons: Vec::new(),
             aborts: Aborts::new(run.scenario, &frame, run.stop),
         };
-        let longest = run.scenario.traffic.iter().map(|traffic| traffic.timeout).max().unwrap_or_default();
+        let longest = run.scenario.traffic.iter().map(longest_wait).max().unwrap_or_default();
         let end = frame.total + longest + GRACE;
         whole.keep((told, &happened), run.stop, end, observe)?;
         over.store(true, Ordering::Relaxed);

@@ -76,10 +76,11 @@ const COUNTS: [&str; 19] = [
 /// What each kind of server counts of those who ask it.
 const ASKED: [&str; 4] = ["requests", "commands", "statements", sample::PUBLISHED];
 /// States that are reported as they are.
-const STATES: [&str; 8] = [
+const STATES: [&str; 9] = [
     sample::KEYS,
     sample::KEYS_WITH_TTL,
     sample::MEMORY_BYTES,
+    sample::OVERHEAD_BYTES,
     sample::CONNECTIONS,
     sample::REPLICATION_LAG_BYTES,
     sample::INSTANCES,

@@ -52,7 +52,7 @@ const HTTP_CACHE: &[&str] = &[
     "requests.*.esi.{include, count}",
     "requests.*.steps[*].purge.{in, soft, delay}",
     "requests.*.steps[*].purge.tags.**",
-    "calibration.components.*.{request, fetch}",
+    "calibration.components.*.{request, wake, fetch}",
 ];
 
 const SERVICE: &[&str] = &[
@@ -188,7 +188,7 @@ const FAULTS: &[&str] = &[
 ];
 
 const CALIBRATION: &[&str] =
-    &["calibration.{client, work}", "calibration.components.*.{latency, command, key, read, write}"];
+    &["calibration.{client, work}", "calibration.components.*.{latency, command, key, memory, read, write}"];
 
 /// Everything that the simulator implements.
 const ALL: &[&[&str]] = &[

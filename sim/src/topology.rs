@@ -320,7 +320,8 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             let (own, back_end) = (places.all(scenario, id), places.all(scenario, c.to));
             let way = CALIBRATION.of(id.index() as u64 | 1 << 48);
             let fetch = calibration.fetch.map_or(Delay::None, |law| Delay::Drawn(law, way));
-            let costs = (calibration.request, fetch);
+            let wake = calibration.wake.map_or(0, |time| time.as_nanos());
+            let costs = (calibration.request, wake, fetch);
             let cache = Cache::new(world, scenario, c, costs, own, back_end, number);
             world.caches.push(cache);
             (Kind::Cache, world.caches.len())

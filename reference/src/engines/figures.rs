@@ -173,6 +173,8 @@ const OF_REDIS: &[(&str, &str)] = &[
     ("commands", "total_commands_processed"),
 ];
 
+const BESIDE_RECORDS: [&str; 2] = ["used_memory_startup", "mem_clients_normal"];
+
 fn of_redis(text: &str) -> Figures {
     let fields: BTreeMap<&str, &str> =
         text.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
@@ -189,6 +191,10 @@ fn of_redis(text: &str) -> Figures {
     };
     figures.insert("keys".to_owned(), part("keys"));
     figures.insert("keys_with_ttl".to_owned(), part("expires"));
+    // What counts towards `maxmemory` beside records: of the server itself, and of its clients (redis.io, INFO memory).
+    let beside: f64 =
+        BESIDE_RECORDS.iter().map(|field| fields.get(field).map_or(0.0, |text| number(text))).sum();
+    figures.insert("overhead_bytes".to_owned(), beside);
     figures
 }
 
@@ -252,8 +258,10 @@ mod tests {
 
     #[test]
     fn the_texts_of_redis_and_nginx_are_read() {
-        let redis =
-            of_redis("# Stats\r\nkeyspace_hits:7\r\nused_memory:1024\r\ndb0:keys=3,expires=2,avg_ttl=0\r\n");
+        let redis = of_redis(
+            "# Stats\r\nkeyspace_hits:7\r\nused_memory:1024\r\nused_memory_startup:900\r\nmem_clients_normal:50\r\ndb0:keys=3,expires=2,avg_ttl=0\r\n",
+        );
+        assert_eq!(redis["overhead_bytes"] as i64, 950);
         assert_eq!([redis["hits"], redis["keys"], redis["keys_with_ttl"]].map(|n| n as i64), [7, 3, 2]);
         let nginx = of_nginx(
             "HTTP/1.1 200 OK\r\n\r\nActive connections: 2 \nserver accepts handled requests\n 5 5 9 \nReading: 0",

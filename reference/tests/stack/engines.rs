@@ -133,7 +133,10 @@ fn a_real_redis_is_filled_flushed_killed_and_started_again() {
     assert_eq!([count(&stack, "objects", "keys"), count(&stack, "objects", "keys_with_ttl")], [150, 100]);
     assert_eq!(page(&stack), 200);
     assert!(count(&stack, "objects", "hits") >= 1, "the cart was found");
+    let looked_up = || ["hits", "misses"].map(|figure| count(&stack, "objects", figure));
+    let before = looked_up();
     stack.begin_fault(0).expect("flushed");
+    assert_eq!(looked_up(), before, "to be flushed is not to be asked");
     assert_eq!([count(&stack, "objects", "keys"), count(&stack, "objects", "keys_with_ttl")], [50, 0]);
     assert_eq!(page(&stack), 200);
     assert_eq!(count(&stack, "objects", "keys"), 51, "it takes keys as before");

@@ -62,6 +62,8 @@ pub const KEYS_WITH_TTL: &str = "keys_with_ttl";
 /// Memory held, in bytes; a state. A store's is that of its records; that of all processes on a machine has the component
 /// `host:` and its name.
 pub const MEMORY_BYTES: &str = "memory_bytes";
+/// Memory that counts towards a store's limit beside its records: of the server itself and of its clients, in bytes; a state.
+pub const OVERHEAD_BYTES: &str = "overhead_bytes";
 /// Connections open; a state.
 pub const CONNECTIONS: &str = "connections";
 /// Whether the process answers: 1 or 0, and in between where it did for a part of the interval; a mean.

@@ -46,6 +46,8 @@ pub enum CostKind {
     Key,
     /// The processor time of a cache's request.
     Request,
+    /// What waking a cache takes of a processor beside the answer's way.
+    Wake,
     /// What a cache's fetch from its back end adds on top.
     Fetch,
     /// The processor time of a read of an SQL store that takes what it takes.
@@ -64,6 +66,7 @@ impl CostKind {
             Self::Command => "command",
             Self::Key => "key",
             Self::Request => "request",
+            Self::Wake => "wake",
             Self::Fetch => "fetch",
             Self::Read => "read",
             Self::Write => "write",

@@ -1,7 +1,7 @@
 //! Fixed costs of the real stack.
 
 use crate::law::DurationLaw;
-use crate::units::SimTime;
+use crate::units::{Bytes, SimTime};
 
 use super::{ComponentId, ComponentKind, Scenario};
 
@@ -39,10 +39,14 @@ pub struct ComponentCalibration {
     pub command: Option<SimTime>,
     /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
     pub request: Option<DurationLaw>,
+    /// For HTTP caches: processor time on top of a request that finds nothing at work, beside the answer's way: waking costs it.
+    pub wake: Option<SimTime>,
     /// For HTTP caches: delay of a fetch from the back end on top, of a miss and of what is passed on.
     pub fetch: Option<DurationLaw>,
     /// For stores: time that each key of a command occupies it on top.
     pub key: Option<SimTime>,
+    /// For stores: memory that counts towards the limit beside records: of the server itself, and of its clients.
+    pub memory: Option<Bytes>,
     /// For SQL stores: processor time of a read, in place of what the component says.
     pub read: Option<DurationLaw>,
     /// For SQL stores: processor time of a write, likewise.

@@ -118,7 +118,9 @@ fn misplaced(kind: &ComponentKind, costs: &wire::ComponentCalibration) -> Vec<(&
     let all = [
         ("command", costs.command.is_some(), store, "a kv-store"),
         ("key", costs.key.is_some(), store, "a kv-store"),
+        ("memory", costs.memory.is_some(), store, "a kv-store"),
         ("request", costs.request.is_some(), cache, "an http-cache"),
+        ("wake", costs.wake.is_some(), cache, "an http-cache"),
         ("fetch", costs.fetch.is_some(), cache, "an http-cache"),
         ("read", costs.read.is_some(), database, "an sql-store"),
         ("write", costs.write.is_some(), database, "an sql-store"),
@@ -133,8 +135,10 @@ fn lay_over(costs: &mut ComponentCalibration, written: &wire::ComponentCalibrati
         latency: written.latency.or(costs.latency),
         command: written.command.or(costs.command),
         request: written.request.or(costs.request),
+        wake: written.wake.or(costs.wake),
         fetch: written.fetch.or(costs.fetch),
         key: written.key.or(costs.key),
+        memory: written.memory.or(costs.memory),
         read: written.read.or(costs.read),
         write: written.write.or(costs.write),
     };

@@ -1,7 +1,7 @@
 //! Fixed costs of the real stack, as written.
 
 use crate::law::DurationLaw;
-use crate::units::SimTime;
+use crate::units::{Bytes, SimTime};
 
 use super::decode::Keyed;
 use super::prelude::*;
@@ -38,10 +38,14 @@ table! {
         optional command: SimTime,
         /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
         optional request: DurationLaw,
+        /// For HTTP caches: processor time on top of a request that finds nothing at work, beside the answer's way: waking costs it.
+        optional wake: SimTime,
         /// For HTTP caches: delay of a fetch from the back end on top, of a miss and of what is passed on.
         optional fetch: DurationLaw,
         /// For key-value stores: time that each key of a command occupies it on top.
         optional key: SimTime,
+        /// For key-value stores: memory that counts towards `max_memory` beside records: of the server itself, and of its clients.
+        optional memory: Bytes,
         /// For SQL stores: processor time of a `select`, in place of what the component says; of servers that take what they take.
         optional read: DurationLaw,
         /// For SQL stores: processor time of an `update`, likewise.

@@ -41,6 +41,8 @@ const INCLUDING: u8 = 4;
 const SENDING: u8 = 5;
 /// It is new.
 const ENTERING: u8 = 6;
+/// It is no request, but what waking takes of a processor.
+const WAKING: u8 = 7;
 
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -66,6 +68,8 @@ pub(crate) struct Cache {
     pub(crate) timer: u32,
     /// Processor time of a request, and of each part of a page.
     pub(crate) request: Option<DurationLaw>,
+    /// Processor time beside a request's way, where nothing was at work when it, or what it was fetched with, came.
+    pub(crate) wake: u64,
     /// What asking the back end takes on top.
     pub(crate) fetch: Delay,
 }
@@ -76,7 +80,7 @@ impl Cache {
         world: &mut World,
         scenario: &Scenario,
         cache: &HttpCache,
-        (request, fetch): (Option<DurationLaw>, Delay),
+        (request, wake, fetch): (Option<DurationLaw>, u64, Delay),
         own: (u16, u16),
         back_end: (u16, u16),
         number: u16,
@@ -103,6 +107,7 @@ impl Cache {
             timeouts: TimeoutRing::new(cache.first_byte_timeout.as_nanos()),
             timer: world.add_timer(Timer::FetchTimeout(world.caches.len() as u32)),
             request,
+            wake,
             fetch,
         }
     }
@@ -133,17 +138,38 @@ impl World {
     fn cache_begin(&mut self, slot: u32) {
         let call = &mut self.calls[slot];
         call.stage = LOOKING;
-        let (at, id, parent, root) = (call.at, call.id, call.parent, call.root);
+        let (at, id, class, parent, root) = (call.at, call.id, call.class, call.parent, call.root);
         if parent == CHECK || parent == NOBODY && root == NONE {
             // Varnish answers health checks itself, also those that nobody waits for any more.
             return self.cache_answers(slot, Answer::Good);
         }
+        let asleep = self.cache_sleeps(at);
         match self.cache(slot).request {
             Some(law) => {
                 let work = law.sample(&mut Stream::new(self.seed, REQUEST, id.0)).as_nanos();
                 self.take_core(at, slot, work, Phase::Work);
             }
             None => self.look_up(slot),
+        }
+        if asleep {
+            self.rouse(at, id, class);
+        }
+    }
+
+    /// Whether nothing of a cache is at work.
+    fn cache_sleeps(&self, at: u16) -> bool {
+        self.instances[usize::from(at)].share.busy.level() == 0
+    }
+
+    /// What waking a cache that sleeps takes of a processor, behind what woke it.
+    fn rouse(&mut self, at: u16, id: RequestId, class: ClassId) {
+        let wake = self.caches[usize::from(self.instances[usize::from(at)].index)].wake;
+        if wake == 0 {
+            return;
+        }
+        if let Some(slot) = self.own_call(at, id, class, NOBODY) {
+            self.calls[slot].stage = WAKING;
+            self.take_core(at, slot, wake, Phase::Work);
         }
     }
 
@@ -161,7 +187,7 @@ impl World {
     /// Processor time is over.
     pub(crate) fn cache_wake(&mut self, slot: u32) {
         match self.calls[slot].stage {
-            SENDING => self.cache_answers(slot, Answer::Good),
+            SENDING | WAKING => self.cache_answers(slot, Answer::Good),
             _ => self.look_up(slot),
         }
     }
@@ -389,7 +415,13 @@ impl World {
                 self.calls[slot].phase = Phase::Queued;
                 self.ready.push_back(slot);
             }
-            _ => self.fetch_ended(slot, back.answer == Answer::Good),
+            _ => {
+                let (at, id, class) = (call.at, call.id, call.class);
+                if self.cache_sleeps(at) {
+                    self.rouse(at, id, class);
+                }
+                self.fetch_ended(slot, back.answer == Answer::Good);
+            }
         }
     }
 

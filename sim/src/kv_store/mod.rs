@@ -79,8 +79,9 @@ impl KvStore {
     ) -> Self {
         let at = world.instances.len() as u32;
         let mine = |k: &&Keys| k.keyspace.store == id;
+        let beside = calibration.memory.map_or(0, |bytes| bytes.get());
         let rules = Rules {
-            max_bytes: store.max_memory.map_or(u64::MAX, |b| b.get()),
+            max_bytes: store.max_memory.map_or(u64::MAX, |b| b.get().saturating_sub(beside)),
             eviction: store.eviction,
             samples: store.samples,
             clock_offset_nanos: 0,

@@ -290,6 +290,18 @@ fn requests_take_processor_time_where_calibration_says_so() {
 }
 
 #[test]
+fn waking_a_cache_takes_processor_time_that_no_answer_waits_for() {
+    let requests = PRODUCT.replace("ttl = \"10s\"", "ttl = \"1h\"");
+    let with = |calibration| run(&stack("to = \"php@same-host\"", &requests, READS, calibration));
+    let (plain, woken) = (with(""), with("[calibration]\ncomponents.varnish = { wake = \"10ms\" }"));
+    let busy: f64 = woken.metric("varnish", 0, results::sample::UTILISATION).iter().sum::<f64>() / 60.0;
+    // Fifty a second, of which those that find it at work wake nobody: Erlang's loss formula for one server, ρ / (1 + ρ) with ρ = 0.5,
+    // of four cores.
+    assert!((busy - 0.5 / 1.5 / 4.0).abs() < 0.01, "{busy}");
+    assert_eq!(plain.percentiles(50.0).last(), woken.percentiles(50.0).last());
+}
+
+#[test]
 fn a_calibrated_fetch_delays_who_is_answered_by_the_back_end_and_nobody_else() {
     let requests = PRODUCT.replace("ttl = \"10s\"", "ttl = \"1h\"");
     let with = |calibration| run(&stack("to = \"php@same-host\"", &requests, READS, calibration));

@@ -259,6 +259,25 @@ components.archive = { read = "5ms", write = "7ms" }
 }
 
 #[test]
+fn what_a_store_holds_beside_records_is_not_there_for_them() {
+    let keyspace = "keys = 5000\nprefill = 5000\nttl = \"1d\"\nvalue = \"400B\"";
+    let steps = "[[requests.read.steps]]\nget = { keyspace = \"items\", on_miss = { from = \"archive\", fill = true } }";
+    let keys = |limit: &str, calibration: &str| {
+        let text = shop(
+            &format!("max_memory = \"{limit}\"\neviction = \"allkeys-lru\""),
+            keyspace,
+            steps,
+            calibration,
+        );
+        run(&text).metric("objects", 0, results::sample::KEYS)
+    };
+    let (small, large) = (keys("1MB", ""), keys("3MB", ""));
+    let beside = keys("3MB", "[calibration]\ncomponents.objects = { memory = \"2MB\" }");
+    assert!(small[5] * 1.5 < large[5], "{} and {}", small[5], large[5]);
+    assert_eq!(beside, small);
+}
+
+#[test]
 fn calibrated_costs_add_up() {
     let calibration = r#"
 [calibration]

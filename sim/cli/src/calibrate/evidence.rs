@@ -65,6 +65,8 @@ pub(super) struct Run {
     pub(super) seen: Vec<Seen>,
     /// Processor time of a request, command or statement, by component.
     pub(super) cpu_s: BTreeMap<String, f64>,
+    /// Memory of stores beside their records, in bytes, of those that tell it.
+    pub(super) overhead_bytes: BTreeMap<String, f64>,
     pub(super) seed: u64,
     pub(super) length_s: f64,
     pub(super) machine: Machine,
@@ -105,6 +107,7 @@ impl Run {
         Ok(Self {
             seen,
             cpu_s: cpu(record),
+            overhead_bytes: overhead(record),
             seed: facts.seed,
             length_s: facts.duration.as_secs_f64(),
             machine: record.provenance.machine.clone(),
@@ -185,6 +188,12 @@ fn cpu(record: &RunRecord) -> BTreeMap<String, f64> {
     record.scenario.components.iter().filter_map(|component| of(&component.name)).collect()
 }
 
+/// The memory of stores beside their records.
+fn overhead(record: &RunRecord) -> BTreeMap<String, f64> {
+    let of = |name: &String| Some((name.clone(), average(record, name, sample::OVERHEAD_BYTES)?));
+    record.scenario.components.iter().filter_map(|component| of(&component.name)).collect()
+}
+
 /// What is to be solved: that each probe takes the sum of its costs, and what the processor time of stores and caches says.
 pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
     let of_probe = |(number, probe): (usize, &Probe)| Equation {
@@ -193,6 +202,7 @@ pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
         weight: 1.0,
         means_s: runs.iter().map(|run| run.seen[number].mean_s - probe.known.as_secs_f64()).collect(),
         variances: Some(runs.iter().map(|run| run.seen[number].variance).collect()),
+        wakings: 0.0,
     };
     let mut equations: Vec<Equation> = probes.iter().enumerate().map(of_probe).collect();
     let mut occupying: Vec<(&str, CostKind)> = Vec::new();
@@ -207,17 +217,23 @@ pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
         let spent: Option<Vec<f64>> = runs.iter().map(|run| run.cpu_s.get(component).copied()).collect();
         let Some(means_s) = spent else { continue };
         let mut terms = vec![(Cost::of(component, kind), 1.0)];
-        if kind == CostKind::Command {
-            terms.push((Cost::of(component, CostKind::Key), keys_of_command(probes, runs, component)));
-        }
+        let each = |of| per(probes, runs, component, of, kind);
+        let wakings = match kind {
+            // A cache is woken by who asks it, and by who answers what it asks.
+            CostKind::Request => 1.0 + each(CostKind::Fetch),
+            _ => {
+                terms.push((Cost::of(component, CostKind::Key), each(CostKind::Key)));
+                0.0
+            }
+        };
         let of = Of::Processor(component.to_owned());
-        equations.push(Equation { of, terms, weight: WEIGHT_OF_CPU, means_s, variances: None });
+        equations.push(Equation { of, terms, weight: WEIGHT_OF_CPU, means_s, variances: None, wakings });
     }
     equations
 }
 
-/// How many keys a store's command had on average.
-fn keys_of_command(probes: &[Probe], runs: &[Run], component: &str) -> f64 {
+/// How many of one cost of a component came on each of another, on average.
+fn per(probes: &[Probe], runs: &[Run], component: &str, of: CostKind, on: CostKind) -> f64 {
     let count = |kind: CostKind| -> f64 {
         let cost = Cost::of(component, kind);
         let times =
@@ -225,7 +241,7 @@ fn keys_of_command(probes: &[Probe], runs: &[Run], component: &str) -> f64 {
         let asked = |number: usize| runs.iter().map(|run| run.seen[number].requests).sum::<u64>() as f64;
         probes.iter().enumerate().map(|(number, probe)| times(probe) * asked(number)).sum()
     };
-    count(CostKind::Key) / count(CostKind::Command).max(1.0)
+    count(of) / count(on).max(1.0)
 }
 
 /// The mean processor time of a component's requests over all runs, and half the width of its interval.
@@ -236,4 +252,14 @@ pub(super) fn processor_times(runs: &[Run]) -> Vec<(String, Moments)> {
         (name.clone(), Moments::of(&values))
     };
     first.cpu_s.keys().map(of).collect()
+}
+
+/// The mean memory of stores beside their records over all runs, in bytes.
+pub(super) fn overheads(runs: &[Run]) -> Vec<(String, f64)> {
+    let Some(first) = runs.first() else { return Vec::new() };
+    let of = |name: &String| {
+        let values: Vec<f64> = runs.iter().filter_map(|run| run.overhead_bytes.get(name).copied()).collect();
+        (name.clone(), Moments::of(&values).mean)
+    };
+    first.overhead_bytes.keys().map(of).filter(|(_, bytes)| *bytes > 0.0).collect()
 }

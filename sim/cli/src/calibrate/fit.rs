@@ -41,6 +41,8 @@ pub(super) struct Equation {
     pub(super) means_s: Vec<f64>,
     /// The same of the squares; none where that is not known.
     pub(super) variances: Option<Vec<f64>>,
+    /// Where it is processor time that others than these costs may have taken, too: how often each request wakes its component.
+    pub(super) wakings: f64,
 }
 
 /// What a cost is.
@@ -118,7 +120,8 @@ pub(super) fn fit(equations: &[Equation], runs: usize) -> Fit {
             remarks,
         }
     });
-    let fitted: Vec<Fitted> = fitted.collect();
+    let mut fitted: Vec<Fitted> = fitted.collect();
+    fitted.extend(equations.iter().filter_map(|equation| waking(equation, &row(equation, &costs), &by_run)));
     let residual = |equation: &Equation| {
         let row = row(equation, &costs);
         let left = |run: usize| {
@@ -132,6 +135,27 @@ pub(super) fn fit(equations: &[Equation], runs: usize) -> Fit {
     };
     let residuals = equations.iter().filter_map(residual).collect();
     Fit { costs: fitted, residuals }
+}
+
+/// What waking a component takes: the processor time that it took and that its requests' ways have no room for. None where that is
+/// not above zero beyond its interval.
+fn waking(equation: &Equation, row: &[f64], by_run: &[Vec<f64>]) -> Option<Fitted> {
+    let Of::Processor(component) = &equation.of else { return None };
+    let left = |(spent, solved): (&f64, &Vec<f64>)| {
+        let explained: f64 = row.iter().zip(solved).map(|(times, value)| times * value).sum();
+        (spent - explained) / equation.wakings
+    };
+    let left: Vec<f64> = equation.means_s.iter().zip(by_run).map(left).collect();
+    let moments = Moments::of(&left);
+    let half_width_s = moments.half_width(CONFIDENCE);
+    (equation.wakings > 0.0 && moments.mean > half_width_s).then(|| Fitted {
+        cost: Cost::of(component, CostKind::Wake),
+        mean_s: moments.mean,
+        half_width_s,
+        variation: None,
+        from: vec![format!("processor time of {component}")],
+        remarks: vec![format!("what is left of it, at {:.2} times a request", equation.wakings)],
+    })
 }
 
 /// The names of the equations that a cost is in.
@@ -167,6 +191,7 @@ fn with_assumptions(
         weight,
         means_s: vec![0.0; runs],
         variances: Some(vec![0.0; runs]),
+        wakings: 0.0,
     };
     let occupies = |cost: &&Cost| matches!(cost.kind, CostKind::Command | CostKind::Key | CostKind::Request);
     for cost in costs.iter().filter(occupies) {

@@ -9,7 +9,7 @@ use scenarios::Scenario;
 use scenarios::derive::measuring::Measuring;
 use scenarios::units::SimTime;
 
-use super::evidence::{Run, percent, processor_times};
+use super::evidence::{Run, overheads, percent, processor_times};
 use super::fit::{Fit, Fitted};
 
 /// Figures are written to a tenth of a microsecond.
@@ -20,6 +20,11 @@ const NAMED: usize = 4;
 /// A duration as a file has it.
 fn duration(seconds: f64) -> SimTime {
     SimTime::from_nanos(((seconds * 1e9 / DIGIT_NANOS).round() * DIGIT_NANOS) as u64)
+}
+
+/// A size as a file has it.
+fn kilobytes(bytes: f64) -> String {
+    format!("{:.0}kB", bytes / 1e3)
 }
 
 /// A cost as a file has it.
@@ -83,6 +88,10 @@ fn write(out: &mut String, scenario: &Scenario, runs: &[Run], fit: &Fit) -> std:
             Some(component) => components.entry(component).or_default().push(line),
         }
     }
+    let overheads = overheads(runs);
+    for (component, bytes) in &overheads {
+        components.entry(component).or_default().push(format!("memory = \"{}\"", kilobytes(*bytes)));
+    }
     writeln!(out, "\n[calibration.components]")?;
     for (component, costs) in components {
         writeln!(out, "{component} = {{ {} }}", costs.join(", "))?;
@@ -129,6 +138,9 @@ pub(super) fn table(fit: &Fit, measuring: &Measuring, runs: &[Run]) -> String {
         .collect();
     if !spent.is_empty() {
         text += &format!("Processor time of a request, by the scheduler's account: {}.\n", spent.join(", "));
+    }
+    for (component, bytes) in overheads(runs) {
+        text += &format!("{component} takes {} beside its records.\n", kilobytes(bytes));
     }
     for reason in &measuring.left_out {
         text += &format!("Not measured: {reason}.\n");

@@ -5,6 +5,7 @@ use std::fs;
 
 use results::provenance::Machine;
 use results::{Frame, Outcome, Recorder, RunRecord, Sample, World, sample};
+use scenarios::derive::measuring::{Cost, CostKind, Probe};
 use scenarios::derive::{self, Measuring};
 use scenarios::law::Law;
 use scenarios::plan::Plan;
@@ -72,7 +73,16 @@ fn made_up(measuring: &Measuring, experiment: u64, number: u64) -> Run {
     // A get and two wider reads in equal numbers.
     let spent = (12.0 + 0.5 * (1.0 + 10.0 + 100.0) / 3.0) * 1e-6 * pace;
     let cpu_s = BTreeMap::from([("objects".to_owned(), spent), ("balancer".to_owned(), 15e-6)]);
-    Run { seen, cpu_s, seed: number, length_s: 20.0, machine: Machine::default(), busy: Some(0.2) }
+    let overhead_bytes = BTreeMap::from([("objects".to_owned(), 2.5e6)]);
+    Run {
+        seen,
+        cpu_s,
+        overhead_bytes,
+        seed: number,
+        length_s: 20.0,
+        machine: Machine::default(),
+        busy: Some(0.2),
+    }
 }
 
 fn fitted(experiment: u64) -> (Measuring, Vec<Run>, Fit) {
@@ -159,6 +169,53 @@ fn processor_time_beside_the_answer_makes_a_command_no_longer_than_its_probes() 
 }
 
 #[test]
+fn what_requests_have_no_room_for_is_waking() {
+    let text = library::QUICKSTART.replacen(
+        "[components.balancer]",
+        "[components.front]\nkind = \"http-cache\"\nhost = \"edge\"\nto = \"balancer\"\nmemory = \"64MiB\"\n\n[components.balancer]",
+        1,
+    );
+    let scenario = Scenario::parse("front.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let frame = (SimTime::from_secs(1), SimTime::from_secs(10));
+    let measuring = derive::measuring(&scenario, frame, 1).expect("it has a service");
+    // Every cost of a probe is 100 µs, but for the cache's own latency: 100 µs of its processor are in the answer's way.
+    let takes = |cost: &Cost| if cost.to_string() == "components.front.latency" { 0.0 } else { 100e-6 };
+    let mean = |probe: &Probe| probe.terms.iter().map(|(cost, times)| times * takes(cost)).sum::<f64>();
+    let run = |number: u64| {
+        let pace = 1.0 + 0.001 * number as f64;
+        let seen = |probe: &Probe| Seen {
+            requests: REQUESTS,
+            mean_s: probe.known.as_secs_f64() + pace * mean(probe),
+            variance: 1e-12,
+        };
+        Run {
+            seen: measuring.probes.iter().map(seen).collect(),
+            // Half of the requests through the cache are fetched, so that three in two wake it, for 200 µs each.
+            cpu_s: BTreeMap::from([("front".to_owned(), pace * (100e-6 + 1.5 * 200e-6))]),
+            overhead_bytes: BTreeMap::new(),
+            seed: number,
+            length_s: 20.0,
+            machine: Machine::default(),
+            busy: Some(0.2),
+        }
+    };
+    let runs: Vec<Run> = (1..=RUNS).map(run).collect();
+    let fit = fit(&equations(&measuring.probes, &runs), runs.len());
+    let cost = |name: &str| fit.costs.iter().find(|c| c.cost.to_string() == name).map(|cost| cost.mean_s);
+    let request = cost("components.front.request").expect("it is a cost");
+    assert!((request / 100e-6 - 1.0).abs() < 0.02, "{request}");
+    let wake = cost("components.front.wake").expect("something is left");
+    assert!((wake / 200e-6 - 1.0).abs() < 0.02, "{wake}");
+    // Where all of it is in the answer's way, nothing is left.
+    let mut calm = runs;
+    for run in &mut calm {
+        run.cpu_s.insert("front".to_owned(), 100e-6);
+    }
+    let fit = super::fit::fit(&equations(&measuring.probes, &calm), calm.len());
+    assert!(!fit.costs.iter().any(|c| c.cost.kind == CostKind::Wake), "{:?}", fit.costs);
+}
+
+#[test]
 fn the_written_file_is_one_that_the_scenario_includes() {
     let scenario = quickstart();
     let (measuring, runs, fit) = fitted(7);
@@ -176,6 +233,9 @@ fn the_written_file_is_one_that_the_scenario_includes() {
     let client = included.calibration.client.expect("it was measured").mean().as_secs_f64();
     assert!((client - fit.costs[0].mean_s).abs() < 1e-7, "{client}\n{text}");
     assert_eq!(included.calibration_warning(), None);
+    let store = included.components.iter().position(|c| c.name == "objects").expect("it has a store");
+    let beside = included.calibration.components[store].memory.map(|bytes| bytes.get());
+    assert_eq!(beside, Some(2_500_000), "{text}");
     assert!(!included.source.text.contains("include"), "the text says all by itself");
     assert!(overlay::table(&fit, &measuring, &runs).contains("components.balancer.latency"));
     let over = load("client = \"1ms\"\ncomponents.shop.latency = \"2ms\"\n");
