@@ -17,6 +17,8 @@ use scenarios::derive::measuring::{Cost, CostKind};
 /// How strongly what cannot be told apart is drawn to what is assumed: too weakly to matter where it can.
 const WEIGHT_OF_HALVES: f64 = 1e-2;
 const WEIGHT_OF_NOTHING: f64 = 3e-6;
+/// What is less is what weights leave of nothing.
+const LEAST_WAKING_S: f64 = 1e-6;
 /// A cost with a smaller coefficient of variation is as good as constant, and one with a larger is no fixed cost.
 const LEAST_VARIATION: f64 = 0.1;
 const MOST_VARIATION: f64 = 5.0;
@@ -148,7 +150,7 @@ fn waking(equation: &Equation, row: &[f64], by_run: &[Vec<f64>]) -> Option<Fitte
     let left: Vec<f64> = equation.means_s.iter().zip(by_run).map(left).collect();
     let moments = Moments::of(&left);
     let half_width_s = moments.half_width(CONFIDENCE);
-    (equation.wakings > 0.0 && moments.mean > half_width_s).then(|| Fitted {
+    (equation.wakings > 0.0 && moments.mean > half_width_s.max(LEAST_WAKING_S)).then(|| Fitted {
         cost: Cost::of(component, CostKind::Wake),
         mean_s: moments.mean,
         half_width_s,
