@@ -1,5 +1,6 @@
-//! A short look at the twin: two cases of a few seconds on the reference's own stack and on real servers, simulated and played.
-//! It fails where a prediction is far off in two looks with different seeds, each on a machine that was not too busy to tell.
+//! A short look at the twin: the fixed costs of the reference's own stack and of real servers are measured on this machine, then two cases
+//! of a few seconds are simulated and played. It fails where a prediction is far off in two looks with different seeds and costs measured
+//! anew, each on a machine that was not too busy to tell.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -49,14 +50,45 @@ fn is_of_a_slow_machine(cell: &Value) -> bool {
     (0.0..explained).contains(&more)
 }
 
+fn text(path: PathBuf) -> String {
+    path.to_str().expect("the path is text").to_owned()
+}
+
+/// Measures a stack's fixed costs on this machine, which is another one than the committed costs are of; a copy of the file in
+/// a directory, beside what it includes. Why that cannot be done here, if so.
+fn calibrated([_, loadgen, sim]: &[PathBuf; 3], file: &str, seed: u64, to: &Path) -> Result<PathBuf, String> {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/library/twin");
+    let overlay = file.replace(".toml", ".calibration.toml");
+    for name in [file, &overlay] {
+        std::fs::copy(library.join(name), to.join(name)).expect("the library's files can be copied");
+    }
+    let (copy, costs) = (text(to.join(file)), text(to.join(format!("costs-{seed}"))));
+    let (out, seed) = (text(to.join(overlay)), seed.to_string());
+    let measure = ["measure", &copy, "--repetitions", "3", "--for", "5s", "--seed", &seed, "--out", &costs];
+    let measured = run(loadgen, &[&measure[..], &["--no-report", "--quiet"]].concat());
+    let said = String::from_utf8_lossy(&measured.stderr).into_owned();
+    match measured.status.code() {
+        Some(0) => {}
+        Some(111) => return Err(format!("this machine was too busy to measure costs: {said}")),
+        code => panic!("loadgen measure ended with {code:?}: {said}"),
+    }
+    let fitted = run(sim, &["calibrate", &copy, "--from", &costs, "--out", &out, "--quiet"]);
+    let said = String::from_utf8_lossy(&fitted.stderr).into_owned();
+    match fitted.status.success() {
+        true => Ok(copy.into()),
+        false if said.contains("the machine was busy") => Err(said),
+        false => panic!("sim calibrate: {said}"),
+    }
+}
+
 /// What a look found to be far off; why there is nothing to judge, if so.
-fn look(report: &Path, file: &Path, seed: u64, directory: &Path) -> Result<Vec<Far>, String> {
-    let text = |path: PathBuf| path.to_str().expect("the path is text").to_owned();
+fn look(programs: &[PathBuf; 3], file: &str, seed: u64, directory: &Path) -> Result<Vec<Far>, String> {
+    let file = calibrated(programs, file, seed, directory)?;
     let (json, runs) = (text(directory.join(format!("{seed}.json"))), text(directory.join(seed.to_string())));
-    let (file, seed) = (text(file.to_owned()), seed.to_string());
+    let (file, seed) = (text(file), seed.to_string());
     let arguments = ["twin", &file, "--case", "short-steady", "--case", "short-killed", "--repetitions", "1"];
     let more = ["--seed", &seed, "--attempts", "1", "--quiet", "--json", &json, "--out", &runs];
-    let done = run(report, &[&arguments[..], &more[..]].concat());
+    let done = run(&programs[0], &[&arguments[..], &more[..]].concat());
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     // One pair of runs has no noise, so that no cell can have a verdict.
     assert!(matches!(done.status.code(), Some(0 | 99 | 111)), "report twin: {said}");
@@ -86,20 +118,19 @@ fn look(report: &Path, file: &Path, seed: u64, directory: &Path) -> Result<Vec<F
 
 /// Looks at a stack until its predictions are near, twice at most; why nothing could be judged, if so.
 fn skipped(file: &str) -> Option<String> {
-    let Some([report, ..]) = binaries(["report", "loadgen", "sim"]) else {
+    let Some(programs) = binaries(["report", "loadgen", "sim"]) else {
         return Some("the binaries are not built; cargo test --workspace builds them".to_owned());
     };
     // Two at once would be in each other's way.
     let _one_at_a_time = PLAYING.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/library/twin").join(file);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let [first, again] = LOOKS;
-    let suspects = match look(&report, &file, first, directory.path()) {
+    let suspects = match look(&programs, file, first, directory.path()) {
         Ok(suspects) if suspects.is_empty() => return None,
         Ok(suspects) => suspects,
         Err(why) => return Some(why),
     };
-    let mut far = match look(&report, &file, again, directory.path()) {
+    let mut far = match look(&programs, file, again, directory.path()) {
         Ok(far) => far,
         Err(why) => return Some(format!("{why}, at the second look, after {suspects:#?}")),
     };

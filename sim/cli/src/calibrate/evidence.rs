@@ -17,17 +17,16 @@ const HALF: f64 = 0.5;
 /// What is known of a probe needs so many requests at least, and so few failures.
 const FEWEST_REQUESTS: u64 = 30;
 const MOST_FAILED: f64 = 0.01;
-/// Times farther above the upper quartile than so many times the distance between the quartiles count as just that far.
-const FENCE: f64 = 5.0;
-/// That distance is taken for at least this share of the upper quartile, so that constants keep their few exceptions.
-const LEAST_WIDTH: f64 = 0.01;
+/// The distance between a normal law's quartiles, in standard deviations.
+const QUARTILES: f64 = 1.348_979_5;
+/// What is wider above its median is not a component's: the machine had others to serve.
+const MOST_SIGMA: f64 = 1.0;
 /// What the processor time of a store's command or a cache's request is trusted with: less than probes, and less than what is assumed of
 /// the client's end, as some of it is spent when the answer is on its way already.
 const WEIGHT_OF_CPU: f64 = 1e-4;
 
-/// What a run says of a probe: the mean and the variance of its service times, with those far outside drawn to a fence, so that a machine
-/// that stood still for a moment decides neither (fences by quartiles: J. W. Tukey, *Exploratory Data Analysis*, 1977, section 2C, where 3
-/// distances are "far out"; here 5, as the tails of what is measured are to stay).
+/// What a run says of a probe: the mean and the variance of its service times, as a log-normal law with their quartiles has them. A
+/// machine that is shared gives up to a quarter of all requests some milliseconds that belong to no component; they decide neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     pub(super) requests: u64,
@@ -48,14 +47,24 @@ impl Seen {
             });
             found.map_or(0.0, |(value, _)| *value)
         };
-        let (lower, upper) = (at_rank(0.25), at_rank(0.75));
-        let most = upper + FENCE * (upper - lower).max(LEAST_WIDTH * upper);
-        let count = requests.max(1) as f64;
-        let mean_s = values.iter().map(|(value, n)| value.min(most) * *n as f64).sum::<f64>() / count;
-        let squares: f64 =
-            values.iter().map(|(value, n)| (value.min(most) - mean_s).powi(2) * *n as f64).sum();
-        Self { requests, mean_s, variance: squares / (count - 1.0).max(1.0) }
+        let [lower, median, upper] = [0.25, 0.5, 0.75].map(at_rank);
+        let (mean_s, variance) = shifted_lognormal(lower, median, upper);
+        Self { requests, mean_s, variance }
     }
+}
+
+/// The mean and the variance of a log-normal law that begins at some least time and has these quartiles (A. C. Cohen and B. J. Whitten,
+/// *Estimation in the three-parameter lognormal distribution*, Journal of the American Statistical Association 75, 1980, by quantiles).
+fn shifted_lognormal(lower: f64, median: f64, upper: f64) -> (f64, f64) {
+    let (below, above) = (median - lower, upper - median);
+    if below <= 0.0 || above <= below {
+        // No longer above than below: the limit of a law without skew.
+        return (median, ((upper - lower) / QUARTILES).powi(2));
+    }
+    let sigma = ((above / below).ln() / (QUARTILES / 2.0)).min(MOST_SIGMA);
+    let scale = below / -(-sigma * QUARTILES / 2.0).exp_m1();
+    let growth = (sigma * sigma / 2.0).exp();
+    (median + scale * (growth - 1.0), scale * scale * growth * growth * (sigma * sigma).exp_m1())
 }
 
 /// What a run says.

@@ -7,8 +7,8 @@
 //! become positive again).
 //!
 //! Where costs are independent, the variances of probes are the sums of those of the costs, so that the same equations are solved for
-//! these. A cost whose variance is above zero beyond its interval is log-normal with its mean and variance (method of moments); any
-//! other is constant.
+//! these, likewise without any below zero: what a request's costs vary by together is then what was measured, also where it is open which
+//! of them it is. A cost that varies is log-normal with its mean and variance (method of moments); any other is constant.
 
 use results::figure::CONFIDENCE;
 use results::statistics::Moments;
@@ -93,23 +93,22 @@ pub(super) fn fit(equations: &[Equation], runs: usize) -> Fit {
         let values: Vec<f64> = by_run.iter().map(|solved| solved[number]).collect();
         let moments = Moments::of(&values);
         let mut remarks = Vec::new();
-        if !free[number] {
-            remarks.push("came out below zero, so it is taken for nothing".to_owned());
-        }
         if let Some((one, other)) = &halves
             && (cost == one || cost == other)
         {
             remarks.push(format!("half of what {one} and {other} take together: nothing tells them apart"));
         }
-        if matches!(cost.kind, CostKind::Command | CostKind::Request) {
-            let known = equations
-                .iter()
-                .any(|e| matches!(&e.of, Of::Processor(name) if Some(name) == cost.component.as_ref()));
-            remarks.push(if known {
-                "by the processor time that its process took".to_owned()
-            } else {
-                "not known, so it is taken for nothing".to_owned()
-            });
+        let occupies = matches!(cost.kind, CostKind::Command | CostKind::Request);
+        let is_known = equations
+            .iter()
+            .any(|e| matches!(&e.of, Of::Processor(name) if Some(name) == cost.component.as_ref()));
+        if occupies && is_known {
+            remarks.push("by the processor time that its process took".to_owned());
+        }
+        if occupies && !is_known {
+            remarks.push("not known, so it is taken for nothing".to_owned());
+        } else if !free[number] {
+            remarks.push("came out below zero, so it is taken for nothing".to_owned());
         }
         let variation =
             (cost.kind.has_law() && free[number]).then(|| variation(moments.mean, &variances, number));
@@ -229,14 +228,11 @@ fn variances(equations: &[Equation], costs: &[Cost], free: &[bool], runs: usize)
     (0..runs).map(|run| solve(&rows(Some(run)), &free)).collect()
 }
 
-/// The coefficient of variation of a log-normal cost; none where its variance is not above zero beyond its interval, or too small to
-/// matter.
+/// The coefficient of variation of a log-normal cost; none where its variance is too small to matter.
 fn variation(mean_s: f64, by_run: &[Vec<f64>], number: usize) -> Option<f64> {
     let values: Vec<f64> = by_run.iter().map(|solved| solved[number]).collect();
-    let moments = Moments::of(&values);
-    let is_above_noise = moments.mean - moments.half_width(CONFIDENCE) > 0.0;
-    let variation = (moments.mean.max(0.0)).sqrt() / mean_s;
-    (is_above_noise && mean_s > 0.0 && variation >= LEAST_VARIATION).then_some(variation.min(MOST_VARIATION))
+    let variation = Moments::of(&values).mean.max(0.0).sqrt() / mean_s;
+    (mean_s > 0.0 && variation >= LEAST_VARIATION).then_some(variation.min(MOST_VARIATION))
 }
 
 /// A weight, how often each cost is in the sum, and the sum.
