@@ -3,6 +3,7 @@
 //! The number of rounds is fixed after the pilot, which is blind to the side (see [`Settings::rounds_needed`]): nobody peeks.
 //! What the first look suspects, a second one of as many new rounds has to confirm.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::judge::{Finding, Judgement, disturbed, judge};
@@ -66,8 +67,11 @@ pub struct Session {
     pub took: Duration,
 }
 
-/// So many disturbed rounds for one that is good make the session invalid.
+/// More than such a share of disturbed rounds among the latest makes the session invalid, once it has been waited long enough for the
+/// machine to calm down: such a share of the session's time.
 const DISTURBED_SHARE: f64 = 0.5;
+const LATEST: usize = 20;
+const PATIENCE: f64 = 0.2;
 
 /// The share of a session's time that one of its two looks may take: a little is left for rounds that take longer.
 const A_LOOK: f64 = 0.48;
@@ -80,7 +84,9 @@ struct Player<'a, S> {
     random: Stream,
     orders: Vec<[Arm; 3]>,
     repeated: usize,
-    played: usize,
+    /// Which of the latest rounds were disturbed.
+    latest: VecDeque<bool>,
+    patience: Duration,
 }
 
 impl<S: Source> Player<'_, S> {
@@ -99,19 +105,29 @@ impl<S: Source> Player<'_, S> {
     fn fill(&mut self, rounds: &mut Rounds, up_to: usize) -> Result<bool, S::Error> {
         while rounds.rounds.len() < up_to {
             let order = self.order();
-            self.played += 1;
-            match self.source.round(order)? {
+            let round = self.source.round(order)?;
+            self.latest.push_back(round.is_none());
+            if self.latest.len() > LATEST {
+                self.latest.pop_front();
+            }
+            match round {
                 Some(round) => rounds.rounds.push(round),
                 None => {
                     self.repeated += 1;
                     self.orders.push(order);
                 }
             }
-            if self.played > 8 && self.repeated as f64 > DISTURBED_SHARE * self.played as f64 {
+            let is_much = self.latest.len() > 8 && self.disturbed_share() > DISTURBED_SHARE;
+            if is_much && self.source.elapsed() >= self.patience {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn disturbed_share(&self) -> f64 {
+        let disturbed = self.latest.iter().filter(|disturbed| **disturbed).count();
+        disturbed as f64 / self.latest.len().max(1) as f64
     }
 }
 
@@ -133,18 +149,28 @@ pub fn hold<S: Source>(source: &mut S, settings: &Settings) -> Result<Session, S
         took: Duration::ZERO,
     };
     let random = Stream::new(Seed(settings.seed), Purpose::named("order of blocks"), 0);
-    let mut player = Player { source, random, orders: Vec::new(), repeated: 0, played: 0 };
+    let mut player = Player {
+        source,
+        random,
+        orders: Vec::new(),
+        repeated: 0,
+        latest: VecDeque::new(),
+        patience: settings.budget.mul_f64(PATIENCE),
+    };
     look(&mut player, settings, &mut session)?;
     session.repeated = player.repeated;
     session.took = player.source.elapsed();
     Ok(session)
 }
 
-/// How many rounds a look can have, by what they took so far: half of the time is for the second look, and what is played
-/// again takes time as well.
+/// How many rounds the first look can have in all, by what they took so far and how many of the latest had to be played again: as many
+/// more are for the second look.
 fn affordable<S: Source>(player: &Player<'_, S>, rounds: &Rounds, settings: &Settings) -> usize {
-    let a_round = player.source.elapsed().as_secs_f64() / rounds.rounds.len().max(1) as f64;
-    (A_LOOK * settings.budget.as_secs_f64() / a_round.max(1e-9)) as usize
+    let so_far = rounds.rounds.len() as f64;
+    let seconds = rounds.rounds.iter().map(|round| round.seconds).sum::<f64>() / so_far.max(1.0);
+    let a_round = (seconds / (1.0 - player.disturbed_share().min(DISTURBED_SHARE))).max(1e-9);
+    let left = 2.0 * A_LOOK * settings.budget.as_secs_f64() - player.source.elapsed().as_secs_f64();
+    ((left + so_far * a_round) / (2.0 * a_round)) as usize
 }
 
 fn look<S: Source>(
@@ -152,14 +178,14 @@ fn look<S: Source>(
     settings: &Settings,
     session: &mut Session,
 ) -> Result<(), S::Error> {
-    const REPEATED: &str = "more than half of the rounds were disturbed";
+    const REPEATED: &str = "more than half of the latest rounds were disturbed";
     if !player.fill(&mut session.first, 1)? {
         session.reason = Some(REPEATED.to_owned());
         return Ok(());
     }
     let pilot = settings.pilot.min(affordable(player, &session.first, settings));
     if pilot < LEAST {
-        let took = player.source.elapsed().as_secs_f64();
+        let took = session.first.rounds[0].seconds;
         session.reason = Some(format!(
             "a round takes {took:.1} s, so that the time allowed is too short for {LEAST} of them, twice"
         ));
@@ -235,4 +261,56 @@ fn confirm(session: &mut Session, settings: &Settings, suspects: &[usize]) {
         };
     }
     session.judgements = pooled;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::super::quantity::Metric;
+    use super::*;
+
+    /// A machine that is disturbed until some second, with rounds of a second of two programs that are the same.
+    struct Machine {
+        calm_at: f64,
+        elapsed: f64,
+        random: Stream,
+    }
+
+    impl Source for Machine {
+        type Error = Infallible;
+
+        fn quantities(&self) -> Vec<Quantity> {
+            vec![Quantity { scenario: "steady".to_owned(), metric: Metric::CpuPerRequest }]
+        }
+
+        fn round(&mut self, order: [Arm; 3]) -> Result<Option<Round>, Infallible> {
+            self.elapsed += 1.0;
+            let values = [(); 3].map(|()| vec![1.0 + 0.02 * self.random.unit()]);
+            Ok((self.elapsed > self.calm_at).then_some(Round { order, values, seconds: 1.0 }))
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::from_secs_f64(self.elapsed)
+        }
+    }
+
+    fn session(calm_at: f64) -> Session {
+        let random = Stream::new(Seed(3), Purpose::named("noise"), 0);
+        let Ok(session) = hold(&mut Machine { calm_at, elapsed: 0.0, random }, &Settings::default());
+        session
+    }
+
+    #[test]
+    fn a_machine_may_calm_down_for_a_fifth_of_the_time() {
+        let patience = Settings::default().budget.as_secs_f64() * PATIENCE;
+        // Calm for long enough that most of the latest rounds are good when patience ends.
+        let (calm, late) = (session(0.0), session(patience - 12.0));
+        assert_eq!((calm.verdict, calm.repeated), (Verdict::Pass, 0));
+        assert_eq!((late.verdict, late.repeated), (Verdict::Pass, patience as usize - 12));
+        assert_eq!(late.first.rounds.len(), calm.first.rounds.len(), "it has as many rounds as it takes");
+        let never = session(f64::INFINITY);
+        assert_eq!(never.verdict, Verdict::Invalid);
+        assert!((never.took.as_secs_f64() - patience).abs() <= 1.0, "{:?}", never.took);
+    }
 }
