@@ -87,8 +87,9 @@ impl Service {
     }
 
     fn is_full(&self) -> bool {
-        u64::from(self.occupied()) + u64::from(self.waiting.len())
-            >= u64::from(self.workers) + u64::from(self.backlog)
+        // Linux lets one connection more wait than `listen` was told (`sk_acceptq_is_full`, include/net/sock.h).
+        let places = u64::from(self.backlog) + u64::from(!self.rejects);
+        u64::from(self.occupied()) + u64::from(self.waiting.len()) >= u64::from(self.workers) + places
     }
 
     /// What its processes hold now, in bytes.

@@ -1,9 +1,8 @@
-//! The HTTP cache at work: requests that are looked up, wait, are fetched, passed on or put together.
+//! The HTTP cache at work: requests that are looked up, wait, are fetched or passed on; `page` puts together.
 //!
 //! A request that is to fetch carries the object's number; so does the call that fetches in the background for a stale
 //! object, which nobody waits for. A part of a page is looked up at once, and gets a call of its own only where it
-//! has to be waited for; Varnish takes parts one after the other (`cache_esi_deliver.c`). `threads` counts who has one, `probe`
-//! knows which back ends are healthy.
+//! has to be waited for. `threads` counts who has one, `probe` knows which back ends are healthy.
 
 use scenarios::Scenario;
 use scenarios::law::DurationLaw;
@@ -13,7 +12,7 @@ use scenarios::scenario::{ClassId, HttpCache};
 
 use crate::call::{CHECK, Call, HAS_THREAD, NOBODY, NONE, Phase};
 use crate::connect::Target;
-use crate::front::{Due, PathKey};
+use crate::front::Due;
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
@@ -21,24 +20,24 @@ use crate::world::{Delay, Timer, World};
 
 use super::contents::{Answer as Stocked, Contents, Lookup, Settings, Stored};
 use super::probe::Probed;
-use super::rules::{Use, lifetimes, part_of};
+use super::rules::{Use, lifetimes};
 use super::store::ObjectId;
 use super::threads::{Task, Threads};
 
-const REQUEST: Purpose = Purpose::named("sim-cache-request");
+pub(super) const REQUEST: Purpose = Purpose::named("sim-cache-request");
 
 /// What a call at a cache is about to do; its stage.
-const LOOKING: u8 = 0;
+pub(super) const LOOKING: u8 = 0;
 /// It fetches an object, and is answered with it.
-const FETCHING: u8 = 1;
+pub(super) const FETCHING: u8 = 1;
 /// The same, where the answer may be that what is kept is still good.
-const CONFIRMING: u8 = 2;
+pub(super) const CONFIRMING: u8 = 2;
 /// It is passed on.
-const PASSING: u8 = 3;
+pub(super) const PASSING: u8 = 3;
 /// It is a page whose parts are being put in.
 const INCLUDING: u8 = 4;
 /// It is put together, and sent.
-const SENDING: u8 = 5;
+pub(super) const SENDING: u8 = 5;
 /// It is new.
 const ENTERING: u8 = 6;
 /// It is no request, but what waking takes of a processor.
@@ -143,7 +142,7 @@ impl World {
             // Varnish answers health checks itself, also those that nobody waits for any more.
             return self.cache_answers(slot, Answer::Good);
         }
-        let asleep = self.cache_sleeps(at);
+        let waking = self.waking(at);
         match self.cache(slot).request {
             Some(law) => {
                 let work = law.sample(&mut Stream::new(self.seed, REQUEST, id.0)).as_nanos();
@@ -151,22 +150,21 @@ impl World {
             }
             None => self.look_up(slot),
         }
-        if asleep {
-            self.rouse(at, id, class);
+        if let Some(wake) = waking {
+            self.rouse(wake, (at, id, class));
         }
     }
 
-    /// Whether nothing of a cache is at work.
-    fn cache_sleeps(&self, at: u16) -> bool {
-        self.instances[usize::from(at)].share.busy.level() == 0
+    /// What waking a cache takes of a processor, if it takes anything and nothing of the cache is at work.
+    #[inline]
+    fn waking(&self, at: u16) -> Option<u64> {
+        let instance = &self.instances[usize::from(at)];
+        let wake = self.caches[usize::from(instance.index)].wake;
+        (wake > 0 && instance.share.busy.level() == 0).then_some(wake)
     }
 
-    /// What waking a cache that sleeps takes of a processor, behind what woke it.
-    fn rouse(&mut self, at: u16, id: RequestId, class: ClassId) {
-        let wake = self.caches[usize::from(self.instances[usize::from(at)].index)].wake;
-        if wake == 0 {
-            return;
-        }
+    /// A cache that slept wakes: what that takes comes behind what woke it.
+    fn rouse(&mut self, wake: u64, (at, id, class): (u16, RequestId, ClassId)) {
         if let Some(slot) = self.own_call(at, id, class, NOBODY) {
             self.calls[slot].stage = WAKING;
             self.take_core(at, slot, wake, Phase::Work);
@@ -211,7 +209,7 @@ impl World {
     }
 
     /// The key of the object that a call asks for. A part of a page varies by who asks for the page.
-    fn object_key(&self, slot: u32) -> u64 {
+    pub(super) fn object_key(&self, slot: u32) -> u64 {
         let path = self.calls.path(slot);
         if let Some(object) = path.object {
             return object.get();
@@ -263,18 +261,18 @@ impl World {
         }
     }
 
-    fn wait_for_object(&mut self, slot: u32, object: ObjectId) {
+    pub(super) fn wait_for_object(&mut self, slot: u32, object: ObjectId) {
         self.calls[slot].phase = Phase::Queued;
         self.cache(slot).contents.wait(object, slot);
         self.leave_thread(slot);
     }
 
-    fn pass_on(&mut self, slot: u32) {
+    pub(super) fn pass_on(&mut self, slot: u32) {
         self.calls[slot].stage = PASSING;
         self.ask_back_end(slot);
     }
 
-    fn fetch(&mut self, slot: u32, object: ObjectId, stage: u8) {
+    pub(super) fn fetch(&mut self, slot: u32, object: ObjectId, stage: u8) {
         let call = &mut self.calls[slot];
         call.stage = stage;
         call.work = u64::from(object.0);
@@ -298,7 +296,7 @@ impl World {
     }
 
     /// A call of the cache's own, for another object than the one that a client asked for, or for later.
-    fn own_call(&mut self, at: u16, id: RequestId, class: ClassId, parent: u32) -> Option<u32> {
+    pub(super) fn own_call(&mut self, at: u16, id: RequestId, class: ClassId, parent: u32) -> Option<u32> {
         let mut call = Call::new(id, class, parent, self.now);
         (call.from, call.at) = (at, at);
         (call.step, call.end) = self.classes[class.index()];
@@ -307,7 +305,7 @@ impl World {
     }
 
     /// Fetches a stale object in the background.
-    fn refresh(&mut self, at: u16, id: RequestId, class: ClassId, object: ObjectId) {
+    pub(super) fn refresh(&mut self, at: u16, id: RequestId, class: ClassId, object: ObjectId) {
         if !self.take_background_thread(at) {
             return self.end_in_vain(at, object);
         }
@@ -342,67 +340,6 @@ impl World {
         self.include(slot);
     }
 
-    /// Puts parts into a page until one has to be waited for. A part that fails leaves a gap, as in Varnish.
-    fn include(&mut self, page: u32) {
-        let Call { at, class, .. } = self.calls[page];
-        let Some((part_class, count)) = self.cache_rules[class.index()].include else {
-            return self.cache_answers(page, Answer::Good);
-        };
-        let page_key = self.object_key(page);
-        while self.calls[page].attempts < count {
-            let call = &mut self.calls[page];
-            call.attempts += 1;
-            let (asker, id) = (call.id, part_of(page_key, call.attempts));
-            let now = self.now;
-            let rule = &self.cache_rules[part_class.index()];
-            let cache = &mut self.caches[usize::from(self.instances[usize::from(at)].index)];
-            if rule.what == Use::Pass {
-                continue;
-            }
-            let path = PathKey::NONE;
-            let key = rule.key(part_class, id, path, asker, cache.normalise, self.seed, &self.draws);
-            let (object, stage) = match cache.contents.lookup(key, now) {
-                Lookup::Hit(_) | Lookup::Stale { refresh: false, .. } => continue,
-                Lookup::Stale { object, refresh: true } => {
-                    self.refresh(at, id, part_class, object);
-                    continue;
-                }
-                Lookup::Miss { object, conditional: true } => (Some(object), CONFIRMING),
-                Lookup::Miss { object, .. } | Lookup::HitForMiss(object) => (Some(object), FETCHING),
-                Lookup::Busy(object) => (Some(object), LOOKING),
-                Lookup::HitForPass => (None, PASSING),
-            };
-            let Some(part) = self.own_call(at, id, part_class, page) else {
-                if let Some(object) = object.filter(|_| stage != LOOKING) {
-                    self.end_in_vain(at, object);
-                }
-                continue;
-            };
-            self.calls[page].phase = Phase::Calling;
-            match object {
-                Some(object) if stage == LOOKING => self.wait_for_object(part, object),
-                Some(object) => self.fetch(part, object, stage),
-                None => self.pass_on(part),
-            }
-            return;
-        }
-        self.send_page(page, count);
-    }
-
-    /// A page is complete: its parts take processor time, each as a request does.
-    fn send_page(&mut self, page: u32, parts: u16) {
-        self.calls[page].stage = SENDING;
-        let Call { at, id, .. } = self.calls[page];
-        match self.cache(page).request {
-            Some(law) => {
-                let draw = |part| law.sample(&mut Stream::new(self.seed, REQUEST.of(part), id.0)).as_nanos();
-                let work = (1..=u64::from(parts)).map(draw).sum();
-                self.take_core(at, page, work, Phase::Work);
-            }
-            None => self.cache_answers(page, Answer::Good),
-        }
-    }
-
     /// The back end has answered, or could not be asked; or a part of a page is there.
     pub(crate) fn cache_answered(&mut self, slot: u32, back: Back) {
         if matches!(back.answer, Answer::Good | Answer::Error) {
@@ -417,8 +354,8 @@ impl World {
             }
             _ => {
                 let (at, id, class) = (call.at, call.id, call.class);
-                if self.cache_sleeps(at) {
-                    self.rouse(at, id, class);
+                if let Some(wake) = self.waking(at) {
+                    self.rouse(wake, (at, id, class));
                 }
                 self.fetch_ended(slot, back.answer == Answer::Good);
             }
@@ -475,7 +412,7 @@ impl World {
     }
 
     /// A fetch ends without an answer.
-    fn end_in_vain(&mut self, at: u16, object: ObjectId) {
+    pub(super) fn end_in_vain(&mut self, at: u16, object: ObjectId) {
         let now = self.now;
         let index = self.instances[usize::from(at)].index;
         self.caches[usize::from(index)].contents.fail(object, now);

@@ -5,9 +5,10 @@
 //! - `store`: the objects by key, in bytes, with the list by which they are evicted
 //! - `expiry`: when objects go of themselves; `tags`: what a purge by tag reaches
 //! - `threads`: who has one and who waits for one; `probe`: which back ends are healthy; `purge`: what services throw out
-//! - `rules`: which requests ask for which object; `instance`: the cache at work in the simulated world
+//! - `rules`: which requests ask for which object; `instance`: the cache at work in the simulated world; `page`: what is
+//!   put together from parts
 //!
-//! All but `instance`, `threads`, `purge` and the choice of a back end is data and rules, and knows neither events nor
+//! All but `instance`, `page`, `threads`, `purge` and the choice of a back end is data and rules, and knows neither events nor
 //! back ends. The rules are those of Varnish 7.1 with its `malloc` storage; each file names its sources.
 
 pub mod contents;
@@ -16,6 +17,7 @@ mod contents_tests;
 mod counts;
 mod expiry;
 pub(crate) mod instance;
+mod page;
 pub(crate) mod probe;
 pub(crate) mod purge;
 pub(crate) mod rules;
