@@ -259,6 +259,7 @@ fn alone(
         first_start: !dump.as_ref().is_some_and(|dump| dump.exists()),
         leads: true,
         dump,
+        snapshots: None,
         addresses: addresses.collect(),
         peers: Vec::new(),
         book: None,

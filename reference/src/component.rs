@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -100,6 +102,8 @@ pub(crate) struct Context {
     pub(crate) lead: RefCell<Option<Takeover>>,
     /// The file that it has its records from, and where it saves them; of stores that have one.
     pub(crate) dump: Option<PathBuf>,
+    /// The two files that it writes its snapshots into by turns, and has its records from when it starts again; of stores.
+    pub(crate) snapshots: Option<[PathBuf; 2]>,
     /// Where everybody listens, by component and instance.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// A file for what outlives the process.
@@ -119,6 +123,8 @@ pub(crate) struct Context {
     luck: RefCell<Stream>,
     /// Slows what is not emulated.
     pub(crate) drag: Rc<Drag>,
+    /// Whether there is no room on the disk, for threads that write to it.
+    pub(crate) disk_is_full: Arc<AtomicBool>,
     /// The servers that a balancer is to send nothing new.
     pub(crate) held: watch::Sender<BTreeSet<usize>>,
     pub(crate) timer: Timer,
@@ -154,6 +160,7 @@ impl Context {
             leads: setup.leads,
             lead: RefCell::default(),
             dump: setup.dump,
+            snapshots: setup.snapshots,
             addresses: setup.addresses,
             disk: setup.disk,
             switched_off: RefCell::new(setup.switched_off.into_iter().collect()),
@@ -168,6 +175,7 @@ impl Context {
                 setup.instance.into(),
             )),
             drag: Rc::new(Drag::none()),
+            disk_is_full: Arc::default(),
             held: watch::Sender::default(),
             cores,
             timer,
@@ -208,6 +216,7 @@ impl Context {
 
     fn suffer(&self, trouble: Trouble) {
         let before = self.trouble.replace(trouble);
+        self.disk_is_full.store(trouble.disk_full, Ordering::Relaxed);
         if before.times != trouble.times {
             self.drag.set(trouble.times);
         }

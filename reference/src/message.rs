@@ -82,6 +82,9 @@ pub(crate) struct Setup {
     /// The file that a store has its records from, and where it saves them.
     #[serde(default)]
     pub(crate) dump: Option<PathBuf>,
+    /// Two files for a store's snapshots, which it writes by turns.
+    #[serde(default)]
+    pub(crate) snapshots: Option<[PathBuf; 2]>,
     /// Where the instances of each component listen.
     pub(crate) addresses: Vec<Vec<SocketAddr>>,
     /// The names of the sockets on which the instances of this component hear each other, where they share an address.

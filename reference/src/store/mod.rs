@@ -3,8 +3,8 @@
 //! - [`data`]: records, expiry, memory; [`index`] finds them, [`record`] and [`fields`] are what is kept, [`clock`] tells
 //!   their time
 //! - [`eviction`], [`lfu`], [`expiry`]: which records go, by Redis's rules
-//! - [`server`]: records and [`clients`], with [`settings`]; [`poll`]: the clients' sockets; [`latency`]: what took
-//!   long
+//! - [`server`]: records and [`clients`], with [`settings`]; [`poll`]: the clients' sockets; [`output`]: what may be pending
+//!   for them; [`latency`]: what took long
 //! - [`commands`]: what the commands do
 //! - [`replication`]: copies of the store; [`save`] and [`load`]: files of what it holds; [`rdb`]: records on their way
 //! - [`prefill`]: what is there before the run starts; [`standing`]: the part of it that nobody has written since
@@ -23,6 +23,7 @@ mod index;
 mod latency;
 mod lfu;
 mod load;
+mod output;
 mod poll;
 mod prefill;
 mod rdb;
@@ -37,10 +38,12 @@ mod tests;
 
 use std::cell::RefCell;
 use std::io;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use scenarios::scenario::{KvStore, Snapshot};
+use tokio::time::Instant;
 
 use crate::component::{Context, Metrics, Takeover};
 use crate::emulated::clock::{now_nanos, process_cpu_seconds};
@@ -48,12 +51,13 @@ use data::{Data, Limits};
 use poll::Poll;
 pub(crate) use prefill::{FILLER, key_name, of_ranks};
 use replication::copy::{Original, follow};
+use save::Place;
 use server::Server;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// After a save that failed the next is tried so much later (`CONFIG_BGSAVE_RETRY_DELAY`, server.h).
+/// After a snapshot that failed the next is tried so much later (`CONFIG_BGSAVE_RETRY_DELAY`, server.h).
 const SAVE_RETRY: Duration = Duration::from_secs(5);
 
 /// Fills the store, starts it on the context's listener and returns where its figures come from.
@@ -70,8 +74,19 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
     server.borrow_mut().drag = Rc::clone(&context.drag);
     let poll = Rc::new(Poll::new(Rc::clone(&server))?);
     if let Some(dump) = &context.dump {
-        server.borrow_mut().saves.files.path = Some(dump.clone());
+        server.borrow_mut().saves.files.place = Some(Place::Named(dump.clone()));
         load::load(&server, dump)?;
+    }
+    if let Some(files) = &context.snapshots {
+        let mut server = server.borrow_mut();
+        let saves = &mut server.saves;
+        saves.files.place = Some(Place::ByTurns(files.clone()));
+        saves.files.are_scheduled = true;
+        saves.disk_is_full = Arc::clone(&context.disk_is_full);
+    }
+    if let Some(files) = context.snapshots.as_ref().filter(|_| context.leads && !context.first_start) {
+        // A copy gets all from the store.
+        load::load_newest(&server, files);
     }
     if context.leads {
         tokio::task::spawn_local(vital(Rc::clone(&poll).accept(context.listen(BACKLOG)?)));
@@ -87,7 +102,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &KvStore) -> io::Result<Met
         server.borrow_mut().replication.keep();
     }
     if let Some(snapshot) = settings.snapshot {
-        tokio::task::spawn_local(take_snapshots(Rc::downgrade(context), Rc::clone(&server), snapshot));
+        tokio::task::spawn_local(take_snapshots(Rc::clone(&server), snapshot));
     }
     context.on_flush({
         let server = Rc::clone(&server);
@@ -137,17 +152,32 @@ fn takeover(context: &Rc<Context>, server: &Rc<RefCell<Server>>, poll: &Rc<Poll>
     Takeover { lead, position, cut }
 }
 
-/// Stands still for each fork, as long as one takes for so much memory. What the child would write is not written.
+/// Stands still for each fork, as long as one takes for so much memory, and saves what there is then.
 #[allow(clippy::disallowed_methods, reason = "the one thread answers nothing while its process forks")]
-async fn take_snapshots(context: Weak<Context>, server: Rc<RefCell<Server>>, snapshot: Snapshot) {
-    let mut wait = snapshot.every.as_duration();
+async fn take_snapshots(server: Rc<RefCell<Server>>, snapshot: Snapshot) {
+    let every = snapshot.every.as_duration();
+    let ended = Rc::clone(&server.borrow().saves.ended);
+    let mut due = Instant::now() + every;
     loop {
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep_until(due).await;
+        let began = Instant::now();
+        due = began + every;
+        if !server.borrow().can_be_saved() {
+            continue;
+        }
         let gigabytes = server.borrow().data.memory() as f64 / 1e9;
         std::thread::sleep(snapshot.fork_per_gb.as_duration().mul_f64(gigabytes));
-        let failed = context.upgrade().is_some_and(|context| context.is_disk_full());
-        server.borrow_mut().save_failed = failed;
-        wait = if failed { SAVE_RETRY } else { snapshot.every.as_duration() };
+        {
+            let mut server = server.borrow_mut();
+            server.begin_save();
+            server.nudge.notify_one();
+        }
+        while server.borrow().saves.is_under_way() {
+            ended.notified().await;
+        }
+        if server.borrow().saves.failed {
+            due = Instant::now() + SAVE_RETRY;
+        }
     }
 }
 

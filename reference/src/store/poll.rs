@@ -324,10 +324,14 @@ impl Server {
         }
         self.totals.bytes_out += written as u64;
         client.pending.extend_from_slice(&out[written..]);
-        let is_large = written < out.len() && client.pending.len() > OUTPUT_SIZE;
+        let is_owed = written < out.len();
+        let is_large = is_owed && client.pending.len() > OUTPUT_SIZE;
         out.clear();
         // One wide answer must not keep its memory for ever.
         out.shrink_to(OUTPUT_SIZE);
+        if is_owed {
+            self.bound_output(index);
+        }
         if is_large {
             self.bound_buffers();
         }
@@ -384,27 +388,7 @@ impl Server {
     fn write_addressed(&mut self, buffers: &mut Buffers) {
         for index in std::mem::take(&mut self.addressed) {
             self.write_on(index, buffers);
-            let (now, limit) = (self.data.clock.now_ms(), self.settings.pubsub_limit);
-            let Some(client) = self.clients.get_mut(index) else { continue };
-            let pending = (client.pending.len() - client.written) as u64;
-            if let Some(copy) = client.copy.as_ref().filter(|copy| copy.is_served) {
-                if copy.is_beyond_limit(pending) {
-                    self.totals.closed_for_buffers += 1;
-                    self.close(index);
-                }
-                continue;
-            }
-            let exceeds = |limit: u64| limit > 0 && pending > limit;
-            let since = if exceeds(limit.soft_bytes) {
-                *client.over_soft_limit_since_ms.get_or_insert(now)
-            } else {
-                client.over_soft_limit_since_ms = None;
-                now
-            };
-            if exceeds(limit.hard_bytes) || now - since > limit.soft_s * 1000 {
-                self.totals.closed_for_buffers += 1;
-                self.close(index);
-            }
+            self.bound_output(index);
         }
     }
 }

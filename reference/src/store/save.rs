@@ -2,14 +2,20 @@
 //!
 //! Redis forks for it; here the loop writes records a few at a time while clients are served, and whatever is about to change
 //! is written before it does. A thread of its own takes what is written to the disk: to a file beside the old one, which it
-//! replaces when all is there.
+//! replaces when all is there, or into one of two files by turns, so that one of them always has all of a moment.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
 use std::thread;
+
+use rustix::io::Errno;
+use tokio::sync::Notify;
 
 use super::data::Data;
 use super::rdb::{self, crc64};
@@ -37,11 +43,13 @@ pub(super) struct Moment {
 }
 
 impl Data {
-    /// From now on records are kept as they are now, until they are written.
-    fn begin_moment(&mut self) {
+    /// From now on records are kept as they are now, until they are written; those that only stand where that is wanted, as
+    /// they come first.
+    fn begin_moment(&mut self, with_standing: bool) {
         let (done, mut out) = (HashSet::new(), rdb::START.to_vec());
         out.reserve(PIECE_SIZE);
-        self.moment = Some(Box::new(Moment { cursor: 0, done, out }));
+        let cursor = if with_standing { 0 } else { self.place_of(0) };
+        self.moment = Some(Box::new(Moment { cursor, done, out }));
     }
 
     /// Writes some records of the moment.
@@ -111,21 +119,49 @@ struct Writing {
     changes: u64,
 }
 
+/// Where the store is saved.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// By this name, which a new file takes from the old one.
+    Named(PathBuf),
+    /// Into these two by turns: files that are held open for the store and have no names to change. What stands in the store at
+    /// each start is left out of them.
+    ByTurns([PathBuf; 2]),
+}
+
 /// Where and when the store is saved.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     /// None where the store was given none, and so cannot be saved.
-    pub(super) path: Option<PathBuf>,
+    pub(super) place: Option<Place>,
+    /// Whether the scenario says when, beside the rules.
+    pub(super) are_scheduled: bool,
     /// When so many seconds have passed and so much was changed since the last time.
     pub(super) rules: Vec<(u64, u64)>,
     /// Whether writes are refused where the last save failed, and there are rules.
     pub(super) stops_writes: bool,
 }
 
+impl Files {
+    /// The file that has a name.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self.place.as_ref()? {
+            Place::Named(path) => Some(path),
+            Place::ByTurns(_) => None,
+        }
+    }
+}
+
 /// What is known of saves.
 #[derive(Debug)]
 pub(super) struct Saves {
     pub(super) files: Files,
+    /// Which of two files is next: never the one with the last moment that is whole.
+    pub(super) turn: usize,
+    /// Whether the disk refuses what is to be written to it.
+    pub(super) disk_is_full: Arc<AtomicBool>,
+    /// Wakes whoever waits for the end of a save.
+    pub(super) ended: Rc<Notify>,
     writing: Option<Writing>,
     pub(super) last_unix_s: u64,
     last_try_unix_s: u64,
@@ -137,9 +173,12 @@ pub(super) struct Saves {
 
 impl Saves {
     pub(super) fn new(now_unix_s: u64) -> Self {
-        let files = Files { path: None, rules: Vec::new(), stops_writes: true };
+        let files = Files { place: None, are_scheduled: false, rules: Vec::new(), stops_writes: true };
         Self {
             files,
+            turn: 0,
+            disk_is_full: Arc::default(),
+            ended: Rc::default(),
             writing: None,
             last_unix_s: now_unix_s,
             last_try_unix_s: 0,
@@ -156,22 +195,30 @@ impl Saves {
 
     /// Whether the last save failed that users rely on (`MISCONF`).
     pub(super) fn refuse_writes(&self) -> bool {
-        self.failed && self.files.stops_writes && !self.files.rules.is_empty()
+        self.failed && self.files.stops_writes && (self.files.are_scheduled || !self.files.rules.is_empty())
     }
 }
 
 impl Server {
+    /// Whether all is there that is to be saved, and no other save is under way.
+    pub(super) fn can_be_saved(&self) -> bool {
+        let is_filled = !self.data.is_copy || self.replication.is_whole;
+        is_filled && !self.loading.is_on && !self.saves.is_under_way()
+    }
+
     /// Begins to save what there is now.
     pub(super) fn begin_save(&mut self) {
         let (pieces, taken) = sync_channel(PIECES_AHEAD);
         let (done, outcome) = channel();
-        let Some(path) = self.saves.files.path.clone() else { return };
-        let beside = path.with_file_name(format!("temp-{}-{}.rdb", std::process::id(), self.saves.count));
+        let Some(place) = self.saves.files.place.clone() else { return };
+        let with_standing = matches!(place, Place::Named(_));
+        let (count, turn) = (self.saves.count, self.saves.turn);
+        let disk_is_full = Arc::clone(&self.saves.disk_is_full);
         let spawned = thread::Builder::new().name("save".to_owned()).spawn(move || {
-            let written = write(&taken, &beside, &path);
-            if written.is_err() {
-                let _ = fs::remove_file(&beside);
-            }
+            let written = match &place {
+                Place::Named(path) => write_beside(&taken, path, count, &disk_is_full),
+                Place::ByTurns(files) => write_into(&taken, &files[turn], &disk_is_full),
+            };
             // Whoever wanted to know may be gone.
             let _ = done.send(written);
         });
@@ -181,7 +228,7 @@ impl Server {
             self.saves.failed = true;
             return;
         }
-        self.data.begin_moment();
+        self.data.begin_moment(with_standing);
         self.saves.writing = Some(Writing {
             pieces: Some(pieces),
             sealed: None,
@@ -271,6 +318,7 @@ impl Server {
 
     fn saved(&mut self, outcome: io::Result<()>) {
         let Some(writing) = self.saves.writing.take() else { return };
+        self.saves.ended.notify_one();
         if writing.is_abandoned {
             return;
         }
@@ -281,10 +329,12 @@ impl Server {
             Ok(()) => {
                 self.saves.last_unix_s = self.data.clock.unix_ms() / 1000;
                 self.saves.last_changes = writing.changes;
+                self.saves.turn = 1 - self.saves.turn;
             }
             Err(error) => {
-                let path = self.saves.files.path.as_deref().unwrap_or(Path::new("")).display();
-                crate::process::complain(&format!("{path}: the store could not be saved: {error}"));
+                let path =
+                    self.saves.files.path().map_or_else(String::new, |path| format!("{}: ", path.display()));
+                crate::process::complain(&format!("{path}the store could not be saved: {error}"));
             }
         }
     }
@@ -304,23 +354,46 @@ impl Server {
     }
 }
 
-/// Writes pieces to a file, which takes its place once all is on the disk.
-fn write(pieces: &Receiver<Piece>, beside: &Path, path: &Path) -> io::Result<()> {
-    let mut file = File::create(beside)?;
-    loop {
-        match pieces.recv() {
-            Ok(Piece::Bytes(bytes)) => file.write_all(&bytes)?,
-            Ok(Piece::End(bytes)) => {
-                file.write_all(&bytes)?;
-                break;
-            }
-            Err(RecvError) => return Err(io::Error::other("the save was stopped")),
-        }
+/// Writes pieces to a file beside another, whose place it takes once all is on the disk.
+fn write_beside(
+    pieces: &Receiver<Piece>,
+    path: &Path,
+    count: u64,
+    disk_is_full: &AtomicBool,
+) -> io::Result<()> {
+    let beside = path.with_file_name(format!("temp-{}-{count}.rdb", std::process::id()));
+    let written = File::create(&beside)
+        .and_then(|file| write_all(pieces, file, disk_is_full))
+        .and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&beside);
+        return Err(error);
     }
-    file.sync_all()?;
-    fs::rename(beside, path)?;
     // So that the new name is there after a power cut too; some file systems do not know this.
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all().or(Ok(())))
+}
+
+/// Writes pieces into a file that is there, in place of what is in it.
+fn write_into(pieces: &Receiver<Piece>, path: &Path, disk_is_full: &AtomicBool) -> io::Result<()> {
+    let file = File::options().write(true).truncate(true).open(path)?;
+    write_all(pieces, file, disk_is_full)
+}
+
+fn write_all(pieces: &Receiver<Piece>, mut file: File, disk_is_full: &AtomicBool) -> io::Result<()> {
+    loop {
+        let (bytes, is_all) = match pieces.recv() {
+            Ok(Piece::Bytes(bytes)) => (bytes, false),
+            Ok(Piece::End(bytes)) => (bytes, true),
+            Err(RecvError) => return Err(io::Error::other("the save was stopped")),
+        };
+        if disk_is_full.load(Ordering::Relaxed) {
+            return Err(Errno::NOSPC.into());
+        }
+        file.write_all(&bytes)?;
+        if is_all {
+            return file.sync_all();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -330,12 +403,13 @@ mod tests {
 
     use super::super::data::{Expiry, Limits};
     use super::super::record::Value;
+    use super::super::standing::Standing;
     use super::*;
 
     fn store(directory: &Path) -> Server {
         let data = Data::new(Limits::new(None, Eviction::NoEviction, 5), Seed(1));
         let mut server = Server::new(data, 0);
-        server.saves.files.path = Some(directory.join("dump.rdb"));
+        server.saves.files.place = Some(Place::Named(directory.join("dump.rdb")));
         server
     }
 
@@ -374,7 +448,7 @@ mod tests {
         let (pieces, taken) = sync_channel(1);
         let (_done, outcome) = channel();
         pieces.try_send(Piece::Bytes(Vec::new())).expect("room for one");
-        server.data.begin_moment();
+        server.data.begin_moment(true);
         let pieces = Some(pieces);
         let (sealed, crc, is_abandoned, began_nanos, changes) = (None, 0, false, 0, 0);
         server.saves.writing =
@@ -389,5 +463,35 @@ mod tests {
         let Ok(Piece::End(bytes)) = taken.recv() else { panic!("the end") };
         let (records, checksum) = bytes.split_at(bytes.len() - 8);
         assert_eq!(crc64(0, records).to_le_bytes(), checksum);
+    }
+
+    #[test]
+    fn two_files_take_turns_and_a_save_that_fails_leaves_the_last_one_that_did_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = ["one", "other"].map(|name| directory.path().join(name));
+        let held: Vec<File> = files.iter().map(|path| File::create(path).expect("a file")).collect();
+        let mut server = store(directory.path());
+        server.saves.files.place = Some(Place::ByTurns(files.clone()));
+        server.data.stand(Standing::new("carts", 3, Box::new(|_| 100)));
+        server.data.set(b"key", Value::Bytes(b"first"), Expiry::Never);
+        // One that stood is a record as others once it was written.
+        server.data.set(b"carts:1", Value::Bytes(b"written"), Expiry::Never);
+        assert!(server.save());
+        let first = fs::read(&files[0]).expect("it is there");
+        let has = |bytes: &[u8], words: &str| String::from_utf8_lossy(bytes).contains(words);
+        assert!(has(&first, "first") && has(&first, "carts:1") && !has(&first, "carts:2"));
+        assert_eq!(fs::read(&files[1]).expect("it is there"), b"");
+        server.data.set(b"key", Value::Bytes(b"second"), Expiry::Never);
+        assert!(server.save());
+        let second = fs::read(&files[1]).expect("it is there");
+        assert!(has(&second, "second"));
+        assert_eq!(fs::read(&files[0]).expect("it is there"), first);
+        server.saves.disk_is_full.store(true, Ordering::Relaxed);
+        assert!(!server.save() && !server.save());
+        assert_eq!(fs::read(&files[1]).expect("it is there"), second, "it is the last one that is whole");
+        server.saves.disk_is_full.store(false, Ordering::Relaxed);
+        assert!(server.save());
+        assert_eq!(fs::read(&files[0]).expect("it is there"), second, "as nothing changed");
+        drop(held);
     }
 }

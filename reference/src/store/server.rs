@@ -42,8 +42,10 @@ pub(super) struct Totals {
     pub(super) rejected: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
-    /// Clients closed because all buffers together, or their own, had grown too large.
+    /// Clients closed because all buffers together had grown too large.
     pub(super) closed_for_buffers: u64,
+    /// Clients closed because they did not take what was pending for them.
+    pub(super) closed_at_output_limit: u64,
 }
 
 /// All of it.
@@ -68,8 +70,6 @@ pub(super) struct Server {
     pub(super) replication: Replication,
     pub(super) saves: Saves,
     pub(super) loading: Loading,
-    /// Whether the last attempt to save failed, so that writes are refused (`stop-writes-on-bgsave-error`).
-    pub(super) save_failed: bool,
     /// What makes it slow.
     pub(super) drag: Rc<Drag>,
     /// Wakes the loop that writes to clients.
@@ -103,7 +103,6 @@ impl Server {
             replication: Replication::new(),
             saves,
             loading: Loading::default(),
-            save_failed: false,
             drag: Rc::new(Drag::none()),
             nudge: Rc::default(),
             me: Weak::new(),
@@ -174,7 +173,8 @@ impl Server {
         self.close_idle();
         self.bound_buffers();
         self.replicate();
-        self.close_stuck_copies();
+        self.bound_outputs();
+        self.close_silent_copies();
         let now = self.data.clock.now_ms();
         if now >= self.pinged_ms + PING_MS && self.replication.following.is_none() {
             self.pinged_ms = now;

@@ -5,6 +5,7 @@ use std::path::Path;
 use scenarios::scenario::Eviction;
 
 use super::data::{Data, Limits};
+use super::output::{Class, OutputLimit, OutputLimits};
 use super::save::Files;
 use super::server::{MOST_HZ, Server};
 
@@ -26,16 +27,8 @@ pub(super) struct Settings {
     pub(super) slow_most: usize,
     /// Events that take at least so many milliseconds are remembered; zero: none.
     pub(super) latency_ms: u64,
-    /// What may be pending for a listener: at once, and for how long how much.
-    pub(super) pubsub_limit: OutputLimit,
-}
-
-/// A limit on what is pending for a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OutputLimit {
-    pub(super) hard_bytes: u64,
-    pub(super) soft_bytes: u64,
-    pub(super) soft_s: u64,
+    /// What may be pending for clients.
+    pub(super) output_limits: OutputLimits,
 }
 
 impl Default for Settings {
@@ -50,7 +43,7 @@ impl Default for Settings {
             slow_micros: 10_000,
             slow_most: 128,
             latency_ms: 0,
-            pubsub_limit: OutputLimit { hard_bytes: 32 << 20, soft_bytes: 8 << 20, soft_s: 60 },
+            output_limits: OutputLimits::default(),
         }
     }
 }
@@ -102,11 +95,11 @@ impl Server {
             "slowlog-log-slower-than" => settings.slow_micros.to_string(),
             "latency-monitor-threshold" => settings.latency_ms.to_string(),
             "dir" => {
-                let directory = self.saves.files.path.as_deref().and_then(Path::parent);
+                let directory = self.saves.files.path().and_then(Path::parent);
                 directory.map_or_else(String::new, |directory| directory.display().to_string())
             }
             "dbfilename" => {
-                let name = self.saves.files.path.as_deref().and_then(Path::file_name);
+                let name = self.saves.files.path().and_then(Path::file_name);
                 name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
             }
             "save" => {
@@ -119,10 +112,7 @@ impl Server {
             }
             "slowlog-max-len" => settings.slow_most.to_string(),
             "proto-max-bulk-len" => crate::resp::BULK_LIMIT.to_string(),
-            "client-output-buffer-limit" => {
-                let OutputLimit { hard_bytes, soft_bytes, soft_s } = settings.pubsub_limit;
-                format!("normal 0 0 0 pubsub {hard_bytes} {soft_bytes} {soft_s}")
-            }
+            "client-output-buffer-limit" => settings.output_limits.to_string(),
             _ => String::new(),
         }
     }
@@ -177,18 +167,12 @@ fn change(limits: &mut Limits, settings: &mut Settings, name: &[u8], value: &[u8
         b"client-output-buffer-limit" => {
             let words: Vec<&str> = text.split_ascii_whitespace().collect();
             for class in words.chunks(4) {
-                match class {
-                    ["pubsub", hard, soft, seconds] => {
-                        settings.pubsub_limit = OutputLimit {
-                            hard_bytes: memory(hard)?,
-                            soft_bytes: memory(soft)?,
-                            soft_s: seconds.parse().ok()?,
-                        };
-                    }
-                    // Answers are never kept beyond one: a client that does not read them is not read from.
-                    ["normal", "0", "0", "0"] => {}
-                    _ => return None,
-                }
+                let [name, hard, soft, seconds] = class else { return None };
+                let (hard_bytes, soft_bytes) = (memory(hard)?, memory(soft)?);
+                let soft_s = seconds.parse().ok()?;
+                settings
+                    .output_limits
+                    .set(Class::named(name)?, OutputLimit { hard_bytes, soft_bytes, soft_s });
             }
         }
         // There is no log of commands.

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 
 use scenarios::Scenario;
@@ -29,18 +30,23 @@ pub(super) struct Copies(BTreeMap<(usize, u32), Group>);
 
 impl Copies {
     /// None of them runs yet.
-    pub(super) fn new(scenario: &Scenario, instances: &[Rc<Instance>]) -> Self {
+    ///
+    /// # Errors
+    /// Where there is no room for files of theirs.
+    pub(super) fn new(scenario: &Scenario, instances: &[Rc<Instance>]) -> io::Result<Self> {
         let mut groups = BTreeMap::new();
         for original in instances {
             let ComponentKind::KvStore(store) = &scenario.component(original.component).kind else {
                 continue;
             };
-            let copies = (1..=store.replicas).map(|number| Rc::new(Instance::copy_of(original, number)));
-            let members = std::iter::once(Rc::clone(original)).chain(copies).collect();
+            let copy = |number| Instance::copy_of(original, number).with_snapshots(store.snapshot.is_some());
+            let copies = (1..=store.replicas).map(|number| copy(number).map(Rc::new));
+            let members =
+                std::iter::once(Ok(Rc::clone(original))).chain(copies).collect::<io::Result<_>>()?;
             let group = Group { members, leader: Cell::new(0) };
             groups.insert((original.component.index(), original.number), group);
         }
-        Self(groups)
+        Ok(Self(groups))
     }
 
     /// All that began as copies.

@@ -35,6 +35,8 @@ pub(super) struct Instance {
     leads: Cell<bool>,
     /// What it keeps when its child dies.
     disk: Option<File>,
+    /// What a store's snapshots are written into.
+    snapshots: Option<[File; 2]>,
     /// Where its files are, if it is a server of another make.
     directory: Option<Directory>,
     /// What ails it by hand.
@@ -80,6 +82,12 @@ impl Instance {
         Ok(Self { disk: Some(disk::create()?), ..self })
     }
 
+    /// With files for the snapshots of a store, if it takes any.
+    pub(super) fn with_snapshots(self, are_taken: bool) -> io::Result<Self> {
+        let snapshots = if are_taken { Some([disk::create()?, disk::create()?]) } else { None };
+        Ok(Self { snapshots, ..self })
+    }
+
     /// As a server of another make, with a directory for its files.
     pub(super) fn with_server(self) -> io::Result<Self> {
         let directory = Some(Directory::create(self.name())?);
@@ -111,6 +119,7 @@ impl Instance {
             _reservation: reservation,
             leads: Cell::new(leads),
             disk: None,
+            snapshots: None,
             directory: None,
             imposed: Cell::default(),
             setup: RefCell::default(),
@@ -187,6 +196,7 @@ impl Instance {
             first_start: true,
             leads: self.leads.get(),
             dump: None,
+            snapshots: self.snapshots.as_ref().map(|files| files.each_ref().map(disk::path)),
             addresses,
             peers,
             book,

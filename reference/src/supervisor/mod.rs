@@ -171,13 +171,14 @@ impl Supervisor {
                     )
                     .and_then(|instance| match scenario.component(id).server() {
                         Some(_) => instance.with_server(),
-                        None => Ok(instance),
+                        None => instance.with_snapshots(takes_snapshots(&scenario, id)),
                     })
                     .map_err(|error| format!("no port for {name}: {error}"))?;
                 instances.push(Rc::new(reserved));
             }
         }
-        let copies = Copies::new(&scenario, &instances);
+        let copies = Copies::new(&scenario, &instances)
+            .map_err(|error| format!("no files for the copies of a store: {error}"))?;
         let network = Network::new(&scenario, stage, &instances)?;
         let machines = Machines::new(&scenario)?;
         let jobs = Jobs::new(&scenario, &machines)?;
@@ -308,6 +309,11 @@ pub(crate) fn processes(scenario: &Scenario) -> u32 {
     };
     let instances: u32 = scenario.component_ids().map(of).sum();
     1 + instances + u32::from(!network::ways(scenario).is_empty())
+}
+
+/// Whether a store's records are saved from time to time.
+fn takes_snapshots(scenario: &Scenario, id: ComponentId) -> bool {
+    matches!(&scenario.component(id).kind, ComponentKind::KvStore(store) if store.snapshot.is_some())
 }
 
 /// Whether a component keeps what outlives its process.

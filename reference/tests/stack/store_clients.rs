@@ -1,12 +1,13 @@
 //! The store and its clients: passwords, lists, channels, transactions, versions of the protocol, tools.
 
+use std::io::{ErrorKind, Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use redis::{Connection, TypedCommands};
 
 use crate::room::{eventually, shop, start};
-use crate::store_conformance::is_required;
+use crate::store_conformance::{figure, is_required};
 
 fn open(stack: &reference::client::Stack, query: &str) -> Connection {
     let address = stack.entry("objects")[0];
@@ -114,6 +115,30 @@ fn a_listener_that_does_not_read_is_cut_off_at_the_limit_and_one_that_reads_is_n
         // The kernel takes some of it.
         assert!(!least.is_zero() || sent * LENGTH < 64 << 20, "{limit}: after {sent} messages");
     }
+    assert_eq!(figure(&mut publisher, "client_output_buffer_limit_disconnections"), 2);
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answer_is_cut_off_at_the_limit_of_its_class() {
+    // More than the kernel takes of it, and less than a value may have.
+    const LENGTH: usize = 60 << 20;
+    let stack = room();
+    let mut client = open(&stack, "");
+    let _: () = ask(&mut client, "CONFIG SET maxmemory 0").expect("CONFIG SET");
+    let _: () = redis::cmd("CONFIG")
+        .arg(&["SET", "client-output-buffer-limit", "normal 4mb 0 0"])
+        .query(&mut client)
+        .expect("CONFIG SET");
+    let _: () = redis::cmd("SET").arg("big").arg(vec![b'x'; LENGTH]).query(&mut client).expect("SET");
+    let mut deaf = crate::room::connect(stack.entry("objects")[0]).expect("accepted");
+    deaf.write_all(b"GET big\r\n").expect("sent");
+    eventually("it is cut off", || figure(&mut client, "client_output_buffer_limit_disconnections") == 1);
+    assert_eq!(figure(&mut client, "connected_clients"), 1);
+    let mut came = Vec::new();
+    if let Err(error) = deaf.read_to_end(&mut came) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+    }
+    assert!(came.len() < LENGTH, "{} bytes came", came.len());
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use redis::{Connection, TypedCommands};
+use reference::client::Stack;
+use scenarios::Scenario;
 use tempfile::TempDir;
 
 use crate::room::{eventually, shop, start};
@@ -266,4 +268,85 @@ fn no_client_can_have_files_written_where_it_wants() {
     let mut client = connect(stack.entry("objects")[0]);
     let refused: redis::RedisResult<String> = redis::cmd("SAVE").query(&mut client);
     assert!(refused.is_err(), "a store of a stack has no file");
+}
+
+/// A stack whose store is saved every second, further lines of it, and the faults that can begin there.
+fn with_snapshots(more: &str, faults: &[&str]) -> Stack {
+    let text = shop("", "workers = 4", &["wait = \"1ms\""], &[]).source.text.clone();
+    let text = text.replace(
+        "max_memory = \"1MiB\"\neviction = \"volatile-lru\"\n",
+        &format!("snapshot = {{ every = \"1s\", fork_per_gb = \"1ms\" }}\n{more}\n"),
+    );
+    let faults: String =
+        faults.iter().map(|f| format!("[[faults]]\nat = \"1ms\"\nfor = \"50s\"\n{f}\n")).collect();
+    let scenario = Scenario::parse(Path::new("test.toml"), text + &faults);
+    start(&scenario.unwrap_or_else(|problems| panic!("{problems}")))
+}
+
+/// Kills the store by a fault and starts it again; a client of it when it is filled.
+fn started_again(stack: &Stack, fault: usize) -> Connection {
+    stack.begin_fault(fault).expect("killed");
+    stack.end_fault(fault).expect("started again");
+    let mut client = connect(stack.entry("objects")[0]);
+    eventually("it is filled", || figure(&mut client, "loading") == 0);
+    client
+}
+
+#[test]
+fn a_store_of_a_stack_that_was_killed_is_filled_from_its_last_snapshot() {
+    let stack = with_snapshots("", &["kill = \"component:objects[1]\""]);
+    let mut client = connect(stack.entry("objects")[0]);
+    write(&mut client);
+    let _: String = ask(&mut client, &["SET", "carts:1", "written"]);
+    eventually("all of it is saved", || figure(&mut client, "rdb_changes_since_last_save") == 0);
+    // Those that were filled in at the start expire one after the other.
+    let parts = |client: &mut Connection| -> (BTreeSet<String>, BTreeSet<String>) {
+        names(client).into_iter().partition(|name| name.starts_with("items:"))
+    };
+    let (_, before) = parts(&mut client);
+    let fields = client.hgetall("large").expect("HGETALL");
+    assert!(before.len() > 2000 + 50, "what was written, and what stands");
+    // The second time it is filled from what it saved since, or from the same.
+    for _ in 0..2 {
+        let mut client = started_again(&stack, 0);
+        let (items, after) = parts(&mut client);
+        assert!(items.len() > 50, "{} of a hundred are there", items.len());
+        assert_eq!(before.symmetric_difference(&after).collect::<Vec<_>>(), [""; 0]);
+        assert_eq!(client.get("carts:1").expect("GET").as_deref(), Some("written"));
+        assert_eq!(client.get("carts:7").expect("GET").map(|v| v.len()), Some(100), "it stands there");
+        assert_eq!(client.hgetall("large").expect("HGETALL"), fields);
+        let left: i64 = ask(&mut client, &["PTTL", "key:0"]);
+        assert!((900_000..=1_000_000).contains(&left), "{left} ms are left of 1,000 s");
+    }
+}
+
+#[test]
+fn what_a_full_disk_refuses_is_lost_with_the_process_and_what_was_saved_before_is_not() {
+    let stack = with_snapshots("", &["disk_full = \"component:objects\"", "kill = \"component:objects[1]\""]);
+    let mut client = connect(stack.entry("objects")[0]);
+    let _: String = ask(&mut client, &["SET", "early", "1"]);
+    eventually("it is saved", || figure(&mut client, "rdb_changes_since_last_save") == 0);
+    stack.begin_fault(0).expect("it is full");
+    // Taken or refused, as a save has failed already or not.
+    let _: redis::RedisResult<String> = redis::cmd("SET").arg(&["late", "1"]).query(&mut client);
+    eventually("a save has failed", || {
+        ask::<String>(&mut client, &["INFO", "persistence"]).contains("rdb_last_bgsave_status:err")
+    });
+    assert!(client.exists("early").expect("EXISTS"), "it goes on serving");
+    let mut client = started_again(&stack, 1);
+    assert!(client.exists("early").expect("EXISTS") && !client.exists("late").expect("EXISTS"));
+}
+
+#[test]
+fn a_copy_follows_a_store_that_was_filled_from_its_snapshot() {
+    let stack = with_snapshots("replicas = 1", &["kill = \"component:objects[1]\""]);
+    let mut client = connect(stack.entry("objects")[0]);
+    eventually("it has a copy", || figure(&mut client, "connected_slaves") == 1);
+    write(&mut client);
+    eventually("all of it is saved", || figure(&mut client, "rdb_changes_since_last_save") == 0);
+    let mut client = started_again(&stack, 0);
+    assert!(client.exists("key:1999").expect("EXISTS"), "nobody took over: it has its own");
+    eventually("its copy is back", || figure(&mut client, "connected_slaves") == 1);
+    let _: String = ask(&mut client, &["SET", "after", "1"]);
+    assert_eq!(ask::<i64>(&mut client, &["WAIT", "1", "20000"]), 1, "the copy has it");
 }

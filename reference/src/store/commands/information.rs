@@ -107,6 +107,8 @@ fn stats(server: &Server, text: &mut String) {
     line(text, format_args!("expired_keys:{}", counts.expired));
     line(text, format_args!("evicted_keys:{}", counts.evicted));
     line(text, format_args!("evicted_clients:{}", totals.closed_for_buffers));
+    // As Redis names it from 7.4 on; 7.0 does not count them.
+    line(text, format_args!("client_output_buffer_limit_disconnections:{}", totals.closed_at_output_limit));
     line(text, format_args!("keyspace_hits:{}", counts.hits));
     line(text, format_args!("keyspace_misses:{}", counts.misses));
     line(text, format_args!("sync_full:{}", server.replication.full));

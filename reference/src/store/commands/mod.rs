@@ -126,8 +126,7 @@ pub(super) fn execute(server: &mut Server, client: usize, input: &[u8], ranges: 
         transactions::spoil(server, client);
         return reply.error(LOADING);
     }
-    let refuses_writes = server.save_failed || server.saves.refuse_writes();
-    if refuses_writes && command.has(Flag::Writes) && !server.data.is_applying {
+    if server.saves.refuse_writes() && command.has(Flag::Writes) && !server.data.is_applying {
         transactions::spoil(server, client);
         return reply.error(MISCONF);
     }

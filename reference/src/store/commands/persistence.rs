@@ -6,7 +6,7 @@ const NO_FILE: &str = "ERR this store was given no file to be saved to";
 const UNDER_WAY: &str = "ERR Background save already in progress";
 
 pub(super) fn save(call: &mut Call<'_>) -> Outcome {
-    if call.server.saves.files.path.is_none() {
+    if call.server.saves.files.place.is_none() {
         return Err(NO_FILE);
     }
     if call.server.saves.is_under_way() {
@@ -23,7 +23,7 @@ pub(super) fn bgsave(call: &mut Call<'_>) -> Outcome {
     if call.arguments.len() == 2 && !call.arguments.is(1, "SCHEDULE") {
         return Err(SYNTAX);
     }
-    if call.server.saves.files.path.is_none() {
+    if call.server.saves.files.place.is_none() {
         return Err(NO_FILE);
     }
     if call.server.saves.is_under_way() {

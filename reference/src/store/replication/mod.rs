@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
 /// What of the stream is kept for copies that come back (`repl-backlog-size`).
-const BACKLOG_SIZE: usize = 1 << 20;
+pub(super) const BACKLOG_SIZE: usize = 1 << 20;
 
 /// Where a copy copies from.
 #[derive(Debug)]

@@ -12,9 +12,7 @@ const RECORDS: usize = 500;
 /// Fields of a hash in one command.
 const MOST_FIELDS: usize = 1000;
 /// No more is written ahead of what a copy has taken.
-const AHEAD: usize = 1 << 20;
-/// What may be pending for a copy (`client-output-buffer-limit replica`, the hard limit).
-const PENDING_LIMIT: u64 = 256 << 20;
+pub(in crate::store) const AHEAD: usize = 1 << 20;
 /// A copy that neither says how much it has nor takes records for so long is gone (`repl-timeout`).
 const SILENCE_LIMIT_MS: u64 = 60_000;
 
@@ -39,10 +37,9 @@ impl Copy {
         self.sending.is_some()
     }
 
-    /// Whether so much is too much to be pending for it.
-    pub(in crate::store) fn is_beyond_limit(&self, pending: u64) -> bool {
-        let waiting = self.sending.as_ref().map_or(0, |sending| sending.after.len() as u64);
-        pending + waiting > PENDING_LIMIT
+    /// What waits for the end of the records.
+    pub(in crate::store) fn waiting_bytes(&self) -> u64 {
+        self.sending.as_ref().map_or(0, |sending| sending.after.len() as u64)
     }
 }
 
@@ -135,22 +132,15 @@ impl Server {
         }
     }
 
-    /// Closes copies that take nothing, or say nothing for too long.
-    pub(in crate::store) fn close_stuck_copies(&mut self) {
+    /// Closes copies that say nothing for too long.
+    pub(in crate::store) fn close_silent_copies(&mut self) {
         let now = self.data.clock.now_ms();
-        let is_stuck = |index: &usize| {
-            let client = self.clients.get(*index);
-            let Some((client, copy)) = client.and_then(|client| Some((client, client.copy.as_ref()?))) else {
-                return false;
-            };
-            let pending = (client.pending.len() - client.written) as u64;
-            copy.is_beyond_limit(pending) || now.saturating_sub(copy.said_ms) > SILENCE_LIMIT_MS
+        let is_silent = |index: &usize| {
+            let copy = self.clients.get(*index).and_then(|client| client.copy.as_ref());
+            copy.is_some_and(|copy| now.saturating_sub(copy.said_ms) > SILENCE_LIMIT_MS)
         };
-        let stuck: Vec<usize> = self.replication.copies.iter().copied().filter(is_stuck).collect();
-        for index in stuck {
-            self.totals.closed_for_buffers += 1;
-            self.close(index);
-        }
+        let silent: Vec<usize> = self.replication.copies.iter().copied().filter(is_silent).collect();
+        silent.into_iter().for_each(|index| self.close(index));
     }
 
     /// Writes on at records for copies; whether there is more to write at once.
