@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use scenarios::scenario::{Action, ComponentId, ComponentKind, Engine, FaultKind, FaultTarget, Peers, Step};
+use scenarios::scenario::{
+    Action, ComponentId, ComponentKind, Engine, FaultKind, FaultTarget, Language, Peers, Step,
+};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
 use crate::addresses::{HOSTS_LIMIT, INSTANCES_LIMIT};
@@ -304,7 +306,7 @@ fn features(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
 /// What HTTP has no way to say.
 fn caching(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
     let mut refuse = |place: String, hint: &str| problems.push(scenario.unsupported(&place, WORLD, hint));
-    let mut seen: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    let mut seen: BTreeMap<String, (u32, u32, &[Language])> = BTreeMap::new();
     for class in &scenario.requests {
         let Some(rule) = &class.cache else { continue };
         let at = format!("requests.{}.cache", class.name);
@@ -315,12 +317,14 @@ fn caching(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
         }
         for vary in &rule.vary {
             let place = format!("{at}.vary.{}", vary.name);
-            if !vary.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            let is_token =
+                |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            if vary.languages.is_empty() && !is_token(&vary.name) {
                 refuse(place.clone(), "it becomes the name of a header: letters, digits, - and _ only");
             }
-            let values = (vary.values, vary.raw);
+            let values = (vary.values, vary.raw, vary.languages.as_slice());
             if *seen.entry(vary.header()).or_insert(values) != values {
-                refuse(place, "a header is made alike by one rule: give it as many values in every class");
+                refuse(place, "a header is made alike by one rule: give it the same values in every class");
             }
         }
     }
@@ -385,6 +389,13 @@ mix = {{ a = 1, b = 1 }}
         assert_eq!(refused(&vary("3"), &vary("3")), "");
         let other = refused(&vary("3"), &vary("4"));
         assert!(other.contains("requests.b.cache.vary.groups") && !other.contains("requests.a"), "{other}");
+        let languages = |list: &str| {
+            let rule = format!("{{ accept_language = {list}, raw = 9 }}");
+            format!("{{ ttl = \"5s\", vary = {{ language = {rule} }} }}")
+        };
+        assert_eq!(refused(&languages("[\"en\", \"de\"]"), &languages("[\"en\", \"DE\"]")), "");
+        let other = refused(&languages("[\"en\", \"de\"]"), &languages("[\"de\", \"en\"]"));
+        assert!(other.contains("requests.b.cache.vary.language"), "{other}");
         let short = refused("{ ttl = \"1500ms\" }", "{ ttl = \"5s\", grace = \"5ms\" }");
         assert!(
             short.contains("requests.a.cache.ttl") && short.contains("requests.b.cache.grace"),

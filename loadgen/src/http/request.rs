@@ -33,14 +33,14 @@ struct Class {
     /// Fields of the scenario's, and the body.
     headers: Vec<(String, Text)>,
     body: Option<Text>,
-    /// What caches tell its objects apart by: the start of the field, what its values are drawn for, how many there are.
-    vary: Vec<(String, Purpose, u32)>,
+    /// What caches tell its objects apart by: the start of the field, what its values are drawn for, and what they are.
+    vary: Vec<(String, Purpose, Vary)>,
 }
 
 impl Composer {
     /// `base` stands before every path: empty, or starting with a slash and not ending with one.
     pub(crate) fn new(scenario: &Scenario, base: &str) -> Self {
-        let vary = |vary: &Vary| (format!("\r\n{}: ", vary.header()), vary.purpose(), vary.raw);
+        let vary = |vary: &Vary| (format!("\r\n{}: ", vary.header()), vary.purpose(), vary.clone());
         let class = |class: &RequestClass| {
             let mut end = format!(
                 "\r\nx-rehearsal-class: {}\r\nuser-agent: rehearsal-loadgen/{}\r\n",
@@ -106,9 +106,9 @@ impl Composer {
         if attempt > 0 {
             write!(out, "\r\nx-rehearsal-attempt: {attempt}").expect("writing to memory does not fail");
         }
-        for (field, purpose, raw) in &class.vary {
-            let value = self.draws.vary(planned.id, *purpose, *raw);
-            write!(out, "{field}{value}").expect("writing to memory does not fail");
+        for (field, purpose, vary) in &class.vary {
+            let number = self.draws.vary(planned.id, *purpose, vary.raw);
+            write!(out, "{field}{}", vary.value(number)).expect("writing to memory does not fail");
         }
         out.extend_from_slice(class.end.as_bytes());
         out.extend_from_slice(host.as_bytes());
@@ -212,6 +212,8 @@ pub(crate) fn host_field(host: &str, port: u16, own: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -230,8 +232,8 @@ mod tests {
         assert_eq!(&out, b"0000000000000007");
     }
 
-    #[test]
-    fn a_request_says_which_value_it_has_of_what_caches_tell_objects_apart_by() {
+    /// What a hundred requests for a page that varies by this say in a field.
+    fn said(vary: &str, field: &str) -> BTreeSet<String> {
         let text = r#"
 title = "Groups"
 [run]
@@ -243,7 +245,7 @@ host = "app"
 workers = 4
 [requests.page]
 path = "/page"
-cache = { ttl = "5s", vary = { Groups = { values = 2, raw = 7 } } }
+cache = { ttl = "5s", vary = { Groups = VARY } }
 [[requests.page.steps]]
 work = "1ms"
 [traffic.people]
@@ -252,18 +254,29 @@ executor = "constant-arrival-rate"
 rate = "10/s"
 mix = { page = 1 }
 "#;
+        let text = text.replace("VARY", vary);
         let scenario = Scenario::parse("groups.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
         let mut composer = Composer::new(&scenario, "");
-        let mut seen = [0; 7];
+        let mut said = BTreeSet::new();
         let plan = scenarios::plan::Plan::new(&scenario);
         for planned in plan.requests() {
             let mut out = Vec::new();
             composer.compose((&planned, 0), "shop", None, &mut out);
             let request = String::from_utf8(out).expect("text");
-            let value = request.lines().find_map(|line| line.strip_prefix("x-groups: ")).expect("it is said");
-            seen[value.parse::<usize>().expect("a number")] += 1;
+            let mut fields = request.lines().filter_map(|line| line.split_once(": "));
+            let (_, value) = fields.find(|(name, _)| *name == field).expect("it is said");
+            said.insert(value.to_owned());
         }
-        assert!(seen.iter().all(|count| *count > 0), "a hundred requests have all seven: {seen:?}");
+        said
+    }
+
+    #[test]
+    fn a_request_says_which_value_it_has_of_what_caches_tell_objects_apart_by() {
+        let numbers = said("{ values = 2, raw = 7 }", "x-groups");
+        assert!(numbers.iter().eq(["0", "1", "2", "3", "4", "5", "6"]), "they have all seven: {numbers:?}");
+        let languages = said("{ accept_language = [\"en\", \"de\"], raw = 7 }", "accept-language");
+        assert_eq!(languages.len(), 7, "{languages:?}");
+        assert!(languages.contains("en") && languages.contains("de-x-1, en;q=0.5"), "{languages:?}");
     }
 
     #[test]

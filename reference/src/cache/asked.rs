@@ -9,7 +9,7 @@ use super::directives::SURROGATE;
 use super::fields::{has, write};
 use super::normalise::Normaliser;
 use super::vary::Names;
-use super::{address, user_context, validators};
+use super::{address, language, user_context, validators};
 use crate::http::Framing;
 use crate::http::head::{NO_FIELDS, RequestHead, connection_options, is_hop_by_hop, parse_request};
 use crate::service::{ATTEMPT_HEADER, CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
@@ -246,7 +246,7 @@ fn rest<'h, 'b: 'h>(
     normaliser: &Normaliser,
     out: &mut Vec<u8>,
 ) {
-    let mut forwarded = Vec::new();
+    let (mut forwarded, mut preferences) = (Vec::new(), Vec::new());
     for header in headers {
         if header.name.eq_ignore_ascii_case("x-forwarded-for") {
             forwarded.extend_from_slice(header.value);
@@ -255,11 +255,17 @@ fn rest<'h, 'b: 'h>(
             // The host stands at the start, and the body is not held back here.
         } else if normaliser.is_idle() {
             write(header.name, header.value, out);
+        } else if normaliser.languages(header.name).is_some() {
+            preferences.push(header.value);
         } else {
             // What the answer depends on is what it is found by.
             let normal = normaliser.normal(&header.name.to_ascii_lowercase(), header.value);
             write(header.name, normal.as_ref().map_or(header.value, |n| n.as_bytes()), out);
         }
+    }
+    if let Some(languages) = normaliser.languages(language::NAME) {
+        // Also where nothing is said, or else the back end would choose by rules of its own.
+        write(language::NAME, languages.choose(preferences.into_iter()).as_bytes(), out);
     }
     out.extend_from_slice(b"x-forwarded-for: ");
     out.extend_from_slice(&forwarded);
@@ -295,6 +301,25 @@ mod tests {
             "GET /a HTTP/1.1\r\nhost: h\r\nX-Group: 1\r\nx-forwarded-for: 127.0.0.9\r\n\
              surrogate-capability: rehearsal=\"Surrogate/1.0 ESI/1.0\"\r\nif-none-match: \"y\"\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn the_back_end_is_asked_in_the_language_that_the_answer_is_found_by() {
+        let languages = language::Languages::new(["en", "de-AT"].into_iter());
+        let normaliser = Normaliser::default().with_languages(languages);
+        let sent = |lines: &str| {
+            let asked = asked(&format!("GET /a HTTP/1.1\r\nHost: h\r\n{lines}\r\n"));
+            let fetch = text(|out| asked.write_fetch(None, &normaliser, out));
+            assert_eq!(fetch, text(|out| asked.write_pass(&normaliser, out)));
+            fetch.split_once("host: h\r\n").expect("it begins so").1.to_owned()
+        };
+        let end =
+            "x-forwarded-for: 127.0.0.9\r\nsurrogate-capability: rehearsal=\"Surrogate/1.0 ESI/1.0\"\r\n\r\n";
+        assert_eq!(
+            sent("Accept-Language: fr;q=0.9\r\nX-A: 1\r\naccept-language: de;q=0.2\r\n"),
+            format!("X-A: 1\r\naccept-language: de-AT\r\n{end}")
+        );
+        assert_eq!(sent(""), format!("accept-language: en\r\n{end}"), "who says nothing gets the first");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use httparse::Header;
 
-use super::{date, directives, esi, normalise, range, tags, vary};
+use super::{date, directives, esi, language, normalise, range, tags, vary};
 
-/// `Cache-Control` and its kin, dates, ranges and the order of a query's parameters: nothing panics, and what was made alike
-/// stays alike.
+/// `Cache-Control` and its kin, dates, ranges, languages and the order of a query's parameters: nothing panics, and what was made
+/// alike stays alike.
 pub(crate) fn cache_control(value: &[u8]) {
     for name in ["cache-control", "surrogate-control", "cdn-cache-control"] {
         let told = directives::Directives::of_answer(&[Header { name, value }]);
@@ -26,6 +26,9 @@ pub(crate) fn cache_control(value: &[u8]) {
     normalise::target(value, &mut once);
     normalise::target(&once, &mut again);
     assert_eq!(once, again);
+    let site = language::Languages::new(["en", "de-AT", "de"].into_iter()).expect("there are some");
+    let chosen = site.choose(value.split(|b| *b == b'\n'));
+    assert_eq!(site.choose(std::iter::once(chosen.as_bytes())), chosen);
 }
 
 /// Pages that include others: no page panics the reader, its text stays in order and within the page, and what is put

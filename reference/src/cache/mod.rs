@@ -3,7 +3,7 @@
 //! The rules know neither sockets nor clocks:
 //!
 //! - [`directives`]: what answers say about their keeping; [`freshness`]: whether and for how long they may be kept
-//! - [`address`], [`vary`], [`normalise`]: what they are found by; [`fields`], [`date`]: their fields
+//! - [`address`], [`vary`], [`normalise`], [`language`]: what they are found by; [`fields`], [`date`]: their fields
 //! - [`validators`], [`range`]: what a client has already, or wants of it; [`esi`]: pages that include others
 //! - [`object`]: a stored answer; [`store`] with [`lru`], [`tags`] and [`purges`]: all of them
 //! - [`flights`]: who waits for whose fetch; [`fetching`]: memory for what is on its way
@@ -32,6 +32,7 @@ mod flights;
 mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
+mod language;
 mod lru;
 mod normalise;
 mod object;
@@ -67,6 +68,7 @@ use backends::{BackEnds, Health};
 use fetching::Fetching;
 use flights::Flights;
 use freshness::{Defaults, Now};
+use language::Languages;
 use normalise::Normaliser;
 use store::Store;
 use threads::Threads;
@@ -188,9 +190,15 @@ impl Cache {
 
 /// The rules by which the scenario makes requests alike.
 fn normaliser(scenario: &Scenario, normalise: bool) -> Normaliser {
+    if !normalise {
+        return Normaliser::default();
+    }
     let rules = scenario.requests.iter().filter_map(|class| class.cache.as_ref()).flat_map(|rule| &rule.vary);
-    let counting = rules.filter(|vary| normalise && vary.values < vary.raw);
-    Normaliser::new(counting.map(|vary| (vary.header(), vary.values)))
+    let (numbers, languages): (Vec<_>, Vec<_>) = rules.partition(|vary| vary.languages.is_empty());
+    let counting = numbers.into_iter().filter(|vary| vary.values < vary.raw);
+    // Classes that differ in them are refused.
+    let site = languages.first().and_then(|vary| Languages::new(vary.languages.iter().map(|l| l.as_str())));
+    Normaliser::new(counting.map(|vary| (vary.header(), vary.values))).with_languages(site)
 }
 
 fn checked(scenario: &Scenario) -> Vec<String> {

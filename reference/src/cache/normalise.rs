@@ -3,19 +3,34 @@
 
 use std::collections::BTreeMap;
 
-/// Fields whose many values stand for few: a number in such a field is taken modulo the number of values that count.
+use super::language::{self, Languages};
+
+/// Fields whose many values stand for few: a number in such a field is taken modulo the number of values that count, and
+/// preferences of languages are the one of the site's that they choose.
 ///
-/// It stands for what a site's own rules do to `Accept-Language` or to a user's group: the scenario says how many values
-/// come and how many are left.
+/// Numbers stand for what a site's own rules do, to a user's group say: the scenario says how many values come and how many are
+/// left.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Normaliser {
     values: BTreeMap<Box<str>, u64>,
+    languages: Option<Languages>,
 }
 
 impl Normaliser {
     /// By names in lower case, and the number of values that count.
     pub(super) fn new(rules: impl Iterator<Item = (String, u32)>) -> Self {
-        Self { values: rules.map(|(name, values)| (name.into(), u64::from(values.max(1)))).collect() }
+        let values = rules.map(|(name, values)| (name.into(), u64::from(values.max(1)))).collect();
+        Self { values, languages: None }
+    }
+
+    /// The same, for a site of these languages.
+    pub(super) fn with_languages(self, languages: Option<Languages>) -> Self {
+        Self { languages, ..self }
+    }
+
+    /// The languages that all lines of a field choose one of; none where they do not.
+    pub(super) fn languages(&self, name: &str) -> Option<&Languages> {
+        self.languages.as_ref().filter(|_| name.eq_ignore_ascii_case(language::NAME))
     }
 
     /// A field's value made alike; none where it stays as it is. `name` is in lower case.
@@ -27,7 +42,7 @@ impl Normaliser {
 
     /// Whether there is nothing to be made alike.
     pub(super) fn is_idle(&self) -> bool {
-        self.values.is_empty()
+        self.values.is_empty() && self.languages.is_none()
     }
 }
 

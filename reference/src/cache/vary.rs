@@ -40,7 +40,8 @@ impl Vary {
 const PREFERENCES: [&str; 3] = ["accept-language", "accept-encoding", "accept-charset"];
 
 /// Appends what tells a request's variant from others: of each field its name, whether it is there, and its value made
-/// alike as RFC 9111, section 4.1 allows: lines put together, white space around commas taken away, preferences in order.
+/// alike as RFC 9111, section 4.1 allows: lines put together, white space around commas taken away, preferences in order, or what
+/// they choose.
 pub(super) fn variant(
     names: &[Box<str>],
     headers: &[Header<'_>],
@@ -49,7 +50,11 @@ pub(super) fn variant(
 ) {
     for name in names {
         out.extend_from_slice(name.as_bytes());
-        if PREFERENCES.contains(&&**name) {
+        if let Some(languages) = normaliser.languages(name) {
+            // Who says nothing gets a language too.
+            out.push(b'=');
+            out.extend_from_slice(languages.choose(values(headers, name)).as_bytes());
+        } else if PREFERENCES.contains(&&**name) {
             preferences(name, headers, out);
         } else {
             for (number, value) in values(headers, name).enumerate() {
@@ -88,6 +93,7 @@ fn preferences(name: &str, headers: &[Header<'_>], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::language::Languages;
     use super::*;
 
     fn headers<'b>(fields: &'b [(&'b str, &'b str)]) -> Vec<Header<'b>> {
@@ -95,9 +101,13 @@ mod tests {
     }
 
     fn variant_of(names: &[&str], fields: &[(&str, &str)]) -> Vec<u8> {
+        normal_variant_of(&Normaliser::default(), names, fields)
+    }
+
+    fn normal_variant_of(normaliser: &Normaliser, names: &[&str], fields: &[(&str, &str)]) -> Vec<u8> {
         let names: Vec<Box<str>> = names.iter().map(|n| Box::from(*n)).collect();
         let mut out = Vec::new();
-        variant(&names, &headers(fields), &Normaliser::default(), &mut out);
+        variant(&names, &headers(fields), normaliser, &mut out);
         out
     }
 
@@ -136,5 +146,16 @@ mod tests {
         assert_eq!(languages("en, de;q=0.5"), languages("DE; q=0.5,EN"));
         assert_ne!(languages("en, de;q=0.5"), languages("en, de"));
         assert_ne!(languages(""), variant_of(&["accept-language"], &[]));
+    }
+
+    #[test]
+    fn requests_that_prefer_the_same_of_a_sites_languages_are_alike() {
+        let site = Normaliser::default().with_languages(Languages::new(["en", "de"].into_iter()));
+        let of = |fields: &[(&str, &str)]| normal_variant_of(&site, &["accept-language"], fields);
+        let german = of(&[("Accept-Language", "de-AT, en;q=0.5")]);
+        assert_eq!(german, b"accept-language=de\n");
+        assert_eq!(german, of(&[("Accept-Language", "fr"), ("accept-language", "en;q=0.1, de;q=0.2")]));
+        assert_ne!(german, of(&[("Accept-Language", "en, de;q=0.5")]));
+        assert_eq!(of(&[]), of(&[("Accept-Language", "en-GB")]), "who says nothing gets the first");
     }
 }

@@ -2,7 +2,7 @@
 //! is refused with its place, as with the stack's own components.
 
 use scenarios::scenario::{
-    Action, Component, ComponentId, ComponentKind, Cpu, FaultKind, FaultTarget, Server, Step,
+    Action, Component, ComponentId, ComponentKind, Cpu, FaultKind, FaultTarget, Server, Step, Vary,
 };
 use scenarios::units::SimTime;
 use scenarios::{Diagnostic, Scenario};
@@ -218,16 +218,26 @@ fn classes(scenario: &Scenario, id: ComponentId, server: Server, refuse: &mut im
                 _ => {}
             }
         }
-        let is_cache = matches!(scenario.component(id).kind, ComponentKind::HttpCache(_));
-        if server != Server::Nginx || !is_cache {
-            continue;
-        }
-        if class.esi.is_some() {
-            refuse(format!("requests.{}.esi", class.name), "nginx knows no ESI");
-        }
-        for vary in class.cache.iter().flat_map(|rule| &rule.vary).filter(|vary| vary.values != vary.raw) {
-            let place = format!("requests.{}.cache.vary.{}", class.name, vary.name);
-            refuse(place, "nothing is made alike for nginx here: give as many raw values as values");
+        let made_alike =
+            || class.cache.iter().flat_map(|rule| &rule.vary).filter(|vary| vary.values != vary.raw);
+        let place = |vary: &Vary| format!("requests.{}.cache.vary.{}", class.name, vary.name);
+        match (server, &scenario.component(id).kind) {
+            (Server::Varnish, ComponentKind::HttpCache(cache)) if cache.normalise => {
+                for vary in made_alike().filter(|vary| !vary.languages.is_empty()) {
+                    let hint = "Varnish chooses among languages with modules of others' only: write normalise = false, or as many raw values as languages";
+                    refuse(place(vary), hint);
+                }
+            }
+            (Server::Nginx, ComponentKind::HttpCache(_)) => {
+                if class.esi.is_some() {
+                    refuse(format!("requests.{}.esi", class.name), "nginx knows no ESI");
+                }
+                for vary in made_alike() {
+                    let hint = "nothing is made alike for nginx here: give as many raw values as values";
+                    refuse(place(vary), hint);
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -132,6 +132,25 @@ fn what_a_server_cannot_do_is_refused_where_it_is_written() {
 }
 
 #[test]
+fn no_server_of_another_make_chooses_among_languages() {
+    let page = |raw: u32| {
+        format!(
+            "[requests.page]\npath = \"/page\"\n\
+             cache = {{ ttl = \"60s\", vary = {{ language = {{ accept_language = [\"en\", \"de\"], raw = {raw} }} }} }}"
+        )
+    };
+    let found = |cache: &str, raw: u32| {
+        let mut scenario = shop("", cache, "", "", &page(raw));
+        let mut all = refused(&mut scenario, &["varnish=varnish"]);
+        all.retain(|problem| problem.starts_with("requests.page.cache.vary.language: "));
+        all.len()
+    };
+    assert_eq!((found("", 9), found("", 2), found("normalise = false", 9)), (1, 0, 0));
+    let mut scenario = shop("", "", "", "", &page(2));
+    assert!(!written(&mut scenario).contains("accept-language"), "there is nothing to be made alike");
+}
+
+#[test]
 fn a_server_can_be_killed_hung_and_unplugged_but_not_made_slow() {
     let fault =
         |what: &str| format!("[[faults]]\nat = \"1s\"\nfor = \"2s\"\n{what} = \"component:varnish[1]\"\n");

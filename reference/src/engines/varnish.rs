@@ -117,7 +117,8 @@ fn receive(site: &Site<'_>, cache: &HttpCache) -> String {
     if cache.normalise {
         text += "    set req.url = std.querysort(req.url);\n";
         let rules = site.scenario.requests.iter().flat_map(|class| &class.cache).flat_map(|rule| &rule.vary);
-        let values: BTreeMap<String, u32> = rules.map(|vary| (vary.header(), vary.values)).collect();
+        let numbers = rules.filter(|vary| vary.languages.is_empty());
+        let values: BTreeMap<String, u32> = numbers.map(|vary| (vary.header(), vary.values)).collect();
         for (header, count) in values {
             write!(
                 text,

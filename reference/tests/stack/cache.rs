@@ -135,6 +135,33 @@ fn what_was_fetched_once_is_given_again_to_those_who_are_alike() {
 }
 
 #[test]
+fn preferences_that_choose_one_language_are_one_object() {
+    let languages = "vary = { language = { accept_language = [\"en\", \"de\", \"fr\"], raw = 40 } }";
+    let classes = ITEM.replace("vary = { groups = { values = 2, raw = 10 } }", languages);
+    let stack = room("", &classes, "");
+    let entry = stack.entry("balancer")[0];
+    let seen = |preferences: &str| {
+        let answer = get(entry, "/item/7", preferences);
+        assert_eq!((answer.status, answer.field("vary")), (200, Some("accept-language")), "{preferences:?}");
+        (answer.from().to_owned(), answer.field("etag").expect("stored answers have one").to_owned())
+    };
+    let (from, german) = seen("Accept-Language: de-AT, de;q=0.9, en;q=0.8\r\n");
+    assert_eq!(from, "MISS");
+    for alike in ["Accept-Language: en;q=0.1, DE", "Accept-Language: it\r\naccept-language: de-CH;q=0.3"] {
+        assert_eq!(seen(&format!("{alike}\r\n")), ("HIT".to_owned(), german.clone()), "{alike}");
+    }
+    let (from, english) = seen("");
+    assert!(from == "MISS" && english != german, "the service was asked in another language");
+    for alike in ["it, es;q=0.5", "en-GB", "*;q=0.1", "de;q=0, fr;q=0", ";;q=,,\u{e9}", &"de,".repeat(500)] {
+        let said = format!("Accept-Language: {alike}\r\n");
+        assert_eq!(seen(&said), ("HIT".to_owned(), english.clone()), "{alike}");
+    }
+    assert_eq!(seen("Accept-Language: fr-CH, en;q=0.8\r\n").0, "MISS");
+    assert!((figure(&stack, "shop", 1, "requests") - 3.0).abs() < 0.5, "a fetch for each language");
+    assert!((figure(&stack, "cache", 1, "keys") - 3.0).abs() < 0.5);
+}
+
+#[test]
 fn simultaneous_requests_are_one_fetch() {
     let stack = room("", ITEM, "");
     let entry = stack.entry("cache")[0];

@@ -1,8 +1,7 @@
 //! HTTP caches, what of a request class they keep, and purges.
 
-use super::{ClassId, ComponentId, PathPart, Peers};
+use super::{ClassId, ComponentId, PathPart, Peers, Vary};
 use crate::law::DurationLaw;
-use crate::rng::Purpose;
 use crate::units::{Bytes, SimTime};
 
 /// Varnish's role.
@@ -95,30 +94,6 @@ pub struct CacheRule {
 pub struct Tag {
     /// Text and keys in turn.
     pub parts: Vec<PathPart>,
-}
-
-/// Something beside the path that tells objects apart: every request has one of its values, all equally often.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Vary {
-    /// Its name in the file.
-    pub name: String,
-    /// How many values there are once made alike.
-    pub values: u32,
-    /// How many come in requests.
-    pub raw: u32,
-}
-
-impl Vary {
-    /// What the draws of its values are for.
-    pub fn purpose(&self) -> Purpose {
-        Purpose::named(&format!("vary {}", self.name))
-    }
-
-    /// The request header that says which value a request has, where requests are really sent: a number below `raw`.
-    pub fn header(&self) -> String {
-        format!("x-{}", self.name.to_ascii_lowercase())
-    }
 }
 
 /// What an answer includes.

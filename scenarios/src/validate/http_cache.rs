@@ -4,13 +4,16 @@ use super::Validator;
 use crate::quantity::selector::{self, Piece};
 use crate::scenario::{
     Action, BackEndProbe, CacheRule, CacheThreads, ClassId, Component, ComponentId, ComponentKind, Esi,
-    HttpCache, KeyspaceId, Method, PathPart, Purge, RequestClass, Tag, Vary,
+    HttpCache, KeyspaceId, Language, Method, PathPart, Purge, RequestClass, Tag, Vary,
 };
 use crate::units::{Bytes, SimTime};
 use crate::wire;
+use crate::wire::decode::join;
 
 /// Says that each instance asks the one on its own machine.
 const SAME_HOST: &str = "@same-host";
+/// The most languages of one site.
+const LANGUAGES_LIMIT: usize = 64;
 /// Varnish refuses less storage.
 const LEAST_MEMORY: u64 = 1 << 20;
 
@@ -112,7 +115,7 @@ impl Validator<'_> {
         path: &[PathPart],
     ) -> Option<CacheRule> {
         let rule = file.cache.as_ref()?;
-        let at = format!("{at}.cache");
+        let (class_at, at) = (at, format!("{at}.cache"));
         if file.method != Method::Get {
             self.problem(&at, "a cache rule with GET only", None);
         }
@@ -129,19 +132,55 @@ impl Validator<'_> {
                 self.problem(&format!("{at}.tags[{i}]"), expected, hint);
             }
         }
-        let vary = rule.vary.0.iter().filter_map(|(name, vary)| {
-            let (values, raw) = (vary.values?.0, vary.raw?.0);
-            Some((name.clone(), values as u32, raw as u32))
-        });
-        let vary: Vec<(String, u32, u32)> = vary.collect();
-        for (name, values, raw) in &vary {
-            if values > raw {
-                let expected = format!("at least the {values} values that are left of them");
-                self.problem(&format!("{at}.vary.{name}.raw"), expected, None);
+        let mut vary: Vec<Vary> = Vec::new();
+        for (name, file) in &rule.vary.0 {
+            let place = join(&format!("{at}.vary"), name);
+            let by_language = vary.iter().any(|other| !other.languages.is_empty());
+            if file.languages.is_some() && by_language {
+                let expected = "one accept_language, as a request has one such field".to_owned();
+                self.problem(&format!("{place}.accept_language"), expected, None);
             }
+            vary.extend(self.vary(&place, name, file));
         }
-        let vary = vary.into_iter().map(|(name, values, raw)| Vary { name, values, raw }).collect();
+        if vary.iter().any(|v| !v.languages.is_empty())
+            && file.headers.0.iter().any(|(name, _)| name == "accept-language")
+        {
+            let expected = "no such field where the cache rule has accept_language, which says it";
+            self.problem(&format!("{class_at}.headers.accept-language"), expected, None);
+        }
         Some(CacheRule { ttl, grace: rule.grace, keep: rule.keep, tags, vary })
+    }
+
+    fn vary(&mut self, at: &str, name: &str, file: &wire::Vary) -> Option<Vary> {
+        let languages = file.languages.as_ref().map(|list| self.languages(at, list)).unwrap_or_default();
+        let values = match &file.languages {
+            Some(_) => languages.len() as u32,
+            None => file.values?.0 as u32,
+        };
+        let raw = file.raw?.0 as u32;
+        if values > raw {
+            let expected = format!("at least the {values} values that are left of them");
+            self.problem(&format!("{at}.raw"), expected, None);
+        }
+        (values > 0).then(|| Vary { name: name.to_owned(), values, raw, languages })
+    }
+
+    fn languages(&mut self, at: &str, list: &wire::decode::List<Language>) -> Vec<Language> {
+        let at = format!("{at}.accept_language");
+        if !self.written(&format!("{at}[1]")) {
+            self.problem(&at, "at least one language", None);
+        }
+        if list.0.len() > LANGUAGES_LIMIT {
+            self.problem(&at, format!("at most {LANGUAGES_LIMIT} languages"), None);
+        }
+        let mut languages: Vec<Language> = Vec::new();
+        for (i, language) in &list.0 {
+            if languages.contains(language) {
+                self.problem(&format!("{at}[{i}]"), "each language once, in upper or lower case", None);
+            }
+            languages.push(language.clone());
+        }
+        languages
     }
 
     /// What each class's answers include, once all classes are known.

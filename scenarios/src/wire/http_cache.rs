@@ -1,11 +1,13 @@
 //! HTTP caches, what of a request class they keep, and purges, as written.
 
+use toml::de::DeValue;
+
 use crate::law::DurationLaw;
 use crate::units::{Bytes, SimTime};
 
 use super::decode::Keyed;
 use super::prelude::*;
-use crate::scenario::Peers;
+use crate::scenario::{Language, Peers};
 
 table! {
     /// Keeps answers and gives them again (Varnish's role).
@@ -87,7 +89,8 @@ table! {
         optional keep: SimTime,
         /// Tags to purge it by, with `{keyspace}` for the number of its path's key: `"product:{products}"`.
         default tags: List<String> = List::default(),
-        /// What beside the path tells objects apart, by name: how many values there are, such as user groups or languages.
+        /// What beside the path tells objects apart, by name: how many values there are, such as user groups, or the languages of
+        /// the site.
         default vary: Keyed<Vary> = Keyed::default(),
     }
 }
@@ -102,25 +105,51 @@ table! {
     }
 }
 
-/// How many values there are, raw and made alike.
+table! {
+    /// Preferences as they come in `Accept-Language`, and the languages of the site that they choose among.
+    VaryLanguages {
+        /// The site's languages, the one for those who prefer none of them first. A cache that makes values alike looks objects up
+        /// by the language that a request prefers (RFC 4647's lookup), and asks for them in that one.
+        required accept_language: List<Language>,
+        /// How many lists of preferences come in requests.
+        required raw: Count<1, 1_000_000>,
+    }
+}
+
+/// How many values there are, raw and made alike, or the languages that they are.
 #[derive(Clone, Debug)]
 pub(crate) struct Vary {
     pub(crate) values: Option<Count<1, 1_000_000>>,
+    pub(crate) languages: Option<List<Language>>,
     pub(crate) raw: Option<Count<1, 1_000_000>>,
 }
 
 impl Decode for Vary {
     fn decode(node: &Node<'_>, at: &str, d: &mut Decoder<'_>) -> Option<Self> {
-        if node.get_ref().is_table() {
-            VaryTable::decode(node, at, d).map(|t| Self { values: t.values, raw: t.raw })
-        } else {
-            Count::decode(node, at, d).map(|count| Self { values: Some(count), raw: Some(count) })
+        match node.get_ref() {
+            // What begins so is meant to be that key.
+            DeValue::Table(table) if table.keys().any(|key| key.get_ref().starts_with("accept")) => {
+                let table = VaryLanguages::decode(node, at, d)?;
+                Some(Self { values: None, languages: table.accept_language, raw: table.raw })
+            }
+            DeValue::Table(_) => {
+                let table = VaryTable::decode(node, at, d)?;
+                Some(Self { values: table.values, languages: None, raw: table.raw })
+            }
+            _ => {
+                let count = Count::decode(node, at, d)?;
+                Some(Self { values: Some(count), languages: None, raw: Some(count) })
+            }
         }
     }
 
     fn schema(definitions: &mut Definitions) -> serde_json::Value {
         serde_json::json!({
-            "anyOf": [Count::<1, 1_000_000>::schema(definitions), VaryTable::schema(definitions)]
+            "anyOf": [
+                Count::<1, 1_000_000>::schema(definitions),
+                VaryTable::schema(definitions),
+                VaryLanguages::schema(definitions),
+            ]
         })
     }
 }

@@ -266,17 +266,19 @@ fn what_cannot_be_cached_is_not_waited_for_once_that_is_known() {
 
 #[test]
 fn normalised_languages_share_their_objects() {
-    let misses = |normalise: bool| {
-        let requests =
-            PRODUCT.replace("tags =", "vary = { groups = 2, languages = { values = 3, raw = 30 } }, tags =");
+    let misses = |normalise: bool, languages: &str| {
+        let vary = format!("vary = {{ groups = 2, languages = {{ {languages}, raw = 30 }} }}, tags =");
+        let requests = PRODUCT.replace("tags =", &vary);
         let requests = requests.replace("ttl = \"10s\"", "ttl = \"1h\"");
         let cache = format!("to = \"php@same-host\"\nnormalise = {normalise}");
         let run = run(&stack(&cache, &requests, "rate = \"1000/s\"\nmix = { product = 1 }", ""));
         total(&run, MISSES)
     };
-    let (alike, raw) = (misses(true), misses(false));
-    assert!((1190.0..=1200.0).contains(&alike), "100 products × 2 × 3, in two caches: {alike}");
-    assert!((11_000.0..=12_000.0).contains(&raw), "100 products × 2 × 30, in two caches: {raw}");
+    for languages in ["values = 3", "accept_language = [\"en\", \"de\", \"fr\"]"] {
+        let (alike, raw) = (misses(true, languages), misses(false, languages));
+        assert!((1190.0..=1200.0).contains(&alike), "100 products × 2 × 3, in two caches: {alike}");
+        assert!((11_000.0..=12_000.0).contains(&raw), "100 products × 2 × 30, in two caches: {raw}");
+    }
 }
 
 #[test]
