@@ -1,5 +1,6 @@
 //! The manifests that place a fleet on Kubernetes: each document is read as the API's own types, and nothing of it may be lost on
-//! the way back, so that a misspelt field or one in the wrong place is found without a cluster.
+//! the way back, so that a misspelt field or one in the wrong place is found without a cluster. And the image that they start is held
+//! against the workspace.
 
 use std::fs;
 use std::path::Path;
@@ -108,6 +109,34 @@ fn pods_are_guaranteed_what_they_ask_for_and_may_do_nothing_else() {
 #[test]
 fn no_agent_is_started_again() {
     let (job, pod) = job("agents.yaml");
-    assert_eq!(job.spec.and_then(|spec| spec.backoff_limit), Some(0));
+    let spec = job.spec.expect("it says what it is");
+    // A limit for all of them would end the others with the first that dies.
+    assert_eq!((spec.backoff_limit_per_index, spec.backoff_limit), (Some(0), None));
     assert_eq!(pod.restart_policy.as_deref(), Some("Never"));
+}
+
+#[test]
+fn the_image_has_every_crate_and_a_user_without_rights() {
+    let text = fs::read_to_string(Path::new(PLACE).join("Containerfile")).expect("it can be read");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let last = lines.iter().rposition(|line| line.starts_with("FROM ")).expect("it is from another image");
+    let user = lines[last..].iter().find_map(|line| line.strip_prefix("USER ")).expect("it says who it is");
+    // A name would not do: Kubernetes cannot tell that it is not root's.
+    let ids: Vec<i64> = user.split(':').map(|id| id.parse().expect("a number")).collect();
+    for name in ["agents.yaml", "workers.yaml"] {
+        let context = job(name).1.security_context.expect("it says who it is");
+        assert_eq!(ids, [context.run_as_user, context.run_as_group].map(Option::unwrap_or_default), "{name}");
+    }
+    assert!(ids.iter().all(|id| *id > 0), "{user}");
+
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let workspace = fs::read_to_string(workspace).expect("the workspace has a manifest");
+    let of = |key: &str| workspace.lines().find_map(|line| line.strip_prefix(key)).expect("it says so");
+    for member in of("members = [").split('"').skip(1).step_by(2) {
+        let place = member.split('/').next().unwrap_or(member);
+        let copied = format!("COPY {place} {place}");
+        assert!(lines.contains(&copied.as_str()), "{copied:?} is missing");
+    }
+    let version = of("rust-version = ").trim_matches('"');
+    assert!(lines[0].contains(&format!("/rust:{version}-")), "{}: expected Rust {version}", lines[0]);
 }

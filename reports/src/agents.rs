@@ -33,6 +33,12 @@ pub(crate) fn table(record: &RunRecord) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
+/// What each found of its machine when it came, a line each.
+pub(crate) fn limits(record: &RunRecord) -> Vec<String> {
+    let told = record.provenance.agents.iter().filter(|agent| !agent.limits.is_empty());
+    told.map(|agent| format!("{}: {}", agent.name, agent.limits.join("; "))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use results::{Agent, Recorder, World};
@@ -53,6 +59,7 @@ mod tests {
             name: "web1".to_owned(),
             segment: 1,
             cores: 4,
+            limits: vec!["20,000 open files".to_owned(), "up to 60,000 requests/s".to_owned()],
             clock_offset_s: -0.000_25,
             clock_error_s: 0.000_1,
             start_skew_s: Some(0.000_03),
@@ -74,6 +81,9 @@ mod tests {
         assert_eq!((rows[1][1].as_str(), rows[1][6].as_str()), ("2/2", "lost"));
         let html = crate::render(std::slice::from_ref(&record));
         assert!(html.contains("<h2>Agents</h2>") && html.contains("web1"), "they are on the page");
-        assert!(crate::summary(&record).contains("\nAgents\n"), "and in the summary");
+        let text = crate::summary(&record);
+        assert!(text.contains("\nAgents\n"), "and in the summary");
+        let limits = "web1: 20,000 open files; up to 60,000 requests/s";
+        assert!(text.contains(limits) && html.contains(limits), "with what their machines can do");
     }
 }

@@ -57,7 +57,7 @@ fn made_up(scenario: &Scenario, plan: &Plan, agent: u32, of: u32) -> Told {
     let mut tell = |recorder: &mut Recorder, requests: u64| {
         let piece = Piece::new(&recorder.take(), &[], &classes);
         let pulse = json!({ "planned": requests, "ok": requests, "failed": 0, "under_way": 0, "queue": 0,
-            "connections": 1, "wakeup_lag_nanos": 0, "delayed_nanos": 0 });
+            "connections": 1, "wakeup_lag_nanos": 0, "delayed_nanos": 0, "retries": 0 });
         let word = json!({ "second": { "piece": piece, "pulse": pulse, "start_skew_s": 0.0 } });
         told.seconds.push(serde_json::to_vec(&word).expect("it is JSON"));
     };
@@ -89,7 +89,7 @@ fn made_up(scenario: &Scenario, plan: &Plan, agent: u32, of: u32) -> Told {
 async fn play(options: &Options, scenario: &Scenario, told: &[Told]) -> anyhow::Result<()> {
     let link = options.connect("many agents").await?;
     let run = loop {
-        let hello = json!({ "version": 1 });
+        let hello = json!({ "version": 2 });
         match link.ask::<Value>("a look", "rehearsal.load.register", &hello, Duration::from_secs(1)).await {
             Ok(offer) => break offer["run"].as_str().context("a run")?.to_owned(),
             Err(_) => sleep(Duration::from_millis(200)).await,
@@ -98,7 +98,7 @@ async fn play(options: &Options, scenario: &Scenario, told: &[Told]) -> anyhow::
     let mut orders = link.listen(format!("rehearsal.load.{run}.order.*")).await?;
     let mut calls = link.listen(format!("rehearsal.load.{run}.all")).await?;
     for agent in 0..told.len() {
-        let join = json!({ "version": 1, "id": agent.to_string(), "name": format!("agent {agent}"), "cores": 1, "findings": [] });
+        let join = json!({ "version": 2, "id": agent.to_string(), "name": format!("agent {agent}"), "cores": 1, "findings": [] });
         let subject = format!("rehearsal.load.{run}.up.join");
         link.ask::<Value>("a wish", subject, &join, Duration::from_secs(5)).await?;
         say(&link, &run, agent, &json!({ "clock": { "offset_s": 0.0, "error_s": 1e-4 } })).await?;

@@ -20,6 +20,15 @@ pub use options::{Options, Place};
 /// The largest message that is sent or taken, in bytes: what NATS servers take unless they are told otherwise (`max_payload`).
 pub const MOST_BYTES: usize = 1 << 20;
 
+/// What tells one process from the others of a fleet, as far as anybody needs to: the machine's name and the process's number, of
+/// letters, digits, `-` and `_`.
+pub fn own_name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let machine: String = machine.trim().chars().filter(fits).take(40).collect();
+    format!("{machine}-{}", std::process::id())
+}
+
 /// What waits for messages: one thread, the caller's.
 ///
 /// # Errors

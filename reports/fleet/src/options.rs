@@ -1,14 +1,17 @@
 //! What a command line says of the connection. Secrets come from files: a command line stands in records and in the lists of
 //! processes.
 
+use std::error::Error as _;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use async_nats::rustls;
 use async_nats::rustls::crypto::ring;
-use async_nats::{ConnectErrorKind, ConnectOptions, ServerAddr};
+use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr, ServerError};
 
 use crate::error::Error;
 use crate::link::Link;
@@ -111,11 +114,12 @@ impl Options {
             };
         }
         if let Some(path) = &self.nats_ca_file {
-            certificates(path)?;
+            holds(path, CERTIFICATE)?;
             options = options.add_root_certificates(path.clone());
         }
         if let (Some(certificate), Some(key)) = (&self.nats_certificate, &self.nats_key) {
-            certificates(certificate)?;
+            holds(certificate, CERTIFICATE)?;
+            holds(key, KEY)?;
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
         // The client takes tls:// for a wish of the URL's; said so, nothing is sent in the clear to a server that only offers it.
@@ -125,15 +129,63 @@ impl Options {
             Err(error) => Err(Error::Unreachable {
                 place: place.to_string(),
                 problem: error.to_string(),
-                hint: hint(error.kind()),
+                hint: self.hint(&error),
             }),
         }
+    }
+
+    /// What to do about a server that cannot be reached, or does not want us.
+    fn hint(&self, error: &ConnectError) -> &'static str {
+        match error.kind() {
+            ConnectErrorKind::Dns | ConnectErrorKind::ServerParse => "check the host's name",
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                match self.nats_credentials {
+                    None => "--nats-credentials names a file that says who you are",
+                    Some(_) => "the file of --nats-credentials must be of a user that this server knows",
+                }
+            }
+            ConnectErrorKind::Tls => TLS,
+            ConnectErrorKind::Io if self.is_of_tls(error) => TLS,
+            _ => "start nats-server there first, and check host, port, and whether it asks for TLS (tls://)",
+        }
+    }
+
+    /// Whether a connection ended for what TLS asks. A server that wants a certificate says so after the client takes the handshake for
+    /// done; where it hangs up before that is read, all that is seen is an end.
+    fn is_of_tls(&self, error: &ConnectError) -> bool {
+        let Some(cause) = error.source() else { return false };
+        let ended = match cause.downcast_ref::<io::Error>() {
+            Some(cause) if cause.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => return true,
+            Some(cause) => matches!(
+                cause.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+            ),
+            None => !cause.is::<ServerError>(),
+        };
+        ended && self.nats.as_ref().is_some_and(|place| place.text.starts_with("tls://"))
     }
 }
 
 const CREDENTIALS: &str =
     "it must be a credentials file of nsc's, or have user:password or a token in its only line";
-const AUTHORITIES: &str = "it must hold certificates in PEM";
+/// What a server over TLS and a client may lack of each other.
+const TLS: &str = "--nats-ca-file trusts the authorities of a file; --nats-certificate and --nats-key are ours, for a server that asks \
+                   for one; nats:// is for a server without TLS";
+
+/// What a file in PEM is to hold, and how that is marked there.
+struct Held {
+    what: &'static str,
+    marks: &'static [&'static str],
+    hint: &'static str,
+}
+
+const CERTIFICATE: Held =
+    Held { what: "certificate", marks: &["BEGIN CERTIFICATE"], hint: "it must hold certificates in PEM" };
+const KEY: Held = Held {
+    what: "private key",
+    marks: &["BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY"],
+    hint: "it must hold the key of the certificate in PEM, without a password",
+};
 
 fn unfit(path: &Path, problem: String, hint: &'static str) -> Error {
     Error::File { path: path.to_owned(), problem, hint }
@@ -158,26 +210,14 @@ fn secret(path: &Path) -> Result<Secret, Error> {
     }
 }
 
-/// Whether a file can be one of certificates: the client itself takes an empty one for nobody to trust, in silence.
-fn certificates(path: &Path) -> Result<(), Error> {
-    let text = fs::read_to_string(path).map_err(|error| unfit(path, error.to_string(), AUTHORITIES))?;
-    match text.contains("BEGIN CERTIFICATE") {
+/// Whether a file can be one of these: the client itself takes an empty one for nobody to trust, in silence, and names no file that it
+/// cannot read. What is in it is never repeated.
+fn holds(path: &Path, held: Held) -> Result<(), Error> {
+    let Held { what, marks, hint } = held;
+    let text = fs::read_to_string(path).map_err(|error| unfit(path, error.to_string(), hint))?;
+    match marks.iter().any(|mark| text.contains(mark)) {
         true => Ok(()),
-        false => Err(unfit(path, "found no certificate in it".to_owned(), AUTHORITIES)),
-    }
-}
-
-/// What to do about a server that cannot be reached.
-fn hint(kind: ConnectErrorKind) -> &'static str {
-    match kind {
-        ConnectErrorKind::Dns | ConnectErrorKind::ServerParse => "check the host's name",
-        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-            "--nats-credentials names a file that says who you are"
-        }
-        ConnectErrorKind::Tls => {
-            "--nats-ca-file trusts the authorities of a file; --nats-certificate and --nats-key are ours"
-        }
-        _ => "start nats-server there first, and check host, port, and whether it asks for TLS (tls://)",
+        false => Err(unfit(path, format!("found no {what} in it"), hint)),
     }
 }
 

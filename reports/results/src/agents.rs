@@ -14,6 +14,9 @@ pub struct Agent {
     pub segment: u32,
     /// Cores that it may use.
     pub cores: u32,
+    /// What it found of its machine's limits when it came: files, ports, timers, and how fast it can be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// How far its clock was ahead of the coordinator's before the run, in seconds.
     pub clock_offset_s: f64,
     /// How far that may be off: half of the shortest round trip in which it was measured.

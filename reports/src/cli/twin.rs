@@ -71,6 +71,12 @@ pub(super) struct Twin {
     /// Whose certificates we trust, as `sim run` has it
     #[arg(long, value_name = "FILE", requires = "nats")]
     nats_ca_file: Option<String>,
+    /// Our own certificate, as `sim run` has it
+    #[arg(long, value_name = "FILE", requires_all = ["nats", "nats_key"])]
+    nats_certificate: Option<String>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires_all = ["nats", "nats_certificate"])]
+    nats_key: Option<String>,
     /// Prints no progress
     #[arg(long, short)]
     quiet: bool,
@@ -124,6 +130,8 @@ impl Twin {
             ("--nats", &self.nats),
             ("--nats-credentials", &self.nats_credentials),
             ("--nats-ca-file", &self.nats_ca_file),
+            ("--nats-certificate", &self.nats_certificate),
+            ("--nats-key", &self.nats_key),
         ];
         options.iter().filter_map(|(option, value)| Some(format!("{option}={}", value.as_ref()?))).collect()
     }
@@ -160,5 +168,46 @@ impl Twin {
             }
             session => Ok(Some(session?)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        twin: Twin,
+    }
+
+    #[test]
+    fn the_simulator_is_told_of_the_server_and_who_we_are_to_it() {
+        let line = Line::try_parse_from([
+            "twin",
+            "shop.toml",
+            "--nats",
+            "tls://nats.example:4222",
+            "--nats-ca-file",
+            "ca.pem",
+            "--nats-certificate",
+            "own.pem",
+            "--nats-key",
+            "own.key",
+        ]);
+        let told = line.expect("it is well-formed").twin.sim_options();
+        let expected = [
+            "--nats=tls://nats.example:4222",
+            "--nats-ca-file=ca.pem",
+            "--nats-certificate=own.pem",
+            "--nats-key=own.key",
+        ];
+        assert_eq!(told, expected);
+        let alone = Line::try_parse_from(["twin", "shop.toml", "--nats-key", "own.key"]);
+        assert!(alone.is_err(), "a key without a server and a certificate says nothing");
+        let none = Line::try_parse_from(["twin", "shop.toml"]).expect("it is well-formed");
+        assert_eq!(none.twin.sim_options(), Vec::<String>::new());
     }
 }

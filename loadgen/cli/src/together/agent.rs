@@ -36,7 +36,7 @@ pub(crate) fn agent(agency: &Agency) -> Result<u8, Problem> {
         false => loadgen::doctor::examine(&std::env::temp_dir()).map_err(problem::of_loadgen)?,
     };
     let agent = Agent {
-        name: agency.name.clone().unwrap_or_else(own_name),
+        name: agency.name.clone().unwrap_or_else(fleet::own_name),
         allowed,
         findings: findings.into_iter().map(Finding::from).collect(),
         agency,
@@ -44,12 +44,6 @@ pub(crate) fn agent(agency: &Agency) -> Result<u8, Problem> {
     };
     let runtime = fleet::runtime().context("nothing can wait for messages")?;
     runtime.block_on(agent.serve())
-}
-
-/// The machine's name and the process's number.
-fn own_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", host.trim(), std::process::id())
 }
 
 /// An agent, as its command line made it.

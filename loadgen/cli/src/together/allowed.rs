@@ -13,6 +13,10 @@ use super::words::{MOST_TEXT_BYTES, Order, Place};
 use crate::arguments::{Agency, Trusted};
 use crate::play;
 
+/// An agent plays on so many threads at most, and accepts answers of so many bytes at most, whatever it is asked for.
+const MOST_THREADS: u32 = 64;
+const MOST_BODY_BYTES: u64 = 1 << 30;
+
 /// What an agent's command line allows.
 #[derive(Debug)]
 pub(super) struct Allowed {
@@ -70,8 +74,15 @@ impl Allowed {
         let share = Share::parse(&format!("{}/{}", order.segment, order.of))
             .map_err(|problem| anyhow::anyhow!(problem))?;
         let mut options = Options::default();
-        options.threads = NonZeroU32::new(order.threads).context("found no threads, expected one or more")?;
+        let threads = NonZeroU32::new(order.threads).filter(|threads| threads.get() <= MOST_THREADS);
+        options.threads = threads
+            .with_context(|| format!("found {} threads, expected 1 to {MOST_THREADS}", order.threads))?;
         options.share = share;
+        ensure!(
+            order.max_body_bytes <= MOST_BODY_BYTES,
+            "found answers of {} bytes, expected at most {MOST_BODY_BYTES}",
+            order.max_body_bytes
+        );
         options.limits = Limits { body_bytes: order.max_body_bytes, ..Limits::default() };
         let traffics = scenario.traffic.len();
         let entries = match entries {
@@ -285,5 +296,17 @@ mod tests {
         assert!(long.contains("expected at most 262144"), "{long}");
         let other = refused(&none, &with(QUICKSTART.replace("300/s", "301/s")));
         assert!(other.contains("another one than the coordinator's"), "{other}");
+    }
+
+    #[test]
+    fn an_order_beyond_an_agents_own_limits_is_refused() {
+        let of = |threads| Order { threads, ..target("http://127.0.0.1:8080") };
+        allowed(&[]).accept(&of(MOST_THREADS)).expect("as many as there may be");
+        for threads in [0, MOST_THREADS + 1, u32::MAX] {
+            let why = refused(&allowed(&[]), &of(threads));
+            assert!(why.contains(&format!("found {threads} threads, expected 1 to 64")), "{why}");
+        }
+        let long = Order { max_body_bytes: MOST_BODY_BYTES + 1, ..target("http://127.0.0.1:8080") };
+        assert!(refused(&allowed(&[]), &long).contains("expected at most 1073741824"));
     }
 }

@@ -12,6 +12,7 @@ use fleet::async_nats::{Message, Subscriber};
 use fleet::{Link, StreamExt as _};
 use jiff::Timestamp;
 use loadgen::engine::most_threads;
+use loadgen::run::Over;
 use loadgen::system::System;
 use loadgen::{Address, Gathering, gather};
 use programs::{Problem, Progress};
@@ -113,15 +114,6 @@ pub(crate) fn conduct(
     record.map_err(problem::of_loadgen)
 }
 
-/// Tells the thread that carries words that the run is over, however it ends.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// What can be known before anybody is asked.
 fn check(prepared: &Prepared, options: &Options, agents: NonZeroU32) -> Result<(), Problem> {
     let scenario = &prepared.scenario;
@@ -173,6 +165,7 @@ impl Member {
             name: self.join.name.clone(),
             segment,
             cores: self.join.cores,
+            limits: self.join.findings.iter().map(|finding| finding.what.clone()).collect(),
             clock_offset_s,
             clock_error_s,
             ..Agent::default()

@@ -11,7 +11,7 @@ use results::{Piece, Status};
 use serde::{Deserialize, Serialize};
 
 /// Both sides must be of the same; it grows when a message changes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Where agents look for a run.
 pub(super) const REGISTER: &str = "rehearsal.load.register";
 /// The longest text of a scenario that is sent or taken, in bytes; a message has room for it when every character is escaped.
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!((tamed.findings[0].what.as_str(), tamed.findings[0].hint.as_deref()), ("a b", Some("cd")));
         assert!(join("a.b", VERSION).tamed().is_err());
         let refused = join("a1", VERSION + 1).tamed().expect_err("of another version");
-        assert!(refused.contains("expected 1"), "{refused}");
+        assert!(refused.contains("expected 2"), "{refused}");
     }
 
     #[test]

@@ -299,6 +299,32 @@ fn a_coordinator_that_is_interrupted_stops_its_agents_and_leaves_a_record() {
 }
 
 #[test]
+fn a_threshold_that_fails_over_all_agents_stops_them_all() {
+    let Some(mut fleet) = Fleet::new() else { return };
+    let (address, _) = target();
+    let limit = "response_time = [{ condition = \"p(99)<1us\", abort_on_fail = true, delay = \"1s\" }]";
+    let text = TARGET.replace("DURATION", "600s").replace("failed = [\"rate<50%\"]", limit);
+    assert!(text.contains(limit));
+    fs::write(fleet.place.directory.path().join("shop.toml"), text).expect("it can be written");
+    fleet.start_agents(2, &[]);
+    let began = Instant::now();
+    let output = fleet.run(2, &["--target", &url(address)]);
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    // A machine that stood still makes the run invalid, which is said first.
+    assert!([Some(99), Some(111)].contains(&output.status.code()), "{}", errors(&output));
+    let record = fleet.record();
+    assert_eq!(record.status, Status::Aborted);
+    assert_eq!(record.thresholds[0].passed, Some(false));
+    let reasons = record.validity.reasons.join("\n");
+    assert!(!reasons.contains("lost"), "{reasons}");
+    // Each did as it was told, and judged nothing.
+    for ended in fleet.ended() {
+        assert_eq!(ended.status.code(), Some(0), "{}", errors(&ended));
+    }
+    assert!(fleet.parts().iter().all(|part| part.status == Status::Interrupted));
+}
+
+#[test]
 fn agents_that_lose_their_coordinator_stop_sending() {
     let Some(mut fleet) = Fleet::new() else { return };
     let (address, seen) = target();
@@ -316,6 +342,31 @@ fn agents_that_lose_their_coordinator_stop_sending() {
     assert!(killed.elapsed() < Duration::from_secs(15), "{:?}", killed.elapsed());
     // Their own records say what they did.
     assert!(fleet.parts().iter().all(|part| part.status == Status::Interrupted));
+}
+
+#[test]
+fn a_server_that_comes_back_costs_no_agent_and_what_it_did_not_deliver_is_told() {
+    let Some(mut fleet) = Fleet::new() else { return };
+    let (address, seen) = target();
+    let scenario = fleet.scenario("10s");
+    fleet.start_agents(2, &[]);
+    let program = fleet.start_run(2, &["--target", &url(address)]);
+    until("some requests are received", || (received(&seen).len() > 400).then_some(()));
+    fleet.server.restart().expect("it starts again");
+    let output = program.wait_with_output().expect("it was started here");
+    assert!([Some(0), Some(111)].contains(&output.status.code()), "{}", errors(&output));
+    let record = fleet.record();
+    assert_eq!(record.status, Status::Complete, "{}", errors(&output));
+    let agents = &record.provenance.agents;
+    assert!(agents.iter().all(|agent| agent.lost.is_none()), "{agents:?}");
+    let planned: BTreeMap<u64, usize> =
+        Plan::new(&scenario).requests().map(|planned| (planned.id.0, 1)).collect();
+    assert_eq!(received(&seen), planned, "every request once, and no other");
+    // What was on its way to the server when it died is gone, which must not pass for the whole.
+    let reasons = record.validity.reasons.join("\n");
+    let all_told = record.tallies.all_due() == planned.len() as u64;
+    assert!(all_told || reasons.contains("messages were lost"), "{reasons}");
+    fleet.ended();
 }
 
 #[test]

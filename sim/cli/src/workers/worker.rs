@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &WorkerArguments) -> Result<u8, Problem> {
         let worker = Worker {
             arguments,
             store,
-            name: name(),
+            name: fleet::own_name(),
             build: identity::build()?,
             threads: threads(arguments.threads),
             stop,
@@ -99,14 +99,6 @@ pub(crate) fn run(arguments: &WorkerArguments) -> Result<u8, Problem> {
         });
         Ok(ENDED)
     })
-}
-
-/// What tells this worker from others, as far as anybody needs to: the machine's name and the process's number.
-fn name() -> String {
-    let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let machine: String = machine.trim().chars().filter(|c| fits(*c)).take(40).collect();
-    format!("{machine}-{}", std::process::id())
 }
 
 struct Worker<'a> {

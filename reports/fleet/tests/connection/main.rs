@@ -1,5 +1,8 @@
 //! Whom a server lets in, and whom we let be the server.
 
+mod accounts;
+mod certificates;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +18,14 @@ fn started(arguments: &[&str]) -> Option<(Server, TempDir)> {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let server = Server::start(directory.path(), arguments).expect("it starts");
     Some((server, directory))
+}
+
+/// A server with this configuration.
+fn configured(configuration: &str) -> Option<(Server, TempDir)> {
+    let written = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = written.path().join("nats.conf");
+    fs::write(&path, configuration).expect("it can be written");
+    started(&["-c", &path.to_string_lossy()])
 }
 
 fn connect(options: &Options) -> Result<Link, Error> {
@@ -39,7 +50,7 @@ fn a_user_is_let_in_by_a_file_and_told_of_it_without_one() {
     let options = Options { nats_credentials: Some(path.clone()), ..server.options() };
     fs::write(&path, "me:wrong").expect("it can be written");
     let refused = connect(&options).expect_err("a wrong password").to_string();
-    assert!(refused.contains("--nats-credentials") && !refused.contains("wrong"), "{refused}");
+    assert!(refused.contains("a user that this server knows") && !refused.contains("wrong"), "{refused}");
     fs::write(&path, "me:hu:sh\n").expect("it can be written");
     connect(&options).expect("who we are is known");
 }
@@ -75,5 +86,6 @@ fn a_server_without_tls_is_refused_where_the_url_asks_for_it() {
     let Some((server, _directory)) = started(&[]) else { return };
     let place = server.place().replace("nats://", "tls://").parse().expect("a place");
     let options = Options { nats: Some(place), ..Options::default() };
-    connect(&options).expect_err("nothing may be said in the clear");
+    let refused = connect(&options).expect_err("nothing may be said in the clear").to_string();
+    assert!(refused.contains("nats:// is for a server without TLS"), "{refused}");
 }
