@@ -1,5 +1,5 @@
 //! Drives something that does not speak HTTP: a key-value store by Redis's protocol, over a client of the example's own. The
-//! pacing, the record and the report are those of every run.
+//! pacing and the record are those of every run, and so `report render` draws it.
 //!
 //! `cargo run --release -p loadgen --example custom_client -- 127.0.0.1:6379`; without an address it brings a small store along.
 

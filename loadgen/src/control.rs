@@ -8,7 +8,7 @@ use scenarios::Scenario;
 use scenarios::units::SimTime;
 
 use crate::clock::Clock;
-use crate::run::Event;
+use crate::journal::Event;
 use crate::system::{Differences, Problem, System};
 
 /// The end of the run is noticed this soon.

@@ -25,7 +25,8 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::engine::{Pulse, longest_wait};
 use crate::error::Error;
-use crate::run::{CPU_WAIT_S, Event, GRACE, IN_FLIGHT, Over, STALL_MAX_S, day_nanos_of};
+use crate::journal::{CPU_WAIT_S, Event, IN_FLIGHT, STALL_MAX_S};
+use crate::run::{GRACE, Over, day_nanos_of};
 use crate::standing::{Snapshot, Standing};
 use crate::system::System;
 
@@ -387,7 +388,6 @@ impl Whole<'_> {
         let status = match stopped && complete < self.parts.len() {
             true if self.aborts.aborted => Status::Aborted,
             true => Status::Interrupted,
-            false if complete == 0 => Status::Killed,
             false => Status::Complete,
         };
         if status == Status::Complete {

@@ -24,6 +24,7 @@ pub mod evidence;
 pub mod fuzzed;
 pub mod gather;
 pub mod http;
+mod journal;
 pub mod limits;
 pub mod named;
 pub mod run;

@@ -23,7 +23,7 @@ pub struct Snapshot {
     pub p99: Option<f64>,
 }
 
-/// All that was counted so far, and the snapshot of the last second.
+/// All that was counted in windows so far, and the snapshot of the last second.
 #[derive(Debug)]
 pub(crate) struct Standing<'a> {
     frame: &'a Frame,
@@ -44,7 +44,7 @@ impl<'a> Standing<'a> {
 
     /// Adds what was recorded.
     pub(crate) fn add(&mut self, delta: &Delta) {
-        self.tallies.merge(delta.tallies());
+        self.tallies.merge_windows(delta.tallies());
     }
 
     /// Another second is over at `now`; when the one before it was.

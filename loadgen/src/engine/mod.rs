@@ -75,8 +75,8 @@ use self::users::Users;
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;
 use crate::http::{Limits, ROOM_BYTES, Room};
+use crate::journal::Event;
 use crate::named::Named;
-use crate::run::Event;
 
 /// How long the start of a run waits for connections that neither open nor fail.
 const OPENING: Duration = Duration::from_secs(5);

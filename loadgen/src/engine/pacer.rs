@@ -14,7 +14,7 @@ use super::lane::{BURST, Lane};
 use super::transport::Transport;
 use super::{Report, Shared};
 use crate::clock::monotonic_nanos;
-use crate::run::Event;
+use crate::journal::Event;
 
 /// Happenings taken in a row before the plan is looked at again.
 const HAPPENINGS: u32 = 8;

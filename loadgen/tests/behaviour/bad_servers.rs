@@ -36,6 +36,16 @@ fn a_closed_connection_is_a_reset() {
 }
 
 #[test]
+fn a_connection_that_is_reset_is_a_reset() {
+    all_fail(Failure::Reset, |stream, _| {
+        // Closed without waiting for what is unsent: the kernel sends RST instead of FIN.
+        rustix::net::sockopt::set_socket_linger(&*stream, Some(std::time::Duration::ZERO))
+            .expect("it is a socket");
+        false
+    });
+}
+
+#[test]
 fn a_connection_closed_in_mid_answer_is_truncated() {
     all_fail(Failure::Truncated, |stream, _| {
         stream
@@ -103,6 +113,28 @@ fn an_answer_that_is_not_what_was_asked_for_fails_its_check() {
     });
     let record = play(&scenario, server.address, Options::default());
     assert_eq!((counts(&record).1, failures(&record, Failure::Check)), (10, 40));
+}
+
+/// What is compressed is checked as what it was, and a compression that is none fails the check.
+#[test]
+fn a_compressed_answer_is_checked_as_what_it_was() {
+    let traffic = "executor = \"constant-arrival-rate\"\nrate = \"50/s\"\narrivals = \"uniform\"\nmix = { product = 1 }";
+    let class = "headers = { accept-encoding = \"gzip\" }\ncheck = { contains = \"hello\" }";
+    let scenario = crate::support::scenario_of(1, traffic, class, "");
+    let server = Server::start(|stream, number| {
+        let text = if number % 5 == 1 { "what else" } else { "hello hello hello" };
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).expect("memory takes it");
+        let mut body = encoder.finish().expect("memory takes it");
+        if number % 5 == 2 {
+            body.truncate(body.len() / 2);
+        }
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &body].concat()).is_ok()
+    });
+    let record = play(&scenario, server.address, Options::default());
+    assert_eq!((counts(&record).1, failures(&record, Failure::Check)), (30, 20));
 }
 
 /// A server that refuses a long request before it has read it, and closes: what it said counts, though the rest cannot be sent.

@@ -60,6 +60,11 @@ impl Pool {
         self.gathered.add_run(samples, self.intervals, runs);
     }
 
+    /// The counts so far, of which some may be put away for a while.
+    pub(crate) fn tallies_mut(&mut self) -> &mut Tallies {
+        &mut self.tallies
+    }
+
     /// The counts so far.
     pub(crate) fn tallies(&self) -> &Tallies {
         &self.tallies

@@ -270,6 +270,33 @@ impl Tallies {
         self.latest = self.latest.max(other.latest);
     }
 
+    /// Adds what another part of the same run counted in windows, and nothing of intervals, which take memory as they pass.
+    ///
+    /// # Panics
+    /// If the frames differ.
+    pub fn merge_windows(&mut self, other: &Self) {
+        assert_eq!(self.windows.len(), other.windows.len(), "tallies of different frames cannot be merged");
+        merge_cells(&mut self.windows, &other.windows);
+    }
+
+    /// The newest interval in which anything was due.
+    pub(crate) fn newest(&self) -> usize {
+        self.cells.iter().rposition(Option::is_some).map_or(0, |at| at / self.classes)
+    }
+
+    /// Takes out the cells of the intervals before one.
+    pub(crate) fn take_before(&mut self, interval: usize, frame: &Frame) -> Self {
+        let mut old = Self::new(frame);
+        let cells = &mut self.cells[..interval * self.classes];
+        cells.iter_mut().zip(&mut old.cells).for_each(|(mine, old)| *old = mine.take());
+        old
+    }
+
+    /// Adds cells that were taken out.
+    pub(crate) fn put_back(&mut self, old: &Self) {
+        merge_cells(&mut self.cells, &old.cells);
+    }
+
     /// What was due in an interval: of one class, or of all.
     pub fn interval(&self, interval: usize, class: Option<usize>) -> Tally<Coarse> {
         sum(&self.cells, self.classes, interval, class)

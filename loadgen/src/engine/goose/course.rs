@@ -22,7 +22,7 @@ use super::instance::{Instance, client};
 use super::workers::Workers;
 use crate::clock::{Clock, monotonic_nanos};
 use crate::http::{Answer, Composer, JARS_BYTES, Jar, Judge, Limits, Room, head_of, request_of};
-use crate::run::Event;
+use crate::journal::Event;
 
 /// What goose's users have in common.
 pub(super) struct Course {

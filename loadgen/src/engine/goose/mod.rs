@@ -31,7 +31,7 @@ use super::ledger::Account;
 use super::{Ready, Share, Shared};
 use crate::clock::{Clock, monotonic_nanos};
 use crate::error::Error;
-use crate::run::Event;
+use crate::journal::Event;
 
 /// Whoever waits looks this often whether the run is over.
 const LOOK: Duration = Duration::from_millis(100);

@@ -8,6 +8,7 @@ mod csv_tables;
 pub(crate) mod document;
 mod hdr_log;
 mod sections;
+mod spill;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -30,6 +31,7 @@ use crate::recorder::Delta;
 use crate::replications::Replications;
 use crate::sample::Sample;
 use crate::segments::Segment;
+use spill::Spill;
 
 /// The record.
 pub const RECORD: &str = "run.json";
@@ -53,6 +55,7 @@ pub struct RunWriter {
     scenario: ScenarioFacts,
     frame: Frame,
     pool: Pool,
+    spill: Spill,
     scaled: Option<Replications>,
     evidence: Evidence,
     provenance: Provenance,
@@ -93,6 +96,7 @@ impl RunWriter {
             scenario,
             frame,
             pool,
+            spill: Spill::new(directory),
             scaled: None,
             evidence: Evidence::default(),
             provenance,
@@ -117,7 +121,11 @@ impl RunWriter {
     pub fn append(&mut self, delta: &Delta, samples: &[Sample]) -> Result<(), Error> {
         self.journal.append(&self.scenario, delta, samples, false, self.started.elapsed())?;
         self.pool.add(delta, samples);
-        Ok(())
+        // A simulation has what it counts in memory anyway.
+        match self.world {
+            World::Loadgen => self.spill.look(self.pool.tallies_mut(), &self.frame, &self.scenario.classes),
+            World::Sim => Ok(()),
+        }
     }
 
     /// Adds a whole run of the scenario with another seed: the record then pools replications. Either all that a record
@@ -147,7 +155,7 @@ impl RunWriter {
     }
 
     /// The record of what there is so far, judged as that of a run which ends now; what was observed of components is left
-    /// out.
+    /// out, and what was due in intervals that are long over; windows have it.
     pub fn so_far(&self) -> RunRecord {
         let (scenario, frame) = (self.scenario.clone(), self.frame.clone());
         let (tallies, provenance) = (self.pool.tallies().clone(), self.provenance.clone());
@@ -172,6 +180,7 @@ impl RunWriter {
     pub fn finish(mut self, status: Status, mut validity: Validity) -> Result<RunRecord, Error> {
         self.provenance.took = self.started.elapsed();
         validity.reasons.extend(self.evidence.violations());
+        self.spill.restore(self.pool.tallies_mut(), &self.frame, &self.scenario.classes)?;
         let mut record = self.pool.into_record(self.world, self.scenario, self.frame, self.provenance);
         record.scaled_replications = self.scaled;
         record.evidence = self.evidence;

@@ -47,6 +47,29 @@ fn interrupted_run_is_marked() {
     assert_eq!((read.status, read.exit_code()), (Status::Interrupted, 105));
 }
 
+#[test]
+fn what_is_put_away_while_a_run_goes_on_is_in_its_record() {
+    let scenario = scenario(&SHOP.replacen("duration = \"20s\"", "duration = \"200s\"", 1));
+    let outcomes = outcomes(&scenario, Play::LOADGEN);
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut writer =
+        RunWriter::create(directory.path(), &scenario, World::Loadgen, provenance()).expect("created");
+    let (mut recorder, mut direct) = (Recorder::new(writer.frame()), Recorder::new(writer.frame()));
+    outcomes.iter().for_each(|outcome| direct.record(outcome));
+    for part in outcomes.chunks(outcomes.len() / 50 + 1) {
+        part.iter().for_each(|outcome| recorder.record(outcome));
+        writer.append(&recorder.take(), &[]).expect("the journal can be written");
+    }
+    let (intervals, kept) = (writer.frame().intervals(), writer.so_far().tallies);
+    let held = (0..intervals).filter(|at| kept.due(*at) > 0).count();
+    assert!(intervals > 120 && held < 100, "{held} of {intervals} intervals are in memory at the end");
+    let names =
+        std::fs::read_dir(directory.path()).expect("it is there").flatten().map(|entry| entry.file_name());
+    assert!(names.into_iter().all(|name| name != "run.spill"), "it has no name");
+    let whole = writer.finish(Status::Complete, Validity::default()).expect("written");
+    assert_eq!(&whole.tallies, direct.take().tallies());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
