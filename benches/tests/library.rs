@@ -97,8 +97,16 @@ fn differing(files: &BTreeMap<String, String>, page: &BTreeMap<String, String>) 
 #[test]
 fn the_scorecard_is_that_of_the_files_as_they_are() {
     let stale = differing(&hashes(|_, file| !file.published.is_empty()), &hashes_on("scorecard.md"));
-    let command = "sim scorecard scenarios/library -q --page scenarios/library/scorecard.md";
+    let command = "sim scorecard scenarios/library -q --replications 3 --page scenarios/library/scorecard.md";
     assert!(stale.is_empty(), "scorecard.md is not that of {stale:?}: run {command}");
+}
+
+#[test]
+fn every_file_of_the_five_systems_has_its_answer_in_words() {
+    for path in files().iter().filter(|path| is_of_a_system(path)) {
+        let file = Scenario::load(path).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(file.answer.is_some_and(|answer| answer.len() > 40), "{}: no answer", path.display());
+    }
 }
 
 #[test]

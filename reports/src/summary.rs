@@ -43,9 +43,12 @@ pub(crate) fn class_table(record: &RunRecord) -> Table {
 pub fn summary(record: &RunRecord) -> String {
     let facts = &record.scenario;
     let question = facts.question.as_ref().map_or_else(String::new, |question| format!("{question}\n"));
+    let told =
+        |answer: &String| format!("The file's answer, of all its designs and several seeds: {answer}\n");
+    let answer = facts.answer.as_ref().map_or_else(String::new, told);
     let part = record.provenance.part.as_ref().map_or_else(String::new, |part| format!("; {part}"));
     let mut text = format!(
-        "{} ({}{part})\n{question}{}: {}\n\n",
+        "{} ({}{part})\n{question}{}: {}\n{answer}\n",
         facts.title,
         record.world.title(),
         verdict::outcome(record).word(),
@@ -69,6 +72,7 @@ pub fn summary(record: &RunRecord) -> String {
     }
     if let Some(table) = agents::table(record) {
         text += &format!("\nAgents\n{}", table.text());
+        agents::limits(record).iter().for_each(|line| text += &format!("  {line}\n"));
     }
     if !record.published.is_empty() {
         text += "\nWhat must come out\n";

@@ -2,7 +2,7 @@
 
 use results::RunRecord;
 use results::record::Status;
-use results::verdict::Verdict;
+use results::verdict::{Reproduction, Verdict};
 use scenarios::threshold::{Aggregate, Metric};
 
 use crate::format::{self, Unit};
@@ -11,10 +11,14 @@ use crate::room;
 /// How a run came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Complete, valid, every threshold holds (or there is none).
+    /// Complete, valid, and whatever judges it holds.
     Good,
+    /// The same, where nothing judges it.
+    Unjudged,
     /// A threshold does not hold.
     Bad,
+    /// Thresholds hold, but something that must come out does not.
+    Unexpected,
     /// Its figures must not be believed.
     Invalid,
     /// It did not come to its end.
@@ -26,7 +30,9 @@ impl Outcome {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Good => "✓ Good",
+            Self::Unjudged => "✓ Complete",
             Self::Bad => "✗ Not good",
+            Self::Unexpected => "✗ Not as expected",
             Self::Invalid => "⚠ Invalid",
             Self::Incomplete => "⚠ Incomplete",
         }
@@ -35,8 +41,8 @@ impl Outcome {
     /// The class of the page's style sheet.
     pub(crate) const fn class(self) -> &'static str {
         match self {
-            Self::Good => "good",
-            Self::Bad => "bad",
+            Self::Good | Self::Unjudged => "good",
+            Self::Bad | Self::Unexpected => "bad",
             Self::Invalid | Self::Incomplete => "doubtful",
         }
     }
@@ -70,8 +76,30 @@ pub(crate) fn outcome(record: &RunRecord) -> Outcome {
         Outcome::Invalid
     } else if record.thresholds.iter().any(|v| v.passed == Some(false)) {
         Outcome::Bad
+    } else if came_out(record).any(|(_, came_out)| !came_out) {
+        Outcome::Unexpected
+    } else if record.thresholds.iter().all(|v| v.passed.is_none()) && came_out(record).next().is_none() {
+        Outcome::Unjudged
     } else {
         Outcome::Good
+    }
+}
+
+/// What must come out and was judged, and whether it did.
+fn came_out(record: &RunRecord) -> impl Iterator<Item = (&Reproduction, bool)> {
+    record.published.iter().filter_map(|r| Some((r, r.judgement?.came_out()?)))
+}
+
+/// What became of what must come out, in words; none where nothing was judged.
+fn expectations(record: &RunRecord) -> Option<String> {
+    let all = came_out(record).count();
+    let missed: Vec<&str> =
+        came_out(record).filter(|(_, came)| !came).map(|(r, _)| r.published.what.as_str()).collect();
+    match (all, missed.len()) {
+        (0, _) => None,
+        (1, 0) => Some("what must come out does".to_owned()),
+        (_, 0) => Some(format!("all {all} that must come out do")),
+        (_, n) => Some(format!("{n} of {all} that must come out did not: {}", missed.join("; "))),
     }
 }
 
@@ -85,7 +113,7 @@ pub(crate) fn sentence(record: &RunRecord) -> String {
         n => format!(" ({n} more judges a part that this run has not)"),
     };
     let thresholds = match (judged.len(), failing.len()) {
-        (0, _) => "no threshold judges this run".to_owned(),
+        (0, _) => expectations(record).unwrap_or_else(|| "nothing judges this run".to_owned()),
         (1, 0) => "the threshold holds".to_owned(),
         (all, 0) => format!("all {all} thresholds hold"),
         (all, n) => {
@@ -102,7 +130,8 @@ pub(crate) fn sentence(record: &RunRecord) -> String {
             format!("{n} of {all} {plural}: {}", told.collect::<Vec<_>>().join("; "))
         }
     };
-    let thresholds = thresholds + &beside;
+    let expected = expectations(record).filter(|_| !judged.is_empty());
+    let thresholds = thresholds + &beside + &expected.map_or_else(String::new, |words| format!("; {words}"));
     match outcome(record) {
         Outcome::Incomplete => format!(
             "the run was {} after {} of {}, and shows only that much; of this, {thresholds}.",
@@ -116,7 +145,7 @@ pub(crate) fn sentence(record: &RunRecord) -> String {
                 record.validity.reasons.join("; ").trim_end_matches('.')
             )
         }
-        Outcome::Good | Outcome::Bad => {
+        Outcome::Good | Outcome::Unjudged | Outcome::Bad | Outcome::Unexpected => {
             let room = room::words(&room::busy(record)).map_or_else(String::new, |room| format!("; {room}"));
             format!("{thresholds}{room}.")
         }

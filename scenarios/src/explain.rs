@@ -59,6 +59,9 @@ fn writing(out: &mut String, scenario: &Scenario) -> std::fmt::Result {
     if let Some(question) = &scenario.question {
         writeln!(out, "{question}")?;
     }
+    if let Some(answer) = &scenario.answer {
+        writeln!(out, "{answer}")?;
+    }
     let run = &scenario.run;
     write!(out, "\nRun: {} measured", run.duration)?;
     if run.finds_warmup {

@@ -20,6 +20,7 @@ use crate::diagnostic::{Diagnostic, Location, Locations, one_of};
 const COMMON: &[&str] = &[
     "title",
     "question",
+    "answer",
     "run.{duration, warmup, from, seed, sampling}",
     "hosts.*.price",
     "thresholds.**",

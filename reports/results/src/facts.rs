@@ -20,6 +20,9 @@ pub struct ScenarioFacts {
     /// The question that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// What came out, as the file says: of all its designs and of several seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// The file, as it was named.
     pub path: String,
     /// SHA-256 of the text.
@@ -271,6 +274,7 @@ impl ScenarioFacts {
         Self {
             title: scenario.title.clone(),
             question: scenario.question.clone(),
+            answer: scenario.answer.clone(),
             path: scenario.source.path.display().to_string(),
             hash: scenario.source.hash.clone(),
             seed: scenario.run.seed.0,

@@ -32,6 +32,7 @@ pub(super) struct Card {
 struct Body<'a> {
     title: &'a str,
     question: Option<&'a str>,
+    answer: Option<&'a str>,
     world: &'static str,
     outcome: &'static str,
     class: &'static str,
@@ -45,6 +46,7 @@ struct Body<'a> {
     assumed: Vec<String>,
     recoveries: Option<Table>,
     agents: Option<Table>,
+    agents_limits: Vec<String>,
     room: Option<Table>,
     cost: Option<Table>,
     spreads: Vec<(String, Table)>,
@@ -66,6 +68,7 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
     let body = Body {
         title: &facts.title,
         question: facts.question.as_deref(),
+        answer: facts.answer.as_deref(),
         world: record.world.title(),
         outcome: outcome.word(),
         class: outcome.class(),
@@ -79,6 +82,7 @@ pub(super) fn body(record: &RunRecord, number: usize) -> String {
         assumed: assumed(record),
         recoveries: trust::recoveries(record),
         agents: agents::table(record),
+        agents_limits: agents::limits(record),
         room: room::table(&room::busy(record)),
         cost: room::cost(record),
         spreads: trust::replications(record).into_iter().map(|(t, r)| (t, trust::spread(r))).collect(),

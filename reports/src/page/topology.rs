@@ -16,7 +16,7 @@ use crate::table::Table;
 
 const BOX: (f64, f64) = (190.0, 84.0);
 const GAP: (f64, f64) = (84.0, 26.0);
-const MARGIN: f64 = 14.0;
+const MARGIN: f64 = 20.0;
 
 /// A component as it stands in the picture.
 struct Node<'a> {
@@ -243,14 +243,13 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
 
 fn component(svg: &mut String, (x, y): (f64, f64), node: &Node<'_>, busiest: bool) {
     let (stroke, thick) = if busiest { ("--s2", 3.5) } else { ("--soft", 1.2) };
-    let mark = if busiest { " ◀ busiest" } else { "" };
     let facts = node.facts;
     let left = x + 12.0;
     let _ = write!(
         svg,
         "<rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{}\" height=\"{}\" rx=\"6\" fill=\"var(--page)\" \
          stroke=\"var({stroke})\" stroke-width=\"{thick}\"/>\
-         <text x=\"{left:.0}\" y=\"{:.0}\" class=\"name\">{}{mark}</text>\
+         <text x=\"{left:.0}\" y=\"{:.0}\" class=\"name\">{}</text>\
          <text x=\"{left:.0}\" y=\"{:.0}\">{} on {}</text>",
         BOX.0,
         BOX.1,
@@ -260,6 +259,13 @@ fn component(svg: &mut String, (x, y): (f64, f64), node: &Node<'_>, busiest: boo
         escaped(&facts.kind),
         escaped(&facts.host),
     );
+    if busiest {
+        let (right, above) = (x + BOX.0, y - 5.0);
+        let _ = write!(
+            svg,
+            "<text x=\"{right:.0}\" y=\"{above:.0}\" text-anchor=\"end\" class=\"name\">busiest ▼</text>"
+        );
+    }
     let told = busy(node);
     if !told.is_empty() {
         let _ = write!(svg, "<text x=\"{left:.0}\" y=\"{:.0}\">{told}</text>", y + 58.0);

@@ -28,6 +28,7 @@ mod sql_store;
 mod stack;
 mod traffic;
 mod twin;
+mod vary;
 mod workers;
 
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ pub use engine::{Engine, Server};
 pub use exchange::{Check, Exchange, Extract, Feed, Text, TextPart};
 pub use fault::{Breakdowns, Deploy, Fault, FaultKind, FaultTarget};
 pub use host::{Cpu, CpuCredits, Disk, DiskClass, Host, Scheduling, Steal};
-pub use http_cache::{BackEndProbe, CacheRule, CacheThreads, Esi, HttpCache, Purge, Tag, Vary};
+pub use http_cache::{BackEndProbe, CacheRule, CacheThreads, Esi, HttpCache, Purge, Tag};
 pub use job::Job;
 pub use keyspace::{Churn, Keyspace, Popularity, Ttl};
 pub use kv_store::{Eviction, KvStore, ShardBy, Snapshot};
@@ -61,6 +62,7 @@ pub use traffic::{
     SessionState, Traffic, Users,
 };
 pub use twin::{BASE_CASE, Twin, TwinCase, TwinTargets};
+pub use vary::{Language, Vary, VaryValue};
 pub use workers::{Autoscale, Manager, ScaleMetric, WhenFull, WorkerPool};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -118,6 +120,8 @@ pub struct Scenario {
     pub title: String,
     /// The question that the file answers.
     pub question: Option<String>,
+    /// What came out, in a sentence or two, of all designs that the question compares.
+    pub answer: Option<String>,
     /// How long, from where, with which seed.
     pub run: Run,
     /// The machines. A host with a count stands for that many equal ones.

@@ -8,6 +8,8 @@ use crate::units::Ratio;
 pub enum Role {
     /// It must follow.
     Predicted,
+    /// It was worked out from figures that were published or that the file states: the model can only agree with the arithmetic.
+    Derived,
     /// Parameters were chosen so that it follows: no success.
     Fitted,
     /// It is put into the file.

@@ -248,6 +248,7 @@ impl<'t> Validator<'t> {
             },
             title: self.file.title.take().unwrap_or_default(),
             question: self.file.question.take(),
+            answer: self.file.answer.take(),
             run,
             network,
             hosts,

@@ -121,7 +121,7 @@ impl Validator<'_> {
                 let expected = format!("a variant of the file: {}", one_of(names));
                 self.problem(&format!("{place}.variant"), expected, None);
             }
-            let held = matches!(file.role, Role::Predicted | Role::Fitted);
+            let held = matches!(file.role, Role::Predicted | Role::Derived | Role::Fitted);
             let claim = if held { self.claim(&place, &file) } else { self.stated_only(&place, &file) };
             let (Some(what), Some(claim)) = (file.what, claim) else { continue };
             all.push(Published {

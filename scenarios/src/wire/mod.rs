@@ -43,7 +43,7 @@ pub(crate) use curve::OwnCurve;
 pub(crate) use exchange::{Check, Extract, Feed};
 pub(crate) use fault::{Breakdowns, Deploy, Fault};
 pub(crate) use host::{CpuCredits, DiskChoice, Host, Steal};
-pub(crate) use http_cache::{BackEndProbe, CacheThreads, HttpCache, Purge};
+pub(crate) use http_cache::{BackEndProbe, CacheThreads, HttpCache, Purge, Vary};
 pub(crate) use job::Job;
 pub(crate) use keyspace::Keyspace;
 pub(crate) use kv_store::{KvFailover, KvStore};
@@ -66,7 +66,7 @@ use decode::{Count, Keyed};
 use prelude::*;
 
 use crate::law::{DurationLaw, SizeLaw};
-use crate::scenario::{Churn, Day, Peers, Popularity, Sampling};
+use crate::scenario::{Churn, Day, Language, Peers, Popularity, Sampling};
 use crate::units::{Bandwidth, Bytes, Price, Rate, Ratio, SimTime, TrafficPrice};
 
 /// Counts of things of which there must be one: machines, workers, connections.
@@ -81,6 +81,8 @@ table! {
         required title: String,
         /// The question that the file answers.
         optional question: String,
+        /// What came out, in a sentence or two: of all designs that the question compares, over the seeds of the scorecard.
+        optional answer: String,
         /// How long is measured, from where, with which seed.
         required run: Run,
         /// The machines, by name.
@@ -175,6 +177,7 @@ quantities! {
     Day: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2015-03-01";
     Churn: r"^\s*[0-9][0-9_.]*\s*%\s*/\s*(s|second|min|minute|h|hour|d|day|w|week)\s*$", "2%/day";
     Peers: r"^\s*[0-9a-fA-F:.]+(/[0-9]{1,3})?\s*$", "10.0.0.0/8";
+    Language: r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{2,8})*$", "de-AT";
     Popularity: r"^\s*(uniform|zipf\(.*\))\s*$", "zipf(0.9)";
     DurationLaw: r"^\s*([0-9][0-9_.]*\s*(ns|us|µs|ms|s|m|h|d|w)\s*)+$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=3ms, p99=15ms)";
     SizeLaw: r"^\s*[0-9][0-9_.]*\s*(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB|PB|PiB)\s*$|^\s*(lognormal|exponential|uniform)\s*\(.*\)\s*$", "lognormal(median=400B, p99=3kB)";

@@ -7,6 +7,7 @@ use super::prelude::*;
 
 words! { Role {
     "predicted" => Predicted,
+    "derived" => Derived,
     "fitted" => Fitted,
     "input" => Input,
     "outside" => Outside,
@@ -32,7 +33,8 @@ table! {
         optional tolerance: Ratio,
         /// Instead of a value, what must hold: `<0.1%`, `>0`.
         optional holds: String,
-        /// `predicted` where the value must follow; `fitted` where parameters were chosen so that it does, which then is no
+        /// `predicted` where the value must follow; `derived` where it was not published and is worked out from figures that were, or that
+        /// the file states, so that the model can only agree with the arithmetic; `fitted` where parameters were chosen so that it does, which then is no
         /// success; `input` where it is put into the file; `outside` where the file cannot tell.
         default role: Role = Role::Predicted,
         /// The variant of the file that it is about.

@@ -89,6 +89,7 @@ struct Card {
     /// The beginning of the file's hash, by which a page is found out of date.
     hash: String,
     question: String,
+    answer: Option<String>,
     /// The file as it is, then its variants; those of which nothing is said are left out.
     designs: Vec<Design>,
 }
@@ -154,8 +155,9 @@ fn score(
         designs.push(Design { variant, part, rows });
     }
     let question = scenario.question.clone().unwrap_or_else(|| scenario.title.clone());
+    let answer = scenario.answer.clone();
     let hash = scenario.source.hash.chars().take(HASH_DIGITS).collect();
-    Ok(Some(Card { path: scenario.source.path.clone(), hash, question, designs }))
+    Ok(Some(Card { path: scenario.source.path.clone(), hash, question, answer, designs }))
 }
 
 /// The part of a design that is scored.

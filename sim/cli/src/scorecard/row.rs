@@ -18,6 +18,8 @@ pub(super) struct Row {
 pub(super) enum Verdict {
     /// What the replications say of it.
     Judged(Judgement),
+    /// The same of a value that was worked out, and not published.
+    Derived(Judgement),
     /// It is put in.
     Input,
     /// The file cannot tell.
@@ -27,13 +29,14 @@ pub(super) enum Verdict {
 impl Verdict {
     /// Whether something that must hold does not.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(self, Self::Judged(Judgement::Broken(..)))
+        matches!(self, Self::Judged(Judgement::Broken(..)) | Self::Derived(Judgement::Broken(..)))
     }
 
     /// In words.
     pub(super) fn words(&self) -> String {
         match self {
             Self::Judged(judgement) => judgement.words(),
+            Self::Derived(judgement) => format!("derived; {}", judgement.words()),
             Self::Input => "input".to_owned(),
             Self::Outside => "cannot be told".to_owned(),
         }
@@ -55,7 +58,11 @@ impl Row {
             return if self.published.role == Role::Input { Verdict::Input } else { Verdict::Outside };
         };
         let fitted = self.published.role == Role::Fitted;
-        Verdict::Judged(Judgement::new(claim, fitted, &self.known()))
+        let judgement = Judgement::new(claim, fitted, &self.known());
+        match self.published.role {
+            Role::Derived => Verdict::Derived(judgement),
+            _ => Verdict::Judged(judgement),
+        }
     }
 
     /// What came out, with the interval of its mean.
