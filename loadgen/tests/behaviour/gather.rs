@@ -143,6 +143,15 @@ fn an_agent_that_falls_silent_makes_the_run_invalid_and_is_named() {
 }
 
 #[test]
+fn a_run_that_lost_all_of_its_agents_is_invalid() {
+    let scenario = scenario(100, 9, "connections = 20");
+    let (server, _) = counting();
+    let (whole, _) = Fleet { scenario: &scenario, server: &server, of: 1, silent: Some(0) }.play();
+    assert_eq!((whole.status, whole.exit_code()), (Status::Complete, 111), "{:?}", whole.validity);
+    assert!(whole.provenance.agents[0].lost.is_some(), "{:?}", whole.provenance.agents);
+}
+
+#[test]
 fn a_threshold_that_stops_the_run_is_judged_over_all_agents() {
     let limit = "{ condition = \"rate<40%\", abort_on_fail = true, delay = \"1s\" }";
     let scenario = crate::support::scenario_of(

@@ -24,19 +24,23 @@ executor = "constant-arrival-rate"
 rate = "1/s"
 "#;
 
-/// A service whose only worker, started on demand, has taken a request up.
-fn busy() -> Service {
-    let text = PAGE.replace(
-        "workers = 4",
-        "worker_holds = \"connection\"\nkeep_alive = \"5s\"\n\
-         workers = { manager = \"ondemand\", max = 1, idle_timeout = \"1s\" }\n\
-         memory = { per_worker = \"1MiB\" }",
-    );
+/// The service with something in place of its four workers.
+fn service(instead: &str) -> Service {
+    let text = PAGE.replace("workers = 4", instead);
     let scenario = scenarios::Scenario::parse("page.toml", text).expect("the scenario is good");
     let scenarios::scenario::ComponentKind::Service(rules) = &scenario.components[0].kind else {
         panic!("it is a service")
     };
-    let mut service = Service::new(rules);
+    Service::new(rules)
+}
+
+/// A service whose only worker, started on demand, has taken a request up.
+fn busy() -> Service {
+    let mut service = service(
+        "worker_holds = \"connection\"\nkeep_alive = \"5s\"\n\
+         workers = { manager = \"ondemand\", max = 1, idle_timeout = \"1s\" }\n\
+         memory = { per_worker = \"1MiB\" }",
+    );
     let workers = service.managed.as_mut().expect("it has a manager");
     assert!(workers.start_on_demand());
     workers.started(0, 1);
@@ -69,4 +73,17 @@ fn a_worker_that_is_killed_at_work_is_gone_when_that_would_have_been_done() {
     service.kill_worker();
     assert!(!service.vacate(1));
     none_is_left(&mut service);
+}
+
+#[test]
+fn linux_lets_one_connection_more_wait_than_the_backlog_says() {
+    for (when_full, places) in [("wait", 2 + 3 + 1), ("reject", 2 + 3)] {
+        let mut service = service(&format!("workers = 2\nbacklog = 3\nwhen_full = \"{when_full}\""));
+        let mut inside = 0;
+        while !service.is_full() {
+            service.in_service.up(0);
+            inside += 1;
+        }
+        assert_eq!(inside, places, "{when_full}");
+    }
 }
