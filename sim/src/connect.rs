@@ -99,6 +99,18 @@ impl Pools {
         }
     }
 
+    /// How many connections of a pool are idle.
+    pub(crate) fn idle(&self, pool: u32) -> u32 {
+        self.idle.get(pool as usize).copied().unwrap_or_default()
+    }
+
+    /// So many are idle now.
+    pub(crate) fn set_idle(&mut self, pool: u32, count: u32) {
+        if let Some(idle) = self.idle.get_mut(pool as usize) {
+            *idle = count;
+        }
+    }
+
     /// Closes the idle connections of a pool.
     pub(crate) fn close(&mut self, pool: u32) {
         if let Some(idle) = self.idle.get_mut(pool as usize) {
@@ -139,11 +151,6 @@ impl Pools {
         let place = pool - edge.first;
         let width = u32::from(edge.instances.1);
         Some((edge.callers.0 + (place / width) as u16, edge.instances.0 + (place % width) as u16))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn idle(&self, pool: u32) -> u32 {
-        self.idle[pool as usize]
     }
 }
 

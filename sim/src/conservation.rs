@@ -11,7 +11,7 @@ use std::mem;
 use results::Law;
 
 use crate::call::{CLIENT, Call, INSIDE, Phase};
-use crate::gauge::Steps;
+use crate::gauge::{Moments, Steps};
 use crate::instance::{Instance, Kind};
 use crate::world::World;
 
@@ -46,6 +46,13 @@ impl Border {
         self.answered += u64::from(answered);
         self.failed += u64::from(!answered);
         self.steps.down(now);
+    }
+
+    /// Many came in, and many were answered.
+    pub(crate) fn pass(&mut self, entered: Moments, answered: Moments) {
+        self.entered += u64::from(entered.count);
+        self.answered += u64::from(answered.count);
+        self.steps.pass(entered, answered);
     }
 
     fn inside(&self) -> u64 {

@@ -146,6 +146,35 @@ impl EventQueue {
         Some(((entry >> 64) as u64, Token(entry as u64)))
     }
 
+    /// When the next event of a slot from this one on is; never, if there is none. Lanes count as such.
+    pub(crate) fn first_from(&mut self, slot: u32) -> u64 {
+        let times = self.entries().filter(|&entry| slot_of(entry) >= slot).map(|entry| (entry >> 64) as u64);
+        times.min().unwrap_or(u64::MAX)
+    }
+
+    /// Takes all events of the slots below this one, in no order.
+    pub(crate) fn take_below(&mut self, slot: u32) -> Vec<(u64, Token)> {
+        let (taken, kept): (Vec<u128>, Vec<u128>) = self.entries().partition(|&entry| slot_of(entry) < slot);
+        self.children.clear();
+        (self.root, self.behind) = (NOTHING, 0);
+        kept.into_iter().for_each(|entry| self.push(entry));
+        taken.into_iter().map(|entry| ((entry >> 64) as u64, Token(entry as u64))).collect()
+    }
+
+    /// Puts an event back that was taken.
+    pub(crate) fn put_back(&mut self, at: u64, token: Token) {
+        self.insert(u128::from(at) << 64 | u128::from(token.0));
+    }
+
+    /// What stands in the heap, in no order.
+    fn entries(&mut self) -> impl Iterator<Item = u128> + '_ {
+        if self.vacant {
+            self.settle();
+        }
+        let behind = self.children.iter().flat_map(|siblings| siblings.0);
+        std::iter::once(self.root).chain(behind).filter(|entry| *entry != NOTHING)
+    }
+
     #[inline]
     fn insert(&mut self, entry: u128) {
         if self.vacant {
@@ -236,6 +265,10 @@ impl Siblings {
     }
 }
 
+fn slot_of(entry: u128) -> u32 {
+    (entry as u64 & SLOT_MASK) as u32
+}
+
 /// The heap's stand-in for the front of a lane: same time, same sequence.
 #[inline]
 fn marker(entry: u128, lane: u32) -> u128 {
@@ -262,6 +295,22 @@ mod tests {
             5 => Just(Do::Pop),
         ];
         proptest::collection::vec(one, 0..400)
+    }
+
+    #[test]
+    fn what_was_taken_and_put_back_leaves_in_its_old_order() {
+        let mut queue = EventQueue::new();
+        let slots = [7, 1, 8, 2, 3, 9, 4];
+        let tokens: Vec<Token> = slots.iter().map(|&slot| queue.schedule(u64::from(slot) / 4, slot)).collect();
+        assert_eq!(queue.pop().map(|(at, token)| (at, token.slot())), Some((0, 1)));
+        assert_eq!((queue.first_from(7), queue.first_from(8), queue.first_from(10)), (1, 2, u64::MAX));
+        let mut taken = queue.take_below(7);
+        taken.sort_unstable_by_key(|(_, token)| token.slot());
+        assert_eq!(taken, [(0, tokens[3]), (0, tokens[4]), (1, tokens[6])]);
+        assert_eq!(queue.first_from(0), 1);
+        taken.into_iter().rev().for_each(|(at, token)| queue.put_back(at, token));
+        let order: Vec<u32> = std::iter::from_fn(|| queue.pop()).map(|(_, token)| token.slot()).collect();
+        assert_eq!(order, [2, 3, 7, 4, 8, 9]);
     }
 
     proptest! {

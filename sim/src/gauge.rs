@@ -24,6 +24,11 @@ impl Steps {
         self.0 = self.0.wrapping_add(down.wrapping_mul(now));
     }
 
+    /// Steps up and down at many moments, whose order the area does not depend on.
+    pub(crate) fn pass(&mut self, up: Moments, down: Moments) {
+        self.0 = self.0.wrapping_sub(up.sum).wrapping_add(down.sum);
+    }
+
     /// The area below the level since the last reading, in nanoseconds.
     pub(crate) fn area(self, level: u64, now: u64) -> u64 {
         self.0.wrapping_add(level.wrapping_mul(now))
@@ -34,6 +39,27 @@ impl Steps {
         let area = self.area(level, now);
         self.0 = 0_u64.wrapping_sub(level.wrapping_mul(now));
         area
+    }
+}
+
+/// Many moments at once: how many, and their sum, which may wrap around.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moments {
+    pub(crate) count: u32,
+    sum: u64,
+}
+
+impl Moments {
+    /// One more.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, at: u64) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(at);
+    }
+
+    /// These and others.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { count: self.count + other.count, sum: self.sum.wrapping_add(other.sum) }
     }
 }
 
@@ -61,6 +87,12 @@ impl Gauge {
         debug_assert!(self.level > 0, "a level is not negative");
         self.level -= 1;
         self.steps.down(now);
+    }
+
+    /// Up at many moments, and down at many.
+    pub(crate) fn pass(&mut self, up: Moments, down: Moments) {
+        self.level = self.level + up.count - down.count;
+        self.steps.pass(up, down);
     }
 
     /// The level is one higher from `now` to `until`, which may be later than what is known of it otherwise.
@@ -108,6 +140,23 @@ mod tests {
         assert_eq!(gauge.read(200, 100), 2.5);
         gauge.set(200, 0);
         assert_eq!(gauge.read(300, 100), 0.0);
+    }
+
+    #[test]
+    fn many_steps_at_once_are_as_many_one_by_one() {
+        let (mut one_by_one, mut at_once) = (Gauge::default(), Gauge::default());
+        let (mut up, mut down) = (Moments::default(), Moments::default());
+        for at in [10, 20, 60] {
+            one_by_one.up(at);
+            up.add(at);
+        }
+        for at in [30, 70] {
+            one_by_one.down(at);
+            down.add(at);
+        }
+        at_once.pass(up, down);
+        assert_eq!(at_once.level(), 1);
+        assert_eq!(at_once.read(100, 100), one_by_one.read(100, 100));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `supports`: what of a file it implements; `companion`: planning (`front`) and recording beside the events; `topology`: from scenario to world; `world`: dispatch
 //! - `client`, `user`, `session`, `balancer`, `cdn`, [`http_cache`], `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
+//! - `sweep`: stations without events, one after the other
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
 //! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`, `prefetch`: shared parts
 //! - `conservation`: laws that every run is held against; [`trace`]: single requests, followed
@@ -51,6 +52,7 @@ mod session;
 mod simulation;
 pub mod sql_store;
 mod supports;
+mod sweep;
 mod timeout;
 mod topology;
 pub mod trace;

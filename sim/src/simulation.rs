@@ -10,8 +10,9 @@ use scenarios::plan::Plan;
 use scenarios::units::SimTime;
 
 use crate::companion::Companion;
-use crate::front::Planner;
+use crate::front::{Due, Planner};
 use crate::prefetch::prefetch;
+use crate::sweep::Sweeper;
 use crate::topology;
 use crate::trace::{Follow, Tracer};
 use crate::world::{Counts, World};
@@ -59,6 +60,8 @@ const REQUESTS_WORTH_A_THREAD: f64 = 50_000.0;
 pub struct Simulation {
     companion: Companion,
     pub(crate) world: World,
+    /// Plays without events what needs none, where the scenario is of that kind.
+    pub(crate) sweeper: Option<Box<Sweeper>>,
     /// The names of the classes.
     classes: Vec<String>,
     total: SimTime,
@@ -138,7 +141,8 @@ impl Simulation {
         let planner = Planner::new(scenario, plan, slice);
         let companion = Companion::new(planner, Recorder::new(&Frame::new(scenario)), ahead);
         let classes = scenario.requests.iter().map(|r| r.name.clone()).collect();
-        Ok(Self { companion, world, classes, total, end, reached: SimTime::ZERO })
+        let sweeper = Sweeper::new(&world, scenario);
+        Ok(Self { companion, world, sweeper, classes, total, end, reached: SimTime::ZERO })
     }
 
     /// Runs to the end, or until `cancel` is set, where it is given up; says now and then how far it has come.
@@ -159,15 +163,7 @@ impl Simulation {
     /// as the longest timeout and a second more; what waits for a connection even then counts as dropped.
     pub fn advance(&mut self) -> bool {
         if let Some(mut batch) = self.companion.next() {
-            for (i, due) in batch.due.iter().enumerate() {
-                // It was written by another thread.
-                prefetch(&batch.due, i + 4 * FORESIGHT);
-                if let Some(ahead) = batch.due.get(i + FORESIGHT) {
-                    self.world.foresee(ahead);
-                }
-                self.events_until(due.planned.due.as_nanos());
-                self.world.come_due(due);
-            }
+            self.play(&batch.due, batch.until.as_nanos());
             // What nobody planned, such as what users do, goes on meanwhile.
             self.events_until(batch.until.as_nanos());
             self.reached = batch.until;
@@ -189,6 +185,35 @@ impl Simulation {
             }
         }
         self.is_done()
+    }
+
+    /// Plays what comes due, in a sweep where it can.
+    fn play(&mut self, due: &[Due], until: u64) {
+        let mut next = 0;
+        while next < due.len() {
+            let swept = match &mut self.sweeper {
+                Some(sweeper) => sweeper.sweep(&mut self.world, &due[next..], until),
+                None => Err(due.len()),
+            };
+            next = match swept {
+                Ok(count) => next + count,
+                Err(count) => self.play_by_events(due, next, due.len().min(next + count)),
+            }
+        }
+    }
+
+    /// Plays some of what comes due event by event; returns where that ends.
+    fn play_by_events(&mut self, all: &[Due], first: usize, end: usize) -> usize {
+        for (i, due) in all.iter().enumerate().take(end).skip(first) {
+            // It was written by another thread.
+            prefetch(all, i + 4 * FORESIGHT);
+            if let Some(ahead) = all.get(i + FORESIGHT) {
+                self.world.foresee(ahead);
+            }
+            self.events_until(due.planned.due.as_nanos());
+            self.world.come_due(due);
+        }
+        end
     }
 
     /// Ends the run where it is: what waits for a connection is dropped, what is under way has timed out, so that every

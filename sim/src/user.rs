@@ -71,7 +71,7 @@ pub(crate) struct Users {
     /// By traffic: whether sessions are kept by the service's instances.
     kept_by_instances: Vec<bool>,
     /// Whether any are.
-    any_kept: bool,
+    pub(crate) any_kept: bool,
 }
 
 impl Users {

@@ -5,7 +5,7 @@
 //! the line (a process that dies, a machine whose speed changes) undoes what has not begun yet.
 
 /// So many jobs that have not begun may be in line; what comes then waits outside of it, where it costs no memory.
-const AHEAD: usize = 16;
+pub(crate) const AHEAD: usize = 16;
 
 /// So few cores are held in order, and so very few.
 const FEW: usize = 16;
@@ -126,8 +126,16 @@ impl Line {
     pub(crate) fn restart(&mut self, now: u64, mut ends: Vec<u64>) {
         debug_assert!(ends.len() <= self.cores, "no core has two jobs");
         ends.resize(self.cores, now);
+        self.resume(ends, &[]);
+    }
+
+    /// Goes on with cores that are free at these times, those in line included: when each of these begins, and its slot.
+    pub(crate) fn resume(&mut self, ends: Vec<u64>, waiting: &[(u64, u32)]) {
+        debug_assert!(ends.len() == self.cores && waiting.len() <= AHEAD, "as many as there is room for");
         self.free = Free::new(ends);
         self.latest = [(0, 0); AHEAD];
+        self.next = waiting.len();
+        self.latest[..waiting.len()].copy_from_slice(waiting);
     }
 }
 
