@@ -38,6 +38,8 @@ mod tests;
 const MOST: usize = 1024;
 /// Fewer are not worth it.
 const FEWEST: usize = 32;
+/// So many are played by events before a sweep is tried again that could not be done.
+const PAUSE: usize = 128;
 /// Work that takes so many nanoseconds, nine minutes, is left to events.
 const LONG_WORK: u64 = 1 << 39;
 
@@ -123,8 +125,7 @@ impl Sweeper {
     /// Of a world in which there is nothing else than such stations.
     pub(crate) fn new(world: &World, scenario: &Scenario) -> Option<Box<Self>> {
         let entry = world.clients.first()?.entry.base;
-        let open =
-            |executor: &Executor| matches!(executor, Executor::Requests | Executor::Replay(_));
+        let open = |executor: &Executor| matches!(executor, Executor::Requests | Executor::Replay(_));
         let client = |client: &Client| {
             client.entry.base == entry
                 && client.entry.count == 1
@@ -173,7 +174,7 @@ impl Sweeper {
             return Err(due.len() + 1);
         }
         if !self.is_plain(world, due.len() as u32) {
-            return Err(MOST);
+            return Err(PAUSE);
         }
         let events = world.events.take_below(TIMER_BASE);
         self.begin(world);
@@ -184,7 +185,7 @@ impl Sweeper {
             return Ok(due.len());
         }
         events.into_iter().for_each(|(at, token)| world.events.put_back(at, token));
-        Err(MOST)
+        Err(PAUSE)
     }
 
     /// Whether nothing but the stations' lines can matter to so many requests more.
@@ -318,7 +319,8 @@ impl Sweeper {
         if let Some(last) = due.last() {
             world.now = world.now.max(last.planned.due.as_nanos());
         }
-        let (sent, answered) = (total(&self.flows, |flow| flow.sent), total(&self.flows, |flow| flow.answered));
+        let (sent, answered) =
+            (total(&self.flows, |flow| flow.sent), total(&self.flows, |flow| flow.answered));
         let entry = &mut world.instances[usize::from(self.entry)];
         entry.border.pass(sent, answered);
         world.services[usize::from(entry.index)].in_service.pass(sent, answered);
