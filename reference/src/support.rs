@@ -35,6 +35,7 @@ const SUPPORTS: &[&str] = &[
     "components(kind=load-balancer).{max_connections, server_max_connections, queue_timeout}",
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
     "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
+    "components(kind=http-cache).prefill.*",
     "components(kind=http-cache).accept_proxy[*]",
     "components(kind=http-cache).threads.{pools, min, max, queue}",
     "components(kind=http-cache).probe.{http, interval, timeout, window, threshold, initial}",

@@ -44,6 +44,7 @@ const CDN: &[&str] = &[
 const HTTP_CACHE: &[&str] = &[
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
     "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
+    "components(kind=http-cache).prefill.*",
     "components(kind=http-cache).probe.{http, interval, timeout, window, threshold, initial}",
     "components(kind=http-cache).threads.{pools, min, max, queue}",
     "requests.*.cache.{ttl, grace, keep}",

@@ -96,6 +96,8 @@ const REASONS: &[(Server, &str, &str)] = &[
     (Server::Nginx, "redispatch", "nginx always goes on to the next server"),
     (Server::Nginx, "send_proxy", "nginx sends the PROXY protocol in its stream module only"),
     (Server::Nginx, "keep", "nginx does not say for how long what is stale is kept for a conditional fetch"),
+    (Server::Varnish, "prefill", "a Varnish starts cold: leave it out, or take the stack's own cache"),
+    (Server::Nginx, "prefill", "nginx starts cold: leave it out, or take the stack's own cache"),
     (Server::Nginx, "hit_for_miss", "nginx remembers no answer that cannot be cached"),
     (Server::Nginx, "hit_for_pass", "nginx remembers no answer that cannot be cached"),
     (Server::Nginx, "probe", "nginx asks nobody how they are, but for its commercial edition"),
