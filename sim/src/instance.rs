@@ -36,6 +36,8 @@ pub(crate) struct Instance {
     pub(crate) latency: Delay,
     /// How often it died: what it kept in memory is of one life.
     pub(crate) lives: u32,
+    /// How often an autoscaler gave its machine back: what is in files is of one machine.
+    pub(crate) machines: u32,
     /// How many faults keep it dead, and one more where an autoscaler has none of it.
     pub(crate) killed: u32,
     /// Whether an autoscaler has it take nothing new: it is not there, boots, or drains.
@@ -83,6 +85,7 @@ impl Instance {
             host,
             latency: Delay::None,
             lives: 0,
+            machines: 0,
             killed: 0,
             absent: false,
             stopped: 0,

@@ -173,6 +173,12 @@ impl Instance {
         self.starts_at.get().is_some_and(|moment| moment > Instant::now())
     }
 
+    /// Its machine is given back, with what is on its disk.
+    pub(super) fn lose_disk(&self) -> Result<(), String> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        disk.set_len(0).map_err(|error| format!("the disk of {}: {error}", self.name()))
+    }
+
     /// Says whether the next child of this instance is the one that clients talk to.
     pub(super) fn set_leads(&self, leads: bool) {
         self.leads.set(leads);
