@@ -80,7 +80,7 @@ const QUEUE: &[&str] = &[
 ];
 
 const SQL_STORE: &[&str] = &[
-    "components(kind=sql-store).{host, connections, read, write, buffer_pool, lock_wait}",
+    "components(kind=sql-store).{host, connections, read, write, buffer_pool, lock_wait, statement_timeout}",
     "components(kind=sql-store).replicas.{lag, reads}",
     "components(kind=sql-store).vip.{advertise, check, preempt}",
     "components(kind=sql-store).hibernation.{after, wake}",

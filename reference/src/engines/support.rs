@@ -79,7 +79,7 @@ const RABBITMQ: &[&str] = &[
     "dead_letters",
     "heartbeat",
 ];
-const MARIADB: &[&str] = &["connections", "read", "write", "lock_wait"];
+const MARIADB: &[&str] = &["connections", "read", "write", "lock_wait", "statement_timeout"];
 
 /// Why a server does not take a key, where there is more to say than that.
 const REASONS: &[(Server, &str, &str)] = &[
