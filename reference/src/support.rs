@@ -22,6 +22,7 @@ const SUPPORTS: &[&str] = &[
     "hosts.*.breakdowns.{up, down}",
     "components.*.{restart, engine}",
     "components.*.breakdowns.{up, down}",
+    "components.*.restarts.{after, at_most, times, within}",
     "jobs.*.{host, at, every, work, cores, memory}",
     "network[*].{latency, bandwidth, loss}",
     "network[*].between.**",

@@ -6,6 +6,7 @@ use crate::call::{Call, NONE};
 use crate::conservation::Border;
 use crate::gauge::Gauge;
 use crate::host::Share;
+use crate::restarting::Restarting;
 use crate::world::Delay;
 
 /// The kinds of component, each with a file and a list of its own.
@@ -62,6 +63,8 @@ pub(crate) struct Instance {
     pub(crate) up: Gauge,
     /// How long its process takes to start.
     pub(crate) restart: u64,
+    /// What follows when its process dies by itself; without it, it is started again at once.
+    pub(crate) restarting: Option<Box<Restarting>>,
     /// The timer of its starts, made for the first of them.
     pub(crate) started: u32,
     /// Its share of its host's cores.
@@ -98,6 +101,7 @@ impl Instance {
             error_share: 0.0,
             up: Gauge::default(),
             restart: 0,
+            restarting: None,
             started: NONE,
             share: Share::default(),
             border: Border::default(),

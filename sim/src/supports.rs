@@ -19,6 +19,7 @@ const HOSTS: &[&str] = &[
     // Of these, what does the work where it really runs is no matter of a simulator's.
     "components.*.{priority, restart, engine}",
     "components.*.breakdowns.{up, down}",
+    "components.*.restarts.{after, at_most, times, within}",
     "hosts.*.breakdowns.{up, down}",
     "requests.*.priority",
     "jobs.*.{host, at, every, work, cores, memory, disk, priority}",

@@ -8,7 +8,7 @@ use scenarios::units::SimTime;
 use scenarios::{Diagnostic, Scenario};
 
 /// Keys of every component.
-const ALWAYS: &[&str] = &["kind", "host", "engine", "restart", "breakdowns"];
+const ALWAYS: &[&str] = &["kind", "host", "engine", "restart", "restarts", "breakdowns"];
 
 const HAPROXY: &[&str] = &[
     "to",
