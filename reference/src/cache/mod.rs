@@ -14,12 +14,13 @@
 //! - [`threads`]: how many are at work at once
 //! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out; [`page`]: how it is put together
 //! - [`user_context`]: what differs by what a user may see
-//! - [`pass`]: what is not stored; [`purge`]: what is thrown out
+//! - [`pass`]: what is not stored; [`purge`]: what is thrown out; [`ban`]: by which expressions
 //! - [`backends`], [`probe`], [`upstream`]: those who are asked; [`prefill`]: what is there before anybody asks
 
 mod address;
 mod asked;
 mod backends;
+mod ban;
 mod client;
 mod converse;
 mod date;

@@ -268,6 +268,28 @@ fn a_purge_by_tag_throws_out_every_variant() {
 }
 
 #[test]
+fn a_ban_by_expression_throws_out_what_it_is_true_of() {
+    let stack = room("", ITEM, "");
+    let entry = stack.entry("cache")[0];
+    let fill = || (1..=4).for_each(|item| _ = get(entry, &format!("/item/{item}"), ""));
+    let hits = || [1, 2, 3, 4].map(|item| get(entry, &format!("/item/{item}"), "").from() == "HIT");
+    let ban = |expression: &str| ask(entry, "BAN", "/", &format!("x-ban: {expression}\r\n")).expect("answered");
+    fill();
+    assert_eq!(ban("req.url ~ ^/item/[12]$ && obj.status == 200").status, 200);
+    assert!((figure(&stack, "cache", 1, "keys") - 2.0).abs() < 0.5);
+    assert_eq!(hits(), [false, false, true, true]);
+    assert_eq!(ban("obj.http.xkey == item:3").status, 200);
+    assert_eq!(hits(), [true, true, false, true]);
+    assert_eq!(ban("obj.age > 1h").status, 200, "there may be nothing like that");
+    assert_eq!(hits(), [true; 4]);
+    let refused = ban("req.http.cookie ~ a");
+    assert!(refused.status == 400 && refused.body.contains("expected req.url"), "{}", refused.body);
+    assert_eq!(hits(), [true; 4]);
+    let through = ask(stack.entry("balancer")[0], "BAN", "/", "x-ban: obj.status == 200\r\n").expect("answered");
+    assert_eq!(through.status, 405, "not for those who come by way of the balancer");
+}
+
+#[test]
 fn a_services_step_purges_the_cache() {
     let stack = room("", ITEM, "");
     let entry = stack.entry("balancer")[0];
