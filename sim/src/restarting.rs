@@ -69,7 +69,11 @@ mod tests {
         // Ten seconds after its start at 25 s it is not steady yet.
         assert_eq!(seconds(always.died(35 * SECOND, SECOND)), Some(3));
         assert_eq!(seconds(always.died(36 * SECOND, SECOND)), Some(3), "at most");
-        assert_eq!(seconds(always.died(51 * SECOND, SECOND)), Some(1), "it was steady for more than ten seconds");
+        assert_eq!(
+            seconds(always.died(51 * SECOND, SECOND)),
+            Some(1),
+            "it was steady for more than ten seconds"
+        );
     }
 
     #[test]

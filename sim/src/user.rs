@@ -104,7 +104,8 @@ impl Users {
             Executor::Sessions(session) => session.cookies,
             _ => true,
         };
-        let kept_by_instances: Vec<Option<Keeping>> = scenario.traffic.iter().map(|t| kept(&t.executor)).collect();
+        let kept_by_instances: Vec<Option<Keeping>> =
+            scenario.traffic.iter().map(|t| kept(&t.executor)).collect();
         Self {
             plan: Some(Arc::clone(plan)),
             total: scenario.run.total(),

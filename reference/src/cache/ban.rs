@@ -112,7 +112,8 @@ impl Test {
                 _ => return Err(misread(Some(operator), "one of ==, !=, <, <=, > and >= for a time")),
             };
             let seconds = seconds(argument);
-            let seconds = seconds.ok_or_else(|| misread(Some(argument), "a time such as 10s, 5m, 2h or 1d"))?;
+            let seconds =
+                seconds.ok_or_else(|| misread(Some(argument), "a time such as 10s, 5m, 2h or 1d"))?;
             return Ok(Self::Time { of, compare, seconds });
         }
         let of = match field {
@@ -242,8 +243,7 @@ mod tests {
         let header = |name: &'static str, value: &'static str| Header { name, value: value.as_bytes() };
         let headers = [header("Content-Type", "text/html; charset=utf-8"), header("X-Shop", "one two")];
         let seconds = Duration::from_secs;
-        let life =
-            Life { ttl: seconds(60), grace: seconds(10), initial_age: seconds(5), ..Life::default() };
+        let life = Life { ttl: seconds(60), grace: seconds(10), initial_age: seconds(5), ..Life::default() };
         let now = Now { running: seconds(100), unix_seconds: 784_111_777 };
         Object::new(200, "OK", &headers, Rc::from(&b"body"[..]), life, now)
     }

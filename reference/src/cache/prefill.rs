@@ -97,8 +97,7 @@ fn put(cache: &Cache, ready: &Ready, wanted: &Wanted<'_>, settings: &HttpCache) 
         return None;
     }
     let mut life = freshness::judge(head.status, head.headers, false, cache.defaults, now)?;
-    let left =
-        context.draws.prefilled_object(wanted.class, context.instance, wanted.number, wanted.rule.ttl);
+    let left = context.draws.prefilled_object(wanted.class, context.instance, wanted.number, wanted.rule.ttl);
     life.initial_age = life.ttl.saturating_sub(left.as_duration().max(Duration::from_nanos(1)));
     let Vary::By(names) = Vary::read(head.headers) else { return None };
     let object = Object::new(head.status, head.reason, head.headers, body.into(), life, now);

@@ -247,8 +247,7 @@ impl Cores {
             self.work(nanos).await;
             return now_nanos() <= deadline;
         }
-        let assigned =
-            self.shelf.with(|book| (book.assign_until(now_nanos(), nanos, deadline), book.pace));
+        let assigned = self.shelf.with(|book| (book.assign_until(now_nanos(), nanos, deadline), book.pace));
         let ((piece, is_whole), pace) = assigned;
         self.hold(piece, pace, deadline).await && is_whole
     }

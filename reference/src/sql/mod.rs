@@ -219,15 +219,18 @@ impl Server {
         let deadline = limit.map(|limit| now_nanos().saturating_add(limit.as_nanos() as u64));
         let locked = match (row, self.settings.lock_wait.map(|wait| wait.as_duration())) {
             _ if own.is_some() => own,
-            (Some(row), Some(wait)) => match self.locks.take(row, limit.map_or(wait, |l| l.min(wait))).await {
-                Some(locked) => Some(locked),
-                None if limit.is_some_and(|limit| limit < wait) => return self.took_too_long(&mut reply),
-                None => {
-                    self.lock_timeouts.set(self.lock_timeouts.get() + 1);
-                    return reply
-                        .error("ERR 1205 (HY000): Lock wait timeout exceeded; try restarting transaction");
+            (Some(row), Some(wait)) => {
+                match self.locks.take(row, limit.map_or(wait, |l| l.min(wait))).await {
+                    Some(locked) => Some(locked),
+                    None if limit.is_some_and(|limit| limit < wait) => return self.took_too_long(&mut reply),
+                    None => {
+                        self.lock_timeouts.set(self.lock_timeouts.get() + 1);
+                        return reply.error(
+                            "ERR 1205 (HY000): Lock wait timeout exceeded; try restarting transaction",
+                        );
+                    }
                 }
-            },
+            }
             _ => None,
         };
         let law = if update { &self.settings.write } else { &self.settings.read };

@@ -57,8 +57,7 @@ impl Supervisor {
     pub(super) async fn watch_over(self: Rc<Self>, instance: Rc<Instance>) {
         let died = instance.child.deaths();
         let component = self.scenario.component(instance.component);
-        let (beginning, mut deaths) =
-            (Instant::now(), Deaths::new(component.restarts.unwrap_or_default()));
+        let (beginning, mut deaths) = (Instant::now(), Deaths::new(component.restarts.unwrap_or_default()));
         loop {
             died.notified().await;
             let is_started_again = deaths.add(beginning.elapsed());

@@ -187,7 +187,8 @@ esi = { include = "item", count = 3 }
 "#;
     let stack = room("grace = \"600s\"\nprefill = { item = 1000, list = 10 }", classes, "");
     let mut stream = connect(stack.entry("balancer")[0]).expect("it accepts");
-    let request = "GET /list/3 HTTP/1.1\r\nHost: balancer\r\nAccept-Language: de-AT\r\nConnection: close\r\n\r\n";
+    let request =
+        "GET /list/3 HTTP/1.1\r\nHost: balancer\r\nAccept-Language: de-AT\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("answered");
@@ -273,7 +274,8 @@ fn a_ban_by_expression_throws_out_what_it_is_true_of() {
     let entry = stack.entry("cache")[0];
     let fill = || (1..=4).for_each(|item| _ = get(entry, &format!("/item/{item}"), ""));
     let hits = || [1, 2, 3, 4].map(|item| get(entry, &format!("/item/{item}"), "").from() == "HIT");
-    let ban = |expression: &str| ask(entry, "BAN", "/", &format!("x-ban: {expression}\r\n")).expect("answered");
+    let ban =
+        |expression: &str| ask(entry, "BAN", "/", &format!("x-ban: {expression}\r\n")).expect("answered");
     fill();
     assert_eq!(ban("req.url ~ ^/item/[12]$ && obj.status == 200").status, 200);
     assert!((figure(&stack, "cache", 1, "keys") - 2.0).abs() < 0.5);
@@ -285,7 +287,8 @@ fn a_ban_by_expression_throws_out_what_it_is_true_of() {
     let refused = ban("req.http.cookie ~ a");
     assert!(refused.status == 400 && refused.body.contains("expected req.url"), "{}", refused.body);
     assert_eq!(hits(), [true; 4]);
-    let through = ask(stack.entry("balancer")[0], "BAN", "/", "x-ban: obj.status == 200\r\n").expect("answered");
+    let through =
+        ask(stack.entry("balancer")[0], "BAN", "/", "x-ban: obj.status == 200\r\n").expect("answered");
     assert_eq!(through.status, 405, "not for those who come by way of the balancer");
 }
 

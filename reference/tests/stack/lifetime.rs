@@ -235,8 +235,9 @@ fn what_dies_without_being_told_to_is_started_again_at_its_address() {
 /// The process of an instance, by the name that the list of processes has.
 fn process_of(stack: &Stack, name: &str) -> Option<u32> {
     let supervisor = parent_of(stack.listeners()[0].pid)?;
-    let named =
-        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+    let named = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
+    };
     descendants(supervisor).into_iter().find(|pid| named(pid) && !is_gone(*pid))
 }
 

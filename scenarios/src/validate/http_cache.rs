@@ -281,7 +281,9 @@ fn keys_of(class: &RequestClass, keyspaces: &[Keyspace]) -> Option<u64> {
     for part in &class.path.parts {
         match part {
             PathPart::Text(_) => {}
-            PathPart::Key(keyspace) if found.is_none_or(|other| other == *keyspace) => found = Some(*keyspace),
+            PathPart::Key(keyspace) if found.is_none_or(|other| other == *keyspace) => {
+                found = Some(*keyspace)
+            }
             PathPart::Key(_) | PathPart::Kept(_) => return None,
         }
     }

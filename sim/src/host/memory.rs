@@ -186,7 +186,9 @@ impl World {
         self.note_death(at);
         let (now, start) = (self.now, self.restart_nanos(at));
         let restarting = self.instances[usize::from(at)].restarting.as_mut();
-        let Some(pause) = restarting.map_or(Some(0), |restarting| restarting.died(now, start)) else { return };
+        let Some(pause) = restarting.map_or(Some(0), |restarting| restarting.died(now, start)) else {
+            return;
+        };
         self.restart_store(at);
         self.start_process(at, pause);
         if self.instances[usize::from(at)].killed == 0 {

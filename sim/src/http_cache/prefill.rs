@@ -33,8 +33,8 @@ pub(super) fn fill(
             let tags: Vec<u64> = rule.tags(draws, RequestId(0), path).collect();
             for variant in 0..variants {
                 let name = rule.object(class, key, variant, cache.normalise);
-                let number_of_all = key.wrapping_mul(variants).wrapping_add(variant);
-                let left = draws.prefilled_object(class, number.into(), number_of_all, ttl);
+                let place = key.wrapping_mul(variants).wrapping_add(variant);
+                let left = draws.prefilled_object(class, number.into(), place, ttl);
                 if let Lookup::Miss { object, .. } = contents.lookup(name, 0) {
                     let answer = Answer {
                         ttl_nanos: left.as_nanos().max(1),
