@@ -179,7 +179,8 @@ impl World {
     /// Starts a process that died by itself and was left dead: the end of any fault of it does.
     fn revive(&mut self, at: u16) {
         let restarting = self.instances[usize::from(at)].restarting.as_mut();
-        if !restarting.is_some_and(|restarting| std::mem::take(&mut restarting.left_dead)) {
+        let was_left_dead = restarting.is_some_and(|restarting| std::mem::take(&mut restarting.left_dead));
+        if !was_left_dead {
             return;
         }
         if self.instances[usize::from(at)].killed == 0 {
