@@ -52,7 +52,7 @@ pub trait System: Sync {
 }
 
 /// Counters that become counts of an interval.
-const COUNTS: [&str; 19] = [
+const COUNTS: [&str; 20] = [
     sample::HITS,
     sample::GRACE_HITS,
     sample::MISSES,
@@ -72,6 +72,7 @@ const COUNTS: [&str; 19] = [
     sample::TIMEOUTS,
     sample::REFUSED,
     sample::LOCK_TIMEOUTS,
+    sample::STATEMENT_TIMEOUTS,
 ];
 /// What each kind of server counts of those who ask it.
 const ASKED: [&str; 4] = ["requests", "commands", "statements", sample::PUBLISHED];

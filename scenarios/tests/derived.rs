@@ -44,6 +44,35 @@ fn loads_and_capacities_scale_together() {
 }
 
 #[test]
+fn what_a_cache_has_at_the_start_scales_with_the_keys() {
+    let text = scenarios::library::QUICKSTART.to_owned()
+        + r#"
+[components.front]
+kind = "http-cache"
+host = "app"
+to = "shop"
+memory = "10MiB"
+prefill = { about = 1, stock = 500 }
+[requests.about]
+path = "/about"
+cache = { ttl = "1h" }
+[requests.stock]
+path = "/stock/{products}"
+cache = { ttl = "1h" }
+"#;
+    let whole = parse(&text);
+    let part = derive::window(&whole, None, None, Some(Ratio::new(0.1)), None).expect("it scales").scenario;
+    let cache = part.components.iter().find_map(|component| match &component.kind {
+        ComponentKind::HttpCache(cache) => Some(cache),
+        _ => None,
+    });
+    let prefill = &cache.expect("it has a cache").prefill;
+    let counts: Vec<(&str, u64)> =
+        prefill.iter().map(|(class, keys)| (part.class(*class).name.as_str(), *keys)).collect();
+    assert_eq!(counts, [("about", 1), ("stock", 50)]);
+}
+
+#[test]
 fn rounding_that_changes_utilisation_is_said() {
     let derived = quickstart(None, None, Some(0.1));
     assert!(

@@ -61,12 +61,13 @@ impl World {
             if self.mends_old_store(at, index) {
                 continue;
             }
+            self.revive(at);
             let instance = &mut self.instances[usize::from(at)];
             match fault.effect {
                 Effect::Kill => {
                     instance.host_dead -= u32::from(fault.host);
                     self.restart_store(at);
-                    self.start_process(at);
+                    self.start_process(at, 0);
                 }
                 Effect::Hang | Effect::Unplug => {
                     instance.stopped -= 1;
@@ -162,9 +163,9 @@ impl World {
         }
     }
 
-    /// A process that died starts again, which takes a while.
-    pub(crate) fn start_process(&mut self, at: u16) {
-        match self.restart_nanos(at) {
+    /// A process that died is started again after a pause, which takes a while.
+    pub(crate) fn start_process(&mut self, at: u16, pause: u64) {
+        match self.restart_nanos(at).saturating_add(pause) {
             0 => self.instances[usize::from(at)].killed -= 1,
             nanos => {
                 if self.instances[usize::from(at)].started == NONE {
@@ -172,6 +173,22 @@ impl World {
                 }
                 self.events.schedule(self.now + nanos, self.instances[usize::from(at)].started);
             }
+        }
+    }
+
+    /// Starts a process that died by itself and was left dead: the end of any fault of it does.
+    fn revive(&mut self, at: u16) {
+        let restarting = self.instances[usize::from(at)].restarting.as_mut();
+        let was_left_dead = restarting.is_some_and(|restarting| std::mem::take(&mut restarting.left_dead));
+        if !was_left_dead {
+            return;
+        }
+        if self.instances[usize::from(at)].killed == 0 {
+            // A copy has taken its place, and what starts is a copy of that.
+            self.starts_old_store(at);
+        } else {
+            self.restart_store(at);
+            self.start_process(at, 0);
         }
     }
 

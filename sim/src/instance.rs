@@ -6,6 +6,7 @@ use crate::call::{Call, NONE};
 use crate::conservation::Border;
 use crate::gauge::Gauge;
 use crate::host::Share;
+use crate::restarting::Restarting;
 use crate::world::Delay;
 
 /// The kinds of component, each with a file and a list of its own.
@@ -36,6 +37,8 @@ pub(crate) struct Instance {
     pub(crate) latency: Delay,
     /// How often it died: what it kept in memory is of one life.
     pub(crate) lives: u32,
+    /// How often an autoscaler gave its machine back: what is in files is of one machine.
+    pub(crate) machines: u32,
     /// How many faults keep it dead, and one more where an autoscaler has none of it.
     pub(crate) killed: u32,
     /// Whether an autoscaler has it take nothing new: it is not there, boots, or drains.
@@ -60,6 +63,8 @@ pub(crate) struct Instance {
     pub(crate) up: Gauge,
     /// How long its process takes to start.
     pub(crate) restart: u64,
+    /// What follows when its process dies by itself; without it, it is started again at once.
+    pub(crate) restarting: Option<Box<Restarting>>,
     /// The timer of its starts, made for the first of them.
     pub(crate) started: u32,
     /// Its share of its host's cores.
@@ -83,6 +88,7 @@ impl Instance {
             host,
             latency: Delay::None,
             lives: 0,
+            machines: 0,
             killed: 0,
             absent: false,
             stopped: 0,
@@ -95,6 +101,7 @@ impl Instance {
             error_share: 0.0,
             up: Gauge::default(),
             restart: 0,
+            restarting: None,
             started: NONE,
             share: Share::default(),
             border: Border::default(),

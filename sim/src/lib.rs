@@ -13,7 +13,7 @@
 //! - `client`, `user`, `session`, `balancer`, `cdn`, [`http_cache`], `service`, `host`, [`kv_store`] (`eviction`), `sql_store`: a state machine each
 //! - `sweep`: stations without events, one after the other
 //! - `call`: one request of one party to one instance; `instance`: what all instances share; `connect`: the way there and back
-//! - `network`: ways between machines; `fault`: what breaks; `sample`: what is observed; `timeout`, `gauge`, `program`, `prefetch`: shared parts
+//! - `network`: ways between machines; `fault`: what breaks; `restarting`: what is started again; `sample`: what is observed; `timeout`, `gauge`, `program`, `prefetch`: shared parts
 //! - `conservation`: laws that every run is held against; [`trace`]: single requests, followed
 //! - [`mod@replicate`]: runs that differ in their seed
 //! - [`mod@verify`]: the simulator held against closed formulas
@@ -46,6 +46,7 @@ mod prefetch;
 mod program;
 mod queue;
 pub mod replicate;
+mod restarting;
 mod sample;
 mod service;
 mod session;

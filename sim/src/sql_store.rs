@@ -5,13 +5,14 @@
 //! `docs/sql-store.md` has the rules and their sources.
 //!
 //! - [`buffer_pool`]: which pages are in memory
-//! - [`locks`]: who may change a row
+//! - [`locks`]: who may change a row; [`limits`]: how long a statement may take
 //! - `tables`: on which page a row is
 //! - `machines`: which instance a statement goes to, who is the master, and to whom it sends its commits
 //! - [`replication`]: what a replica does not have yet
 
 pub mod buffer_pool;
 pub(crate) mod build;
+pub(crate) mod limits;
 pub(crate) mod locks;
 mod machines;
 pub(crate) mod replication;
@@ -28,6 +29,7 @@ use crate::instance::{Continuation, Flow, Parked};
 use crate::program::Op;
 use crate::world::World;
 use buffer_pool::BufferPool;
+use limits::Limits;
 use locks::{Locks, Row};
 pub(crate) use machines::{Group, Replicas};
 use tables::Pool;
@@ -47,6 +49,8 @@ pub(crate) struct SqlStore {
     /// How long an update waits for its row; none where none does.
     pub(crate) lock_wait: Option<u64>,
     pub(crate) locks: Locks,
+    /// How long a statement may take, where there is a limit.
+    pub(crate) limits: Option<Limits>,
     pub(crate) hibernation: Option<Hibernation>,
     pub(crate) counts: SqlCounts,
 }
@@ -69,6 +73,7 @@ pub(crate) struct SqlCounts {
     pub(crate) stale_reads: u64,
     pub(crate) lost_commits: u64,
     pub(crate) lock_timeouts: u64,
+    pub(crate) statement_timeouts: u64,
 }
 
 /// What a call's present statement does.
@@ -183,6 +188,7 @@ impl World {
 
     /// A statement has its connection: what changes a row, or keeps others from changing it, waits for it.
     fn start_statement(&mut self, slot: u32) {
+        self.limit_statement(slot);
         let at = self.calls[slot].leaf;
         let index = usize::from(self.instances[usize::from(at)].index);
         let statement = self.statement(slot);
@@ -201,11 +207,17 @@ impl World {
 
     /// A statement has waited too long for its row, which fails it.
     pub(crate) fn lock_timed_out(&mut self, slot: u32) {
+        let index = usize::from(self.instances[usize::from(self.calls[slot].leaf)].index);
+        self.databases[index].counts.lock_timeouts += 1;
+        self.give_up_row(slot);
+    }
+
+    /// A statement that waits for its row waits no longer, and fails.
+    fn give_up_row(&mut self, slot: u32) {
         let at = self.calls[slot].leaf;
         let row = self.first_row(slot, self.statement(slot).keyspace);
         let index = usize::from(self.instances[usize::from(at)].index);
         self.databases[index].locks.give_up(&mut self.calls, row, slot);
-        self.databases[index].counts.lock_timeouts += 1;
         self.leave_database(slot, Flow::Failed);
     }
 
@@ -329,6 +341,9 @@ impl World {
         let at = self.calls[slot].leaf;
         let database = &mut self.databases[usize::from(self.instances[usize::from(at)].index)];
         database.in_service.down(self.now);
+        if let Some(limits) = &mut database.limits {
+            limits.end(slot);
+        }
         self.instances[usize::from(at)].border.leave(self.now, flow != Flow::Failed);
         let database = &mut self.databases[usize::from(self.instances[usize::from(at)].index)];
         if let Some(hibernation) = &mut database.hibernation {
@@ -359,6 +374,9 @@ impl World {
         database.queue.set(self.now, 0);
         database.in_service.set(self.now, 0);
         database.locks = Locks::default();
+        if let Some(limits) = &mut database.limits {
+            limits.lose();
+        }
         if let Some(pool) = &mut database.pool {
             pool.contents = BufferPool::new(pool.settings);
         }
@@ -385,6 +403,9 @@ impl SqlStore {
         }
         if self.lock_wait.is_some() {
             put(sample::LOCK_TIMEOUTS, counts.lock_timeouts as f64);
+        }
+        if self.limits.is_some() {
+            put(sample::STATEMENT_TIMEOUTS, counts.statement_timeouts as f64);
         }
     }
 }

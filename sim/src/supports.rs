@@ -19,6 +19,7 @@ const HOSTS: &[&str] = &[
     // Of these, what does the work where it really runs is no matter of a simulator's.
     "components.*.{priority, restart, engine}",
     "components.*.breakdowns.{up, down}",
+    "components.*.restarts.{after, at_most, times, within}",
     "hosts.*.breakdowns.{up, down}",
     "requests.*.priority",
     "jobs.*.{host, at, every, work, cores, memory, disk, priority}",
@@ -44,6 +45,7 @@ const CDN: &[&str] = &[
 const HTTP_CACHE: &[&str] = &[
     "components(kind=http-cache).{host, to, memory, grace, keep, coalesce, hit_for_miss, headers, normalise}",
     "components(kind=http-cache).{connect_timeout, first_byte_timeout, hit_for_pass}",
+    "components(kind=http-cache).prefill.*",
     "components(kind=http-cache).probe.{http, interval, timeout, window, threshold, initial}",
     "components(kind=http-cache).threads.{pools, min, max, queue}",
     "requests.*.cache.{ttl, grace, keep}",
@@ -79,7 +81,7 @@ const QUEUE: &[&str] = &[
 ];
 
 const SQL_STORE: &[&str] = &[
-    "components(kind=sql-store).{host, connections, read, write, buffer_pool, lock_wait}",
+    "components(kind=sql-store).{host, connections, read, write, buffer_pool, lock_wait, statement_timeout}",
     "components(kind=sql-store).replicas.{lag, reads}",
     "components(kind=sql-store).vip.{advertise, check, preempt}",
     "components(kind=sql-store).hibernation.{after, wake}",

@@ -34,6 +34,7 @@ use crate::job::Job;
 use crate::kv_store::{Keys, KvStore, Lists, Ring};
 use crate::network::Network;
 use crate::program;
+use crate::restarting::Restarting;
 use crate::sample::Sampler;
 use crate::service::Service;
 use crate::session::Records;
@@ -351,6 +352,7 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         latency,
         vip,
         restart: component.restart.as_nanos(),
+        restarting: component.restarts.map(|rules| Box::new(Restarting::new(rules))),
         ..Instance::new(kind, index as u16 - 1, (id.index() as u16, number), host)
     });
     world.instances[usize::from(at)].note_up(0);

@@ -1,8 +1,8 @@
 //! Users who wait for answers: those of closed loops, and those who walk through sessions.
 //!
 //! What a user does next is the plan's; this is when. A user thinks, comes due with a request, waits for its answer or gives
-//! it up, and thinks again. Where a service keeps its sessions with its own instances, a session whose instance died, or
-//! that another instance is asked to go on with, is lost: the answer tells so, and a new session begins there.
+//! it up, and thinks again. Where a service keeps its sessions with its own instances, a session whose instance died (unless
+//! it is in files), or that another instance is asked to go on with, is lost: the answer tells so, and a new session begins there.
 
 use std::sync::Arc;
 
@@ -25,6 +25,15 @@ const NOBODYS: u64 = u64::MAX;
 /// A browser that has just been opened.
 const NO_COOKIES: [(u16, u16); 2] = [(NOWHERE, NOWHERE); 2];
 
+/// How a service's instance keeps sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeping {
+    /// Until it dies.
+    InMemory,
+    /// For as long as it has its machine.
+    InFiles,
+}
+
 /// What a user walks through.
 #[derive(Clone, Copy, Debug)]
 enum Walking {
@@ -45,7 +54,7 @@ struct User {
     traffic: TrafficId,
     walking: Walking,
     timer: u32,
-    /// Where the session's state is, and which of the instance's lives it belongs to.
+    /// Where the session's state is, and which of the instance's lives, or of its machines, it belongs to.
     home: (u16, u32),
     /// The request that began the session, where it has a record and the user's client a cookie; else [`NOBODYS`].
     session: u64,
@@ -68,8 +77,8 @@ pub(crate) struct Users {
     left: Vec<u64>,
     /// By traffic: whether users send cookies back.
     sends_cookies: Vec<bool>,
-    /// By traffic: whether sessions are kept by the service's instances.
-    kept_by_instances: Vec<bool>,
+    /// By traffic: whether sessions are kept by the service's instances, and how.
+    kept_by_instances: Vec<Option<Keeping>>,
     /// Whether any are.
     pub(crate) any_kept: bool,
 }
@@ -77,8 +86,12 @@ pub(crate) struct Users {
 impl Users {
     pub(crate) fn new(scenario: &Scenario, plan: &Arc<Plan>) -> Self {
         let kept = |executor: &Executor| match executor {
-            Executor::Sessions(session) => session.state == SessionState::Instance,
-            _ => false,
+            Executor::Sessions(session) => match session.state {
+                SessionState::Instance => Some(Keeping::InMemory),
+                SessionState::Files => Some(Keeping::InFiles),
+                _ => None,
+            },
+            _ => None,
         };
         let left = |executor: &Executor| match executor {
             Executor::Users(users) => match users.iterations {
@@ -91,7 +104,8 @@ impl Users {
             Executor::Sessions(session) => session.cookies,
             _ => true,
         };
-        let kept_by_instances: Vec<bool> = scenario.traffic.iter().map(|t| kept(&t.executor)).collect();
+        let kept_by_instances: Vec<Option<Keeping>> =
+            scenario.traffic.iter().map(|t| kept(&t.executor)).collect();
         Self {
             plan: Some(Arc::clone(plan)),
             total: scenario.run.total(),
@@ -100,7 +114,7 @@ impl Users {
             present: 0,
             left: scenario.traffic.iter().map(|t| left(&t.executor)).collect(),
             sends_cookies: scenario.traffic.iter().map(|t| sends_cookies(&t.executor)).collect(),
-            any_kept: kept_by_instances.contains(&true),
+            any_kept: kept_by_instances.iter().any(Option::is_some),
             kept_by_instances,
         }
     }
@@ -311,10 +325,12 @@ impl World {
             }
             return;
         }
-        if !self.users.kept_by_instances[usize::from(request.traffic)] {
-            return;
-        }
-        let here = (at, self.instances[usize::from(at)].lives);
+        let instance = &self.instances[usize::from(at)];
+        let here = match self.users.kept_by_instances[usize::from(request.traffic)] {
+            None => return,
+            Some(Keeping::InMemory) => (at, instance.lives),
+            Some(Keeping::InFiles) => (at, instance.machines),
+        };
         let home = std::mem::replace(&mut self.users.users[user as usize].home, here);
         if home.0 != NOWHERE && home != here {
             self.calls[root].flags |= LOST_SESSION;

@@ -92,6 +92,8 @@ pub(crate) enum Timer {
     Started(u16),
     /// A hibernating SQL store has woken.
     DatabaseAwake(u32),
+    /// Statements of an SQL store may have taken too long.
+    StatementTimeout(u32),
     /// A store's copy takes over.
     Failover(u32),
     /// A store's pause ends.
@@ -331,6 +333,7 @@ impl World {
             Timer::Expiry(store) => self.expire_some(store),
             Timer::Started(at) => self.process_started(at),
             Timer::DatabaseAwake(at) => self.database_awake(at),
+            Timer::StatementTimeout(at) => self.end_slow_statements(at),
             Timer::Failover(store) => self.fail_over(store as u16, token),
             Timer::Pause(store) => self.end_pause(store as u16),
             Timer::Save(store) => self.save_due(store as u16),

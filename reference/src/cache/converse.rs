@@ -18,7 +18,7 @@ use super::user_context::HASH;
 use super::{Begun, Cache, address};
 use crate::edge::Arrival;
 use crate::http::head::{Bad, NO_FIELDS, RequestHead, parse_request};
-use crate::http::{Connection, Framing, Next, Requests, plain_answer, refuse};
+use crate::http::{Connection, Framing, Next, Requests, explained_answer, plain_answer, refuse};
 use crate::service::CLASS_HEADER;
 
 /// Up to this, a body is copied behind its head, so that one write sends both.
@@ -101,14 +101,15 @@ async fn converse(cache: &Rc<Cache>, mut connection: Connection, address: IpAddr
                 Err(Unpassed::Status(status)) => cache.fail(&mut client, &begun, status, &mut out).await?,
             },
             Step::Purge(asked) => {
-                let count = cache.purge(&asked);
+                let done = cache.purge(&asked);
                 out.clear();
-                plain_answer(
-                    if count > 0 || asked.with(is_by_tag) { 200 } else { 404 },
-                    begun.closes(),
-                    begun.is_head,
-                    &mut out,
-                );
+                match done {
+                    Ok(count) => {
+                        let status = if count > 0 || asked.with(is_by_rule) { 200 } else { 404 };
+                        plain_answer(status, begun.closes(), begun.is_head, &mut out);
+                    }
+                    Err(misread) => explained_answer(400, &misread.to_string(), begun.closes(), &mut out),
+                }
                 client.write_all(&out).await?;
                 !begun.closes()
             }
@@ -120,8 +121,9 @@ async fn converse(cache: &Rc<Cache>, mut connection: Connection, address: IpAddr
     }
 }
 
-fn is_by_tag(head: &RequestHead<'_, '_>) -> bool {
-    has(head.headers, "xkey-purge") || has(head.headers, "xkey-softpurge")
+/// Whether what is to be thrown out may be nothing at the moment.
+fn is_by_rule(head: &RequestHead<'_, '_>) -> bool {
+    ["xkey-purge", "xkey-softpurge", "x-ban"].iter().any(|name| has(head.headers, name))
 }
 
 /// Writes a head and a part of a body.

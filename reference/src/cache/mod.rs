@@ -14,12 +14,13 @@
 //! - [`threads`]: how many are at work at once
 //! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out; [`page`]: how it is put together
 //! - [`user_context`]: what differs by what a user may see
-//! - [`pass`]: what is not stored; [`purge`]: what is thrown out
-//! - [`backends`], [`probe`], [`upstream`]: those who are asked
+//! - [`pass`]: what is not stored; [`purge`]: what is thrown out; [`ban`]: by which expressions
+//! - [`backends`], [`probe`], [`upstream`]: those who are asked; [`prefill`]: what is there before anybody asks
 
 mod address;
 mod asked;
 mod backends;
+mod ban;
 mod client;
 mod converse;
 mod date;
@@ -39,6 +40,7 @@ mod object;
 mod obtain;
 mod page;
 mod pass;
+mod prefill;
 mod probe;
 mod purge;
 mod purges;
@@ -219,6 +221,7 @@ fn checked(scenario: &Scenario) -> Vec<String> {
 /// Where the address cannot be listened on.
 pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<Metrics> {
     let cache = Rc::new(Cache::new(context, settings));
+    prefill::fill(&cache, settings);
     let listener = context.listen(4096)?;
     context.on_flush({
         let cache = Rc::clone(&cache);

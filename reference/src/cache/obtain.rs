@@ -307,7 +307,7 @@ impl Cache {
         }
     }
 
-    fn put(&self, asked: &Asked, names: &Names, kept: Kept, stays: Duration) {
+    pub(super) fn put(&self, asked: &Asked, names: &Names, kept: Kept, stays: Duration) {
         let now = self.now();
         let end = now.running.saturating_add(stays);
         asked.with(|head| {

@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::ban::Ban;
+
 /// Remembered at most; fetches from before the oldest are taken to be concerned.
 const REMEMBERED: usize = 4096;
 
 /// What somebody threw out, or made stale.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Purge {
     /// An address.
     Address(Box<[u8]>),
@@ -16,6 +18,8 @@ pub(super) enum Purge {
     Beginning(Box<[u8]>),
     /// What has this tag.
     Tag(Box<[u8]>),
+    /// What an expression means.
+    Ban(Ban),
     /// Everything.
     All,
 }
@@ -64,13 +68,21 @@ impl Purges {
         self.log.push_back(purge());
     }
 
-    /// Whether an answer of this address with these tags would have been thrown out since its fetch began.
-    pub(super) fn concern(&self, since: &Since, address: &[u8], tags: &[Box<[u8]>]) -> bool {
+    /// Whether an answer of this address with these tags would have been thrown out since its fetch began; `is_meant` says whether an
+    /// expression means it.
+    pub(super) fn concern(
+        &self,
+        since: &Since,
+        address: &[u8],
+        tags: &[Box<[u8]>],
+        is_meant: impl Fn(&Ban) -> bool,
+    ) -> bool {
         let Some(known) = since.count.checked_sub(self.forgotten) else { return true };
         self.log.iter().skip(known as usize).any(|purge| match purge {
             Purge::Address(purged) => **purged == *address,
             Purge::Beginning(start) => address.starts_with(start),
             Purge::Tag(purged) => tags.contains(purged),
+            Purge::Ban(ban) => is_meant(ban),
             Purge::All => true,
         })
     }
@@ -86,7 +98,7 @@ mod tests {
         let tags: [Box<[u8]>; 1] = [Box::from(&b"list"[..])];
         let before = purges.begin();
         let concerned = |purges: &Purges, since: &Since| {
-            [b"h/a", b"h/b", b"i/a"].map(|address| purges.concern(since, address, &tags))
+            [b"h/a", b"h/b", b"i/a"].map(|address| purges.concern(since, address, &tags, |_| false))
         };
         purges.note(|| Purge::Address(Box::from(&b"h/a"[..])));
         assert_eq!(concerned(&purges, &before), [true, false, false]);
@@ -99,9 +111,12 @@ mod tests {
         assert_eq!(concerned(&purges, &later), [false; 3]);
         purges.note(|| Purge::Tag(Box::from(&b"list"[..])));
         assert_eq!(concerned(&purges, &later), [true; 3]);
-        assert!(!purges.concern(&later, b"h/a", &[]));
+        let concerns = |purges: &Purges, is_meant| purges.concern(&later, b"h/a", &[], |_| is_meant);
+        assert!(!concerns(&purges, true), "nobody banned anything");
+        purges.note(|| Purge::Ban(Ban::read(b"req.url == /").expect("an expression")));
+        assert!(concerns(&purges, true) && !concerns(&purges, false));
         purges.note(|| Purge::All);
-        assert!(purges.concern(&later, b"h/a", &[]));
+        assert!(concerns(&purges, false));
     }
 
     #[test]
@@ -113,9 +128,9 @@ mod tests {
             purges.note(|| Purge::Address(Box::from(&b"h/a"[..])));
         }
         assert_eq!(purges.log.len(), REMEMBERED);
-        assert!(purges.concern(&old, b"h/b", &[]));
+        assert!(purges.concern(&old, b"h/b", &[], |_| false));
         let new = purges.begin();
-        assert!(!purges.concern(&new, b"h/a", &[]));
+        assert!(!purges.concern(&new, b"h/a", &[], |_| false));
         drop(old);
         drop(new);
         purges.note(|| unreachable!("nobody fetches any more"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use httparse::Header;
 
+use super::ban::Ban;
 use super::freshness::{Now, Phase};
 use super::lru::{Ends, Links, List};
 use super::normalise::Normaliser;
@@ -240,7 +241,8 @@ impl Store {
 
     /// Whether what a fetch brought would have been thrown out since it began.
     pub(super) fn threw_out(&self, since: &Since, address: &[u8], object: &Object) -> bool {
-        self.purges.concern(since, address, &object.tags)
+        // What a ban says of times, it says of the moment at which the answer came.
+        self.purges.concern(since, address, &object.tags, |ban| ban.hits(address, object, object.born))
     }
 
     /// Throws all variants of an address out; how many there were.
@@ -270,6 +272,20 @@ impl Store {
         let count = found.iter().map(|address| self.take_address(address)).sum();
         self.counts.purged += count as u64;
         count
+    }
+
+    /// Throws out what an expression means; a walk through all that there is.
+    pub(super) fn ban(&mut self, ban: &Ban, now: Now) -> usize {
+        self.purges.note(|| Purge::Ban(ban.clone()));
+        let is_meant = |slot: &Slot| match &slot.kept {
+            Kept::Object(object) => ban.hits(&slot.address, object, now.running),
+            _ => false,
+        };
+        let ids = (0..).zip(&self.slots).filter(|&(_, slot)| slot.as_ref().is_some_and(is_meant));
+        let ids: Vec<u32> = ids.map(|(id, _)| id).collect();
+        ids.iter().for_each(|id| self.remove(*id));
+        self.counts.purged += ids.len() as u64;
+        ids.len()
     }
 
     /// Throws out what has this tag, or makes it stale (`soft`); how much there was.

@@ -98,6 +98,20 @@ impl Book {
         Piece { came, start, end: *first }
     }
 
+    /// The same for a piece that is given up at a moment, whether it has a core by then or not; whether it is done before.
+    fn assign_until(&mut self, now: u64, nanos: u64, deadline: u64) -> (Piece, bool) {
+        let came = self.pace.scheduled(now);
+        let last = self.pace.scheduled(deadline).max(came);
+        let first = self.free_at.iter_mut().min().expect("a host has at least one core");
+        let start = came.max(*first);
+        if start >= last {
+            return (Piece { came, start: last, end: last }, false);
+        }
+        let held = nanos.min(last - start);
+        *first = start + held;
+        (Piece { came, start, end: *first }, held == nanos)
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let pace = [self.pace.speed.to_bits(), self.pace.since, self.pace.at_since];
         pace.iter().chain(&self.free_at).flat_map(|number| number.to_le_bytes()).collect()
@@ -223,16 +237,33 @@ impl Cores {
             return burner.work((nanos as f64 / self.pace.get().speed) as u64).await;
         }
         let (piece, pace) = self.shelf.with(|book| (book.assign(now_nanos(), nanos), book.pace));
+        self.hold(piece, pace, u64::MAX).await;
+    }
+
+    /// As [`Cores::work`], but gives up at a moment (of `now_nanos`'s clock), with the core that it has by then; whether it was done
+    /// before. Work that is done in earnest is done to its end.
+    pub(crate) async fn work_until(&self, nanos: u64, deadline: u64) -> bool {
+        if self.burner.is_some() {
+            self.work(nanos).await;
+            return now_nanos() <= deadline;
+        }
+        let assigned = self.shelf.with(|book| (book.assign_until(now_nanos(), nanos, deadline), book.pace));
+        let ((piece, is_whole), pace) = assigned;
+        self.hold(piece, pace, deadline).await && is_whole
+    }
+
+    /// Waits for a piece's end, or until a moment; whether the end came.
+    async fn hold(&self, piece: Piece, pace: Pace, deadline: u64) -> bool {
         // Whoever is told of a change later than others that share the cores learns of it here.
         self.go_at(pace, now_nanos());
         self.own.borrow_mut().add(piece);
         loop {
-            let moment = self.pace.get().moment(piece.end);
-            if moment <= now_nanos() {
-                return;
+            let (moment, now) = (self.pace.get().moment(piece.end), now_nanos());
+            if moment <= now || deadline <= now {
+                return moment <= now;
             }
             tokio::select! {
-                () = self.timer.sleep_until(moment) => {}
+                () = self.timer.sleep_until(moment.min(deadline)) => {}
                 () = self.faster.notified() => {}
             }
         }
@@ -309,6 +340,19 @@ mod tests {
         assert_eq!(assign(22, 1).0, 26, "starts when the first core is free at 25");
         assert_eq!(own.used(23), [10 + 4 + 3 + 3 + 1, 3 + 1]);
         assert_eq!(own.used(40), [10 + 4 + 3 + 5 + 10 + 1, 3 + 3]);
+    }
+
+    #[test]
+    fn what_is_given_up_keeps_no_core_from_others() {
+        let mut book = Book::new(1);
+        let piece = |came, start, end| Piece { came, start, end };
+        assert_eq!(book.assign_until(0, 10, 20), (piece(0, 0, 10), true));
+        assert_eq!(book.assign_until(1, 30, 21), (piece(1, 10, 21), false), "it has the core until then");
+        assert_eq!(book.assign_until(2, 1, 15), (piece(2, 15, 15), false), "it never has the core");
+        assert_eq!(book.assign(3, 5).end, 26);
+        let half = Book { pace: book.pace.at(0.5, 0), ..Book::new(1) };
+        assert_eq!(half.clone().assign_until(0, 10, 20), (piece(0, 0, 10), true), "just done");
+        assert_eq!(half.clone().assign_until(0, 10, 19).1, false);
     }
 
     #[test]

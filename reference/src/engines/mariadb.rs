@@ -30,6 +30,9 @@ pub(super) fn plan(site: &Site<'_>) -> Option<Plan> {
     if let Some(wait) = store.lock_wait {
         lines.push(format!("innodb_lock_wait_timeout = {}", wait.as_nanos() / 1_000_000_000));
     }
+    if let Some(limit) = store.statement_timeout {
+        lines.push(format!("max_statement_time = {}", limit.as_secs_f64()));
+    }
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let mut schema = format!("CREATE DATABASE IF NOT EXISTS {DATABASE};\n");
     for keyspace in &site.scenario.keyspaces {

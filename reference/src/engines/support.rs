@@ -8,7 +8,7 @@ use scenarios::units::SimTime;
 use scenarios::{Diagnostic, Scenario};
 
 /// Keys of every component.
-const ALWAYS: &[&str] = &["kind", "host", "engine", "restart", "breakdowns"];
+const ALWAYS: &[&str] = &["kind", "host", "engine", "restart", "restarts", "breakdowns"];
 
 const HAPROXY: &[&str] = &[
     "to",
@@ -79,7 +79,7 @@ const RABBITMQ: &[&str] = &[
     "dead_letters",
     "heartbeat",
 ];
-const MARIADB: &[&str] = &["connections", "read", "write", "lock_wait"];
+const MARIADB: &[&str] = &["connections", "read", "write", "lock_wait", "statement_timeout"];
 
 /// Why a server does not take a key, where there is more to say than that.
 const REASONS: &[(Server, &str, &str)] = &[
@@ -96,6 +96,8 @@ const REASONS: &[(Server, &str, &str)] = &[
     (Server::Nginx, "redispatch", "nginx always goes on to the next server"),
     (Server::Nginx, "send_proxy", "nginx sends the PROXY protocol in its stream module only"),
     (Server::Nginx, "keep", "nginx does not say for how long what is stale is kept for a conditional fetch"),
+    (Server::Varnish, "prefill", "a Varnish starts cold: leave it out, or take the stack's own cache"),
+    (Server::Nginx, "prefill", "nginx starts cold: leave it out, or take the stack's own cache"),
     (Server::Nginx, "hit_for_miss", "nginx remembers no answer that cannot be cached"),
     (Server::Nginx, "hit_for_pass", "nginx remembers no answer that cannot be cached"),
     (Server::Nginx, "probe", "nginx asks nobody how they are, but for its commercial edition"),

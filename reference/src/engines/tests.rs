@@ -98,7 +98,7 @@ fn written(scenario: &mut Scenario) -> String {
 #[test]
 fn the_usual_servers_are_configured_as_the_scenario_says() {
     let store = "max_memory = \"64MiB\"\neviction = \"volatile-lru\"";
-    let mut scenario = shop(BALANCER, CACHE, store, "lock_wait = \"5s\"", "");
+    let mut scenario = shop(BALANCER, CACHE, store, "lock_wait = \"5s\"\nstatement_timeout = \"1500ms\"", "");
     insta::assert_snapshot!(written(&mut scenario));
     assert_eq!(support::problems(&scenario), []);
 }

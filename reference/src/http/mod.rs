@@ -58,3 +58,17 @@ pub(crate) fn plain_answer(status: u16, close: bool, is_head: bool, out: &mut Ve
             .expect("writing to a vector cannot fail");
     }
 }
+
+/// Appends an answer that says, where only those of this machine hear it, what was wrong.
+pub(crate) fn explained_answer(status: u16, why: &str, close: bool, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let body = format!("{}\n", serde_json::json!({ "status": status, "reason": why }));
+    let connection = if close { "connection: close\r\n" } else { "" };
+    write!(
+        out,
+        "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\n{connection}content-length: {}\r\n\r\n{body}",
+        reason(status),
+        body.len()
+    )
+    .expect("writing to a vector cannot fail");
+}

@@ -7,7 +7,7 @@
 //! - [`program`]: the steps of all classes, spelled out; [`walk`]: the way through them; [`steps`]: what is asked of stores and
 //!   databases; [`calls`]: what is asked of other services; [`messages`]: what goes to queues and comes from them
 //! - [`guard`]: calls under a policy; [`policy`]: the rules for them
-//! - [`sessions`]: users who are known here
+//! - [`sessions`]: users who are known here; [`session_file`]: those who are so after the process's death
 //! - [`backends`]: connections to stores and other services; [`database`]: to SQL stores, and what they are asked
 //! - [`caching`]: what HTTP caches are told; [`purge`]: what they are to throw out
 //! - [`answer`]: the JSON that goes back
@@ -23,7 +23,9 @@ mod messages;
 mod policy;
 pub(crate) mod program;
 mod purge;
+mod ready;
 mod request;
+mod session_file;
 mod sessions;
 mod steps;
 mod walk;
@@ -50,6 +52,7 @@ use backends::Backends;
 use caching::Caching;
 use guard::Guards;
 use program::Program;
+pub(crate) use ready::Ready;
 pub(crate) use request::{ATTEMPT_HEADER, CLASS_HEADER, REQUEST_HEADER, STEPS_HEADER};
 use request::{Asked, Incoming};
 use sessions::Sessions;
@@ -101,7 +104,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         guards: Guards::new(&program.sites),
         program,
         backends: Backends::new(context),
-        sessions: Sessions::new(&context.scenario),
+        sessions: Sessions::new(&context.scenario, context.disk.as_deref())?,
         caching: Caching::new(&context.scenario),
         name: context.name(),
         is_announced: context.is_announced(),

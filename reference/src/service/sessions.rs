@@ -1,13 +1,14 @@
-//! Sessions. An instance keeps them itself, as PHP does in files of its node: who comes back to another instance, or to the same
-//! one after it died, is not known there. Or they are records in a store, or rows of a database, which are locked while a request
-//! is worked on. The user's client names the session by a cookie.
+//! Sessions. An instance keeps them itself: who comes back to another instance, or to the same one after it died, is not known
+//! there. Or its machine does in a file, as PHP does: that outlives the process. Or they are records in a store, or rows of a database,
+//! which are locked while a request is worked on. The user's client names the session by a cookie.
 //!
 //! Only requests of traffic whose sessions have such a `state` are asked for one, and only where the answer is nobody else's:
 //! what HTTP caches keep has no cookies.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
 use scenarios::Scenario;
 use scenarios::plan::RequestId;
@@ -16,6 +17,7 @@ use scenarios::scenario::{Executor, SessionRecord, SessionState};
 use super::Service;
 use super::backends::Lent;
 use super::database::Database;
+use super::session_file::SessionFile;
 use crate::resp::Failed;
 
 /// The cookie's name.
@@ -29,6 +31,8 @@ pub(super) struct Sessions {
     /// By traffic: where the sessions of its users are.
     states: Vec<SessionState>,
     known: RefCell<Known>,
+    /// Where the machine keeps them, if any are in files.
+    file: RefCell<Option<SessionFile>>,
     lost: Cell<u64>,
 }
 
@@ -38,14 +42,37 @@ struct Known {
     in_order: VecDeque<u64>,
 }
 
+impl Known {
+    fn add(&mut self, name: u64) {
+        if self.names.insert(name) {
+            self.in_order.push_back(name);
+        }
+        if self.in_order.len() > SESSIONS_LIMIT
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.names.remove(&oldest);
+        }
+    }
+}
+
 impl Sessions {
-    /// Nobody was here yet.
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    /// Those that the machine's file has; nobody else was here yet.
+    ///
+    /// # Errors
+    /// The kernel's, where the file cannot be read.
+    pub(super) fn new(scenario: &Scenario, disk: Option<&Path>) -> io::Result<Self> {
         let states = scenario.traffic.iter().map(|traffic| match &traffic.executor {
             Executor::Sessions(session) => session.state,
             _ => SessionState::Stateless,
         });
-        Self { states: states.collect(), known: RefCell::default(), lost: Cell::new(0) }
+        let states: Vec<SessionState> = states.collect();
+        let (mut known, mut file) = (Known::default(), None);
+        if let Some(disk) = disk.filter(|_| states.contains(&SessionState::Files)) {
+            let (opened, names) = SessionFile::open(disk, SESSIONS_LIMIT)?;
+            names.into_iter().for_each(|name| known.add(name));
+            file = Some(opened);
+        }
+        Ok(Self { states, known: RefCell::new(known), file: RefCell::new(file), lost: Cell::new(0) })
     }
 
     /// Whether any traffic has sessions that can be lost.
@@ -63,21 +90,23 @@ impl Sessions {
     }
 
     /// A request has a good answer: the session that it named is known to this instance, or one begins, which the answer says.
-    fn note(&self, id: RequestId, named: Option<u64>, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// Where it cannot be written down that it begins.
+    fn note(&self, id: RequestId, named: Option<u64>, out: &mut Vec<u8>) -> io::Result<()> {
         let mut known = self.known.borrow_mut();
         if named.is_some_and(|name| known.names.contains(&name)) {
-            return;
+            return Ok(());
         }
         // The request that begins it names it.
-        if known.names.insert(id.0) {
-            known.in_order.push_back(id.0);
-        }
-        if known.in_order.len() > SESSIONS_LIMIT
-            && let Some(oldest) = known.in_order.pop_front()
+        if self.state(id) == SessionState::Files
+            && let Some(file) = &mut *self.file.borrow_mut()
         {
-            known.names.remove(&oldest);
+            file.add(id.0)?;
         }
+        known.add(id.0);
         self.begin(id, named.is_some(), out);
+        Ok(())
     }
 
     /// A session begins, perhaps instead of one that is lost.
@@ -131,7 +160,7 @@ impl Service {
     pub(super) async fn close_session(&self, opened: Opened<'_>, fields: &mut Vec<u8>) -> Result<(), Failed> {
         let Opened { id, state, named, is_found, transaction } = opened;
         match state {
-            SessionState::Instance => self.sessions.note(id, named, fields),
+            SessionState::Instance | SessionState::Files => self.sessions.note(id, named, fields)?,
             SessionState::Record(record) => {
                 let known = named.filter(|_| is_found);
                 let key = self.record_key(record, known.map_or(id, RequestId));
@@ -204,10 +233,10 @@ session = { requests = 3, think = "1s", state = "instance" }
         let scenario = Scenario::parse("sessions.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
         let note = |sessions: &Sessions, id: u64, named: Option<u64>| {
             let mut out = Vec::new();
-            sessions.note(RequestId(id), named, &mut out);
+            sessions.note(RequestId(id), named, &mut out).expect("nothing is written");
             String::from_utf8(out).expect("text")
         };
-        let [here, there] = [(); 2].map(|()| Sessions::new(&scenario));
+        let [here, there] = [(); 2].map(|()| Sessions::new(&scenario, None).expect("nothing is read"));
         let begun = note(&here, 7, None);
         assert!(
             begun.starts_with("set-cookie: rehearsal-session=0000000000000007; ") && !begun.contains("Lost")

@@ -46,6 +46,7 @@ struct Server {
     engine: OnceCell<Engine>,
     locks: Locks,
     lock_timeouts: Cell<u64>,
+    statement_timeouts: Cell<u64>,
     sleep: Option<Sleep>,
     /// One permit for each statement that may be executed at once; fair, so the others wait in order.
     permits: Semaphore,
@@ -64,6 +65,7 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
         engine: OnceCell::new(),
         locks: Locks::default(),
         lock_timeouts: Cell::new(0),
+        statement_timeouts: Cell::new(0),
         sleep: settings.hibernation.map(|rules| Sleep::new(rules, context.scenario.run.seed, now_nanos())),
         context: Rc::clone(context),
         settings: settings.clone(),
@@ -100,6 +102,9 @@ pub(crate) fn start(context: &Rc<Context>, settings: &SqlStore) -> io::Result<Me
         figures.set("statements", server.statements.get() as f64);
         if server.settings.lock_wait.is_some() {
             figures.set("lock_timeouts", server.lock_timeouts.get() as f64);
+        }
+        if server.settings.statement_timeout.is_some() {
+            figures.set("statement_timeouts", server.statement_timeouts.get() as f64);
         }
     }))
 }
@@ -210,21 +215,36 @@ impl Server {
         };
         let _busy = self.busy.hold();
         self.statements.set(self.statements.get() + 1);
-        let locked = match (row, self.settings.lock_wait) {
+        let limit = self.settings.statement_timeout.map(|limit| limit.as_duration());
+        let deadline = limit.map(|limit| now_nanos().saturating_add(limit.as_nanos() as u64));
+        let locked = match (row, self.settings.lock_wait.map(|wait| wait.as_duration())) {
             _ if own.is_some() => own,
-            (Some(row), Some(patience)) => match self.locks.take(row, patience.as_duration()).await {
-                Some(locked) => Some(locked),
-                None => {
-                    self.lock_timeouts.set(self.lock_timeouts.get() + 1);
-                    return reply
-                        .error("ERR 1205 (HY000): Lock wait timeout exceeded; try restarting transaction");
+            (Some(row), Some(wait)) => {
+                match self.locks.take(row, limit.map_or(wait, |l| l.min(wait))).await {
+                    Some(locked) => Some(locked),
+                    None if limit.is_some_and(|limit| limit < wait) => return self.took_too_long(&mut reply),
+                    None => {
+                        self.lock_timeouts.set(self.lock_timeouts.get() + 1);
+                        return reply.error(
+                            "ERR 1205 (HY000): Lock wait timeout exceeded; try restarting transaction",
+                        );
+                    }
                 }
-            },
+            }
             _ => None,
         };
         let law = if update { &self.settings.write } else { &self.settings.read };
-        let nanos = self.context.draws.statement(request, step, law).as_nanos();
-        self.context.cores.work(self.context.slowed(nanos)).await;
+        let nanos = self.context.slowed(self.context.draws.statement(request, step, law).as_nanos());
+        let is_done = match deadline {
+            Some(deadline) => self.context.cores.work_until(nanos, deadline).await,
+            None => {
+                self.context.cores.work(nanos).await;
+                true
+            }
+        };
+        if !is_done {
+            return self.took_too_long(&mut reply);
+        }
         let engine = match self.engine().await {
             Ok(engine) => engine,
             Err(error) => return reply.error(&format!("ERR {}", one_line(&error))),
@@ -244,6 +264,12 @@ impl Server {
                 reply.error(&format!("ERR {}", one_line(&error)));
             }
         }
+    }
+
+    /// Fails a statement whose time is over.
+    fn took_too_long(&self, reply: &mut Writer<'_>) {
+        self.statement_timeouts.set(self.statement_timeouts.get() + 1);
+        reply.error("ERR 1969 (70100): Query execution was interrupted (max_statement_time exceeded)");
     }
 
     /// The engine. One that could not be reached is tried again.

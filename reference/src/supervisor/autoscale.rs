@@ -211,6 +211,7 @@ impl Supervisor {
                         ["in_service", "waiting"].iter().filter_map(|name| figures.get(*name)).sum::<f64>();
                     if inside == 0.0 || until <= now {
                         self.enter(&member.instance, Phase::Absent).await?;
+                        member.instance.lose_disk()?;
                         member.part = Part::Absent;
                     }
                 }

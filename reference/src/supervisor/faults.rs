@@ -173,7 +173,7 @@ impl Supervisor {
 
     /// The state that an instance's faults demand. Several that slow multiply, and errors are independent of each other.
     pub(super) fn wanted(&self, instance: &Instance) -> State {
-        let killed = instance.phase.get().is_down() || instance.is_broken_down();
+        let killed = instance.phase.get().is_down() || instance.is_broken_down() || instance.left_dead.get();
         let mut state = State { killed, ..State::default() };
         let mut trouble = Trouble { times: instance.phase.get().times(), ..Trouble::default() };
         let imposed = instance.imposed.get();

@@ -55,6 +55,8 @@ pub(super) struct Instance {
     pub(super) outages: Cell<u64>,
     /// Whether it is broken down by chance: its process, and its machine.
     broken_down: Cell<[bool; 2]>,
+    /// Whether its process died by itself so often that it is not started again, until something that broke it is over.
+    pub(super) left_dead: Cell<bool>,
     /// When its process, which has been started, answers.
     pub(super) starts_at: Cell<Option<Instant>>,
 }
@@ -131,6 +133,7 @@ impl Instance {
             state: Cell::default(),
             outages: Cell::default(),
             broken_down: Cell::default(),
+            left_dead: Cell::default(),
             starts_at: Cell::default(),
         }
     }
@@ -171,6 +174,12 @@ impl Instance {
     /// Whether its process takes its time to start.
     pub(super) fn is_starting(&self) -> bool {
         self.starts_at.get().is_some_and(|moment| moment > Instant::now())
+    }
+
+    /// Its machine is given back, with what is on its disk.
+    pub(super) fn lose_disk(&self) -> Result<(), String> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        disk.set_len(0).map_err(|error| format!("the disk of {}: {error}", self.name()))
     }
 
     /// Says whether the next child of this instance is the one that clients talk to.

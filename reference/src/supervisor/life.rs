@@ -1,10 +1,11 @@
 //! Processes that die without being told to, and are started again: by themselves, or by chance, as the scenario says.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use scenarios::rng::{Purpose, Stream};
-use scenarios::scenario::Breakdowns;
+use scenarios::scenario::{Breakdowns, Restarts};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Supervisor;
@@ -12,11 +13,40 @@ use super::instance::Instance;
 use super::machine::Machine;
 use crate::process::complain;
 
-/// A process that died by itself is started again after this, then after twice that, and so on.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// After so long without a death the next one counts as the first.
-const STEADY: Duration = Duration::from_secs(10);
+/// The deaths of a process without anybody's order, and what follows them: the scenario's `restarts`, or else its defaults.
+#[derive(Debug)]
+struct Deaths {
+    rules: Restarts,
+    /// Those that still count, since some beginning.
+    lately: VecDeque<Duration>,
+    /// How long it stays dead the next time.
+    pause: Duration,
+    /// When it was last started again.
+    started: Option<Duration>,
+}
+
+impl Deaths {
+    fn new(rules: Restarts) -> Self {
+        Self { rules, lately: VecDeque::new(), pause: rules.after.as_duration(), started: None }
+    }
+
+    /// It has died; whether it is started again.
+    fn add(&mut self, now: Duration) -> bool {
+        let within = self.rules.within.as_duration();
+        self.lately.retain(|death| now.saturating_sub(*death) <= within);
+        self.lately.push_back(now);
+        if self.started.is_some_and(|started| now.saturating_sub(started) > within) {
+            self.pause = self.rules.after.as_duration();
+        }
+        self.rules.times.is_none_or(|times| self.lately.len() <= times as usize)
+    }
+
+    /// How long it stays dead before the next try to start it.
+    fn pause(&mut self) -> Duration {
+        let next = (2 * self.pause).min(self.rules.at_most.as_duration());
+        std::mem::replace(&mut self.pause, next)
+    }
+}
 
 /// The purposes of the simulator's streams, so that the same things break at the same times in both worlds.
 const OF_HOSTS: Purpose = Purpose::named("breakdowns-of-hosts");
@@ -25,22 +55,24 @@ const OF_COMPONENTS: Purpose = Purpose::named("breakdowns-of-components");
 impl Supervisor {
     /// Starts an instance's process again whenever it dies without anybody's order.
     pub(super) async fn watch_over(self: Rc<Self>, instance: Rc<Instance>) {
-        let deaths = instance.child.deaths();
-        let (mut pause, mut last) = (FIRST_PAUSE, None::<Instant>);
+        let died = instance.child.deaths();
+        let component = self.scenario.component(instance.component);
+        let (beginning, mut deaths) = (Instant::now(), Deaths::new(component.restarts.unwrap_or_default()));
         loop {
-            deaths.notified().await;
-            if last.is_some_and(|last| last.elapsed() > STEADY) {
-                pause = FIRST_PAUSE;
-            }
+            died.notified().await;
+            let is_started_again = deaths.add(beginning.elapsed());
+            instance.left_dead.set(!is_started_again);
             self.lose(&instance).await;
+            if !is_started_again {
+                complain(&format!("{} has died too often and is left dead", instance.name()));
+            }
             while !instance.state.get().is_mended(&self.wanted(&instance)) {
-                sleep(pause + self.scenario.component(instance.component).restart.as_duration()).await;
-                pause = (2 * pause).min(LONGEST_PAUSE);
+                sleep(deaths.pause() + component.restart.as_duration()).await;
                 if let Err(error) = self.apply(&instance).await {
                     complain(&error);
                 }
             }
-            last = Some(Instant::now());
+            deaths.started = Some(beginning.elapsed());
         }
     }
 
@@ -132,6 +164,7 @@ impl Supervisor {
     /// Brings an instance into its state after something that broke it is over. A process that starts takes its time until
     /// it answers.
     pub(super) async fn mend(self: &Rc<Self>, instance: &Rc<Instance>) -> Result<(), String> {
+        instance.left_dead.set(false);
         let takes = self.scenario.component(instance.component).restart.as_duration();
         if takes.is_zero() || !instance.state.get().is_killed() || self.wanted(instance).is_killed() {
             return self.apply(instance).await;
@@ -145,5 +178,39 @@ impl Supervisor {
             }
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scenarios::units::SimTime;
+
+    use super::*;
+
+    fn deaths(times: Option<u32>) -> Deaths {
+        let mut rules = Restarts::default();
+        (rules.after, rules.at_most) = (SimTime::from_secs(1), SimTime::from_secs(3));
+        rules.times = times;
+        Deaths::new(rules)
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_pause_doubles_up_to_its_limit_and_starts_anew_after_a_steady_while() {
+        let mut deaths = deaths(None);
+        for (death, pause) in [(20, 1), (22, 2), (35, 3), (36, 3), (51, 1)] {
+            assert!(deaths.add(death * SECOND));
+            assert_eq!(deaths.pause(), pause * SECOND, "at {death} s");
+            // It takes a second to start.
+            deaths.started = Some((death + pause + 1) * SECOND);
+        }
+    }
+
+    #[test]
+    fn so_many_deaths_within_a_time_are_mended_and_no_more() {
+        let mut twice = deaths(Some(2));
+        assert_eq!([0, 5, 10, 21].map(|death| twice.add(death * SECOND)), [true, true, false, true]);
+        assert!(!deaths(Some(0)).add(SECOND), "never");
     }
 }

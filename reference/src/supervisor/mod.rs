@@ -38,7 +38,7 @@ use std::rc::Rc;
 
 use rustix::process::{getpid, set_child_subreaper};
 use scenarios::Scenario;
-use scenarios::scenario::{ComponentId, ComponentKind};
+use scenarios::scenario::{ComponentId, ComponentKind, Executor, SessionState, Traffic};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
@@ -318,5 +318,14 @@ fn takes_snapshots(scenario: &Scenario, id: ComponentId) -> bool {
 
 /// Whether a component keeps what outlives its process.
 fn keeps(scenario: &Scenario, id: ComponentId) -> bool {
-    matches!(&scenario.component(id).kind, ComponentKind::Queue(queue) if queue.durable)
+    match &scenario.component(id).kind {
+        ComponentKind::Queue(queue) => queue.durable,
+        ComponentKind::Service(_) => scenario.traffic.iter().any(has_sessions_in_files),
+        _ => false,
+    }
+}
+
+/// Whether the sessions of a traffic are in files of the machines that began them.
+fn has_sessions_in_files(traffic: &Traffic) -> bool {
+    matches!(&traffic.executor, Executor::Sessions(session) if session.state == SessionState::Files)
 }

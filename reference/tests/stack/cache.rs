@@ -135,6 +135,69 @@ fn what_was_fetched_once_is_given_again_to_those_who_are_alike() {
 }
 
 #[test]
+fn a_prefilled_cache_answers_before_any_service_was_asked() {
+    let classes = ITEM.replace("ttl = \"60s\"", "ttl = \"600s\"");
+    let kill = "[[faults]]\nat = \"1ms\"\nfor = \"50s\"\nkill = \"component:cache[1]\"";
+    let stack = room("grace = \"600s\"\nprefill = { item = 100 }", &classes, kill);
+    let entry = stack.entry("balancer")[0];
+    // By the name that clients ask for; `ask` says another.
+    let ask_for = |target: &str, lines: &str| {
+        let mut stream = connect(entry).expect("it accepts");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: balancer\r\nConnection: close\r\n{lines}\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        Answer { status: 200, head: head.to_owned(), body: body.to_owned() }
+    };
+    assert_eq!(figure(&stack, "cache", 1, "keys"), 200.0, "a hundred items for two groups");
+    let mut ages = Vec::new();
+    for item in 0..100 {
+        for group in [0, 1, 8, 9] {
+            let answer = ask_for(&format!("/item/{item}"), &format!("x-groups: {group}\r\n"));
+            assert!(["HIT", "STALE"].contains(&answer.from()), "{item}: {}", answer.head);
+            assert_eq!((answer.body.len(), answer.field("xkey")), (500, Some(&*format!("item:{item}"))));
+            ages.push(answer.field("age").and_then(|age| age.parse::<u64>().ok()).expect("an age"));
+        }
+    }
+    // As old as a uniform draw says: between the ends of their life, and in the middle on the average.
+    let mean = ages.iter().sum::<u64>() / ages.len() as u64;
+    assert!((240..360).contains(&mean) && ages.iter().any(|age| *age > 500), "{ages:?}");
+    assert!(figure(&stack, "shop", 1, "requests") < 10.0, "at most the few that were stale are fetched");
+    assert_eq!(ask_for("/item/100", "x-groups: 0\r\n").from(), "MISS", "it is not one of the hundred");
+    let purged = ask(stack.entry("cache")[0], "PURGE", "/", "xkey-purge: item:7\r\n").expect("answered");
+    assert_eq!((purged.status, ask_for("/item/7", "x-groups: 1\r\n").from()), (200, "MISS"));
+    stack.begin_fault(0).expect("killed");
+    stack.end_fault(0).expect("restarted");
+    assert_eq!(figure(&stack, "cache", 1, "keys"), 0.0, "one that died starts cold");
+}
+
+#[test]
+fn what_is_prefilled_is_found_by_language_and_put_together_from_parts() {
+    let classes = r#"
+[requests.item]
+path = "/item/{items}"
+response = "500B"
+cache = { ttl = "600s", vary = { language = { accept_language = ["en", "de"], raw = 8 } } }
+[requests.list]
+path = "/list/{items}"
+response = "2kB"
+cache = { ttl = "600s" }
+esi = { include = "item", count = 3 }
+"#;
+    let stack = room("grace = \"600s\"\nprefill = { item = 1000, list = 10 }", classes, "");
+    let mut stream = connect(stack.entry("balancer")[0]).expect("it accepts");
+    let request =
+        "GET /list/3 HTTP/1.1\r\nHost: balancer\r\nAccept-Language: de-AT\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("answered");
+    assert!(text.matches("prefill").count() == 3 && !text.contains("esi:include"), "{text}");
+    assert!(figure(&stack, "shop", 1, "requests") < 5.0, "at most what was stale is fetched");
+    assert_eq!(figure(&stack, "cache", 1, "keys"), 2010.0);
+}
+
+#[test]
 fn preferences_that_choose_one_language_are_one_object() {
     let languages = "vary = { language = { accept_language = [\"en\", \"de\", \"fr\"], raw = 40 } }";
     let classes = ITEM.replace("vary = { groups = { values = 2, raw = 10 } }", languages);
@@ -202,6 +265,30 @@ fn a_purge_by_tag_throws_out_every_variant() {
     assert_eq!(ask(entry, "BAN", "/item/", "").expect("answered").status, 200);
     assert!((figure(&stack, "cache", 1, "keys")).abs() < 0.5, "all were items");
     let through = ask(stack.entry("balancer")[0], "PURGE", "/", "xkey-purge: item:8\r\n").expect("answered");
+    assert_eq!(through.status, 405, "not for those who come by way of the balancer");
+}
+
+#[test]
+fn a_ban_by_expression_throws_out_what_it_is_true_of() {
+    let stack = room("", ITEM, "");
+    let entry = stack.entry("cache")[0];
+    let fill = || (1..=4).for_each(|item| _ = get(entry, &format!("/item/{item}"), ""));
+    let hits = || [1, 2, 3, 4].map(|item| get(entry, &format!("/item/{item}"), "").from() == "HIT");
+    let ban =
+        |expression: &str| ask(entry, "BAN", "/", &format!("x-ban: {expression}\r\n")).expect("answered");
+    fill();
+    assert_eq!(ban("req.url ~ ^/item/[12]$ && obj.status == 200").status, 200);
+    assert!((figure(&stack, "cache", 1, "keys") - 2.0).abs() < 0.5);
+    assert_eq!(hits(), [false, false, true, true]);
+    assert_eq!(ban("obj.http.xkey == item:3").status, 200);
+    assert_eq!(hits(), [true, true, false, true]);
+    assert_eq!(ban("obj.age > 1h").status, 200, "there may be nothing like that");
+    assert_eq!(hits(), [true; 4]);
+    let refused = ban("req.http.cookie ~ a");
+    assert!(refused.status == 400 && refused.body.contains("expected req.url"), "{}", refused.body);
+    assert_eq!(hits(), [true; 4]);
+    let through =
+        ask(stack.entry("balancer")[0], "BAN", "/", "x-ban: obj.status == 200\r\n").expect("answered");
     assert_eq!(through.status, 405, "not for those who come by way of the balancer");
 }
 

@@ -232,6 +232,39 @@ fn what_dies_without_being_told_to_is_started_again_at_its_address() {
     }
 }
 
+/// The process of an instance, by the name that the list of processes has.
+fn process_of(stack: &Stack, name: &str) -> Option<u32> {
+    let supervisor = parent_of(stack.listeners()[0].pid)?;
+    let named = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
+    };
+    descendants(supervisor).into_iter().find(|pid| named(pid) && !is_gone(*pid))
+}
+
+#[test]
+fn what_dies_too_often_is_left_dead_until_a_fault_of_it_ends() {
+    let rules = "workers = 4\nrestarts = { after = \"1ms\", at_most = \"1ms\", times = 1, within = \"1h\" }";
+    let stack = start(&shop("", rules, &["wait = \"1ms\""], &["kill = \"component:shop[1]\""]));
+    let [one, other] = [0, 1].map(|instance| stack.entry("shop")[instance]);
+    let answers = |address| get(address, "/item/1").is_ok_and(|(status, _)| status == 200);
+    let kill = |name: &str| {
+        let pid = process_of(&stack, name).expect("it is there");
+        let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        eventually("it is gone", || is_gone(pid));
+    };
+    kill("shop[1]");
+    eventually("it is started again once", || answers(one));
+    kill("shop[1]");
+    // Whatever is started again is there by the time that another is, which died later.
+    kill("shop[2]");
+    eventually("the other is started again", || answers(other));
+    assert!(!answers(one) && process_of(&stack, "shop[1]").is_none(), "it is left dead");
+    stack.begin_fault(0).expect("it is dead already");
+    stack.end_fault(0).expect("started");
+    assert!(answers(one), "the end of a fault starts it");
+}
+
 #[test]
 fn what_breaks_down_by_chance_is_started_again_and_takes_its_time() {
     let text = shop("", "workers = 4\nrestart = \"300ms\"", &["wait = \"1ms\""], &[]).source.text.clone();

@@ -101,6 +101,21 @@ fn a_session_is_known_where_it_began_and_lost_elsewhere_and_after_a_death() {
 }
 
 #[test]
+fn a_session_in_files_is_not_found_on_another_machine_and_outlives_its_process() {
+    let stack = shop("\"files\"", &[KILL]);
+    let cookie = pair(&ask(&stack, 0, 1, "").expect("a session begins"));
+    assert_eq!(ask(&stack, 0, 2, &cookie), None, "it is known");
+    let lost = ask(&stack, 1, 3, &cookie).expect("another begins");
+    assert!(lost.contains("Rehearsal-Lost") && !lost.contains(&cookie), "{lost}");
+    stack.begin_fault(0).expect("killed");
+    stack.end_fault(0).expect("restarted");
+    assert_eq!(ask(&stack, 0, 4, &cookie), None, "the process that was started again finds it");
+    assert!(ask(&stack, 0, 5, &pair(&lost)).is_some_and(|lost| lost.contains("Rehearsal-Lost")));
+    assert_eq!(figure(&stack, "shop", 1, "sessions"), 2.0);
+    assert_eq!([1, 2].map(|instance| figure(&stack, "shop", instance, "lost_sessions")), [1.0, 1.0]);
+}
+
+#[test]
 fn a_session_with_a_record_is_known_everywhere_and_lost_with_its_store() {
     let stack = shop("{ keyspace = \"visits\" }", &[KILL, "flush = \"component:records[1]\""]);
     let cookie = pair(&ask(&stack, 0, 1, "").expect("a session begins"));

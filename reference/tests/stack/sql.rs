@@ -78,6 +78,26 @@ fn updates_of_one_row_follow_one_another_or_fail_in_time() {
 }
 
 #[test]
+fn a_statement_that_takes_too_long_is_ended_wherever_it_is() {
+    let select = "{ select = { from = \"archive\", keyspace = \"items\" } }";
+    let stack = shop("read = \"25s\"\nstatement_timeout = \"200ms\"", select);
+    let start = Instant::now();
+    // Two of them wait for the cores of the others.
+    assert_eq!(at_once(&stack, 6), [500; 6]);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(figure(&stack, "archive", 1, "statement_timeouts"), 6.0);
+    let busy = figure(&stack, "archive", 1, "busy_core_seconds");
+    assert!((0.5..2.0).contains(&busy), "four cores for 200 ms: {busy}");
+    let update = "{ update = { in = \"archive\", keyspace = \"items\" } }";
+    let limits = "read = \"1ms\"\nwrite = \"2s\"\nlock_wait = \"20s\"\nstatement_timeout = \"3s\"";
+    let stack = shop(limits, update);
+    assert_eq!(at_once(&stack, 3), [200, 500, 500], "two have the row too late");
+    assert_eq!(at_once(&stack, 1), [200], "the row is free again");
+    let count = |name| figure(&stack, "archive", 1, name);
+    assert_eq!((count("statement_timeouts"), count("lock_timeouts")), (2.0, 0.0));
+}
+
+#[test]
 fn a_database_that_nobody_asks_falls_asleep_and_is_waited_for() {
     let select = "{ select = { from = \"archive\", keyspace = \"items\" } }";
     let stack = shop("read = \"1ms\"\nhibernation = { after = \"200ms\", wake = \"700ms\" }", select);

@@ -101,6 +101,8 @@ pub const REPLICATION_LAG_BYTES: &str = "replication_lag_bytes";
 pub const REPLICATION_QUEUE: &str = "replication_queue";
 /// Updates that waited too long for their row; a count.
 pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
+/// Statements that a database ended because they took too long; a count.
+pub const STATEMENT_TIMEOUTS: &str = "statement_timeouts";
 /// The busy share of a machine's disk, 0 to 1; a mean. The component is `host:` and the machine's name.
 pub const DISK: &str = "disk";
 
@@ -136,6 +138,7 @@ pub fn is_count(metric: &str) -> bool {
         LOST_COMMITS,
         LOST_WRITES,
         LOCK_TIMEOUTS,
+        STATEMENT_TIMEOUTS,
         MEMORY_KILLS,
         RETRIES,
         HEDGES,

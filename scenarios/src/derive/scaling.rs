@@ -66,7 +66,13 @@ impl Scaling<'_> {
                         set(table, "max_memory", self.bytes(limit));
                     }
                 }
-                ComponentKind::HttpCache(c) => set(table, "memory", self.bytes(c.memory)),
+                ComponentKind::HttpCache(c) => {
+                    set(table, "memory", self.bytes(c.memory));
+                    for (class, keys) in &c.prefill {
+                        let name = &scenario.class(*class).name;
+                        set(child(table, "prefill"), name, self.count(*keys).max(1));
+                    }
+                }
                 ComponentKind::LoadBalancer(_) => {
                     for key in ["max_connections", "server_max_connections"] {
                         if let Some(most) = table.get(key).and_then(Item::as_integer) {

@@ -8,7 +8,7 @@ use super::zipf::Zipf;
 use super::{RequestId, TrafficId};
 use crate::law::DurationLaw;
 use crate::rng::{Purpose, Stream, Streams};
-use crate::scenario::{Executor, Keyspace, KeyspaceId, Popularity, Scenario, Traffic};
+use crate::scenario::{ClassId, Executor, Keyspace, KeyspaceId, Popularity, Scenario, Traffic};
 use crate::units::{Ratio, Seed, SimTime};
 
 /// The greatest size of a value or an answer, whatever its law draws.
@@ -56,6 +56,7 @@ const KEYS: Purpose = Purpose::named("keys");
 const VALUE: Purpose = Purpose::named("value");
 const TTL: Purpose = Purpose::named("ttl");
 const PREFILL: Purpose = Purpose::named("prefill");
+const PREFILLED_OBJECT: Purpose = Purpose::named("prefilled-object");
 const STEP: Purpose = Purpose::named("step");
 const SHARE: Purpose = Purpose::named("share");
 const ERROR: Purpose = Purpose::named("error");
@@ -216,6 +217,14 @@ impl Draws {
         let ttl = keyspace.ttl?;
         let unit = Stream::new(self.seed, PREFILL.of(id.index() as u64), key).unit_open();
         Some(SimTime::from_nanos((ttl.base.as_nanos() as f64 * unit) as u64))
+    }
+
+    /// For how much longer an object is fresh that an instance of an HTTP cache has at the run's start: uniform over its TTL. `object`
+    /// is its key times the number of its class's variants, and its variant's number on top.
+    pub fn prefilled_object(&self, class: ClassId, instance: u32, object: u64, ttl: SimTime) -> SimTime {
+        let purpose = PREFILLED_OBJECT.of(class.index() as u64 | u64::from(instance) << 32);
+        let unit = Stream::new(self.seed, purpose, object).unit_open();
+        SimTime::from_nanos((ttl.as_nanos() as f64 * unit) as u64)
     }
 }
 

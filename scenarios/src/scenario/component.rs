@@ -18,12 +18,35 @@ pub struct Component {
     pub priority: u8,
     /// How long its process takes from its start until it answers.
     pub restart: SimTime,
+    /// When its process is started again that died by itself, where the file says so.
+    pub restarts: Option<Restarts>,
     /// When each instance's process dies by chance.
     pub breakdowns: Option<Breakdowns>,
     /// What does its work where it really runs.
     pub engine: Engine,
     /// What it is.
     pub kind: ComponentKind,
+}
+
+/// When a process that died by itself, without a fault or a breakdown, is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restarts {
+    /// How long it stays dead first; twice as long each time that it dies again `within` its start.
+    pub after: SimTime,
+    /// The longest that it stays dead.
+    pub at_most: SimTime,
+    /// How many deaths `within` each other it is started after; without it always.
+    pub times: Option<u32>,
+    /// The time in which deaths follow one another.
+    pub within: SimTime,
+}
+
+impl Default for Restarts {
+    fn default() -> Self {
+        let (pause, steady) = (SimTime::from_millis(100), SimTime::from_secs(10));
+        Self { after: pause, at_most: steady, times: None, within: steady }
+    }
 }
 
 /// What a component is.

@@ -36,6 +36,9 @@ pub struct HttpCache {
     pub connect_timeout: SimTime,
     /// How long the back end may stay silent once the request is sent.
     pub first_byte_timeout: SimTime,
+    /// Of how many keys of a class the objects are there at the run's start, the most popular ones: a class has one keyspace in its
+    /// path, or none and then one object.
+    pub prefill: Vec<(ClassId, u64)>,
     /// Peers that tell by the PROXY protocol whose connections they pass on, and must (`-a 127.0.0.1:8443,PROXY`).
     pub accept_proxy: Vec<Peers>,
 }

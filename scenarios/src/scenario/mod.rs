@@ -37,7 +37,7 @@ pub use arrivals::{Peers, ProxyVersion, Tls};
 pub use balancer::{Balance, HealthCheck, LoadBalancer, Observe, ObservedLayer, OnErrors, Probe, Vip};
 pub use calibration::{Calibration, ComponentCalibration};
 pub use cdn::{Cdn, EdgeRule};
-pub use component::{Component, ComponentKind};
+pub use component::{Component, ComponentKind, Restarts};
 pub use engine::{Engine, Server};
 pub use exchange::{Check, Exchange, Extract, Feed, Text, TextPart};
 pub use fault::{Breakdowns, Deploy, Fault, FaultKind, FaultTarget};

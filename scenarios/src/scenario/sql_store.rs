@@ -18,6 +18,8 @@ pub struct SqlStore {
     pub buffer_pool: Option<Bytes>,
     /// How long an update waits for another one of the same row; without it none waits.
     pub lock_wait: Option<SimTime>,
+    /// How long a statement may take once it has its connection, before it is ended and fails.
+    pub statement_timeout: Option<SimTime>,
     /// Copies that follow the master.
     pub replicas: Option<Replicas>,
     /// The address that the master holds.

@@ -154,9 +154,10 @@ impl Session {
 pub enum SessionState {
     /// Nowhere that can be lost: with the client, or in a store that the steps ask.
     Stateless,
-    /// In the memory or on the disk of the service instance that began it. It is lost where that instance dies or another
-    /// one is asked.
+    /// In the memory of the service instance that began it. It is lost where that instance dies or another one is asked.
     Instance,
+    /// In files of that instance's machine. It is lost where another one is asked; a process that starts again finds it.
+    Files,
     /// In a record. It is lost where that is gone: evicted, expired, or with its store.
     Record(SessionRecord),
 }

@@ -1,7 +1,9 @@
 //! Components of every kind: where they run, what may refer to them. Each kind's own rules stand in its file.
 
 use super::Validator;
-use crate::scenario::{Component, ComponentKind, Engine, Host, HostId, Service, WhenFull, WorkerHolds};
+use crate::scenario::{
+    Component, ComponentKind, Engine, Host, HostId, Restarts, Service, WhenFull, WorkerHolds,
+};
 use crate::units::{Bytes, SimTime};
 use crate::wire;
 
@@ -27,6 +29,7 @@ impl Validator<'_> {
                 host: HostId(host.unwrap_or(0)),
                 priority,
                 restart: file.common.restart,
+                restarts: file.common.restarts.as_ref().map(|rules| self.restarts(&at, rules)),
                 breakdowns: self.breakdowns(&at, file.common.breakdowns.as_ref()),
                 engine: engine.unwrap_or_default(),
                 kind,
@@ -34,6 +37,21 @@ impl Validator<'_> {
         }
         self.cycles(&files, &components);
         components
+    }
+
+    fn restarts(&mut self, at: &str, file: &wire::Restarts) -> Restarts {
+        let (after, within) = (format!("{at}.restarts.after"), format!("{at}.restarts.within"));
+        let rules = Restarts {
+            after: self.positive(&after, file.after),
+            at_most: file.at_most,
+            times: file.times.map(|times| times.0 as u32),
+            within: self.positive(&within, file.within),
+        };
+        if rules.at_most < rules.after {
+            let place = if self.written(&after) { after } else { format!("{at}.restarts.at_most") };
+            self.problem(&place, "after no longer than at_most", None);
+        }
+        rules
     }
 
     /// What does a component's work in the real world.

@@ -4,7 +4,7 @@ use super::Validator;
 use crate::quantity::selector::{self, Piece};
 use crate::scenario::{
     Action, BackEndProbe, CacheRule, CacheThreads, ClassId, Component, ComponentId, ComponentKind, Esi,
-    HttpCache, KeyspaceId, Language, Method, PathPart, Purge, RequestClass, Tag, Vary,
+    HttpCache, Keyspace, KeyspaceId, Language, Method, PathPart, Purge, RequestClass, Tag, Vary,
 };
 use crate::units::{Bytes, SimTime};
 use crate::wire;
@@ -71,7 +71,45 @@ impl Validator<'_> {
             normalise: file.normalise,
             connect_timeout: self.positive(&format!("{at}.connect_timeout"), file.connect_timeout),
             first_byte_timeout: self.positive(&format!("{at}.first_byte_timeout"), file.first_byte_timeout),
+            prefill: self.prefill(&format!("{at}.prefill"), file),
             accept_proxy: file.accept_proxy.0.iter().map(|(_, network)| *network).collect(),
+        }
+    }
+
+    fn prefill(&mut self, at: &str, file: &wire::HttpCache) -> Vec<(ClassId, u64)> {
+        let mut classes = Vec::new();
+        for (name, keys) in &file.prefill.0 {
+            let class = self.resolve_key(|v| &v.classes, &format!("{at}.{name}"), name);
+            classes.extend(class.map(|class| (ClassId(class), keys.0)));
+        }
+        classes
+    }
+
+    /// Whether caches can have at the start what they are said to, once all classes are known.
+    pub(super) fn prefills(
+        &mut self,
+        components: &[Component],
+        classes: &[RequestClass],
+        keyspaces: &[Keyspace],
+    ) {
+        for component in components {
+            let ComponentKind::HttpCache(cache) = &component.kind else { continue };
+            for &(class, objects) in &cache.prefill {
+                let Some(class) = classes.get(class.index()) else { continue };
+                let at = format!("components.{}.prefill.{}", component.name, class.name);
+                if class.cache.is_none() {
+                    let hint = format!("give requests.{} a cache rule", class.name);
+                    self.problem(&at, "a class that caches keep", hint);
+                    continue;
+                }
+                match keys_of(class, keyspaces) {
+                    Some(keys) if objects > keys => {
+                        self.problem(&at, format!("at most its path's keys, which are {keys}"), None);
+                    }
+                    Some(_) => {}
+                    None => self.problem(&at, "a class whose path has keys of one keyspace at most", None),
+                }
+            }
         }
     }
 
@@ -235,4 +273,19 @@ impl Validator<'_> {
         };
         texts.0.iter().map(tag).collect()
     }
+}
+
+/// How many paths a class has, one without keys a single one; none where it has more than one keyspace's, or what users keep.
+fn keys_of(class: &RequestClass, keyspaces: &[Keyspace]) -> Option<u64> {
+    let mut found: Option<KeyspaceId> = None;
+    for part in &class.path.parts {
+        match part {
+            PathPart::Text(_) => {}
+            PathPart::Key(keyspace) if found.is_none_or(|other| other == *keyspace) => {
+                found = Some(*keyspace)
+            }
+            PathPart::Key(_) | PathPart::Kept(_) => return None,
+        }
+    }
+    Some(found.map_or(1, |id| keyspaces.get(id.index()).map_or(u64::MAX, |keyspace| keyspace.keys)))
 }

@@ -219,6 +219,7 @@ impl<'t> Validator<'t> {
         let (kept, feeds) = (self.kept(), self.feeds());
         let requests = self.requests(&components, &kept, &feeds);
         policies.append(&mut self.inline_policies);
+        self.prefills(&components, &requests, &keyspaces);
         self.priorities(&hosts, &components, &jobs, &requests);
         let traffic = self.traffic(&Around {
             run: &run,

@@ -25,6 +25,9 @@ impl Validator<'_> {
             write: file.write.unwrap_or(read),
             buffer_pool: file.buffer_pool,
             lock_wait: file.lock_wait.map(|wait| self.positive(&format!("{at}.lock_wait"), wait)),
+            statement_timeout: file
+                .statement_timeout
+                .map(|limit| self.positive(&format!("{at}.statement_timeout"), limit)),
             replicas,
             vip: file.vip.as_ref().map(|vip| self.vip(at, vip)),
             hibernation,

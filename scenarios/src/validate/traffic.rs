@@ -289,6 +289,7 @@ impl Validator<'_> {
         let record = match file {
             wire::SessionState::Word(wire::StateWord::Stateless) => return Some(SessionState::Stateless),
             wire::SessionState::Word(wire::StateWord::Instance) => return Some(SessionState::Instance),
+            wire::SessionState::Word(wire::StateWord::Files) => return Some(SessionState::Files),
             wire::SessionState::Record(record) => record,
         };
         let in_at = format!("{at}.in");

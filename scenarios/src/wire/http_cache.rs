@@ -40,6 +40,9 @@ table! {
         default connect_timeout: SimTime = SimTime::from_millis(3_500),
         /// How long the back end may stay silent once the request is sent.
         default first_byte_timeout: SimTime = SimTime::from_secs(60),
+        /// By request class, of how many keys the objects are there at the run's start: the most popular ones, in each variant, each
+        /// with a part of its TTL left.
+        default prefill: Named<Count<1, 1_000_000_000>> = Named::default(),
         /// Peers that tell by the PROXY protocol whose connections they pass on: addresses, or networks. All of theirs must begin
         /// with its header, and no others may.
         default accept_proxy: List<Peers> = List::default(),

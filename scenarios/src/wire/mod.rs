@@ -38,7 +38,7 @@ pub(crate) mod workers;
 pub(crate) use balancer::{HealthCheck, LoadBalancer, Tls, Vip, Weights};
 pub(crate) use calibration::{Calibration, ComponentCalibration, Overlay};
 pub(crate) use cdn::Cdn;
-pub(crate) use component::{Component, ComponentKind};
+pub(crate) use component::{Component, ComponentKind, Restarts};
 pub(crate) use curve::OwnCurve;
 pub(crate) use exchange::{Check, Extract, Feed};
 pub(crate) use fault::{Breakdowns, Deploy, Fault};

@@ -21,6 +21,9 @@ table! {
         /// How long an update waits for another one of the same row, before it fails; InnoDB's default is 50 s. Without it
         /// updates of the same row do not wait for each other.
         optional lock_wait: SimTime,
+        /// How long a statement may take once it has its connection, its wait for a row included, before it is ended and fails
+        /// (MariaDB's `max_statement_time`). Without it, as long as it takes.
+        optional statement_timeout: SimTime,
         /// Where the host has several machines: the first is the master, the others are replicas.
         optional replicas: Replicas,
         /// A virtual address that one of several machines holds: that one is the master, and another takes over.

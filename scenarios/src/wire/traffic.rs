@@ -199,8 +199,8 @@ table! {
         default address_change: Ratio = Ratio::new(0.0),
         /// Whether the users' clients send cookies back, such as a balancer's sticky one.
         default cookies: bool = true,
-        /// Where the session's state is kept: with the service instance that began it, in a record (`{ keyspace = "sessions" }`),
-        /// or nowhere that can be lost.
+        /// Where the session's state is kept: in the memory of the service instance that began it (`instance`), in files of its
+        /// machine (`files`), in a record (`{ keyspace = "sessions" }`), or nowhere that can be lost (`stateless`).
         default state: SessionState = SessionState::STATELESS,
     }
 }
@@ -230,9 +230,10 @@ pub(crate) enum SessionState {
 pub(crate) enum StateWord {
     Stateless,
     Instance,
+    Files,
 }
 
-words!(StateWord { "stateless" => Stateless, "instance" => Instance });
+words!(StateWord { "stateless" => Stateless, "instance" => Instance, "files" => Files });
 
 impl SessionState {
     const STATELESS: Self = Self::Word(StateWord::Stateless);

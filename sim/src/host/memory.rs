@@ -184,8 +184,13 @@ impl World {
         self.instances[usize::from(at)].killed += 1;
         self.kill(at);
         self.note_death(at);
+        let (now, start) = (self.now, self.restart_nanos(at));
+        let restarting = self.instances[usize::from(at)].restarting.as_mut();
+        let Some(pause) = restarting.map_or(Some(0), |restarting| restarting.died(now, start)) else {
+            return;
+        };
         self.restart_store(at);
-        self.start_process(at);
+        self.start_process(at, pause);
         if self.instances[usize::from(at)].killed == 0 {
             self.note_life(at);
         }

@@ -19,6 +19,7 @@ use crate::timeout::TimeoutRing;
 use crate::world::{Delay, Timer, World};
 
 use super::contents::{Answer as Stocked, Contents, Lookup, Settings, Stored};
+use super::prefill;
 use super::probe::Probed;
 use super::rules::{Use, lifetimes};
 use super::store::ObjectId;
@@ -88,8 +89,10 @@ impl Cache {
             coalesce: cache.coalesce,
             ..Settings::varnish(cache.memory.get(), cache.headers.get())
         };
+        let mut contents = Contents::new(settings, &lifetimes(scenario, cache));
+        prefill::fill(&mut contents, scenario, cache, &world.draws, number);
         Self {
-            contents: Contents::new(settings, &lifetimes(scenario, cache)),
+            contents,
             inside: Gauge::default(),
             target: world.pools.add(own, back_end),
             only: cache.same_host.then(|| back_end.0 + number),

@@ -5,6 +5,7 @@
 //! - `store`: the objects by key, in bytes, with the list by which they are evicted
 //! - `expiry`: when objects go of themselves; `tags`: what a purge by tag reaches
 //! - `threads`: who has one and who waits for one; `probe`: which back ends are healthy; `purge`: what services throw out
+//! - `prefill`: what is there at the run's start
 //! - `rules`: which requests ask for which object; `instance`: the cache at work in the simulated world; `page`: what is
 //!   put together from parts
 //!
@@ -18,6 +19,7 @@ mod counts;
 mod expiry;
 pub(crate) mod instance;
 mod page;
+mod prefill;
 pub(crate) mod probe;
 pub(crate) mod purge;
 pub(crate) mod rules;

@@ -52,6 +52,13 @@ struct Dimension {
     raw: u64,
 }
 
+impl Dimension {
+    /// How many values tell objects apart.
+    fn count(self, normalise: bool) -> u64 {
+        if normalise { self.values } else { self.raw }
+    }
+}
+
 /// Mixes a number into a name of 64 bits (the finaliser of MurmurHash3).
 #[inline]
 fn mix(name: u64, number: u64) -> u64 {
@@ -130,6 +137,32 @@ impl ClassRule {
             key = mix(key, if normalise { raw % dimension.values } else { raw });
         }
         key
+    }
+
+    /// The first keyspace in its path.
+    pub(crate) fn keyspace(&self) -> Option<KeyspaceId> {
+        self.keys.first().copied()
+    }
+
+    /// How many objects there are of a path.
+    pub(crate) fn variants(&self, normalise: bool) -> u64 {
+        self.vary.iter().map(|dimension| dimension.count(normalise)).fold(1, u64::saturating_mul)
+    }
+
+    /// The key of an object by that of its path, which has one keyspace at most, and the number of its variant: what
+    /// [`ClassRule::key`] says of the requests for it.
+    pub(crate) fn object(&self, class: ClassId, key: u64, variant: u64, normalise: bool) -> u64 {
+        let mut name = mix(0, class.index() as u64);
+        for _ in &self.keys {
+            name = mix(name, key);
+        }
+        let mut rest = variant;
+        for dimension in &self.vary {
+            let count = dimension.count(normalise);
+            name = mix(name, rest % count);
+            rest /= count;
+        }
+        name
     }
 
     /// The size of an object's body: the same whenever it is fetched.

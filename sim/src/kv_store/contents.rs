@@ -312,6 +312,22 @@ impl Contents {
             && (held, lives) == (self.keys() - self.persistent_keys, self.with_lifetime)
     }
 
+    /// A process that was started has read what was saved: the keys of then whose time is not over, with their last uses. What
+    /// is drawn and what is counted are the run's, and go on.
+    pub(super) fn load(&mut self, saved: &Self, now: u64) {
+        let counts = self.counts;
+        let mut loaded = saved.clone();
+        std::mem::swap(&mut loaded.policy, &mut self.policy);
+        *self = loaded;
+        self.policy.forget();
+        self.cycle = Cycle::default();
+        // No key whose time is over comes from a file (rdb.c, `rdbLoadRioWithLoadingCtx`).
+        let over: Vec<u64> = self.evictable.entries().filter(|e| e.expires < now).map(|e| e.key).collect();
+        over.into_iter().for_each(|key| self.remove(key));
+        self.pass_deadlines(now);
+        self.counts = counts;
+    }
+
     /// The process died: only what is on disk comes back.
     pub fn lose_all(&mut self) {
         self.evictable = Dict::default();

@@ -156,6 +156,26 @@ fn a_death_leaves_what_was_on_disk() {
 }
 
 #[test]
+fn what_was_saved_is_read_again_but_for_keys_whose_time_is_over() {
+    for eviction in [Eviction::VolatileLru, Eviction::AllkeysLfu] {
+        let mut contents = store(eviction, u64::MAX);
+        contents.stand(1_000, 200_000);
+        (1..=100).for_each(|key| _ = contents.write(key, 300, Some(key * SECOND), 0));
+        (101..=150).for_each(|key| _ = contents.write(key, 300, None, 0));
+        let (saved, counts) = (contents.clone(), contents.counts);
+        (151..=200).for_each(|key| _ = contents.write(key, 300, Some(DAY), SECOND));
+        contents.lose_all();
+        contents.load(&saved, 40 * SECOND + 1);
+        assert_eq!((contents.keys(), contents.keys_with_ttl()), (1_110, 60), "{eviction:?}");
+        assert!(contents.adds_up() && contents.counts == counts, "{eviction:?}: {:?}", contents.counts);
+        assert_eq!(left(&mut contents, 1..=200, 40 * SECOND + 1), 110, "{eviction:?}");
+        // It can be read more than once.
+        contents.load(&saved, 0);
+        assert_eq!(contents.keys(), saved.keys(), "{eviction:?}");
+    }
+}
+
+#[test]
 fn overwriting_keeps_one_record_and_its_memory() {
     for eviction in [Eviction::VolatileLru, Eviction::AllkeysLfu] {
         let mut contents = store(eviction, u64::MAX);

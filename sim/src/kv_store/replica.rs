@@ -5,8 +5,8 @@
 //! pulled. A store that hangs has sent all that it acknowledged, and that arrives (seen with two servers of redis 7.0.15,
 //! the first stopped by SIGSTOP and the second promoted, over a wire that delays by 20 ms: none of 760 writes were lost, and
 //! up to 30 where what was on the wire went too). A store that starts again
-//! by itself has what is on its disk, which are its persistent keyspaces, and its copies follow it in that. A copy that
-//! took over stays the store when the old machine comes back, which then is a copy.
+//! by itself has what is on its disk, which are its last snapshot or else its persistent keyspaces, and its copies follow it
+//! in that. A copy that took over stays the store when the old machine comes back, which then is a copy.
 
 use std::collections::VecDeque;
 
@@ -186,7 +186,11 @@ impl World {
     pub(crate) fn restart_store(&mut self, at: u16) {
         let instance = &self.instances[usize::from(at)];
         if instance.kind == Kind::Store && instance.killed == 1 {
-            self.stores[usize::from(instance.index)].contents.lose_all();
+            let store = &mut self.stores[usize::from(instance.index)];
+            match store.saves.last() {
+                Some(saved) => store.contents.load(saved, self.now),
+                None => store.contents.lose_all(),
+            }
         }
     }
 }

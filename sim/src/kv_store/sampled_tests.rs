@@ -202,6 +202,35 @@ fn keys_that_leave_the_head_stay_in_the_store() {
 }
 
 #[test]
+fn what_was_saved_is_read_again_where_popularity_churned_meanwhile() {
+    let (keys, head, one_in) = (100_000, 512, 8);
+    let scenario = scenario(keys, 0.9);
+    let stated = scenario.keyspaces[0].churn.expect("it churns");
+    let mut space = space(keys, 0.9, one_in, head);
+    space.drift(&Churn::new(stated, keys, 0, &scenario.run, Seed(1)));
+    let prefilled: Vec<u64> = space.followed_below(keys / 4).collect();
+    let mut contents = contents(1 << 30, Eviction::VolatileLru, one_in);
+    contents.follow(0, space, one_in);
+    let second = 1_000_000_000;
+    for key in prefilled {
+        contents.write(name(0, key), 200, Some((1 + key % 100) * second), 0);
+    }
+    let saved = contents.clone();
+    // The same time passes for one that died and for one that nobody asks for anything.
+    let mut idle = contents.clone();
+    contents.lose_all();
+    contents.load(&saved, 30 * second);
+    for store in [&mut contents, &mut idle] {
+        store.come_to(0, 50 * second);
+        assert!(store.adds_up());
+    }
+    let heads = |store: &Contents| store.space(0).expect("it is followed").heads();
+    assert_eq!(heads(&contents), heads(&idle));
+    // Those whose time was over are there until somebody looks, but were not read.
+    assert!(contents.keys() < idle.keys() && contents.keys() > keys / 10, "{}", contents.keys());
+}
+
+#[test]
 fn writes_of_several_keys_come_to_the_head_as_well() {
     let (keys, one_in) = (10_000, 8);
     let space = space(keys, 0.9, one_in, 512);

@@ -146,7 +146,7 @@ impl Contents {
 
     /// Deals with the keys whose time is over by now.
     #[inline]
-    fn pass_deadlines(&mut self, now: u64) {
+    pub(super) fn pass_deadlines(&mut self, now: u64) {
         while let Some((expires, key)) = self.deadlines.next(now) {
             let (place, number) = split(key);
             if self.space_mut(place).is_head(number) {

@@ -283,6 +283,7 @@ impl World {
             fleet.present.down(now);
             let at = base + number as u16;
             let instance = &mut self.instances[usize::from(at)];
+            instance.machines += 1;
             instance.killed += 1;
             if instance.killed == 1 {
                 self.kill(at);

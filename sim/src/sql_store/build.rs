@@ -4,6 +4,7 @@ use scenarios::Scenario;
 use scenarios::scenario::{Action, ComponentId, SqlStore as Meant};
 
 use super::buffer_pool::{BufferPool, PAGE_BYTES, Settings};
+use super::limits::Limits;
 use super::locks::Locks;
 use super::replication::Replication;
 use super::{Group, Hibernation, Pool, Replicas, SqlCounts, SqlStore};
@@ -40,6 +41,10 @@ pub(crate) fn add(world: &mut World, scenario: &Scenario, id: ComponentId, meant
         awake_at: 0,
         timer: world.add_timer(Timer::DatabaseAwake(u32::from(at))),
     });
+    let limits = meant.statement_timeout.map(|limit| {
+        let timer = world.add_timer(Timer::StatementTimeout(u32::from(at)));
+        Limits::new(limit.as_nanos(), timer)
+    });
     world.databases.push(SqlStore {
         connections: meant.connections,
         in_service: Gauge::default(),
@@ -49,6 +54,7 @@ pub(crate) fn add(world: &mut World, scenario: &Scenario, id: ComponentId, meant
         pool: meant.buffer_pool.map(|bytes| pool(scenario, id, bytes.get())),
         lock_wait: meant.lock_wait.map(|wait| wait.as_nanos()),
         locks: Locks::default(),
+        limits,
         hibernation,
         counts: SqlCounts::default(),
     });

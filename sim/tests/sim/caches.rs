@@ -77,6 +77,57 @@ fn each_cache_fetches_each_object_once_in_its_lifetime() {
 }
 
 #[test]
+fn a_prefilled_cache_is_warm_from_the_start_and_cold_after_a_death() {
+    let long = r#"
+        [requests.product]
+        path = "/products/{products}"
+        cache = { ttl = "600s", tags = ["product:{products}"], vary = { groups = { values = 3, raw = 12 } } }
+        [[requests.product.steps]]
+        wait = "50ms"
+    "#;
+    let misses = |cache: &str, faults: &str| {
+        let run = run(&stack(&format!("to = \"php@same-host\"\n{cache}"), long, READS, faults));
+        (0..2).map(|instance| run.metric("varnish", instance, MISSES)).collect::<Vec<_>>()
+    };
+    let sum = |misses: &[Vec<f64>]| misses.iter().flatten().sum::<f64>();
+    let cold = sum(&misses("", ""));
+    assert!((550.0..=600.0).contains(&cold), "100 keys in three variants, in two caches: {cold}");
+    // A tenth of the lives ends within the run's tenth of their TTL; grace serves most of those.
+    let all = misses("prefill = { product = 100 }\ngrace = \"0s\"", "");
+    assert!((30.0..=90.0).contains(&sum(&all)), "{all:?}");
+    let half = sum(&misses("prefill = { product = 50 }", ""));
+    assert!((250.0..=330.0).contains(&half), "half of the keys: {half}");
+    let kill = "[[faults]]\nat = \"30s\"\nfor = \"1s\"\nkill = \"component:varnish[1]\"";
+    let killed = misses("prefill = { product = 100 }", kill);
+    let after = |instance: usize| killed[instance][30..].iter().sum::<f64>();
+    assert!(after(0) > 250.0 && after(1) < 20.0, "{killed:?}");
+}
+
+#[test]
+fn what_is_prefilled_is_purged_by_its_tags_and_gives_way_to_others() {
+    let write = r#"
+        [requests.product]
+        path = "/products/{products}"
+        response = "12kB"
+        cache = { ttl = "600s", tags = ["product:{products}"] }
+        [[requests.product.steps]]
+        wait = "50ms"
+        [requests.change]
+        method = "POST"
+        path = "/change"
+        [[requests.change.steps]]
+        purge = { in = "varnish", tags = ["product:{products}"] }
+    "#;
+    let cache = "to = \"php@same-host\"\nprefill = { product = 100 }";
+    let changed = run(&stack(cache, write, "rate = \"100/s\"\nmix = { change = 1 }", ""));
+    assert_eq!(total(&changed, PURGED), 200.0, "each object of each cache, once");
+    // There is room for 88 of them, which the last to be put in have.
+    let small = run(&stack(cache, write, READS, "").replace("10MB", "1100kB"));
+    let keys = small.metric("varnish", 0, results::sample::KEYS);
+    assert!((80.0..=88.0).contains(&keys[0]), "{keys:?}");
+}
+
+#[test]
 fn a_stale_object_is_served_while_one_request_fetches_it() {
     let grace = run(&stack("to = \"php\"\ngrace = \"1h\"", PRODUCT, READS, ""));
     let (misses, stale) = (total(&grace, MISSES), total(&grace, GRACE_HITS));

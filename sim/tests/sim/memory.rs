@@ -98,6 +98,26 @@ fn a_pool_that_takes_all_memory_has_the_larger_database_killed() {
 }
 
 #[test]
+fn a_process_that_the_kernel_kills_too_often_is_left_dead_until_a_fault_of_it_ends() {
+    let of = |restarts: &str, faults: &str| {
+        let rules = format!("restart = \"2s\"\nrestarts = {restarts}\n");
+        let run = run(&(growing_store("100MiB").replace("restart = \"2s\"\n", &rules) + faults));
+        let kills: f64 = run.metric("host:app", 0, "memory_kills").iter().sum();
+        (kills, run.metric("objects", 0, "up"))
+    };
+    // It has all memory every 70 s.
+    let (kills, up) = of("{ times = 1, within = \"1h\" }", "");
+    assert!(kills == 2.0 && up[200..].iter().all(|up| *up == 0.0), "{kills}: {up:?}");
+    assert!(up[..60].iter().all(|up| *up == 1.0) && up[100] == 1.0, "once it is started again: {up:?}");
+    let (_, up) = of("{ after = \"10s\", at_most = \"10s\" }", "");
+    let down = up.iter().map(|up| 1.0 - up).sum::<f64>();
+    assert!((23.9..36.1).contains(&down), "twelve seconds each time: {down}");
+    let hang = "\n[[faults]]\nat = \"150s\"\nfor = \"1s\"\nhang = \"component:objects\"\n";
+    let (_, up) = of("{ times = 0 }", hang);
+    assert_eq!((up[50], up[100], up[140], up[160]), (1.0, 0.0, 0.0, 1.0), "{up:?}");
+}
+
+#[test]
 fn a_store_holds_twice_what_is_written_to_while_it_saves() {
     // Ten thousand keys of 10 kB; a save takes 8 s, in which 800 writes touch two pages each: 6 MB of 102.
     let text = |memory: &str| {

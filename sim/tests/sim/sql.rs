@@ -77,6 +77,36 @@ fn who_waits_too_long_for_a_row_fails() {
 }
 
 #[test]
+fn a_statement_that_takes_too_long_fails_and_gives_its_core_back() {
+    let database = "read = \"exponential(mean=10ms)\"\nstatement_timeout = \"20ms\"";
+    let run = run(&stack("", database, "keys = 10", SELECT, "500/s"));
+    let timeouts: f64 = run.metric("archive", 0, "statement_timeouts").iter().sum();
+    // An exponential time is above twice its mean with the chance e^-2, and held up to there 1 - e^-2 of its mean on the average.
+    let above = (-2.0_f64).exp();
+    assert!((timeouts / 100_000.0 - above).abs() < 0.005, "{timeouts} in 200 s");
+    covers(&run.metric("archive", 0, "utilisation"), 500.0 * 10.0 * MS * (1.0 - above) / 64.0, 0.02);
+    assert!(run.failed().iter().sum::<u64>() as f64 >= timeouts);
+}
+
+#[test]
+fn who_waits_for_a_row_or_a_core_or_holds_one_too_long_is_ended_alike() {
+    // A row, or two cores, for many times as many as can have them.
+    for (lock, rate) in [("lock_wait = \"50s\"", "300/s"), ("", "200/s")] {
+        let database = format!("read = \"0ms\"\nwrite = \"30ms\"\n{lock}\nstatement_timeout = \"100ms\"");
+        let text = stack("", &database, "keys = 1", UPDATE, rate).replace("cores = 64", "cores = 2");
+        let run = run(&text);
+        let sum = |metric| run.metric("archive", 0, metric).iter().sum::<f64>();
+        let (timeouts, failed) = (sum("statement_timeouts"), run.failed().iter().sum::<u64>() as f64);
+        assert!(timeouts > 10_000.0 && (timeouts / failed - 1.0).abs() < 0.1, "{timeouts} of {failed}");
+        let means = run.means();
+        assert!(means.iter().all(|mean| mean.is_nan() || *mean <= 100.0 * MS), "{lock}: {means:?}");
+        if !lock.is_empty() {
+            assert_eq!(sum("lock_timeouts"), 0.0);
+        }
+    }
+}
+
+#[test]
 fn pages_that_are_not_in_memory_queue_for_the_disk() {
     // Ten million rows, 64 pages in memory: every read goes to the disk, which is M/D/1.
     let host = r#"disk = { read = "1ms" }"#;

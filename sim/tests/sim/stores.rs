@@ -188,6 +188,49 @@ fn a_store_that_comes_back_first_has_what_is_on_disk() {
     assert!(run.failures(Failure::Status)[30..].iter().all(|f| *f == 0));
 }
 
+/// Each request writes one of a hundred thousand keys.
+const WRITTEN: &str = "keys = 100000\nttl = \"1d\"\nvalue = \"100B\"";
+const SET: &str = "[[requests.read.steps]]\nset = { keyspace = \"items\" }";
+const SHORT_KILL: &str = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nkill = \"component:objects\"\n";
+
+#[test]
+fn a_killed_store_comes_back_with_its_last_snapshot() {
+    let store = "snapshot = { every = \"6s\", fork_per_gb = \"0s\" }";
+    let keys = run(&shop(store, WRITTEN, SET, SHORT_KILL)).metric("objects", 0, "keys");
+    // Some 600 were written by the snapshot at 6 s, 1,000 by the kill, and a hundred in the first second after it.
+    assert!((keys[15] - keys[5] - 100.0).abs() < 60.0 && keys[8] > keys[5] + 200.0, "{keys:?}");
+    assert!(keys[10..14].iter().all(|k| *k == 0.0), "{keys:?}");
+    let none = run(&shop("", WRITTEN, SET, SHORT_KILL)).metric("objects", 0, "keys");
+    assert!(none[15] < 200.0, "without a snapshot there is nothing to read: {none:?}");
+    let late = store.replace("6s", "11s");
+    let late = run(&shop(&late, WRITTEN, SET, SHORT_KILL)).metric("objects", 0, "keys");
+    assert!(late[15] < 200.0, "nor before the first one: {late:?}");
+    let short = WRITTEN.replace("1d", "8s");
+    let over = run(&shop(store, &short, SET, SHORT_KILL)).metric("objects", 0, "keys");
+    assert!(over[15] < 200.0, "what was written by 6 s is over at 15 s: {over:?}");
+}
+
+#[test]
+fn a_snapshot_that_failed_leaves_the_one_before_it() {
+    let store = "snapshot = { every = \"3s\", fork_per_gb = \"0s\" }";
+    let full = "[[faults]]\nat = \"4s\"\nfor = \"7s\"\ndisk_full = \"component:objects\"\n";
+    let keys = run(&shop(store, WRITTEN, SET, &format!("{full}{SHORT_KILL}"))).metric("objects", 0, "keys");
+    // The one at 3 s was written; those at 6 s and 9 s were not, and writes were refused from then on.
+    assert!((keys[15] - keys[2] - 100.0).abs() < 60.0 && keys[8] > keys[2] + 200.0, "{keys:?}");
+}
+
+#[test]
+fn a_store_reads_its_snapshot_each_time_that_it_dies_and_only_the_last() {
+    // Late in the run, so that the first snapshots need not be kept.
+    let again = "[[faults]]\nat = \"30s\"\nfor = \"1s\"\nkill = \"component:objects\"\n\
+                 [[faults]]\nat = \"33s\"\nfor = \"1s\"\nkill = \"component:objects\"\n";
+    let store = "snapshot = { every = \"4s\", fork_per_gb = \"0s\" }";
+    let keys = run(&shop(store, WRITTEN, SET, again)).metric("objects", 0, "keys");
+    // From 28 s, and from 32 s: what was read at 31 s and written since.
+    assert!((keys[31] - keys[27] - 100.0).abs() < 60.0, "{keys:?}");
+    assert!((keys[34] - keys[31] - 100.0).abs() < 60.0, "{keys:?}");
+}
+
 #[test]
 fn a_snapshot_stops_the_store_for_as_long_as_its_memory_takes_to_fork() {
     let keyspace = "keys = 1_000_000\npersistent = true\nvalue = \"85B\"";

@@ -201,6 +201,21 @@ fn a_session_is_lost_with_the_instance_that_kept_it() {
 }
 
 #[test]
+fn a_session_in_files_outlives_a_process_and_is_not_found_on_another_machine() {
+    for fault in ["kill = \"component:shop[1]\"", "kill = \"host:app[1]\""] {
+        let fault = format!("[[faults]]\nat = \"30s\"\nfor = \"100ms\"\n{fault}\n");
+        let lost = run(&sessions(1, "state = \"files\"", &fault)).failures(Failure::LostSession);
+        assert_eq!(lost.iter().sum::<u64>(), 0, "{fault}: {lost:?}");
+    }
+    let elsewhere = |state: &str| {
+        let run = run(&sessions(3, &format!("state = \"{state}\""), ""));
+        run.failures(Failure::LostSession)
+    };
+    assert_eq!(elsewhere("files"), elsewhere("instance"));
+    assert!(elsewhere("files").iter().sum::<u64>() > 1_000);
+}
+
+#[test]
 fn users_who_come_back_do_so_after_their_time() {
     let text = sessions(1, "returns = { share = \"50%\", after = \"20s\" }", "")
         .replace("rate = \"100/s\"", "rate = \"1000/s\"");
