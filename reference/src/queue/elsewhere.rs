@@ -13,7 +13,7 @@ use crate::resp::Writer;
 
 /// How soon a RabbitMQ that cannot be reached is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How often RabbitMQ is asked what it has: more often than figures are taken, and a thousandth of what it can answer.
+/// How often RabbitMQ is asked what it has: more often than figures are taken.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What is known of RabbitMQ.
