@@ -437,10 +437,14 @@ mix = { page = 1 }
 "#;
         for engine in ["rabbitmq", "amqp://guest:guest@127.0.0.1:5672/"] {
             let text = text.replace("ENGINE", engine);
-            let scenario = Scenario::parse("queue.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+            let scenario =
+                Scenario::parse("queue.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
             let refused = super::check(&scenario).err().map_or_else(String::new, |p| p.to_string());
             let is_told = refused.contains("components.mail.engine") && refused.contains(super::WITH_AMQP);
-            assert_eq!((refused.is_empty(), is_told), (cfg!(feature = "rabbitmq"), !cfg!(feature = "rabbitmq")));
+            assert_eq!(
+                (refused.is_empty(), is_told),
+                (cfg!(feature = "rabbitmq"), !cfg!(feature = "rabbitmq"))
+            );
         }
     }
 

@@ -382,9 +382,8 @@ fn find(program: &str) -> Result<PathBuf, String> {
 /// Packages put a `rabbitmq-server` into the path that becomes another user first. RabbitMQ's own goes by that name whatever leads to
 /// it, and has what it reads its settings with beside it.
 fn is_wrapper(file: &Path) -> bool {
-    let is_its_own = |real: PathBuf| {
-        real.ends_with(RABBITMQ) && real.with_file_name("rabbitmq-env").is_file()
-    };
+    let is_its_own =
+        |real: PathBuf| real.ends_with(RABBITMQ) && real.with_file_name("rabbitmq-env").is_file();
     file.ends_with(RABBITMQ) && !file.canonicalize().is_ok_and(is_its_own)
 }
 

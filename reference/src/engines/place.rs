@@ -31,7 +31,8 @@ impl Place {
         }
         // Its start looks whether a port is free on all addresses, though it will listen on one.
         let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let reserved = [address.ip(), everywhere, everywhere].map(|ip| socket::reserve(SocketAddr::new(ip, 0)));
+        let reserved =
+            [address.ip(), everywhere, everywhere].map(|ip| socket::reserve(SocketAddr::new(ip, 0)));
         let reservations = reserved.into_iter().collect::<io::Result<Vec<Socket>>>()?;
         let ports = reservations.iter().map(port).collect::<io::Result<Vec<u16>>>()?;
         Ok(Self {

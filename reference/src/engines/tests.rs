@@ -147,7 +147,11 @@ fn rabbitmq_has_the_queue_that_the_scenario_describes_and_counts_whole_seconds()
     }
     for (heartbeat, is_refused) in [("1500ms", true), ("2s", false), ("1d", true)] {
         let (refused, _) = found(&format!("class = \"letter\"\nheartbeat = \"{heartbeat}\""));
-        assert_eq!(refused.iter().any(|r| r.starts_with("components.mail.heartbeat: ")), is_refused, "{refused:?}");
+        assert_eq!(
+            refused.iter().any(|r| r.starts_with("components.mail.heartbeat: ")),
+            is_refused,
+            "{refused:?}"
+        );
     }
 }
 

@@ -475,13 +475,15 @@ mix = {{ page = 9, change = 1 }}
         assert_eq!([mail(&stack, "published"), mail(&stack, "delivered")], [1, 1]);
         assert!(mail(&stack, "up") == 1 && figure(&stack, "mail", 1, "cpu_seconds") > 0.1);
         eventually("RabbitMQ says that it has one consumer and nothing to deliver", || {
-            ["consumers", "messages_ready", "messages_unacknowledged"].map(|name| mail(&stack, name)) == [1, 0, 0]
+            ["consumers", "messages_ready", "messages_unacknowledged"].map(|name| mail(&stack, name))
+                == [1, 0, 0]
         });
         // The queue's process takes what its consumer may have in hand; the rest stays in RabbitMQ.
         stack.begin_fault(0).expect("killed");
         assert_eq!([(); 5].map(|()| change()), [200; 5]);
         eventually("RabbitMQ says so", || {
-            ["messages_ready", "messages_unacknowledged", "waiting"].map(|name| mail(&stack, name)) == [3, 2, 5]
+            ["messages_ready", "messages_unacknowledged", "waiting"].map(|name| mail(&stack, name))
+                == [3, 2, 5]
         });
         stack.begin_fault(1).expect("killed");
         assert!(!is_up(&stack, "mail"));

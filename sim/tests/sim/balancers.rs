@@ -106,7 +106,8 @@ fn a_balancers_requests_take_turns_at_its_one_thread() {
 #[test]
 fn a_balancer_that_dies_at_work_begins_anew() {
     let fault = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nKIND = \"component:balancer\"\n";
-    let text = |kind: &str| taking("4ms", &format!("{EVENLY}rate = \"200/s\"\n{}", fault.replace("KIND", kind)));
+    let text =
+        |kind: &str| taking("4ms", &format!("{EVENLY}rate = \"200/s\"\n{}", fault.replace("KIND", kind)));
     let killed = run(&text("kill"));
     assert!(killed.failed()[10..15].iter().all(|f| *f > 190), "{:?}", killed.failed());
     assert!(killed.failed()[16..].iter().all(|f| *f == 0), "{:?}", killed.failed());
