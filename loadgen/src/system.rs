@@ -63,6 +63,7 @@ const COUNTS: [&str; 20] = [
     sample::PURGED,
     sample::LOST_WRITES,
     sample::PUBLISHED,
+    sample::DELIVERED,
     sample::ACKNOWLEDGED,
     sample::REDELIVERED,
     sample::DEAD_LETTERED,
@@ -77,7 +78,7 @@ const COUNTS: [&str; 20] = [
 /// What each kind of server counts of those who ask it.
 const ASKED: [&str; 4] = ["requests", "commands", "statements", sample::PUBLISHED];
 /// States that are reported as they are.
-const STATES: [&str; 9] = [
+const STATES: [&str; 12] = [
     sample::KEYS,
     sample::KEYS_WITH_TTL,
     sample::MEMORY_BYTES,
@@ -86,6 +87,9 @@ const STATES: [&str; 9] = [
     sample::REPLICATION_LAG_BYTES,
     sample::INSTANCES,
     sample::HELD,
+    sample::MESSAGES_READY,
+    sample::MESSAGES_UNACKNOWLEDGED,
+    sample::CONSUMERS,
     sample::UP,
 ];
 
@@ -186,6 +190,24 @@ mod tests {
         assert_eq!(value(&samples, sample::UTILISATION), Some(0.5));
         assert_eq!(value(&samples, sample::CPU), Some(0.25));
         assert_eq!(value(&samples, sample::MISSES), None);
+    }
+
+    #[test]
+    fn what_a_real_queue_tells_is_recorded() {
+        let told = |n: f64| {
+            let names = ["published", "delivered", "acknowledged"].map(|name| (name, 10.0 * n));
+            let states = [("messages_ready", n), ("messages_unacknowledged", 2.0 * n), ("consumers", 1.0)];
+            reading(&[names, states].concat())
+        };
+        let mut differences = Differences::default();
+        differences.samples(0, 1.0, told(1.0));
+        let samples = differences.samples(1, 2.0, told(4.0));
+        for count in [sample::PUBLISHED, sample::DELIVERED, sample::ACKNOWLEDGED, sample::REQUESTS] {
+            assert_eq!(value(&samples, count), Some(30.0), "{count}");
+        }
+        assert_eq!(value(&samples, sample::MESSAGES_READY), Some(4.0));
+        assert_eq!(value(&samples, sample::MESSAGES_UNACKNOWLEDGED), Some(8.0));
+        assert_eq!(value(&samples, sample::CONSUMERS), Some(1.0));
     }
 
     #[test]

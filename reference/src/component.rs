@@ -136,7 +136,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    fn new(setup: Setup) -> Result<Self, String> {
+    /// What an instance needs to know, from its setup.
+    ///
+    /// # Errors
+    /// Says why it cannot be.
+    pub(crate) fn new(setup: Setup) -> Result<Self, String> {
         let scenario = setup.scenario().map_err(|problems| problems.to_string())?;
         let component = scenario
             .component_ids()
@@ -417,7 +421,8 @@ fn silence(context: &Context) {
     drop(blocked);
 }
 
-fn figures(metrics: &Metrics) -> BTreeMap<String, f64> {
+/// What an instance tells.
+pub(crate) fn figures(metrics: impl Fn(&mut Figures)) -> BTreeMap<String, f64> {
     let mut figures = Figures::default();
     metrics(&mut figures);
     figures.set("cpu_seconds", process_cpu_seconds());

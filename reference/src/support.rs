@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use scenarios::scenario::{
-    Action, ComponentId, ComponentKind, Engine, FaultKind, FaultTarget, Language, Peers, Step,
+    Action, ComponentId, ComponentKind, Engine, FaultKind, FaultTarget, Language, Peers, Server, Step,
 };
 use scenarios::{Diagnostic, Diagnostics, Scenario};
 
@@ -14,6 +14,8 @@ use crate::service::program::Program;
 use crate::supervisor::network::{DOORS_LIMIT, ways};
 
 const WORLD: &str = "the reference stack";
+/// How a build speaks AMQP.
+pub(crate) const WITH_AMQP: &str = "build with `--features reference/rabbitmq`";
 
 /// What of the file is implemented, or is no matter of the stack's (traffic); see `scenarios::supports`.
 const SUPPORTS: &[&str] = &[
@@ -201,19 +203,18 @@ fn steps(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Servers that stand elsewhere are spoken to where that was built in.
+/// Some servers are spoken to where that was built in.
 fn engines(scenario: &Scenario, problems: &mut Vec<Diagnostic>) {
     for component in &scenario.components {
         let (is_there, hint) = match &component.kind {
             ComponentKind::SqlStore(_) => {
                 (cfg!(feature = "mysql"), "build with `--features reference/mysql`")
             }
-            ComponentKind::Queue(_) => {
-                (cfg!(feature = "rabbitmq"), "build with `--features reference/rabbitmq`")
-            }
+            ComponentKind::Queue(_) => (cfg!(feature = "rabbitmq"), WITH_AMQP),
             _ => continue,
         };
-        if matches!(component.engine, Engine::Url(_)) && !is_there {
+        let is_wanted = matches!(component.engine, Engine::Url(_) | Engine::Server(Server::Rabbitmq));
+        if is_wanted && !is_there {
             problems.push(scenario.unsupported(
                 &format!("components.{}.engine", component.name),
                 WORLD,
@@ -405,6 +406,48 @@ mix = {{ a = 1, b = 1 }}
         );
         let name = refused("{ ttl = \"5s\", vary = { \"a b\" = 3 } }", "{ ttl = \"5s\" }");
         assert!(name.contains("name of a header"), "{name}");
+    }
+
+    #[test]
+    fn what_speaks_amqp_is_refused_of_a_build_that_does_not() {
+        let text = r#"
+title = "A queue"
+[run]
+duration = "10s"
+[hosts.app]
+[hosts.bus]
+[components.shop]
+kind = "service"
+host = "app"
+[components.mail]
+kind = "queue"
+host = "bus"
+to = "shop"
+class = "letter"
+engine = "ENGINE"
+[requests.letter]
+path = "/letter"
+steps = [{ work = "1ms" }]
+[requests.page]
+path = "/"
+steps = [{ publish = { to = "mail" } }]
+[traffic.people]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { page = 1 }
+"#;
+        for engine in ["rabbitmq", "amqp://guest:guest@127.0.0.1:5672/"] {
+            let text = text.replace("ENGINE", engine);
+            let scenario =
+                Scenario::parse("queue.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+            let refused = super::check(&scenario).err().map_or_else(String::new, |p| p.to_string());
+            let is_told = refused.contains("components.mail.engine") && refused.contains(super::WITH_AMQP);
+            assert_eq!(
+                (refused.is_empty(), is_told),
+                (cfg!(feature = "rabbitmq"), !cfg!(feature = "rabbitmq"))
+            );
+        }
     }
 
     #[test]

@@ -77,7 +77,11 @@ impl World {
                     let outside = balancer.outside.read(now, nanos) + instance.arriving.read(now, nanos);
                     instance.border.observe(inside + outside, now, nanos);
                     put(name, number, IN_SERVICE, inside);
-                    put(name, number, QUEUE, balancer.queue.read(now, nanos));
+                    put(name, number, QUEUE, balancer.queue.read(now, nanos) + queue);
+                    if balancer.request.is_some() {
+                        // Of its one thread, however many cores its machine has.
+                        put(name, number, UTILISATION, usage.0);
+                    }
                 }
                 Kind::Cdn => {
                     let cdn = &mut self.cdns[index];

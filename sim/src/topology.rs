@@ -308,7 +308,8 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
     let at = world.instances.len() as u16;
     let (kind, index) = match &component.kind {
         ComponentKind::LoadBalancer(b) => {
-            let balancer = balancer(world, places.all(scenario, id), places.all(scenario, b.to), b);
+            let (own, servers) = (places.all(scenario, id), places.all(scenario, b.to));
+            let balancer = balancer(world, own, servers, b, calibration.request);
             world.balancers.push(balancer);
             (Kind::Balancer, world.balancers.len())
         }
@@ -385,7 +386,13 @@ fn vip_of(world: &mut World, scenario: &Scenario, places: &Places, id: Component
     Some(index as u16)
 }
 
-fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBalancer) -> Balancer {
+fn balancer(
+    world: &mut World,
+    own: (u16, u16),
+    servers: (u16, u16),
+    b: &LoadBalancer,
+    request: Option<DurationLaw>,
+) -> Balancer {
     let target = world.pools.add(own, servers);
     let index = world.balancers.len() as u32;
     let (timer, queue_timer) =
@@ -413,6 +420,9 @@ fn balancer(world: &mut World, own: (u16, u16), servers: (u16, u16), b: &LoadBal
         queue_timer,
         sticky: b.cookie.is_some(),
         passive: Passive::new(b.health_check.as_ref()),
+        request,
+        works: false,
+        before_thread: Fifo::new(),
     }
 }
 

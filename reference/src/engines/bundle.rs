@@ -39,6 +39,7 @@ pub(crate) fn files(scenario: &Scenario) -> Vec<(PathBuf, String)> {
                 listen: Address { host: "0.0.0.0".to_owned(), port },
                 addresses: addresses.clone(),
                 directory: elsewhere().to_owned(),
+                own_ports: None,
             };
             let Some((server, plan)) = component.server().and_then(|s| Some((s, plan(s, &site)?))) else {
                 writeln!(

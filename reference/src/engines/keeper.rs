@@ -1,6 +1,8 @@
 //! The process that keeps a server of another make: it writes its files, starts it, waits until it answers, fills it, and then does
 //! what the supervisor says. Both are one process group, which the supervisor kills, stops and lets go on as one.
 //!
+//! Before a server that speaks another protocol than the stack's components do this process speaks theirs, at the component's address.
+//!
 //! Nothing stays behind. The server's own process dies with this one by the kernel's death signal; whatever else it started goes with
 //! the group; and where the supervisor is gone without a word, this process ends the group and takes the directory away. It can do
 //! so even where the group was stopped, for its own death signal lets it go on.
@@ -8,22 +10,28 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpgrp, getppid, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, getpgrp, getpid, getppid, kill_process, kill_process_group, set_child_subreaper,
+};
 use scenarios::Scenario;
 use scenarios::scenario::{ComponentId, Server};
+use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::figures::{self, Figures};
-use super::plan::{Plan, plan};
+use super::front::{self, Front};
+use super::place::Place;
+use super::plan::{Beside, Plan, plan};
 use super::site::Site;
 use super::{fill, haproxy};
 use crate::child::{self, Orders, say};
@@ -44,8 +52,11 @@ const LAST_WAIT: Duration = Duration::from_millis(50);
 const LAST_LINES: usize = 12;
 /// The file of what it says.
 const LOG: &str = "server.log";
+/// RabbitMQ's start script.
+const RABBITMQ: &str = "rabbitmq-server";
 /// Where servers are that are not in every user's path.
-const PLACES: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/rabbitmq/bin"];
+const PLACES: &[&str] =
+    &["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/rabbitmq/bin", "/usr/lib/erlang/bin"];
 
 /// A server and what is known of it.
 #[derive(Debug)]
@@ -58,6 +69,11 @@ struct Keeper {
     directory: PathBuf,
     /// Its own process.
     pid: u32,
+    /// What the stack's components talk to in its place.
+    front: Option<Front>,
+    /// What runs beside it, and ends when this is dropped.
+    _beside: Option<Child>,
+    _place: Place,
     last: RefCell<Figures>,
 }
 
@@ -84,22 +100,28 @@ impl Keeper {
     async fn start(setup: Setup) -> Result<Rc<Self>, String> {
         let scenario = setup.scenario().map_err(|problems| problems.to_string())?;
         let directory = setup.directory.clone().ok_or("has no directory")?;
+        // Whatever the server lets go of comes here, and ends with the rest.
+        let _ = set_child_subreaper(Some(getpid()));
         watch_parent(directory.clone());
         let component = scenario.component_ids().nth(setup.component).ok_or("is no component")?;
         let server = scenario.component(component).server().ok_or("is no server of another make")?;
         let address = setup.addresses[setup.component][setup.instance as usize];
+        let place = Place::of(server, address).map_err(|error| format!("no ports: {error}"))?;
         let site = Site {
             scenario: &scenario,
             component,
             instance: setup.instance,
-            listen: address.into(),
+            listen: place.listens.into(),
             addresses: setup.addresses.iter().map(|all| all.iter().map(|a| (*a).into()).collect()).collect(),
             directory: directory.clone(),
+            own_ports: place.own_ports,
         };
         let plan = plan(server, &site).ok_or("cannot be such a server")?;
-        let process = launch(server, &plan, &directory).await?;
+        let (process, beside) = launch(server, &plan, &directory).await?;
         let pid = process.id().ok_or("the server has no process")?;
         let name = format!("{}[{}]", scenario.component(component).name, setup.instance + 1);
+        let first_start = setup.first_start;
+        let front = front::before(server, setup, place.listens)?;
         let keeper = Rc::new(Self {
             scenario,
             server,
@@ -108,10 +130,16 @@ impl Keeper {
             address,
             directory,
             pid,
+            front,
+            _beside: beside,
+            _place: place,
             last: RefCell::default(),
         });
         keeper.wait_until_it_answers(process).await?;
-        keeper.fill(setup.first_start).await?;
+        keeper.fill(first_start).await?;
+        if let Some(front) = &keeper.front {
+            front.listen().map_err(|error| format!("{} cannot listen: {error}", keeper.name))?;
+        }
         Ok(keeper)
     }
 
@@ -148,10 +176,13 @@ impl Keeper {
     }
 
     async fn answers(&self) -> bool {
+        if let Some(front) = &self.front {
+            return front.is_linked();
+        }
         let asked = async {
             match self.server {
                 // Its statistics need what is only there once it serves.
-                Server::Varnish => tokio::net::TcpStream::connect(self.address).await.is_ok(),
+                Server::Varnish => TcpStream::connect(self.address).await.is_ok(),
                 server => {
                     figures::ask(server, self.address, &self.directory).await.is_ok_and(|f| !f.is_empty())
                 }
@@ -170,13 +201,21 @@ impl Keeper {
         filled.map_err(|error| format!("{} cannot be filled: {error}", self.server.name()))
     }
 
-    /// What it tells; where it does not in time, what it told last.
-    async fn figures(&self) -> Figures {
+    /// What the server tells; where it does not in time, what it told last.
+    async fn ask(&self) -> Figures {
         let asked = figures::ask(self.server, self.address, &self.directory);
         if let Ok(Ok(figures)) = timeout(FIGURES_PATIENCE, asked).await {
             *self.last.borrow_mut() = figures;
         }
-        let mut figures = self.last.borrow().clone();
+        self.last.borrow().clone()
+    }
+
+    /// What it tells, and what it takes of this machine.
+    async fn figures(&self) -> Figures {
+        let mut figures = match &self.front {
+            Some(front) => front.figures(),
+            None => self.ask().await,
+        };
         let cpu = figures::cpu_seconds(self.pid);
         let cores = match self.server {
             // As it is configured here, or by its nature.
@@ -278,8 +317,8 @@ fn end(directory: &Path, server: Option<u32>) {
     std::process::exit(1);
 }
 
-/// Writes the server's files and starts it.
-async fn launch(server: Server, plan: &Plan, directory: &Path) -> Result<Child, String> {
+/// Writes the server's files and starts it, after what runs beside it.
+async fn launch(server: Server, plan: &Plan, directory: &Path) -> Result<(Child, Option<Child>), String> {
     for (name, text) in &plan.files {
         fs::write(directory.join(name), text)
             .map_err(|error| format!("{name} cannot be written: {error}"))?;
@@ -308,17 +347,44 @@ async fn launch(server: Server, plan: &Plan, directory: &Path) -> Result<Child, 
             return Err(format!("{} ended: {status}\n{}", words[0], last_words(directory)));
         }
     }
-    start(&plan.command)
+    let beside = match &plan.beside {
+        Some(Beside { command, port }) => {
+            let process = start(command)?;
+            listens(*port).await.map_err(|error| format!("{} does not answer: {error}", command[0]))?;
+            Some(process)
+        }
+        None => None,
+    };
+    Ok((start(&plan.command)?, beside))
+}
+
+/// Waits until somebody listens on a port of 127.0.0.1.
+async fn listens(port: u16) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+            Err(_) if start.elapsed() < START_PATIENCE => sleep(START_LOOK).await,
+            connected => return connected.map(drop),
+        }
+    }
 }
 
 /// Where a program is.
 fn find(program: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(PLACES.iter().map(PathBuf::from));
-    let found = places.map(|place| place.join(program)).find(|file| file.is_file());
+    let found = places.map(|place| place.join(program)).find(|file| file.is_file() && !is_wrapper(file));
     found.ok_or_else(|| {
         format!("{program} is not on this machine: install it, or choose engine = \"embedded\"")
     })
+}
+
+/// Packages put a `rabbitmq-server` into the path that becomes another user first. RabbitMQ's own goes by that name whatever leads to
+/// it, and has what it reads its settings with beside it.
+fn is_wrapper(file: &Path) -> bool {
+    let is_its_own =
+        |real: PathBuf| real.ends_with(RABBITMQ) && real.with_file_name("rabbitmq-env").is_file();
+    file.ends_with(RABBITMQ) && !file.canonicalize().is_ok_and(is_its_own)
 }
 
 /// The end of what a server said.

@@ -12,10 +12,21 @@ pub(crate) struct Plan {
     pub(crate) files: Vec<(&'static str, String)>,
     /// What is run once before the server first starts, if anything is.
     pub(crate) before: Option<Vec<String>>,
+    /// What runs beside it as long as it does, if anything does.
+    pub(crate) beside: Option<Beside>,
     /// The program, in the foreground, and its arguments.
     pub(crate) command: Vec<String>,
     /// Of its environment.
     pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+/// A program without which a server does not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// The program, in the foreground, and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Where it listens on 127.0.0.1 once it is there.
+    pub(crate) port: u16,
 }
 
 impl Plan {
@@ -24,6 +35,7 @@ impl Plan {
         Self {
             files: vec![(name, text)],
             before: None,
+            beside: None,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             environment: Vec::new(),
         }
@@ -38,7 +50,7 @@ pub(crate) fn plan(server: Server, site: &Site<'_>) -> Option<Plan> {
         Server::Varnish => varnish::plan(site),
         Server::Redis => redis::plan(site),
         Server::Mariadb => mariadb::plan(site),
-        Server::Rabbitmq => Some(rabbitmq::plan(site)),
+        Server::Rabbitmq => rabbitmq::plan(site),
         _ => None,
     }
 }

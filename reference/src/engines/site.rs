@@ -30,6 +30,15 @@ impl fmt::Display for Address {
     }
 }
 
+/// Ports that only a server and what belongs to it use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnPorts {
+    /// Where it is known under its name.
+    pub(crate) names: u16,
+    /// Where others of its kind would talk to it.
+    pub(crate) nodes: u16,
+}
+
 /// A server's place.
 #[derive(Clone, Debug)]
 pub(crate) struct Site<'a> {
@@ -43,6 +52,8 @@ pub(crate) struct Site<'a> {
     pub(crate) addresses: Vec<Vec<Address>>,
     /// A directory of its own, in which its files are.
     pub(crate) directory: PathBuf,
+    /// Where it shares an address with others, as on this machine; of those that need some.
+    pub(crate) own_ports: Option<OwnPorts>,
 }
 
 impl Site<'_> {

@@ -135,11 +135,6 @@ pub(crate) fn check(scenario: &Scenario, world: &str, all: &mut Vec<Diagnostic>)
     let mut refuse = |place: String, hint: &str| all.push(scenario.unsupported(&place, world, hint));
     for (id, server) in servers(scenario) {
         let component = scenario.component(id);
-        if server == Server::Rabbitmq {
-            let hint =
-                "RabbitMQ is not started here yet: give a running one's URL, amqp://user:password@host:5672/";
-            refuse(format!("components.{}.engine", component.name), hint);
-        }
         host(scenario, component, &mut refuse);
         faults(scenario, id, server, &mut refuse);
     }
@@ -196,6 +191,13 @@ fn values(
             if scenario.components.iter().map(workers).sum::<u64>() > u64::from(store.connections) {
                 let hint = "MariaDB refuses further connections rather than let them wait: write as many as the services have workers";
                 refuse(format!("{at}.connections"), hint);
+            }
+        }
+        (ComponentKind::Queue(queue), _) => {
+            let heartbeat = queue.heartbeat.as_nanos();
+            let is_whole = heartbeat.is_multiple_of(SECOND) && heartbeat > 0;
+            if !is_whole || heartbeat / SECOND > u64::from(u16::MAX) {
+                refuse(format!("{at}.heartbeat"), "RabbitMQ counts whole seconds, from 1 to 65,535");
             }
         }
         _ => {}

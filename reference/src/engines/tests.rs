@@ -132,6 +132,30 @@ fn what_a_server_cannot_do_is_refused_where_it_is_written() {
 }
 
 #[test]
+fn rabbitmq_has_the_queue_that_the_scenario_describes_and_counts_whole_seconds() {
+    let found = |more: &str| {
+        let text = shop("", "", "", "", "").source.text.replacen("class = \"letter\"", more, 1);
+        let mut scenario = Scenario::parse("shop.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let refused = refused(&mut scenario, &["mail=rabbitmq"]);
+        (refused, written(&mut scenario))
+    };
+    let limits = "class = \"letter\"\nmax_length = 7\noverflow = \"reject-publish\"\ndurable = false";
+    let (refused, files) = found(limits);
+    assert_eq!(refused, [""; 0]);
+    for line in ["\"x-max-length\": 7", "\"x-overflow\": \"reject-publish\"", "\"durable\": false"] {
+        assert!(files.contains(line), "{line}: {files}");
+    }
+    for (heartbeat, is_refused) in [("1500ms", true), ("2s", false), ("1d", true)] {
+        let (refused, _) = found(&format!("class = \"letter\"\nheartbeat = \"{heartbeat}\""));
+        assert_eq!(
+            refused.iter().any(|r| r.starts_with("components.mail.heartbeat: ")),
+            is_refused,
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn no_server_of_another_make_chooses_among_languages() {
     let page = |raw: u32| {
         format!(

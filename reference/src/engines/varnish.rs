@@ -52,7 +52,7 @@ pub(super) fn plan(site: &Site<'_>) -> Option<Plan> {
         command.extend(["-p".to_owned(), format!("{name}={value}")]);
     }
     let files = vec![(file, configuration(site, cache))];
-    Some(Plan { files, before: None, command, environment: Vec::new() })
+    Some(Plan { files, before: None, beside: None, command, environment: Vec::new() })
 }
 
 fn configuration(site: &Site<'_>, cache: &HttpCache) -> String {

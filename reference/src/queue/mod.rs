@@ -2,11 +2,14 @@
 //! after `CONSUME` the connection carries messages (`+MESSAGE serial request`), each of which the consumer answers with
 //! `ACK serial` or `NACK serial`, and now and then a `+PING`, answered with `PONG`.
 //!
-//! - [`broker`]: the rules; [`journal`]: what outlives the process; `elsewhere` and `rabbit`: messages that RabbitMQ keeps
+//! - [`broker`]: the rules; [`journal`]: what outlives the process; `elsewhere` and `rabbit`: messages that RabbitMQ keeps; `front`: the
+//!   same in the process that keeps that RabbitMQ
 
 mod broker;
 #[cfg(feature = "rabbitmq")]
 mod elsewhere;
+#[cfg(feature = "rabbitmq")]
+mod front;
 mod journal;
 #[cfg(feature = "rabbitmq")]
 mod rabbit;
@@ -22,13 +25,15 @@ use scenarios::scenario::{Engine, Queue as Settings};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::component::{Context, Metrics};
+use crate::component::{Context, Figures, Metrics};
 use crate::emulated::Level;
 use crate::process::complain;
 use crate::resp::guests::{Ended, Guest, Guests, Rules};
 use crate::resp::request::{Limits, Range};
 use crate::resp::{Client, Failed, Writer, integer};
 use broker::{Broker, Fate, Message};
+#[cfg(feature = "rabbitmq")]
+pub(crate) use front::Front;
 use journal::{Entry, Journal};
 
 /// Makes a message draw other numbers than the request that published it: any odd number with many bits. The simulator has the
@@ -78,6 +83,10 @@ impl Outlet {
 /// Where the address cannot be listened on, or what is durable cannot be read.
 pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Metrics> {
     let engine = &context.scenario.component(context.component).engine;
+    let url = match engine {
+        Engine::Url(url) => Some(url.clone()),
+        _ => None,
+    };
     let mut broker = Broker::new(settings);
     let mut journal = None;
     if let Some(disk) = context.disk.as_ref().filter(|_| settings.durable && *engine == Engine::Embedded) {
@@ -86,49 +95,14 @@ pub(crate) fn start(context: &Rc<Context>, settings: &Settings) -> io::Result<Me
         there.into_iter().for_each(|message| broker.restore(message));
         journal = Some(opened);
     }
-    let server = Rc::new(Server {
-        settings: settings.clone(),
-        broker: RefCell::new(broker),
-        journal: RefCell::new(journal),
-        outlets: RefCell::default(),
-        next_consumer: Cell::new(1),
-        guests: Guests::new(Rules::new(&context.scenario), &Limits::MESSAGE),
-        waiting: Level::default(),
-        in_hand: Level::default(),
-        #[cfg(feature = "rabbitmq")]
-        elsewhere: elsewhere::Elsewhere::new(engine),
-        context: Rc::clone(context),
-    });
+    let server = Rc::new(Server::new(context, settings, broker, journal, url));
     #[cfg(feature = "rabbitmq")]
     if server.elsewhere.is_some() {
-        tokio::task::spawn_local(Rc::clone(&server).pull());
+        tokio::task::spawn_local(Rc::clone(&server).pull(false));
     }
     server.look();
-    let listener = context.listen(1024)?;
-    tokio::task::spawn_local({
-        let server = Rc::clone(&server);
-        async move {
-            loop {
-                if let Some(guest) = server.guests.enter(listener.accept().await) {
-                    tokio::task::spawn_local(serve(Rc::clone(&server), guest));
-                }
-            }
-        }
-    });
-    Ok(Box::new(move |figures| {
-        let counts = server.broker.borrow().counts;
-        figures.set("queue_seconds", server.waiting.seconds());
-        figures.set("waiting", server.waiting.get() as f64);
-        figures.set("busy_worker_seconds", server.in_hand.seconds());
-        figures.set("in_service", server.in_hand.get() as f64);
-        figures.set("connections", server.guests.count() as f64);
-        figures.set("refused", server.guests.refused() as f64);
-        figures.set("published", counts.published as f64);
-        figures.set("acknowledged", counts.acknowledged as f64);
-        figures.set("redelivered", counts.redelivered as f64);
-        figures.set("dead_lettered", counts.dead_lettered as f64);
-        figures.set("dropped", counts.dropped as f64);
-    }))
+    server.listen()?;
+    Ok(Box::new(move |figures| server.tell(figures)))
 }
 
 async fn serve(server: Rc<Server>, guest: Guest) {
@@ -281,6 +255,65 @@ enum Published {
 }
 
 impl Server {
+    /// A queue that nobody can reach yet. `url`: of the RabbitMQ that keeps its messages, if one does.
+    fn new(
+        context: &Rc<Context>,
+        settings: &Settings,
+        broker: Broker,
+        journal: Option<Journal>,
+        url: Option<String>,
+    ) -> Self {
+        #[cfg(not(feature = "rabbitmq"))]
+        debug_assert!(url.is_none(), "refused before anything is started");
+        Self {
+            settings: settings.clone(),
+            broker: RefCell::new(broker),
+            journal: RefCell::new(journal),
+            outlets: RefCell::default(),
+            next_consumer: Cell::new(1),
+            guests: Guests::new(Rules::new(&context.scenario), &Limits::MESSAGE),
+            waiting: Level::default(),
+            in_hand: Level::default(),
+            #[cfg(feature = "rabbitmq")]
+            elsewhere: url.map(elsewhere::Elsewhere::new),
+            context: Rc::clone(context),
+        }
+    }
+
+    /// Lets publishers and consumers in from now on.
+    fn listen(self: &Rc<Self>) -> io::Result<()> {
+        let listener = self.context.listen(1024)?;
+        let server = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            loop {
+                if let Some(guest) = server.guests.enter(listener.accept().await) {
+                    tokio::task::spawn_local(serve(Rc::clone(&server), guest));
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Writes its figures down.
+    fn tell(&self, figures: &mut Figures) {
+        #[cfg(feature = "rabbitmq")]
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.tell(figures);
+        }
+        let counts = self.broker.borrow().counts;
+        figures.set("queue_seconds", self.waiting.seconds());
+        figures.set("waiting", self.waiting.get() as f64);
+        figures.set("busy_worker_seconds", self.in_hand.seconds());
+        figures.set("in_service", self.in_hand.get() as f64);
+        figures.set("connections", self.guests.count() as f64);
+        figures.set("refused", self.guests.refused() as f64);
+        figures.set("published", counts.published as f64);
+        figures.set("acknowledged", counts.acknowledged as f64);
+        figures.set("redelivered", counts.redelivered as f64);
+        figures.set("dead_lettered", counts.dead_lettered as f64);
+        figures.set("dropped", counts.dropped as f64);
+    }
+
     /// Takes a message, if there is room for it and it can be kept.
     fn publish(&self, id: u64, is_dead: bool) -> Published {
         let (message, oldest) = if is_dead {
@@ -376,9 +409,11 @@ impl Server {
 
     /// Brings the levels up to date.
     fn look(&self) {
-        let broker = self.broker.borrow();
-        self.waiting.add(broker.waiting() as i64 - self.waiting.get());
-        self.in_hand.add(broker.in_hand() as i64 - self.in_hand.get());
+        let waiting = self.broker.borrow().waiting();
+        #[cfg(feature = "rabbitmq")]
+        let waiting = waiting + self.elsewhere.as_ref().map_or(0, elsewhere::Elsewhere::ready);
+        self.waiting.add(waiting as i64 - self.waiting.get());
+        self.in_hand.add(self.broker.borrow().in_hand() as i64 - self.in_hand.get());
     }
 }
 

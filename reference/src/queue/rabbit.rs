@@ -14,9 +14,11 @@ use amqprs::channel::{
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, FieldTable, FieldValue, Nack, Return};
-use scenarios::scenario::{Overflow, Queue as Settings};
+use scenarios::scenario::Queue as Settings;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+
+use crate::engines::{overflow, queue_name};
 
 /// AMQP's own port.
 const PORT: u16 = 5672;
@@ -32,6 +34,15 @@ pub(super) struct Delivered {
     pub(super) id: u64,
 }
 
+/// What RabbitMQ has of a queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// Messages that it has not delivered, or that were given back.
+    pub(super) ready: u32,
+    /// Who takes messages from it, which is this process.
+    pub(super) consumers: u32,
+}
+
 /// Publishers who wait for a confirmation, by the number of their message.
 type Unconfirmed = Arc<Mutex<BTreeMap<u64, oneshot::Sender<bool>>>>;
 
@@ -41,6 +52,8 @@ pub(super) struct Link {
     _connection: Connection,
     publishing: Channel,
     consuming: Channel,
+    /// One of its own, as RabbitMQ closes a channel on which what is not there is asked for.
+    looking: Channel,
     queue: String,
     is_durable: bool,
     /// Numbers follow the order of publishing.
@@ -70,7 +83,8 @@ impl Link {
         publishing.register_callback(Confirmations(Arc::clone(&unconfirmed))).await.map_err(told)?;
         publishing.confirm_select(ConfirmSelectArguments::default()).await.map_err(told)?;
         let consuming = connection.open_channel(None).await.map_err(told)?;
-        let queue = format!("rehearsal_{name}");
+        let looking = connection.open_channel(None).await.map_err(told)?;
+        let queue = queue_name(name);
         let mut declare = QueueDeclareArguments::new(&queue);
         let declare = declare.durable(settings.durable).arguments(limits(settings)?).finish();
         consuming.queue_declare(declare).await.map_err(told)?;
@@ -82,6 +96,7 @@ impl Link {
             _connection: connection,
             publishing,
             consuming,
+            looking,
             queue,
             is_durable: settings.durable,
             next: tokio::sync::Mutex::new(1),
@@ -156,6 +171,14 @@ impl Link {
         Some(message)
     }
 
+    /// What RabbitMQ has: a declaration that makes nothing is answered by that. None where it does not say.
+    pub(super) async fn look(&self) -> Option<Seen> {
+        let mut declare = QueueDeclareArguments::new(&self.queue);
+        let declare = declare.passive(true).finish();
+        let said = timeout(CONFIRMATION, self.looking.queue_declare(declare)).await.ok()?.ok()?;
+        said.map(|(_, ready, consumers)| Seen { ready, consumers })
+    }
+
     /// Tells RabbitMQ that a message is done with.
     pub(super) async fn acknowledge(&self, tag: u64) {
         if self.consuming.basic_ack(BasicAckArguments::new(tag, false)).await.is_err() {
@@ -211,9 +234,7 @@ fn limits(settings: &Settings) -> Result<FieldTable, String> {
     let mut table = FieldTable::new();
     let short = |name: &str| name.try_into().map_err(|_| format!("{name} is too long"));
     if let Some(most) = settings.max_length {
-        let rejects = settings.overflow == Overflow::RejectPublish;
-        let overflow = if rejects { "reject-publish" } else { "drop-head" };
-        let overflow = overflow.try_into().map_err(|_| "a word is too long".to_owned())?;
+        let overflow = overflow(settings).try_into().map_err(|_| "a word is too long".to_owned())?;
         table.insert(short("x-max-length")?, FieldValue::l(i64::from(most)));
         table.insert(short("x-overflow")?, FieldValue::S(overflow));
     }

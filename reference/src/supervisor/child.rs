@@ -1,14 +1,15 @@
 //! One child process: started, told things, killed.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpgid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpgid, waitpid};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child as Process, ChildStdin};
@@ -23,6 +24,11 @@ use crate::process::{self, Role, complain};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether a group is gone.
 const GROUP_LOOK: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// The children of this process that somebody waits for.
+    static AWAITED: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
+}
 
 /// A child process and what is known of it. Orders are given one at a time.
 #[derive(Debug)]
@@ -80,6 +86,7 @@ impl Child {
         let (Some(pid), Some(stdin), Some(stdout)) = (pid, child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("the child has no id or no pipes"));
         };
+        AWAITED.with_borrow_mut(|awaited| awaited.insert(pid.as_raw_nonzero().get() as u32));
         let (orders, orders_out) = mpsc::unbounded_channel();
         let (words_in, words) = mpsc::unbounded_channel();
         let alive = Rc::new(Cell::new(true));
@@ -241,6 +248,34 @@ async fn end_group(group: Pid) {
     }
 }
 
+/// Ends what has left its group before its keeper died: as that took in the orphans while it lived, all that this process has now are
+/// those of keepers that are dead.
+async fn end_orphans() {
+    loop {
+        let orphans = orphans();
+        if orphans.is_empty() {
+            return;
+        }
+        for orphan in orphans {
+            let _ = kill_process(orphan, Signal::KILL);
+            let _ = waitpid(Some(orphan), WaitOptions::NOHANG);
+        }
+        tokio::time::sleep(GROUP_LOOK).await;
+    }
+}
+
+/// The children of this process that nobody waits for.
+fn orphans() -> Vec<Pid> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let lists: Vec<String> = lists.collect();
+    let children = lists.iter().flat_map(|list| list.split_whitespace()).filter_map(|pid| pid.parse().ok());
+    AWAITED.with_borrow(|awaited| {
+        let others = children.filter(|pid: &u32| !awaited.contains(pid));
+        others.filter_map(|pid| Pid::from_raw(pid as i32)).collect()
+    })
+}
+
 /// Who is told of an end.
 struct Ends {
     exited: Rc<Notify>,
@@ -251,8 +286,12 @@ struct Ends {
 async fn reap(mut child: Process, group: Option<Pid>, name: String, alive: Rc<Cell<bool>>, ends: Ends) {
     let pid = child.id();
     let status = child.wait().await;
+    if let Some(pid) = pid {
+        AWAITED.with_borrow_mut(|awaited| awaited.remove(&pid));
+    }
     if let Some(group) = group {
         end_group(group).await;
+        end_orphans().await;
     }
     alive.set(false);
     ends.exited.notify_waiters();

@@ -76,14 +76,14 @@ fn nothing_survives_the_sudden_death_of_the_holder_not_even_the_stopped() {
 }
 
 /// The user as whom a process acts.
-fn user_of(pid: u32) -> u32 {
+pub(crate) fn user_of(pid: u32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).expect("the kernel says it");
     line.split_whitespace().nth(1).and_then(|user| user.parse().ok()).expect("a number")
 }
 
-#[test]
-fn it_runs_as_an_ordinary_user() {
+/// A process of an ordinary user that holds a stack, the lines that it prints until it is up, and what it has its files in.
+pub(crate) fn ordinary_holder(scenario: &Scenario) -> (Child, Vec<String>, tempfile::TempDir) {
     // Whoever is root becomes nobody, who can read neither this crate nor what was built of it.
     const NOBODY: u32 = 65_534;
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -92,7 +92,6 @@ fn it_runs_as_an_ordinary_user() {
         std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
         path
     };
-    let scenario = shop("", "workers = 4", &["wait = \"1ms\""], &[]);
     std::fs::write(directory.path().join("scenario.toml"), &*scenario.source.text).expect("written");
     std::fs::copy(env!("CARGO_BIN_EXE_reference"), directory.path().join("reference")).expect("copied");
     everybodys("", 0o755);
@@ -105,7 +104,14 @@ fn it_runs_as_an_ordinary_user() {
     } else {
         Command::new(program)
     };
-    let (mut child, lines) = hold(command.arg("up").arg(file).current_dir(directory.path()), "Ctrl-C");
+    let (child, lines) = hold(command.arg("up").arg(file).current_dir(directory.path()), "Ctrl-C");
+    (child, lines, directory)
+}
+
+#[test]
+fn it_runs_as_an_ordinary_user() {
+    let scenario = shop("", "workers = 4", &["wait = \"1ms\""], &[]);
+    let (mut child, lines, _directory) = ordinary_holder(&scenario);
     let line = lines.iter().find(|line| line.contains("balancer[1]")).expect("it is named");
     let address = line.split_whitespace().find_map(|word| word.parse().ok()).expect("with its address");
     assert_eq!(get(address, "/item/1").expect("answered").0, 200);

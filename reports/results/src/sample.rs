@@ -113,6 +113,14 @@ pub const NIC_IN: &str = "nic_in";
 
 /// Messages published to a queue; a count.
 pub const PUBLISHED: &str = "published";
+/// Messages that a server of another make delivered; a count.
+pub const DELIVERED: &str = "delivered";
+/// Messages that such a server says it has and has delivered to nobody; a state.
+pub const MESSAGES_READY: &str = "messages_ready";
+/// Messages that it has delivered and that nobody has acknowledged to it yet; a state.
+pub const MESSAGES_UNACKNOWLEDGED: &str = "messages_unacknowledged";
+/// Who takes messages from it; a state.
+pub const CONSUMERS: &str = "consumers";
 /// Messages that a consumer was done with; a count.
 pub const ACKNOWLEDGED: &str = "acknowledged";
 /// Messages that were put back, to be delivered again; a count.
@@ -145,6 +153,7 @@ pub fn is_count(metric: &str) -> bool {
         TIMEOUTS,
         REFUSED,
         PUBLISHED,
+        DELIVERED,
         ACKNOWLEDGED,
         REDELIVERED,
         DEAD_LETTERED,

@@ -44,7 +44,7 @@ pub enum CostKind {
     Command,
     /// What each key of a command takes of it on top.
     Key,
-    /// The processor time of a cache's request.
+    /// The processor time of a cache's or a balancer's request.
     Request,
     /// What waking a cache takes of a processor beside the answer's way.
     Wake,

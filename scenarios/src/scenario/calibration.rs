@@ -37,7 +37,8 @@ pub struct ComponentCalibration {
     pub latency: Option<DurationLaw>,
     /// For stores: time that one command occupies the single thread.
     pub command: Option<SimTime>,
-    /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
+    /// For HTTP caches: processor time that one request takes, and each part that is put into an answer. For load balancers: on
+    /// their one thread, so that it can saturate.
     pub request: Option<DurationLaw>,
     /// For HTTP caches: processor time on top of a request that finds nothing at work, beside the answer's way: waking costs it.
     pub wake: Option<SimTime>,

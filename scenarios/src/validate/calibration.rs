@@ -114,12 +114,13 @@ impl Validator<'_> {
 fn misplaced(kind: &ComponentKind, costs: &wire::ComponentCalibration) -> Vec<(&'static str, &'static str)> {
     let store = matches!(kind, ComponentKind::KvStore(_));
     let cache = matches!(kind, ComponentKind::HttpCache(_));
+    let front = cache || matches!(kind, ComponentKind::LoadBalancer(_));
     let database = matches!(kind, ComponentKind::SqlStore(_));
     let all = [
         ("command", costs.command.is_some(), store, "a kv-store"),
         ("key", costs.key.is_some(), store, "a kv-store"),
         ("memory", costs.memory.is_some(), store, "a kv-store"),
-        ("request", costs.request.is_some(), cache, "an http-cache"),
+        ("request", costs.request.is_some(), front, "an http-cache or a load-balancer"),
         ("wake", costs.wake.is_some(), cache, "an http-cache"),
         ("fetch", costs.fetch.is_some(), cache, "an http-cache"),
         ("read", costs.read.is_some(), database, "an sql-store"),

@@ -36,7 +36,8 @@ table! {
         optional latency: DurationLaw,
         /// For key-value stores: time that one command occupies the single thread.
         optional command: SimTime,
-        /// For HTTP caches: processor time that one request takes, and each part that is put into an answer.
+        /// For HTTP caches: processor time that one request takes, and each part that is put into an answer. For load balancers: on
+        /// their one thread, so that it can saturate.
         optional request: DurationLaw,
         /// For HTTP caches: processor time on top of a request that finds nothing at work, beside the answer's way: waking costs it.
         optional wake: SimTime,

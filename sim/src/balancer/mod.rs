@@ -1,5 +1,5 @@
 //! The load balancer: a choice among the servers that are up, connections pooled and retried, a queue before servers that are
-//! full, HAProxy's answers when there is none.
+//! full, HAProxy's answers when there is none. It is one thread, which matters where its requests take processor time.
 //!
 //! `servers` chooses (`weighted` where they are not alike), `health` finds out who is up, `vip` holds the address of a pair. Rules and their sources: the page
 //! on load balancers in the crate's documents.
@@ -12,6 +12,7 @@ mod tests;
 pub(crate) mod vip;
 mod weighted;
 
+use scenarios::law::DurationLaw;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{Balance, KeyspaceId};
 
@@ -28,11 +29,16 @@ use servers::Servers;
 const TURN_AROUND_NANOS: u64 = 1_000_000_000;
 /// What a drawn choice is made by.
 const CHOICE: Purpose = Purpose::named("sim-balance");
+/// What the processor time of a request is drawn by.
+const REQUEST: Purpose = Purpose::named("sim-balancer-request");
 
 /// Where a request stands in its balancer.
 const UNACCEPTED: u8 = 0;
 const IN_QUEUE: u8 = 1;
 const SENT: u8 = 2;
+/// It waits for the balancer's thread, or the thread works on it.
+const BEFORE_THREAD: u8 = 3;
+const AT_WORK: u8 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Balancer {
@@ -62,6 +68,11 @@ pub(crate) struct Balancer {
     pub(crate) sticky: bool,
     /// What is concluded from how real requests fare.
     pub(crate) passive: Option<Passive>,
+    /// Processor time of a request, on the one thread.
+    pub(crate) request: Option<DurationLaw>,
+    /// Whether the thread has a request, and who waits for it.
+    pub(crate) works: bool,
+    pub(crate) before_thread: Fifo,
 }
 
 impl World {
@@ -85,6 +96,52 @@ impl World {
             return;
         }
         balancer.in_service.up(now);
+        self.balancer_accept(slot);
+    }
+
+    /// A request was accepted: it takes its processor time first, where it is said to take any.
+    #[inline]
+    fn balancer_accept(&mut self, slot: u32) {
+        if self.balancer(slot).request.is_some() { self.take_turn(slot) } else { self.balancer_begin(slot) }
+    }
+
+    /// Has a request take its turn at the balancer's thread.
+    #[inline(never)]
+    fn take_turn(&mut self, slot: u32) {
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        let balancer = &mut self.balancers[usize::from(instance.index)];
+        if std::mem::replace(&mut balancer.works, true) {
+            let call = &mut self.calls[slot];
+            (call.phase, call.stage) = (Phase::Queued, BEFORE_THREAD);
+            balancer.before_thread.push(&mut self.calls, slot);
+            balancer.queue.up(self.now);
+            return;
+        }
+        self.work_on(slot);
+    }
+
+    /// The thread takes a request: it needs a core.
+    fn work_on(&mut self, slot: u32) {
+        let Some(law) = self.balancer(slot).request else { return self.balancer_begin(slot) };
+        let call = &mut self.calls[slot];
+        call.stage = AT_WORK;
+        let (at, id) = (call.at, call.id);
+        let passage = u64::from(call.tries) << 16 | u64::from(at);
+        let work = law.sample(&mut Stream::new(self.seed, REQUEST.of(passage), id.0)).as_nanos();
+        self.take_core(at, slot, work, Phase::Work);
+    }
+
+    /// The thread is done with a request, and takes the next.
+    fn worked(&mut self, slot: u32) {
+        let instance = &self.instances[usize::from(self.calls[slot].at)];
+        let balancer = &mut self.balancers[usize::from(instance.index)];
+        match balancer.before_thread.pop(&self.calls) {
+            Some(next) => {
+                balancer.queue.down(self.now);
+                self.ready.push_back(next);
+            }
+            None => balancer.works = false,
+        }
         self.balancer_begin(slot);
     }
 
@@ -213,8 +270,10 @@ impl World {
     /// A request that waited goes on.
     pub(crate) fn balancer_ready(&mut self, slot: u32) {
         let call = &self.calls[slot];
-        if call.stage == UNACCEPTED {
-            return self.balancer_begin(slot);
+        match call.stage {
+            UNACCEPTED => return self.balancer_accept(slot),
+            BEFORE_THREAD => return self.work_on(slot),
+            _ => {}
         }
         // Its place at the server is taken already.
         let server = call.leaf;
@@ -304,8 +363,11 @@ impl World {
         self.choose_server(slot, Some(failed));
     }
 
-    /// The pause before the same server is tried again is over.
+    /// The pause before the same server is tried again is over, or the processor time that a request takes.
     pub(crate) fn balancer_wake(&mut self, slot: u32) {
+        if self.calls[slot].stage == AT_WORK {
+            return self.worked(slot);
+        }
         let server = self.calls[slot].leaf;
         self.forward(slot, server);
     }
@@ -391,5 +453,7 @@ impl World {
         balancer.outside.set(self.now, 0);
         balancer.common = Fifo::new();
         balancer.queues.fill(Fifo::new());
+        balancer.works = false;
+        balancer.before_thread = Fifo::new();
     }
 }

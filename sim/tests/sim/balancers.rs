@@ -1,8 +1,9 @@
 //! Load balancers: choices, limits, checks by connection, virtual addresses.
 
 use results::Failure;
+use results::sample::UTILISATION;
 
-use crate::support::{EVENLY, Run, Shop, run, step};
+use crate::support::{EVENLY, Run, Shop, covers, run, step};
 
 /// Two nodes behind a balancer; every request waits; 100 requests a second, evenly spaced.
 fn shop(balancer: &str, service: &str, rest: &str) -> String {
@@ -68,6 +69,55 @@ fn requests_above_the_limit_wait_unaccepted() {
     assert!(held[5..].iter().all(|h| (3.9..=4.0).contains(h)), "{held:?}");
     assert_eq!(run.failures(Failure::Status).iter().sum::<u64>(), 0);
     assert!(run.failures(Failure::Timeout).iter().sum::<u64>() > 1_000);
+}
+
+/// A balancer on a machine of four cores, whose thread takes `request` for each request, before a service with room for all.
+fn taking(request: &str, traffic: &str) -> String {
+    Shop {
+        run: "duration = \"50s\"",
+        edge: "cores = 4",
+        app: "count = 2",
+        balancer: Some(""),
+        service: "workers = 2000",
+        steps: &step("wait = \"1ms\""),
+        traffic: &format!("{traffic}\n[calibration]\ncomponents.balancer = {{ request = \"{request}\" }}\n"),
+    }
+    .text()
+}
+
+#[test]
+fn a_balancers_requests_take_turns_at_its_one_thread() {
+    let poisson = EVENLY.replace("arrivals = \"uniform\"\n", "");
+    let half = taking("2500us", &format!("{poisson}rate = \"200/s\"")).replace("\"50s\"", "\"500s\"");
+    let half = run(&half);
+    // M/D/1 at 0.5, whatever else the machine has: a mean wait of half a service time.
+    covers(&half.means(), 2.5e-3 * 1.5 + 1e-3, 0.03);
+    covers(&half.metric("balancer", 0, UTILISATION), 0.5, 0.02);
+    // Twice what the thread can do: half of all is done, and the rest waits before it.
+    let full = taking("10ms", &format!("{EVENLY}rate = \"200/s\"")).replace("\"50s\"", "\"10s\"");
+    let full = run(&full);
+    let (busy, queue) = (full.metric("balancer", 0, UTILISATION), full.metric("balancer", 0, "queue"));
+    assert!(busy[1..].iter().all(|b| (0.999..=1.001).contains(b)), "{busy:?}");
+    assert!((queue[5] / 550.0 - 1.0).abs() < 0.02, "a hundred more each second: {queue:?}");
+    let asked: f64 = [0, 1].iter().flat_map(|node| full.metric("shop", *node, "in_service")).sum();
+    assert!((asked / 10.0 - 0.1).abs() < 0.002, "a hundred a second of a millisecond each: {asked}");
+}
+
+#[test]
+fn a_balancer_that_dies_at_work_begins_anew() {
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"5s\"\nKIND = \"component:balancer\"\n";
+    let text =
+        |kind: &str| taking("4ms", &format!("{EVENLY}rate = \"200/s\"\n{}", fault.replace("KIND", kind)));
+    let killed = run(&text("kill"));
+    assert!(killed.failed()[10..15].iter().all(|f| *f > 190), "{:?}", killed.failed());
+    assert!(killed.failed()[16..].iter().all(|f| *f == 0), "{:?}", killed.failed());
+    let busy = killed.metric("balancer", 0, UTILISATION);
+    assert!(busy[20..].iter().all(|b| (b - 0.8).abs() < 0.01), "{busy:?}");
+    // One that hangs has a thousand to catch up with, of which it does fifty a second beside the new ones.
+    let hung = run(&text("hang"));
+    assert_eq!(hung.failed().iter().sum::<u64>(), 0);
+    let busy = hung.metric("balancer", 0, UTILISATION);
+    assert!(busy[16..34].iter().all(|b| *b > 0.99) && busy[40] < 0.82, "{busy:?}");
 }
 
 #[test]

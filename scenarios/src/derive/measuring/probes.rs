@@ -119,12 +119,13 @@ impl<'s> Probes<'s> {
         let mut terms = vec![(Cost::common(CostKind::Client), 1.0)];
         for (place, id) in way.iter().enumerate() {
             terms.push((Cost::of(self.name(*id), CostKind::Latency), 1.0));
-            if let ComponentKind::HttpCache(_) = self.scenario.component(*id).kind {
+            let kind = &self.scenario.component(*id).kind;
+            if matches!(kind, ComponentKind::HttpCache(_) | ComponentKind::LoadBalancer(_)) {
                 terms.push((Cost::of(self.name(*id), CostKind::Request), 1.0));
-                // Where the way goes on, it asks its back end.
-                if place + 1 < way.len() {
-                    terms.push((Cost::of(self.name(*id), CostKind::Fetch), 1.0));
-                }
+            }
+            // Where the way goes on, a cache asks its back end.
+            if matches!(kind, ComponentKind::HttpCache(_)) && place + 1 < way.len() {
+                terms.push((Cost::of(self.name(*id), CostKind::Fetch), 1.0));
             }
         }
         terms

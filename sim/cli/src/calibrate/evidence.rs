@@ -21,7 +21,7 @@ const MOST_FAILED: f64 = 0.01;
 const QUARTILES: f64 = 1.348_979_5;
 /// What is wider above its median is not a component's: the machine had others to serve.
 const MOST_SIGMA: f64 = 1.0;
-/// What the processor time of a store's command or a cache's request is trusted with: less than probes, and less than what is assumed of
+/// What the processor time of a store's command or a cache's or balancer's request is trusted with: less than probes, and less than what is assumed of
 /// the client's end, as some of it is spent when the answer is on its way already.
 const WEIGHT_OF_CPU: f64 = 1e-4;
 
@@ -227,9 +227,12 @@ pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
         let Some(means_s) = spent else { continue };
         let mut terms = vec![(Cost::of(component, kind), 1.0)];
         let each = |of| per(probes, runs, component, of, kind);
+        let fetch = Cost::of(component, CostKind::Fetch);
+        let fetches = probes.iter().flat_map(|probe| &probe.terms).any(|(cost, _)| *cost == fetch);
         let wakings = match kind {
             // A cache is woken by who asks it, and by who answers what it asks.
-            CostKind::Request => 1.0 + each(CostKind::Fetch),
+            CostKind::Request if fetches => 1.0 + each(CostKind::Fetch),
+            CostKind::Request => 0.0,
             _ => {
                 terms.push((Cost::of(component, CostKind::Key), each(CostKind::Key)));
                 0.0

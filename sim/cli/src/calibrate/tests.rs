@@ -37,7 +37,8 @@ fn planted() -> BTreeMap<&'static str, Law> {
         ("client", Law::Constant(40.0 * MICROSECOND)),
         ("work", Law::Constant(25.0 * MICROSECOND)),
         ("components.shop.latency", Law::Constant(40.0 * MICROSECOND)),
-        ("components.balancer.latency", Law::lognormal_from_cv(60.0 * MICROSECOND, 0.6)),
+        ("components.balancer.latency", Law::lognormal_from_cv(45.0 * MICROSECOND, 0.8)),
+        ("components.balancer.request", Law::Constant(15.0 * MICROSECOND)),
         ("components.objects.latency", Law::Constant(70.0 * MICROSECOND)),
         ("components.objects.command", Law::Constant(12.0 * MICROSECOND)),
         ("components.objects.key", Law::Constant(0.5 * MICROSECOND)),
@@ -72,7 +73,7 @@ fn made_up(measuring: &Measuring, experiment: u64, number: u64) -> Run {
     let seen: Vec<Seen> = (0..measuring.probes.len()).map(seen).collect();
     // A get and two wider reads in equal numbers.
     let spent = (12.0 + 0.5 * (1.0 + 10.0 + 100.0) / 3.0) * 1e-6 * pace;
-    let cpu_s = BTreeMap::from([("objects".to_owned(), spent), ("balancer".to_owned(), 15e-6)]);
+    let cpu_s = BTreeMap::from([("objects".to_owned(), spent), ("balancer".to_owned(), 15e-6 * pace)]);
     let overhead_bytes = BTreeMap::from([("objects".to_owned(), 2.5e6)]);
     Run {
         seen,
