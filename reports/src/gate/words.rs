@@ -137,8 +137,10 @@ pub fn annotations(session: &Session) -> String {
             level(j).map(|(rank, level)| (rank, format!("::{level} title=performance gate::{}", sentence(j))))
         }));
     }
+    // A message of a workflow command has these escaped.
+    let encoded = |line: String| line.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     lines.sort_by_key(|(rank, _)| *rank);
-    lines.into_iter().take(ANNOTATIONS).map(|(_, line)| line + "\n").collect()
+    lines.into_iter().take(ANNOTATIONS).map(|(_, line)| encoded(line) + "\n").collect()
 }
 
 /// As JUnit has it, a case a quantity: regressed ones fail, open ones and those of an invalid session are skipped.
