@@ -45,6 +45,44 @@ fn binary_renders_compares_and_sums_up() {
 }
 
 #[test]
+fn a_run_is_printed_in_each_form_that_other_tools_read() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let at = directory.path();
+    let run = record(&at.join("run"), &scenario(SHOP), Play { dropped: 0.05, ..Play::LOADGEN });
+    let due = run.tally(results::Scope::Run, None).due();
+    let export = |format: &str| {
+        let (code, out, error) = report(&["export", "run", "--as", format], at);
+        assert_eq!(code, 0, "{format}: {error}");
+        out
+    };
+    let hgrm = export("hgrm");
+    assert!(hgrm.contains("Value     Percentile TotalCount 1/(1-Percentile)") && hgrm.contains("#[Mean "), "{hgrm}");
+    let junit = export("junit");
+    assert!(junit.starts_with("<?xml version=\"1.0\"") && junit.trim_end().ends_with("</testsuite>"), "{junit}");
+    assert_eq!(junit.matches("<testcase ").count(), 6, "four thresholds, valid, complete: {junit}");
+    let markdown = export("markdown");
+    assert!(markdown.starts_with("# A small shop loses a node\n"), "{markdown}");
+    assert!(markdown.contains("| `response_time` | `p(99)<250ms` | ") && markdown.contains(" ms | "), "{markdown}");
+    assert!(markdown.contains("| `failed` | `rate<5%` | ") && markdown.contains("% | "), "{markdown}");
+    let jtl = export("jtl");
+    let warmup = run.frame.warmup.as_nanos() / 1_000_000;
+    let measured = jtl.lines().skip(1).filter(|line| {
+        let at = line.split(',').next().and_then(|at| at.parse::<u64>().ok());
+        at.expect("each begins with its time") >= warmup
+    });
+    assert_eq!(measured.count() as u64, due, "a line for each request of the measured part");
+    let metrics = export("openmetrics");
+    assert!(metrics.ends_with("# EOF\n") && metrics.contains("outcome=\"dropped\"} "), "{metrics}");
+    // What is tidy lies beside the record.
+    for name in ["intervals.csv", "components.csv", "latency.hlog"] {
+        assert!(at.join("run").join(name).is_file(), "{name}");
+    }
+    let (code, _, error) = report(&["export", "run", "--as", "pdf"], at);
+    assert_eq!(code, 2);
+    assert!(error.contains("expected hgrm, junit, markdown, jtl, openmetrics"), "{error}");
+}
+
+#[test]
 fn bad_runs_are_errors_with_a_hint() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let (code, _, error) = report(&["summary", "nowhere"], directory.path());

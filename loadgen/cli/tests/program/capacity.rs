@@ -92,7 +92,8 @@ fn a_search_that_may_not_begin_is_refused() {
     let place = Place::new();
     let target = Target::quick();
     // Users who do not think have no greatest rate.
-    place.target_of_users("5s", "executor = \"constant-vus\"\nvus = 4\nthink = \"0s\"");
+    let users = "executor = \"constant-vus\"\nvus = 4\nthink = \"0s\"\nmix = { page = 1 }";
+    place.target_with("5s", users);
     let output = search(&place, &target, &[("REHEARSAL_MAX_RATE", "1000")]);
     let told = errors(&output);
     assert_eq!(output.status.code(), Some(104), "{told}");

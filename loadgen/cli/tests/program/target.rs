@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -66,6 +68,20 @@ impl Target {
         format!("http://{}", self.address)
     }
 
+    /// The same through a socket in the file system.
+    pub(crate) fn through(&self, socket: &Path) {
+        let (listener, address) = (UnixListener::bind(socket).expect("a free name"), self.address);
+        thread::spawn(move || {
+            for mut near in listener.incoming().flatten() {
+                let mut far = TcpStream::connect(address).expect("it listens");
+                let mut back = near.try_clone().expect("a socket can be shared");
+                let mut answers = far.try_clone().expect("a socket can be shared");
+                thread::spawn(move || std::io::copy(&mut answers, &mut back));
+                thread::spawn(move || std::io::copy(&mut near, &mut far));
+            }
+        });
+    }
+
     /// How many requests it has answered.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
@@ -102,10 +118,10 @@ impl Place {
         fs::write(self.directory.path().join("target.toml"), text).expect("it can be written");
     }
 
-    /// The same with users of a closed loop.
-    pub(crate) fn target_of_users(&self, duration: &str, users: &str) {
+    /// The same with another executor.
+    pub(crate) fn target_with(&self, duration: &str, executor: &str) {
         let (before, _) = SCENARIO.split_once("executor").expect("it has one");
-        let text = before.replace("DURATION", duration) + users + "\nmix = { page = 1 }\n";
+        let text = before.replace("DURATION", duration) + executor + "\n";
         fs::write(self.directory.path().join("target.toml"), text).expect("it can be written");
     }
 }
