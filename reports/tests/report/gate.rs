@@ -158,18 +158,23 @@ fn the_base_itself_passes_and_can_be_tested_upon_what_was_saved() {
 
 #[test]
 fn what_is_accepted_passes_as_far_and_as_long_as_it_is() {
-    let place = Place::new(SAME, SLOWER);
-    let accepted = |metric: &str, up_to: &str, expires: &str| {
+    let (slower, same) = (Place::new(SAME, SLOWER), Place::new(SAME, SAME));
+    let held = |place: &Place, metric: &str, up_to: &str, expires: &str| {
         let reason = "reason = \"answers are signed now\"";
-        let text = format!("[[accepted]]\nmetric = \"{metric}\"\nup_to = \"{up_to}\"\nexpires = \"{expires}\"\n{reason}\n");
-        fs::write(place.at("accepted.toml"), text).expect("it can be written");
+        let rest = format!("up_to = \"{up_to}\"\nexpires = \"{expires}\"\n{reason}\n");
+        fs::write(place.at("accepted.toml"), format!("[[accepted]]\nmetric = \"{metric}\"\n{rest}"))
+            .expect("it can be written");
         place.gate(&["--accepted", "accepted.toml", "--junit", "gate.xml"])
     };
+    let accepted = |metric: &str, up_to: &str, expires: &str| held(&slower, metric, up_to, expires);
     let (code, said) = accepted("p50", "20%", "2999-12-31");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.starts_with("pass: p50 of steady is worse, as accepted: +"), "{said}");
     assert!(said.contains("accepted until 2999-12-31: answers are signed now"), "{said}");
-    assert!(place.text("gate.xml").contains("failures=\"0\""));
+    assert!(slower.text("gate.xml").contains("failures=\"0\""));
+    let (code, said) = held(&same, "p50", "20%", "2020-12-31");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("p50 was accepted until 2020-12-31, which is past: take that out"), "{said}");
     for (metric, up_to, expires) in
         [("p50", "20%", "2020-12-31"), ("p50", "3%", "2999-12-31"), ("throughput", "20%", "2999-12-31")]
     {

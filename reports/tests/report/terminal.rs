@@ -83,6 +83,24 @@ fn a_run_is_printed_in_each_form_that_other_tools_read() {
 }
 
 #[test]
+fn loads_are_put_in_order_and_drawn() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let at = directory.path();
+    for (name, rate, scale) in [("fast", "400/s", 4.0), ("slow", "50/s", 1.0)] {
+        let text = SHOP.replace("rate = \"200/s\"", &format!("rate = \"{rate}\""));
+        record(&at.join(name), &scenario(&text), Play { scale, ..Play::SIM });
+    }
+    let (code, out, error) = report(&["loads", "fast", "slow", "-o", "loads.html"], at);
+    assert_eq!(code, 0, "{error}");
+    let rate = |line: &str| line.split_whitespace().next()?.strip_suffix("/s")?.parse::<f64>().ok();
+    let rates: Vec<f64> = out.lines().filter_map(rate).collect();
+    assert!(rates.len() == 2 && rates[0] < 100.0 && rates[1] > 300.0, "the least load comes first: {out}");
+    assert!(out.contains("loads.html") && at.join("loads.html").is_file(), "{out}");
+    let (code, _, error) = report(&["loads", "slow", "slow"], at);
+    assert!(code == 104 && error.contains("two loads"), "{error}");
+}
+
+#[test]
 fn bad_runs_are_errors_with_a_hint() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let (code, _, error) = report(&["summary", "nowhere"], directory.path());
