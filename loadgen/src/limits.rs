@@ -71,9 +71,10 @@ fn peak(traffic: &Traffic) -> f64 {
 fn again(traffic: &Traffic, first: f64) -> f64 {
     let Some(retries) = traffic.retries.as_ref().filter(|retries| retries.times > 0) else { return 0.0 };
     let every = first * f64::from(retries.times);
-    retries.budget.as_ref().map_or(every, |budget| {
-        every.min(first * budget.share.get() + budget.min_rate.as_per_second())
-    })
+    retries
+        .budget
+        .as_ref()
+        .map_or(every, |budget| every.min(first * budget.share.get() + budget.min_rate.as_per_second()))
 }
 
 fn hold(rate: f64, total: SimTime, most: Option<String>, longest: Option<String>) -> Result<(), LimitError> {
@@ -129,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_is_sent_again_counts() {
-        let rate = |more: &str| of(&format!("executor = \"constant-arrival-rate\"\nrate = \"100/s\"\n{more}"));
+        let rate =
+            |more: &str| of(&format!("executor = \"constant-arrival-rate\"\nrate = \"100/s\"\n{more}"));
         assert_eq!(rate(""), 100.0);
         assert_eq!(rate("retries = { times = 3 }"), 400.0);
         let budget = "budget = { share = \"20%\", min_rate = \"1/s\", window = \"10s\" }";

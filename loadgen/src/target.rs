@@ -212,9 +212,8 @@ pub fn host_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split('/').next()?;
     let (user, place) = authority.split_once('@').unwrap_or(("", authority));
-    let plain = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['?', '#', '\\'])
-    };
+    let plain =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['?', '#', '\\']);
     if !plain(user) || !plain(place) || place.contains(['@', '%']) {
         return None;
     }

@@ -306,7 +306,9 @@ fn every_format_of_a_replay_keeps_its_gaps_at_any_speed() {
     ];
     for (format, text) in files {
         std::fs::write(directory.path().join("recorded"), &text).expect("written");
-        for (speed, expected) in [("1", [0, 1_000, 4_000]), ("4", [0, 250, 1_000]), ("0.5", [0, 2_000, 8_000])] {
+        for (speed, expected) in
+            [("1", [0, 1_000, 4_000]), ("4", [0, 250, 1_000]), ("0.5", [0, 2_000, 8_000])]
+        {
             let replay =
                 format!("executor = \"replay\", file = \"recorded\", format = \"{format}\", speed = {speed}");
             let scenario = MINIMAL.replace(CONSTANT, &replay).replace(", mix = { home = 1 }", "");

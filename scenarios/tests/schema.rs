@@ -118,7 +118,8 @@ fn no_key_of_the_format_names_something_to_be_run() {
     let mut found = Vec::new();
     keys(&schema, &mut found);
     assert!(found.len() > 200, "only {} keys", found.len());
-    let words = ["command", "execute", "hook", "script", "shell", "program", "binary", "before_run", "after_run"];
+    let words =
+        ["command", "execute", "hook", "script", "shell", "program", "binary", "before_run", "after_run"];
     // What a store's command costs is a duration.
     let suspect = |key: &&String| key.as_str() != "command" && words.iter().any(|word| key.contains(word));
     let runs: Vec<&String> = found.iter().filter(suspect).collect();

@@ -326,8 +326,12 @@ fn answer(objective: &Objective, course: &Course) -> String {
         (None, None) => format!("nothing is known of {selector} {condition}: no trial was valid"),
     };
     if let Some(LimitError::Rate { limit, .. }) = course.limit() {
-        write!(text, "\nwhat holds above is not known: {} allows no more than {limit}/s here", limits::MAX_RATE)
-            .expect("writing to a string does not fail");
+        write!(
+            text,
+            "\nwhat holds above is not known: {} allows no more than {limit}/s here",
+            limits::MAX_RATE
+        )
+        .expect("writing to a string does not fail");
     } else if let Some(beyond) = course.search.beyond() {
         // The generator's own limit is no capacity of the server's.
         let reasons = course.reasons.join("; ");
@@ -375,7 +379,10 @@ mod tests {
         let precision = Ratio::new(0.05);
         let objective = Objective { file, slo, precision, repeats: 1, trial_warmup: SimTime::ZERO };
         let text = answer(&objective, &course);
-        assert!(course.is_answered() && text.contains("REHEARSAL_MAX_RATE allows no more than 150/s"), "{text}");
+        assert!(
+            course.is_answered() && text.contains("REHEARSAL_MAX_RATE allows no more than 150/s"),
+            "{text}"
+        );
         // A load below it at which no trial was valid is what bounds the search.
         course.search.give_up(1.5);
         let text = answer(&objective, &course);

@@ -240,7 +240,10 @@ mod tests {
             ("gzip", &text[..], false),
             ("br", &text[..], false),
         ] {
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             let answer = [head.as_bytes(), body].concat();
             assert_eq!(judged(&judge, &answer).0.is_ok(), good, "{coding}");
         }

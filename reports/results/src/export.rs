@@ -359,6 +359,9 @@ mod tests {
     fn a_summary_has_every_class_and_threshold() {
         let text = written(Format::Markdown);
         assert!(text.contains("| r | 1000 | 990 | 10 |") && text.contains("**fails**"), "{text}");
-        assert!(text.contains("| `response_time` | `p(99)<2s` | ") && text.contains(" ms | **fails** |"), "{text}");
+        assert!(
+            text.contains("| `response_time` | `p(99)<2s` | ") && text.contains(" ms | **fails** |"),
+            "{text}"
+        );
     }
 }

@@ -347,7 +347,8 @@ mod tests {
     /// A command of a workflow's file, as a shell would take it apart; what follows in lines of its own are options.
     fn command(file: &str) -> Vec<String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let begun = text.split_once("report gate ").unwrap_or_else(|| panic!("{file} has no gate")).1;
         let mut lines = begun.lines();
         let mut line = lines.next().unwrap_or_default().to_owned();
@@ -374,7 +375,10 @@ mod tests {
             let line = Line::try_parse_from(std::iter::once("gate".to_owned()).chain(words.clone()))
                 .unwrap_or_else(|error| panic!("{file}: {words:?}: {error}"));
             let gate = line.gate;
-            assert!(!gate.files.is_empty() && gate.junit.is_some() && gate.accepted.is_some(), "{file}: {gate:?}");
+            assert!(
+                !gate.files.is_empty() && gate.junit.is_some() && gate.accepted.is_some(),
+                "{file}: {gate:?}"
+            );
             let sides = [&gate.base, &gate.candidate];
             assert!(sides.iter().all(|side| matches!(side, Some(Side::Command(_)))), "{file}: {gate:?}");
             assert_ne!(gate.base, gate.candidate, "{file}");

@@ -107,9 +107,8 @@ pub fn apply(session: &mut Session, accepted: &[Accepted], today: Date) -> Vec<S
         }
     }
     for one in accepted.iter().filter(|one| one.last_day.is_none_or(|last| last < today)) {
-        let is_told = |j: &Judgement| {
-            one.is_of(j) && matches!(j.finding, Finding::Regressed | Finding::Accepted)
-        };
+        let is_told =
+            |j: &Judgement| one.is_of(j) && matches!(j.finding, Finding::Regressed | Finding::Accepted);
         if !session.judgements.iter().any(is_told) {
             let metric = one.metric.name();
             notes.push(format!("{metric} was accepted until {}, which is past: take that out", one.expires));

@@ -245,12 +245,7 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
     svg + "</svg>\n"
 }
 
-fn component(
-    svg: &mut String,
-    (x, y): (f64, f64),
-    (node, rate): (&Node<'_>, Option<f64>),
-    busiest: bool,
-) {
+fn component(svg: &mut String, (x, y): (f64, f64), (node, rate): (&Node<'_>, Option<f64>), busiest: bool) {
     let (stroke, thick) = if busiest { ("--s2", 3.5) } else { ("--soft", 1.2) };
     let facts = node.facts;
     let left = x + 12.0;

@@ -125,11 +125,17 @@ fn a_slower_candidate_does_not_pass_and_everybody_is_told() {
     assert!(said.contains("more to confirm what they suspected"), "a second look: {said}");
     let annotations: Vec<&str> = said.lines().filter(|line| line.starts_with("::")).collect();
     assert!((1..=3).contains(&annotations.len()), "{annotations:?}");
-    assert!(annotations[0].starts_with("::error title=performance gate::p50 of steady is worse: +"), "{said}");
+    assert!(
+        annotations[0].starts_with("::error title=performance gate::p50 of steady is worse: +"),
+        "{said}"
+    );
     assert!(annotations[0].contains("%25"), "per cent signs are escaped: {said}");
     let junit = place.text("gate.xml");
     assert!(junit.contains("<testsuite name=\"performance gate\" tests=\"3\" failures=\"1\""), "{junit}");
-    assert!(junit.contains("<testcase classname=\"gate.steady\" name=\"p50\"><failure message=\""), "{junit}");
+    assert!(
+        junit.contains("<testcase classname=\"gate.steady\" name=\"p50\"><failure message=\""),
+        "{junit}"
+    );
     let summary = place.text("summary.md");
     assert!(summary.starts_with("**regressed: p50 of steady is worse"), "{summary}");
     assert!(summary.contains("regressed |"), "{summary}");
@@ -147,7 +153,10 @@ fn the_base_itself_passes_and_can_be_tested_upon_what_was_saved() {
     assert!(said.starts_with("pass: the candidate is not slower than the base"), "{said}");
     assert!(!said.contains("\n::error"), "{said}");
     let history = place.text("history.jsonl");
-    assert!(history.lines().count() == 1 && history.contains("\"base\":\"v1\",\"candidate\":\"v2\""), "{history}");
+    assert!(
+        history.lines().count() == 1 && history.contains("\"base\":\"v1\",\"candidate\":\"v2\""),
+        "{history}"
+    );
     assert_eq!(place.report(&["drift", "history.jsonl"]).0, Some(0));
     let test = ["gate", "--self-test", "--from", "rounds.json", "--sessions", "60"];
     let (code, said) = place.report(&test);
@@ -259,7 +268,8 @@ fn drift_is_told_from_many_sessions_that_passed() {
 #[test]
 fn what_must_not_change_at_all_is_held_exactly_and_counts_to_a_hundredth() {
     let place = Place(tempfile::tempdir().expect("a temporary directory can be made"));
-    let simulated = |name: &str, salt: u64| record(&place.at(name), &scenario(SHOP), Play { salt, ..Play::SIM });
+    let simulated =
+        |name: &str, salt: u64| record(&place.at(name), &scenario(SHOP), Play { salt, ..Play::SIM });
     simulated("base", 1);
     simulated("same", 1);
     simulated("other", 2);

@@ -56,13 +56,22 @@ fn a_run_is_printed_in_each_form_that_other_tools_read() {
         out
     };
     let hgrm = export("hgrm");
-    assert!(hgrm.contains("Value     Percentile TotalCount 1/(1-Percentile)") && hgrm.contains("#[Mean "), "{hgrm}");
+    assert!(
+        hgrm.contains("Value     Percentile TotalCount 1/(1-Percentile)") && hgrm.contains("#[Mean "),
+        "{hgrm}"
+    );
     let junit = export("junit");
-    assert!(junit.starts_with("<?xml version=\"1.0\"") && junit.trim_end().ends_with("</testsuite>"), "{junit}");
+    assert!(
+        junit.starts_with("<?xml version=\"1.0\"") && junit.trim_end().ends_with("</testsuite>"),
+        "{junit}"
+    );
     assert_eq!(junit.matches("<testcase ").count(), 6, "four thresholds, valid, complete: {junit}");
     let markdown = export("markdown");
     assert!(markdown.starts_with("# A small shop loses a node\n"), "{markdown}");
-    assert!(markdown.contains("| `response_time` | `p(99)<250ms` | ") && markdown.contains(" ms | "), "{markdown}");
+    assert!(
+        markdown.contains("| `response_time` | `p(99)<250ms` | ") && markdown.contains(" ms | "),
+        "{markdown}"
+    );
     assert!(markdown.contains("| `failed` | `rate<5%` | ") && markdown.contains("% | "), "{markdown}");
     let jtl = export("jtl");
     let warmup = run.frame.warmup.as_nanos() / 1_000_000;

@@ -72,8 +72,14 @@ fn a_file_runs_no_command() {
     for (lines, found) in [
         ("[hooks]\nbefore = \"touch ran\"", "hooks"),
         ("[run.hooks]\nafter = \"touch ran\"", "run.hooks"),
-        ("[components.more]\nkind = \"service\"\nhost = \"app\"\ncommand = \"touch ran\"", "components.more.command"),
-        ("[components.more]\nkind = \"kv-store\"\nhost = \"data\"\nengine = \"/bin/touch\"", "components.more.engine"),
+        (
+            "[components.more]\nkind = \"service\"\nhost = \"app\"\ncommand = \"touch ran\"",
+            "components.more.command",
+        ),
+        (
+            "[components.more]\nkind = \"kv-store\"\nhost = \"data\"\nengine = \"/bin/touch\"",
+            "components.more.engine",
+        ),
     ] {
         place.shop("1s", lines);
         let message = refused(&place, &["run", "shop.toml"], &[]);

@@ -71,9 +71,12 @@ fn a_target_can_be_a_socket_in_the_file_system() {
 fn a_log_is_played_against_a_target_with_its_gaps() {
     let place = Place::new();
     let line = |second: u32, path: &str| {
-        format!("10.0.0.1 - - [10/Oct/2000:13:55:{second:02} +0000] \"GET {path} HTTP/1.1\" 200 7 \"-\" \"curl\"\n")
+        format!(
+            "10.0.0.1 - - [10/Oct/2000:13:55:{second:02} +0000] \"GET {path} HTTP/1.1\" 200 7 \"-\" \"curl\"\n"
+        )
     };
-    let log: String = (0..120).map(|n| line(10 + n / 10, if n % 10 == 9 { "/logo.png" } else { "/" })).collect();
+    let log: String =
+        (0..120).map(|n| line(10 + n / 10, if n % 10 == 9 { "/logo.png" } else { "/" })).collect();
     fs::write(place.directory.path().join("access.log"), log).expect("it can be written");
     let replay = "executor = \"replay\"\nfile = \"access.log\"\nformat = \"access-log\"\nunmatched = \"skip\"\nspeed = 4";
     place.target_with("2s", replay);
