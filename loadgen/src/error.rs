@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// Somebody accepts connections, but they do not come to stand.
     #[error(
-        "{address}: {problem}\nhint: over TLS --ca-file trusts the authorities of a file, --insecure trusts everybody"
+        "{address}: {problem}\nhint: over TLS --ca-file trusts the authorities of a file, --sni expects another name, --insecure trusts everybody"
     )]
     Handshake {
         /// Where to.

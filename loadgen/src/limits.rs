@@ -6,8 +6,8 @@ use scenarios::Scenario;
 use scenarios::scenario::{Executor, Traffic};
 use scenarios::units::SimTime;
 
-/// Requests a second, summed over the traffics at their peaks: of sessions all that they make, of a closed loop as many as its users
-/// make of a server that answers at once.
+/// Requests a second, summed over the traffics at their peaks, with what is sent again: of sessions all that they make, of a closed loop
+/// as many as its users make of a server that answers at once.
 pub const MAX_RATE: &str = "REHEARSAL_MAX_RATE";
 /// Seconds of run, warm-up included.
 pub const MAX_DURATION: &str = "REHEARSAL_MAX_DURATION";
@@ -60,10 +60,21 @@ pub fn check(scenario: &Scenario) -> Result<(), LimitError> {
 
 /// The most requests a second that a traffic can ask for; infinite of users who do not think.
 fn peak(traffic: &Traffic) -> f64 {
-    match &traffic.executor {
+    let first = match &traffic.executor {
         Executor::Users(users) => users.level.peak() / users.think.mean().as_secs_f64(),
         _ => traffic.rate.peak() * traffic.requests_per_arrival(),
-    }
+    };
+    first + again(traffic, first)
+}
+
+/// What is sent again of so many requests a second, where all fail: as often as it may be, or as the budget allows in the long run.
+fn again(traffic: &Traffic, first: f64) -> f64 {
+    let Some(retries) = traffic.retries.as_ref().filter(|retries| retries.times > 0) else { return 0.0 };
+    let every = first * f64::from(retries.times);
+    retries
+        .budget
+        .as_ref()
+        .map_or(every, |budget| every.min(first * budget.share.get() + budget.min_rate.as_per_second()))
 }
 
 fn hold(rate: f64, total: SimTime, most: Option<String>, longest: Option<String>) -> Result<(), LimitError> {
@@ -100,17 +111,30 @@ mod tests {
         assert!(matches!(hold(1.0, total, set("many"), None), Err(LimitError::Unreadable { .. })));
     }
 
+    /// The peak of a traffic with these lines.
+    fn of(lines: &str) -> f64 {
+        let text = format!(
+            "title = \"t\"\n[run]\nduration = \"5s\"\n[hosts.a]\n[components.w]\nkind = \"service\"\nhost = \"a\"\n\
+             [requests.r]\npath = \"/\"\n[traffic.t]\nto = \"w\"\nmix = {{ r = 1 }}\n{lines}\n"
+        );
+        let scenario = Scenario::parse("t.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        peak(&scenario.traffic[0])
+    }
+
     #[test]
     fn users_who_do_not_think_have_no_greatest_rate() {
-        let of = |think: &str| {
-            let text = format!(
-                "title = \"t\"\n[run]\nduration = \"5s\"\n[hosts.a]\n[components.w]\nkind = \"service\"\nhost = \"a\"\n\
-                 [requests.r]\npath = \"/\"\n[traffic.t]\nto = \"w\"\nexecutor = \"constant-vus\"\nvus = 10\n\
-                 think = \"{think}\"\nmix = {{ r = 1 }}\n"
-            );
-            let scenario = Scenario::parse("t.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
-            peak(&scenario.traffic[0])
-        };
-        assert_eq!((of("0s"), of("2s")), (f64::INFINITY, 5.0));
+        let users = |more: &str| of(&format!("executor = \"constant-vus\"\nvus = 10\n{more}"));
+        assert_eq!((users("think = \"0s\""), users("think = \"2s\"")), (f64::INFINITY, 5.0));
+        assert_eq!(users("think = \"0s\"\nretries = { times = 3 }"), f64::INFINITY);
+    }
+
+    #[test]
+    fn what_is_sent_again_counts() {
+        let rate =
+            |more: &str| of(&format!("executor = \"constant-arrival-rate\"\nrate = \"100/s\"\n{more}"));
+        assert_eq!(rate(""), 100.0);
+        assert_eq!(rate("retries = { times = 3 }"), 400.0);
+        let budget = "budget = { share = \"20%\", min_rate = \"1/s\", window = \"10s\" }";
+        assert!((rate(&format!("retries = {{ times = 3, {budget} }}")) - 121.0).abs() < 1e-9);
     }
 }

@@ -191,7 +191,7 @@ fn make(
         for (account, window) in accounts.iter_mut().zip(&frame.windows) {
             if stopped {
                 // What a run that was stopped did not deliver says nothing about the generator; how late it was does.
-                account.sent = account.planned;
+                account.sent = account.planned.saturating_sub(account.dropped);
             } else {
                 // What was planned is asked of the plan itself: the lanes' own count could only agree with what they did.
                 let planned =

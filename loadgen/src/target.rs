@@ -1,5 +1,5 @@
 //! Where load may go: targets are resolved before the run, and one that is not this machine or a private network
-//! needs its owner's word.
+//! needs its owner's word. So does a server that a scenario names, wherever it is not on this machine.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -169,6 +169,61 @@ fn split(url: &str) -> Result<(bool, &str, u16, &str), &'static str> {
     Ok((secure, host, port, path.trim_end_matches('/')))
 }
 
+/// How far away a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// On this machine.
+    Own,
+    /// In a private network.
+    Private,
+    /// Anywhere.
+    Public,
+}
+
+/// How far away a host is: the farthest of its addresses decides.
+///
+/// # Errors
+/// Where it has none.
+///
+/// ```
+/// use loadgen::target::{Reach, reach};
+/// assert_eq!(reach("127.0.0.1").expect("an address"), Reach::Own);
+/// assert_eq!(reach("203.0.113.7").expect("an address"), Reach::Public);
+/// ```
+pub fn reach(host: &str) -> Result<Reach, TargetError> {
+    let unresolved = |source| TargetError::Resolve { host: host.to_owned(), source };
+    let of = |address: SocketAddr| match address.ip() {
+        ip if ip.is_loopback() => Reach::Own,
+        ip if is_private(ip) => Reach::Private,
+        _ => Reach::Public,
+    };
+    // Ports are all as far away.
+    let farthest = (host, 0).to_socket_addrs().map_err(unresolved)?.map(of).max();
+    farthest.ok_or_else(|| unresolved(io::Error::new(io::ErrorKind::NotFound, "it has no address")))
+}
+
+/// The host that a URL of any scheme names, without user, password and port; none where it could be read in more ways than one, for
+/// those who connect may read it in another.
+///
+/// ```
+/// assert_eq!(loadgen::target::host_of("mysql://me:secret@db.test:3306/shop"), Some("db.test"));
+/// ```
+pub fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let (user, place) = authority.split_once('@').unwrap_or(("", authority));
+    let plain =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['?', '#', '\\']);
+    if !plain(user) || !plain(place) || place.contains(['@', '%']) {
+        return None;
+    }
+    let host = match place.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None => place.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
 /// Whether an address is this machine's own or of a private network.
 pub fn is_private(address: IpAddr) -> bool {
     match address {
@@ -239,10 +294,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_host_is_read_in_one_way_or_not_at_all() {
+        for (url, host) in [
+            ("amqp://mail", "mail"),
+            ("mysql://me:p%40ss@db.test:3306/shop?pool_max=3", "db.test"),
+            ("mariadb://[::1]:3306/shop", "::1"),
+            ("amqp://a:b@10.0.0.7/shop", "10.0.0.7"),
+        ] {
+            assert_eq!(host_of(url), Some(host), "{url}");
+        }
+        for url in [
+            "db.test",
+            "mysql://",
+            "mysql:///shop",
+            "mysql://127.0.0.1?@db.test/shop",
+            "mysql://127.0.0.1#@db.test/shop",
+            "mysql://db.test?@127.0.0.1/shop",
+            "mysql://a@127.0.0.1@db.test/shop",
+            "mysql://127.0.0.1\\@db.test/shop",
+            "mysql://127.0.0.%31/shop",
+            "mysql://127.0.0.1 /shop",
+        ] {
+            assert_eq!(host_of(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_as_far_away_as_its_addresses() {
+        for (host, expected) in [
+            ("127.9.8.7", Reach::Own),
+            ("::1", Reach::Own),
+            ("10.0.0.1", Reach::Private),
+            ("fd00::1", Reach::Private),
+            ("203.0.113.7", Reach::Public),
+            ("0.0.0.0", Reach::Public),
+        ] {
+            assert_eq!(reach(host).expect("an address literal"), expected, "{host}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_url_panics(url in "(http://)?[\\PC]{0,30}") {
             let _ = split(&url);
+            let _ = host_of(&url);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::evidence::Used;
 pub const STALL: SimTime = SimTime::from_millis(100);
 /// The share of requests that may be taken up late.
 pub const LATE_SHARE: f64 = 0.01;
-/// The share by which what was sent may differ from what was planned in a window without drops.
+/// The share by which what was sent or dropped may differ from what was planned.
 pub const SENT_SHARE: f64 = 0.01;
 /// The share of a window in which the generator's threads may have had no time to spare.
 pub const SATURATED_SHARE: f64 = 0.1;
@@ -60,13 +60,16 @@ pub(crate) fn judge(frame: &Frame, accounts: &[Account], stall: SimTime, used: U
                 SATURATED * 100.0,
             ));
         }
-        let missing = share(account.planned.abs_diff(account.sent), account.planned);
-        if account.dropped == 0 && account.planned >= JUDGED && missing > SENT_SHARE {
+        // What was dropped was taken up, and found no room: that is the server's doing.
+        let taken_up = account.sent + account.dropped;
+        let missing = share(account.planned.abs_diff(taken_up), account.planned);
+        if account.planned >= JUDGED && missing > SENT_SHARE {
             reasons.push(format!(
-                "window {:?}: {} requests were planned and {} sent (limit {:.0}% apart): the generator did not deliver the plan ({circumstances})",
+                "window {:?}: {} requests were planned and {} sent{} (limit {:.0}% apart): the generator did not deliver the plan ({circumstances})",
                 window.name,
                 account.planned,
                 account.sent,
+                if account.dropped > 0 { format!(", {} dropped", account.dropped) } else { String::new() },
                 SENT_SHARE * 100.0,
             ));
         }
@@ -139,6 +142,16 @@ mod tests {
         let reasons = reasons(account, SimTime::ZERO);
         assert!(
             reasons.len() == 1 && reasons[0].contains("1000 requests were planned and 900 sent"),
+            "{reasons:?}"
+        );
+    }
+
+    #[test]
+    fn drops_excuse_no_more_than_themselves() {
+        let account = Account { planned: 1_000, sent: 900, late: 0, dropped: 50, ..Account::default() };
+        let reasons = reasons(account, SimTime::ZERO);
+        assert!(
+            reasons.len() == 1 && reasons[0].contains("1000 requests were planned and 900 sent, 50 dropped"),
             "{reasons:?}"
         );
     }

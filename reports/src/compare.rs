@@ -203,11 +203,14 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let unit = self.key.unit;
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+        let around = |unit: Unit| {
+            self.noise.map_or_else(String::new, |noise| format!(" ± {}", unit.show_noise(noise)))
+        };
         vec![
             self.key.name.to_owned(),
             format::with_noise(self.a, unit),
             format::with_noise(self.b, unit),
-            or_dash(self.difference.map(|d| unit.show_difference(d))),
+            or_dash(self.difference.map(|d| unit.show_difference(d) + &around(unit))),
             or_dash(self.relative.map(format::relative)),
             self.judged(),
         ]

@@ -53,6 +53,14 @@ impl Unit {
         }
     }
 
+    /// Half the width of a difference's interval.
+    pub(crate) fn show_noise(self, value: f64) -> String {
+        match self {
+            Self::Share => format!("{} points", significant(value * 100.0)),
+            _ => self.show(value),
+        }
+    }
+
     /// The name in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {

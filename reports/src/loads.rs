@@ -10,6 +10,8 @@ use crate::page;
 use crate::phases::{FAILED, Key, P50, P90, P99, THROUGHPUT};
 use crate::table::Table;
 
+/// Loads that differ by less than this factor may be one that was drawn with other seeds.
+const DIFFERENT: f64 = 1.1;
 /// The lines of the chart.
 pub(crate) const KEYS: [Key; 3] = [P50, P90, P99];
 
@@ -88,6 +90,11 @@ pub fn loads(runs: &[RunRecord]) -> Result<Loads<'_>, Unlike> {
 }
 
 impl Loads<'_> {
+    /// Whether loads were meant to be different.
+    pub(crate) fn differ(&self) -> bool {
+        self.points[self.points.len() - 1].rate > DIFFERENT * self.points[0].rate
+    }
+
     /// Limits of percentiles of the response time: what it is called, and its seconds.
     pub(crate) fn objectives(&self) -> Vec<(String, f64)> {
         let of_all = |t: &&results::verdict::Verdict| {

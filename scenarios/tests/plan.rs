@@ -282,6 +282,45 @@ fn a_replay_has_the_rows_of_its_file() {
 }
 
 #[test]
+fn every_format_of_a_replay_keeps_its_gaps_at_any_speed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = |second: u32| {
+        format!("127.0.0.1 - - [10/Oct/2000:13:55:{second} +0000] \"GET /?a=b HTTP/1.1\" 200 7")
+    };
+    let combined = |second: u32| format!("{} \"https://shop.test/\" \"Mozilla/5.0\"", log(second));
+    let entry = |second: u32| {
+        let request = "{\"method\": \"GET\", \"url\": \"https://shop.test/?a=b\"}";
+        format!("{{\"startedDateTime\": \"2026-01-31T12:00:{second}.000Z\", \"request\": {request}}}")
+    };
+    let seconds = [36, 37, 40];
+    let lines = |line: &dyn Fn(u32) -> String| seconds.map(line).join("\n");
+    let har = format!("{{\"log\": {{\"entries\": [{}]}}}}", seconds.map(entry).join(", "));
+    let jsonl = "{\"time_s\": 0.5, \"class\": \"home\"}\n{\"time_ms\": 1500, \"path\": \"/\"}\n\
+                 {\"time_us\": 4500000, \"method\": \"GET\", \"path\": \"/?a=b\"}\n";
+    let files = [
+        ("csv", "time_ms,class\n500,home\n1500,home\n4500,home\n".to_owned()),
+        ("jsonl", jsonl.to_owned()),
+        ("access-log", lines(&log)),
+        ("access-log", lines(&combined)),
+        ("har", har),
+    ];
+    for (format, text) in files {
+        std::fs::write(directory.path().join("recorded"), &text).expect("written");
+        for (speed, expected) in
+            [("1", [0, 1_000, 4_000]), ("4", [0, 250, 1_000]), ("0.5", [0, 2_000, 8_000])]
+        {
+            let replay =
+                format!("executor = \"replay\", file = \"recorded\", format = \"{format}\", speed = {speed}");
+            let scenario = MINIMAL.replace(CONSTANT, &replay).replace(", mix = { home = 1 }", "");
+            let scenario = Scenario::parse(directory.path().join("s.toml"), scenario)
+                .unwrap_or_else(|problems| panic!("{format}: {problems}"));
+            let dues: Vec<SimTime> = Plan::new(&scenario).requests().map(|planned| planned.due).collect();
+            assert_eq!(dues, expected.map(SimTime::from_millis), "{format} at {speed}: {text}");
+        }
+    }
+}
+
+#[test]
 fn a_replayed_file_is_part_of_the_scenarios_hash() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let hash = |rows: &str| {

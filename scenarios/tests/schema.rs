@@ -100,3 +100,28 @@ fn the_schema_refuses_wrong_keys_kinds_and_units() {
         assert!(!validator.is_valid(&as_json(&text).expect("the file is TOML")), "{stem}");
     }
 }
+
+/// A scenario is data: whoever plays a file that somebody else wrote runs nothing that it says.
+#[test]
+fn no_key_of_the_format_names_something_to_be_run() {
+    fn keys(value: &Value, found: &mut Vec<String>) {
+        if let Some(properties) = value.get("properties").and_then(Value::as_object) {
+            found.extend(properties.keys().cloned());
+        }
+        match value {
+            Value::Object(object) => object.values().for_each(|inner| keys(inner, found)),
+            Value::Array(items) => items.iter().for_each(|inner| keys(inner, found)),
+            _ => {}
+        }
+    }
+    let schema: Value = serde_json::from_str(&scenarios::schema::text()).expect("the schema is JSON");
+    let mut found = Vec::new();
+    keys(&schema, &mut found);
+    assert!(found.len() > 200, "only {} keys", found.len());
+    let words =
+        ["command", "execute", "hook", "script", "shell", "program", "binary", "before_run", "after_run"];
+    // What a store's command costs is a duration.
+    let suspect = |key: &&String| key.as_str() != "command" && words.iter().any(|word| key.contains(word));
+    let runs: Vec<&String> = found.iter().filter(suspect).collect();
+    assert!(runs.is_empty(), "{runs:?}");
+}

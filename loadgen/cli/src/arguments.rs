@@ -113,6 +113,10 @@ pub(crate) struct Trusted {
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Asks for this name over TLS, and expects a certificate for it, instead of the target's own
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
     /// Trusts every certificate
     #[cfg(feature = "tls")]
     #[arg(long, conflicts_with = "ca_file")]
@@ -173,7 +177,8 @@ pub(crate) struct Options {
     /// Plays against this URL instead of the reference stack, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     pub(crate) target: Option<String>,
-    /// Allows a target that is neither this machine nor in a private network: only with its owner's consent
+    /// Allows a target that is neither this machine nor in a private network, and servers elsewhere that the file names as a component's
+    /// engine: only with their owner's consent
     #[arg(long)]
     pub(crate) i_am_authorised: bool,
     /// Asks for the address of the target's host again this often; connections opened later go there
@@ -215,12 +220,11 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
 }
 
-#[cfg(feature = "nats")]
 impl Trusted {
     /// Whether anything was said.
     pub(crate) fn is_given(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.insecure || self.ca_file.is_some();
+        return self.insecure || self.ca_file.is_some() || self.sni.is_some();
         #[cfg(not(feature = "tls"))]
         false
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use clap::Args;
 use loadgen::capacity::{Load, Search};
+use loadgen::limits::{self, LimitError};
 use programs::{Part, Problem, interrupt};
 use results::{RunRecord, Scope};
 use scenarios::scenario::Executor;
@@ -17,7 +18,7 @@ use scenarios::{Scenario, derive, exit};
 
 use crate::arguments::Options;
 use crate::play;
-use crate::prepare::{self, Prepared};
+use crate::prepare;
 use crate::summary::milliseconds;
 
 /// How long a trial measures, where nothing else is said.
@@ -81,6 +82,8 @@ struct Course {
     records: Vec<RunRecord>,
     /// Why trials were invalid: of the last one.
     reasons: Vec<String>,
+    /// The least load that the surroundings do not allow, where the search came upon one, and their limit.
+    limited: Option<(f64, LimitError)>,
     /// The directory of the first trial, where the table goes.
     directory: Option<PathBuf>,
 }
@@ -110,6 +113,7 @@ pub(crate) fn find(objective: &Objective, options: &Options) -> Result<u8, Probl
         trials: Vec::new(),
         records: Vec::new(),
         reasons: Vec::new(),
+        limited: None,
         directory: None,
     };
     // However the search ends, what it found is kept.
@@ -148,7 +152,16 @@ impl Course {
         let metrics = play::metrics(options)?;
         let mut attempts = 0;
         while let Some(factor) = self.search.next() {
-            let prepared = trial(whole, objective, options, factor)?;
+            let scenario = under_load(whole, objective, options, factor)?;
+            match limits::check(&scenario) {
+                Err(limit @ LimitError::Rate { .. }) => {
+                    self.search.give_up(factor);
+                    self.limited = Some((factor, limit));
+                    continue;
+                }
+                other => other.map_err(Problem::configuration)?,
+            }
+            let prepared = prepare::of(scenario, options)?;
             let record = play::measure(&prepared, options, stop, (metrics.as_ref(), false))
                 .inspect_err(|_| prepared.forget())?;
             let Some(record) = record.filter(|record| record.exit_code() != exit::INTERRUPTED) else {
@@ -178,8 +191,23 @@ impl Course {
                 self.search.give_up(factor);
             }
         }
-        let found = self.search.beyond().is_none() && self.search.bounds() != (None, None);
-        Ok(if found { exit::GOOD } else { exit::INVALID })
+        match &self.limited {
+            // Where not even the least load is allowed, there is nothing to tell.
+            Some((_, limit)) if self.trials.is_empty() => Err(Problem::configuration(limit.clone())),
+            _ => Ok(if self.is_answered() { exit::GOOD } else { exit::INVALID }),
+        }
+    }
+
+    /// Whether trials alone bound the search, or what nobody is allowed to ask for.
+    fn is_answered(&self) -> bool {
+        let is_bounded = self.search.beyond().is_none() || self.limit().is_some();
+        is_bounded && self.search.bounds() != (None, None)
+    }
+
+    /// What of the surroundings bounds the search: none where an invalid trial did below it.
+    fn limit(&self) -> Option<&LimitError> {
+        let beyond = self.search.beyond()?;
+        self.limited.as_ref().filter(|(factor, _)| *factor <= beyond).map(|(_, limit)| limit)
     }
 
     /// Writes the table of all trials, where there were any; its path.
@@ -191,18 +219,18 @@ impl Course {
     }
 }
 
-/// A trial, ready to be played: it is a scenario of its own.
-fn trial(
+/// What a trial plays: a scenario of its own.
+fn under_load(
     whole: &Scenario,
     objective: &Objective,
     options: &Options,
     factor: f64,
-) -> Result<Prepared, Problem> {
+) -> Result<Scenario, Problem> {
     let length = options.part.length.unwrap_or(TRIAL);
     let (selector, condition) = &objective.slo;
     let frame = (objective.trial_warmup, length);
     let derived = derive::under_load(whole, factor, frame, (selector, condition));
-    prepare::of(derived.map_err(Problem::configuration)?.scenario, options)
+    Ok(derived.map_err(Problem::configuration)?.scenario)
 }
 
 impl Trial {
@@ -297,7 +325,14 @@ fn answer(objective: &Objective, course: &Course) -> String {
         }
         (None, None) => format!("nothing is known of {selector} {condition}: no trial was valid"),
     };
-    if let Some(beyond) = course.search.beyond() {
+    if let Some(LimitError::Rate { limit, .. }) = course.limit() {
+        write!(
+            text,
+            "\nwhat holds above is not known: {} allows no more than {limit}/s here",
+            limits::MAX_RATE
+        )
+        .expect("writing to a string does not fail");
+    } else if let Some(beyond) = course.search.beyond() {
         // The generator's own limit is no capacity of the server's.
         let reasons = course.reasons.join("; ");
         write!(
@@ -324,6 +359,35 @@ mod tests {
             Ok("response_time{class:product}|p(99)<1s")
         );
         assert!(read("p(99)<250ms").is_err());
+    }
+
+    #[test]
+    fn what_the_surroundings_allow_is_told_from_what_the_machine_can_do() {
+        let limit = LimitError::Rate { found: 200.0, limit: 150.0 };
+        let mut course = Course {
+            search: Search::new(0.05, 1),
+            trials: Vec::new(),
+            records: Vec::new(),
+            reasons: vec!["the machine stood still".to_owned()],
+            limited: Some((2.0, limit)),
+            directory: None,
+        };
+        course.search.add(1.0, true);
+        course.search.give_up(2.0);
+        let slo = ("response_time".to_owned(), "p(99)<1s".to_owned());
+        let file = PathBuf::from("shop.toml");
+        let precision = Ratio::new(0.05);
+        let objective = Objective { file, slo, precision, repeats: 1, trial_warmup: SimTime::ZERO };
+        let text = answer(&objective, &course);
+        assert!(
+            course.is_answered() && text.contains("REHEARSAL_MAX_RATE allows no more than 150/s"),
+            "{text}"
+        );
+        // A load below it at which no trial was valid is what bounds the search.
+        course.search.give_up(1.5);
+        let text = answer(&objective, &course);
+        assert!(!course.is_answered() && text.contains("the machine stood still"), "{text}");
+        assert!(!text.contains("REHEARSAL_MAX_RATE"), "{text}");
     }
 
     #[test]

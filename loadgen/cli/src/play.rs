@@ -128,7 +128,8 @@ pub(crate) fn tls(
         Some(path) => Trust::File(path.clone()),
         None => Trust::System,
     };
-    target.secure.as_ref().map(|host| tls(host, &trust)).transpose().map_err(Problem::configuration)
+    let name = target.secure.as_ref().map(|host| trusted.sni.as_ref().unwrap_or(host));
+    name.map(|name| tls(name, &trust)).transpose().map_err(Problem::configuration)
 }
 
 /// A build without TLS takes no target that asks for it, though the library may have it.

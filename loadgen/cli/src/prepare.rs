@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use loadgen::target::{self, Reach};
 use programs::Problem;
 use results::World;
-use scenarios::{Scenario, derive, library};
+use scenarios::scenario::Engine;
+use scenarios::{Diagnostic, Diagnostics, Scenario, derive, library};
 
 use crate::arguments::Options;
 
@@ -41,6 +43,12 @@ pub(crate) fn prepare(file: Option<&Path>, options: &Options) -> Result<Prepared
 /// Holds a scenario against what can be played, and makes the run's directory.
 pub(crate) fn of(mut scenario: Scenario, options: &Options) -> Result<Prepared, Problem> {
     loadgen::supports::check(&scenario)?;
+    if options.trusted.is_given() && !options.target.as_ref().is_some_and(|url| url.starts_with("https://")) {
+        let found = options.target.as_deref().unwrap_or("no target");
+        return Err(Problem::configuration(anyhow::anyhow!(
+            "--ca-file, --sni, --insecure: found {found}, expected a target over TLS\nhint: write it as --target https://127.0.0.1:8443"
+        )));
+    }
     if options.skip_faults && !scenario.faults.is_empty() {
         scenario = derive::without_faults(&scenario).map_err(Problem::configuration)?.scenario;
     } else if let (Some(_), Some(fault)) = (&options.target, scenario.faults.first()) {
@@ -60,9 +68,47 @@ pub(crate) fn of(mut scenario: Scenario, options: &Options) -> Result<Prepared, 
         }
     }
     scenario.choose_engines(&options.engine)?;
+    if options.target.is_none() {
+        look_at_engines(&scenario, options)?;
+    }
     loadgen::limits::check(&scenario).map_err(Problem::configuration)?;
     let directory = results::run_directory(&options.out, &scenario, World::Loadgen)?;
     Ok(Prepared { scenario, directory, warnings: Vec::new(), part: None })
+}
+
+/// A file alone sends load to no other machine: a server elsewhere in a component's place has to be named on the command line too, and a
+/// public one is its owner's.
+fn look_at_engines(scenario: &Scenario, options: &Options) -> Result<(), Problem> {
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    for component in &scenario.components {
+        let Engine::Url(url) = &component.engine else { continue };
+        let place = format!("components.{}.engine", component.name);
+        // The URL is not shown: it may hold a password.
+        let Some(host) = target::host_of(url) else {
+            let expected = "a URL with one host, such as mysql://user:password@127.0.0.1:3306/shop";
+            let hint = "percent-encode what is none of a name's in user and password";
+            problems.push(scenario.problem_at(&place, "a URL without a clear host", expected, Some(hint)));
+            continue;
+        };
+        let is_chosen = options.engine.iter().any(|(name, _)| *name == component.name);
+        let (what, hint) = match target::reach(host).map_err(Problem::configuration)? {
+            Reach::Own => continue,
+            _ if options.i_am_authorised => continue,
+            Reach::Private if is_chosen => continue,
+            Reach::Private => (
+                "another machine's",
+                "say it on the command line, --engine COMPONENT=URL, or add --i-am-authorised",
+            ),
+            Reach::Public => (
+                "a public address",
+                "load only what is yours or what its owner lets you load; then add --i-am-authorised",
+            ),
+        };
+        let found = format!("a server at {host}, {what}");
+        let expected = "one on this machine: a file alone sends load nowhere else";
+        problems.push(scenario.problem_at(&place, found, expected, Some(hint)));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems).into()) }
 }
 
 impl Prepared {

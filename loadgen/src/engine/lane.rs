@@ -207,8 +207,12 @@ impl<'a, T: Transport> Lane<'a, T> {
     }
 
     fn drop_request(&mut self, due: Due, now: u64) {
-        let Due { planned, lag_nanos, user, .. } = due;
-        self.ledger.dropped(planned.due);
+        let Due { planned, lag_nanos, user, attempt } = due;
+        match attempt {
+            0 => self.ledger.dropped(planned.due),
+            // Of the plan it was sent once.
+            _ => self.ledger.finished(false),
+        }
         self.recorder.record(&Outcome {
             class: planned.class,
             due: planned.due,

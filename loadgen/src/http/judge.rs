@@ -1,8 +1,9 @@
 //! Whether an answer is what the scenario asks for, and what a user keeps of it.
 
 use std::borrow::Cow;
-use std::io::Read as _;
+use std::io::Read;
 
+use flate2::read::{GzDecoder, ZlibDecoder};
 use regex::Regex;
 use results::Failure;
 use scenarios::scenario::{Extract, RequestClass};
@@ -137,15 +138,19 @@ impl Judge {
 
 /// The body without its compression; none where that is not known here or broken.
 fn decoded(answer: Answer<'_>) -> Option<Cow<'_, [u8]>> {
-    match field(answer.head, "content-encoding") {
-        None => Some(Cow::Borrowed(answer.body)),
-        Some(coding) if coding.eq_ignore_ascii_case(b"gzip") => {
-            let mut body = Vec::new();
-            let read =
-                flate2::read::GzDecoder::new(answer.body).take(BODY_BYTES as u64).read_to_end(&mut body);
-            read.ok().map(|_| Cow::Owned(body))
-        }
-        Some(_) => None,
+    let Some(coding) = field(answer.head, "content-encoding") else {
+        return Some(Cow::Borrowed(answer.body));
+    };
+    let whole = |reader: &mut dyn Read| {
+        let mut body = Vec::new();
+        reader.take(BODY_BYTES as u64).read_to_end(&mut body).ok().map(|_| Cow::Owned(body))
+    };
+    match coding.to_ascii_lowercase().as_slice() {
+        b"identity" => Some(Cow::Borrowed(answer.body)),
+        b"gzip" | b"x-gzip" => whole(&mut GzDecoder::new(answer.body)),
+        // The name stands for the format of zlib (RFC 9110, section 8.4.1.2).
+        b"deflate" => whole(&mut ZlibDecoder::new(answer.body)),
+        _ => None,
     }
 }
 
@@ -209,6 +214,38 @@ mod tests {
         ] {
             let found = judged(&judge(&format!("check = {{ {check} }}")), TOKEN).0;
             assert_eq!(found, if good { Ok(()) } else { Err(Failure::Check) }, "{check}");
+        }
+    }
+
+    #[test]
+    fn what_a_body_is_coded_in_is_undone_or_fails_its_check() {
+        use flate2::Compression;
+        use flate2::write::{GzEncoder, ZlibEncoder};
+        use std::io::Write as _;
+
+        let text = b"{\"id\": 17}";
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        let written = gzip.write_all(text).and_then(|()| zlib.write_all(text));
+        written.expect("writing to memory does not fail");
+        let (gzip, zlib) = (gzip.finish(), zlib.finish());
+        let (gzip, zlib) = (gzip.expect("it is in memory"), zlib.expect("it is in memory"));
+        let judge = judge("check = { json = \"/id\" }");
+        for (coding, body, good) in [
+            ("identity", &text[..], true),
+            ("gzip", &gzip[..], true),
+            ("X-GZIP", &gzip[..], true),
+            ("deflate", &zlib[..], true),
+            ("deflate", &gzip[..], false),
+            ("gzip", &text[..], false),
+            ("br", &text[..], false),
+        ] {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let answer = [head.as_bytes(), body].concat();
+            assert_eq!(judged(&judge, &answer).0.is_ok(), good, "{coding}");
         }
     }
 

@@ -4,11 +4,13 @@
 
 use std::io::{self, Write};
 
+use scenarios::threshold::{Aggregate, Metric};
 use scenarios::units::SimTime;
 
 use crate::figure::Scope;
 use crate::outcome::Failure;
 use crate::record::{RunRecord, Status};
+use crate::verdict::Verdict;
 
 /// A form of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +119,7 @@ fn junit(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
         let (selector, condition) =
             (escaped(&verdict.threshold.selector), escaped(&verdict.threshold.condition));
         write!(to, "  <testcase classname=\"{selector}\" name=\"{condition}\"")?;
-        let value = verdict.estimate.map_or_else(|| "no value".to_owned(), |e| e.value.to_string());
+        let value = shown(verdict).unwrap_or_else(|| "no value".to_owned());
         match verdict.passed {
             Some(true) => writeln!(to, "/>")?,
             Some(false) => writeln!(to, "><failure message=\"found {value}\"/></testcase>")?,
@@ -164,7 +166,7 @@ fn markdown(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
         writeln!(to, "\n| threshold | | found | |\n|---|---|--:|---|")?;
     }
     for verdict in &record.thresholds {
-        let found = verdict.estimate.map_or_else(|| "-".to_owned(), |e| format!("{:.6}", e.value));
+        let found = shown(verdict).unwrap_or_else(|| "-".to_owned());
         let word = match verdict.passed {
             Some(true) => "holds",
             Some(false) => "**fails**",
@@ -174,6 +176,19 @@ fn markdown(record: &RunRecord, to: &mut impl Write) -> io::Result<()> {
         writeln!(to, "| `{selector}` | `{condition}` | {found} | {word} |")?;
     }
     Ok(())
+}
+
+/// A threshold's figure in a unit that its condition could have; none where there is none.
+fn shown(verdict: &Verdict) -> Option<String> {
+    let (value, figure) = (verdict.estimate?.value, verdict.threshold.figure);
+    Some(match (figure.metric, figure.aggregate) {
+        _ if value.is_infinite() => "∞".to_owned(),
+        (_, Aggregate::Count) => value.to_string(),
+        (Metric::Failed, _) => format!("{:.4}%", value * 100.0),
+        (Metric::Rate, _) => format!("{value:.3}/s"),
+        (metric, _) if metric.is_of_recovery() => format!("{value:.3} s"),
+        _ => format!("{:.3} ms", value * 1e3),
+    })
 }
 
 fn milliseconds(seconds: Option<f64>) -> String {
@@ -317,7 +332,9 @@ mod tests {
     fn every_threshold_is_a_test() {
         let text = written(Format::Junit);
         assert!(text.contains("<testsuite name=\"A &amp; B\" tests=\"4\" failures=\"1\""), "{text}");
-        assert!(text.contains("name=\"p(50)&lt;1ms\"><failure message=\"found 0."), "{text}");
+        let failed = text.split_once("name=\"p(50)&lt;1ms\"><failure message=\"found ").expect("one fails").1;
+        let (found, _) = failed.split_once(" ms\"").expect("with a unit");
+        assert!(found.parse::<f64>().is_ok_and(|ms| (490.0..520.0).contains(&ms)), "{text}");
     }
 
     #[test]
@@ -342,5 +359,9 @@ mod tests {
     fn a_summary_has_every_class_and_threshold() {
         let text = written(Format::Markdown);
         assert!(text.contains("| r | 1000 | 990 | 10 |") && text.contains("**fails**"), "{text}");
+        assert!(
+            text.contains("| `response_time` | `p(99)<2s` | ") && text.contains(" ms | **fails** |"),
+            "{text}"
+        );
     }
 }

@@ -344,6 +344,48 @@ mod tests {
         assert!(Line::try_parse_from(["gate", "--self-test", "--from", "rounds.json"]).is_ok());
     }
 
+    /// A command of a workflow's file, as a shell would take it apart; what follows in lines of its own are options.
+    fn command(file: &str) -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let begun = text.split_once("report gate ").unwrap_or_else(|| panic!("{file} has no gate")).1;
+        let mut lines = begun.lines();
+        let mut line = lines.next().unwrap_or_default().to_owned();
+        for more in lines.map(str::trim).take_while(|line| line.starts_with("--")) {
+            line = format!("{} {more}", line.trim_end_matches('\\'));
+        }
+        let (mut words, mut quote) = (vec![String::new()], None);
+        for c in line.replace("$proxy", "{port}").chars() {
+            match (c, quote) {
+                (c, Some(open)) if c == open => quote = None,
+                ('"' | '\'', None) => quote = Some(c),
+                (' ', None) => words.push(String::new()),
+                (c, _) => words.last_mut().expect("there is one").push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn the_workflows_call_the_gate_as_it_is() {
+        for file in ["docs/ci/github.yml", "docs/ci/gitlab.yml", "../.github/workflows/gate.yml"] {
+            let words = command(file);
+            let line = Line::try_parse_from(std::iter::once("gate".to_owned()).chain(words.clone()))
+                .unwrap_or_else(|error| panic!("{file}: {words:?}: {error}"));
+            let gate = line.gate;
+            assert!(
+                !gate.files.is_empty() && gate.junit.is_some() && gate.accepted.is_some(),
+                "{file}: {gate:?}"
+            );
+            let sides = [&gate.base, &gate.candidate];
+            assert!(sides.iter().all(|side| matches!(side, Some(Side::Command(_)))), "{file}: {gate:?}");
+            assert_ne!(gate.base, gate.candidate, "{file}");
+            gate.settings().unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+    }
+
     #[test]
     fn a_margin_above_what_must_be_noticed_is_refused() {
         let arguments = ["gate", "a.toml", "--base", "./a {port}", "--self-test", "--margin", "6%"];

@@ -85,7 +85,8 @@ impl Accepted {
     }
 }
 
-/// Takes what is accepted today out of a session's regressions; a sentence on each, and on each that is not accepted any more.
+/// Takes what is accepted today out of a session's regressions; a sentence on each, on each that is not accepted any more, and on what
+/// has expired without anybody's needing it.
 pub fn apply(session: &mut Session, accepted: &[Accepted], today: Date) -> Vec<String> {
     let mut notes = Vec::new();
     if session.verdict == Verdict::Invalid {
@@ -103,6 +104,14 @@ pub fn apply(session: &mut Session, accepted: &[Accepted], today: Date) -> Vec<S
                 "{} was accepted up to {} until {}, which does not cover this",
                 judgement.quantity, one.up_to, one.expires
             ));
+        }
+    }
+    for one in accepted.iter().filter(|one| one.last_day.is_none_or(|last| last < today)) {
+        let is_told =
+            |j: &Judgement| one.is_of(j) && matches!(j.finding, Finding::Regressed | Finding::Accepted);
+        if !session.judgements.iter().any(is_told) {
+            let metric = one.metric.name();
+            notes.push(format!("{metric} was accepted until {}, which is past: take that out", one.expires));
         }
     }
     let regressed = session.judgements.iter().any(|j| j.finding == Finding::Regressed);

@@ -137,8 +137,10 @@ pub fn annotations(session: &Session) -> String {
             level(j).map(|(rank, level)| (rank, format!("::{level} title=performance gate::{}", sentence(j))))
         }));
     }
+    // A message of a workflow command has these escaped.
+    let encoded = |line: String| line.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     lines.sort_by_key(|(rank, _)| *rank);
-    lines.into_iter().take(ANNOTATIONS).map(|(_, line)| line + "\n").collect()
+    lines.into_iter().take(ANNOTATIONS).map(|(_, line)| encoded(line) + "\n").collect()
 }
 
 /// As JUnit has it, a case a quantity: regressed ones fail, open ones and those of an invalid session are skipped.
@@ -167,4 +169,54 @@ pub fn junit(session: &Session) -> String {
         session.took.as_secs_f64(),
         session.judgements.iter().map(case).collect::<String>(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::gate::quantity::{Metric, Quantity};
+    use crate::gate::rounds::Rounds;
+    use crate::gate::settings::Settings;
+
+    fn judged(metric: Metric, finding: Finding) -> Judgement {
+        let rules = Settings::default().rules(metric);
+        let quantity = Quantity { scenario: "a & b".to_owned(), metric };
+        Judgement { quantity, rules, estimate: 0.05, low: 0.04, high: 0.06, p: 0.001, visible: 0.03, finding }
+    }
+
+    fn session(judgements: Vec<Judgement>) -> Session {
+        Session {
+            verdict: Verdict::Regressed,
+            reason: None,
+            judgements,
+            first: Rounds::default(),
+            second: Rounds::default(),
+            needed: 36,
+            repeated: 2,
+            took: Duration::from_secs(90),
+        }
+    }
+
+    #[test]
+    fn there_are_three_annotations_at_most_and_the_worst_come_first() {
+        use Finding::{Improved, Open, Pass, Regressed};
+        let found = [
+            (Metric::P50, Improved),
+            (Metric::CpuPerRequest, Open),
+            (Metric::P99, Regressed),
+            (Metric::Throughput, Pass),
+            (Metric::Failed, Regressed),
+        ];
+        let session = session(found.map(|(metric, finding)| judged(metric, finding)).to_vec());
+        let lines = annotations(&session);
+        let levels: Vec<&str> =
+            lines.lines().map(|line| line.split_once(' ').expect("each has a title").0).collect();
+        assert_eq!(levels, ["::error", "::error", "::warning"]);
+        assert!(lines.contains("+5.1%25 (") && !lines.contains("% "), "{lines}");
+        let junit = junit(&session);
+        assert!(junit.contains("tests=\"5\" failures=\"2\" skipped=\"1\" time=\"90.000\""), "{junit}");
+        assert!(junit.contains("classname=\"gate.a &amp; b\" name=\"failed\"><failure message="), "{junit}");
+    }
 }

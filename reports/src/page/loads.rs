@@ -46,9 +46,13 @@ pub(crate) fn figure(loads: &Loads<'_>) -> Figure {
     Figure::new("Latency against load", caption, &chart, loads.table())
 }
 
+/// The inside of a page.
+pub(super) fn body(loads: &Loads<'_>) -> String {
+    let body = Body { title: &loads.first.scenario.title, headline: loads.headline(), figure: figure(loads) };
+    body.render().expect("writing to memory does not fail")
+}
+
 /// The page.
 pub(crate) fn page(loads: &Loads<'_>) -> String {
-    let body = Body { title: &loads.first.scenario.title, headline: loads.headline(), figure: figure(loads) };
-    let body = body.render().expect("writing to memory does not fail");
-    super::page_of_figures(&format!("{}: latency against load", loads.first.scenario.title), &body)
+    super::page_of_figures(&format!("{}: latency against load", loads.first.scenario.title), &body(loads))
 }

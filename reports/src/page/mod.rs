@@ -17,6 +17,8 @@ mod twin;
 use askama::Template;
 use results::RunRecord;
 
+use crate::loads::Loads;
+
 pub(crate) use compared::page as compared;
 pub(crate) use figure::Figure;
 pub(crate) use loads::{figure as loads_figure, page as loads};
@@ -38,9 +40,11 @@ struct Page<'a> {
     charts: bool,
 }
 
-/// One HTML page with a report of each run, in their order.
+/// One HTML page with a report of each run, in their order; where they are of one system under different loads, with latency against
+/// load at its end.
 pub fn render(records: &[RunRecord]) -> String {
-    let bodies: Vec<String> = records.iter().enumerate().map(|(i, r)| run::body(r, i)).collect();
+    let mut bodies: Vec<String> = records.iter().enumerate().map(|(i, r)| run::body(r, i)).collect();
+    bodies.extend(crate::loads::loads(records).ok().filter(Loads::differ).map(|loads| loads::body(&loads)));
     let title = match records {
         [] => "No runs".to_owned(),
         [one] => one.scenario.title.clone(),

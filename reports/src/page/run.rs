@@ -193,22 +193,29 @@ fn assumed(record: &RunRecord) -> Vec<String> {
     record.published.iter().filter_map(told).collect()
 }
 
+/// First what was asked and whether it was asked on time, then what came of it, then why.
 fn figures(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
-    let mut figures = vec![rates(timeline), response_times(timeline)];
+    let mut figures = vec![rates(timeline)];
+    if record.world == World::Loadgen {
+        figures.push(send_lag(timeline));
+    }
+    figures.push(response_times(timeline));
     figures.extend(heat(record));
     figures.push(times(record));
-    figures.extend(failures(timeline));
     figures.extend(components(record, timeline));
-    if record.world == World::Loadgen {
-        figures.push(timeline.figure(
-            "Send lag",
-            "How late the generator itself handed requests over. It is part of the response time.",
-            Unit::Seconds,
-            Scale::Log,
-            &[("p99", &|m| m.lag_p99.filter(|l| *l > 0.0)), ("max", &|m| m.lag_max.filter(|l| *l > 0.0))],
-        ));
-    }
+    figures.extend(failures(timeline));
     figures
+}
+
+/// How late the generator was.
+fn send_lag(timeline: &Timeline<'_>) -> Figure {
+    timeline.figure(
+        "Send lag",
+        "How late the generator itself handed requests over. It is part of the response time.",
+        Unit::Seconds,
+        Scale::Log,
+        &[("p99", &|m| m.lag_p99.filter(|l| *l > 0.0)), ("max", &|m| m.lag_max.filter(|l| *l > 0.0))],
+    )
 }
 
 /// What was asked and what was answered.

@@ -17,6 +17,8 @@ use crate::table::Table;
 const BOX: (f64, f64) = (190.0, 84.0);
 const GAP: (f64, f64) = (84.0, 26.0);
 const MARGIN: f64 = 20.0;
+/// A name and a rate beside it have room for so many letters; where they are more, only the table has the rate.
+const FIRST_LINE: usize = 20;
 
 /// A component as it stands in the picture.
 struct Node<'a> {
@@ -43,7 +45,7 @@ pub(super) fn topology(record: &RunRecord, moments: &[Moment]) -> Option<Figure>
     let busiest = found.next();
     let entries: Vec<(String, usize)> =
         scenario.traffic.iter().map(|traffic| (traffic.name.clone(), traffic.to.index())).collect();
-    let caption = "Who asks whom, and how often where only one asks. A bar is the mean utilisation of a component's cores or \
+    let caption = "Who asks whom, and how often: at the line where only one asks, else in the box. A bar is the mean utilisation of a component's cores or \
                    workers in the measured part; marked is whose busiest instance has least room at its peak.";
     let picture = draw(&nodes, &entries, busiest);
     Some(Figure::picture("The stack", caption, picture, table(&nodes, busiest)))
@@ -236,12 +238,14 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
         );
     }
     for (i, node) in nodes.iter().enumerate() {
-        component(&mut svg, corner(node), node, busiest == Some(i));
+        // Where only one asks, the line to it says how often.
+        let rate = node.rate.filter(|_| askers(i) != 1);
+        component(&mut svg, corner(node), (node, rate), busiest == Some(i));
     }
     svg + "</svg>\n"
 }
 
-fn component(svg: &mut String, (x, y): (f64, f64), node: &Node<'_>, busiest: bool) {
+fn component(svg: &mut String, (x, y): (f64, f64), (node, rate): (&Node<'_>, Option<f64>), busiest: bool) {
     let (stroke, thick) = if busiest { ("--s2", 3.5) } else { ("--soft", 1.2) };
     let facts = node.facts;
     let left = x + 12.0;
@@ -259,6 +263,12 @@ fn component(svg: &mut String, (x, y): (f64, f64), node: &Node<'_>, busiest: boo
         escaped(&facts.kind),
         escaped(&facts.host),
     );
+    let rate = rate.map(|rate| Unit::PerSecond.show_round(rate));
+    let fits = |rate: &String| name(facts).chars().count() + rate.chars().count() <= FIRST_LINE;
+    if let Some(rate) = rate.filter(fits) {
+        let (right, above) = (x + BOX.0 - 12.0, y + 22.0);
+        let _ = write!(svg, "<text x=\"{right:.0}\" y=\"{above:.0}\" text-anchor=\"end\">{rate}</text>");
+    }
     if busiest {
         let (right, above) = (x + BOX.0, y - 5.0);
         let _ = write!(

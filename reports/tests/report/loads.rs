@@ -33,6 +33,19 @@ fn the_objective_breaks_between_two_loads() {
 }
 
 #[test]
+fn runs_under_different_loads_end_with_latency_against_load() {
+    let runs = runs(&[50, 100, 400]);
+    let html = reports::render(&runs);
+    let (reports, loads) = html.split_once("<h3>Latency against load</h3>").expect("it is there");
+    assert_eq!(reports.matches("<h2>By phase</h2>").count(), 3);
+    assert!(!loads.contains("<h2>By phase</h2>") && loads.contains("stops to hold"));
+    // The same load, drawn with other seeds, is no other.
+    let again = run(&SHOP.replace("[run]\n", "[run]\nseed = 2\n"), Play::SIM);
+    let html = reports::render(&[run(SHOP, Play::SIM), again]);
+    assert!(!html.contains("Latency against load"));
+}
+
+#[test]
 fn one_load_and_other_requests_are_refused() {
     let same = runs(&[100, 100]);
     assert!(reports::loads(&same).expect_err("one load").to_string().contains("two loads"));

@@ -3,6 +3,7 @@
 mod browser;
 mod chromium;
 mod compare;
+mod gate;
 mod loads;
 mod page;
 #[cfg(feature = "png")]

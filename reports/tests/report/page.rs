@@ -68,6 +68,30 @@ fn verdict_comes_before_everything_else() {
 }
 
 #[test]
+fn what_readers_ask_first_comes_first() {
+    let html = reports::render(&[run(SHOP, Play { dropped: 0.01, ..Play::LOADGEN })]);
+    let at = |text: &str| {
+        assert_eq!(html.matches(text).count(), 1, "{text} is on the page once");
+        html.find(text).expect("it was counted")
+    };
+    let order = [
+        "class=\"verdict",
+        "<h2>Thresholds</h2>",
+        "<h3>The stack</h3>",
+        "<h3>Offered and achieved rate</h3>",
+        "<h3>Send lag</h3>",
+        "<h3>Response time</h3>",
+        "<h3>Response times, all of them</h3>",
+        "<h3>Distribution of response and service time</h3>",
+        "<h3>Utilisation</h3>",
+        "<h3>Waiting</h3>",
+        "<h3>Failed requests</h3>",
+        "<h2>Cost and headroom</h2>",
+    ];
+    assert!(order.map(at).is_sorted(), "{:?}", order.map(at));
+}
+
+#[test]
 fn every_time_chart_has_its_fault_band() {
     let html = reports::render(&[run(SHOP, Play::LOADGEN)]);
     let charts: Vec<&str> = html.split("<figure>").skip(1).collect();

@@ -123,7 +123,7 @@ fn check(prepared: &Prepared, options: &Options, agents: NonZeroU32) -> Result<(
     }
     if options.trusted.is_given() {
         return Err(Problem::configuration(anyhow::anyhow!(
-            "--ca-file, --insecure: found with --agents, expected on the agents' own command lines: they open the connections"
+            "--ca-file, --sni, --insecure: found with --agents, expected on the agents' own command lines: they open the connections"
         )));
     }
     let bytes = scenario.source.text.len();

@@ -67,6 +67,57 @@ fn the_surroundings_limit_rate_and_duration() {
 }
 
 #[test]
+fn a_file_runs_no_command() {
+    let place = Place::new();
+    for (lines, found) in [
+        ("[hooks]\nbefore = \"touch ran\"", "hooks"),
+        ("[run.hooks]\nafter = \"touch ran\"", "run.hooks"),
+        (
+            "[components.more]\nkind = \"service\"\nhost = \"app\"\ncommand = \"touch ran\"",
+            "components.more.command",
+        ),
+        (
+            "[components.more]\nkind = \"kv-store\"\nhost = \"data\"\nengine = \"/bin/touch\"",
+            "components.more.engine",
+        ),
+    ] {
+        place.shop("1s", lines);
+        let message = refused(&place, &["run", "shop.toml"], &[]);
+        assert!(message.contains(&format!(": {found}: found ")), "{message}");
+    }
+    assert!(!place.directory.path().join("ran").exists());
+}
+
+#[test]
+fn a_file_alone_sends_load_to_no_other_machine() {
+    let place = Place::new();
+    let archive = |url: &str| {
+        format!(
+            "[components.archive]\nkind = \"sql-store\"\nhost = \"data\"\nread = \"2ms\"\nwrite = \"2ms\"\nengine = \"{url}\""
+        )
+    };
+    // Addresses that are kept for documentation, and of a private network: nothing is asked there.
+    for (url, what) in [
+        ("mysql://me:secret@203.0.113.7/shop", "203.0.113.7, a public address"),
+        ("mysql://me:secret@10.255.0.1:3306/shop", "10.255.0.1, another machine's"),
+    ] {
+        place.shop("1s", &archive(url));
+        let message = refused(&place, &["run", "shop.toml"], &[]);
+        assert!(message.contains("components.archive.engine: found a server at "), "{message}");
+        assert!(message.contains(what) && message.contains("--i-am-authorised"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+    place.shop("1s", &archive("mysql://me:secret@127.0.0.1?@203.0.113.7/shop"));
+    let message = refused(&place, &["run", "shop.toml"], &[]);
+    assert!(message.contains("found a URL without a clear host"), "{message}");
+    // Named again on the command line, one of a private network may be asked; a public one may not.
+    place.shop("1s", &archive("embedded"));
+    let chosen = "archive=mysql://203.0.113.7/shop";
+    let message = refused(&place, &["run", "shop.toml", "--engine", chosen], &[]);
+    assert!(message.contains("203.0.113.7, a public address"), "{message}");
+}
+
+#[test]
 fn every_thread_needs_a_connection() {
     let place = Place::new();
     place.shop("5s", "");

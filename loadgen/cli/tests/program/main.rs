@@ -2,9 +2,14 @@
 
 #[cfg(feature = "nats")]
 mod agents;
+mod capacity;
 mod configuration;
 mod ends;
 mod http2;
 mod runs;
 mod support;
+mod target;
+#[cfg(feature = "tls")]
+mod tls;
 mod users;
+mod watching;

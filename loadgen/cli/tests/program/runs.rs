@@ -7,6 +7,7 @@ use scenarios::plan::Plan;
 use scenarios::{Scenario, library};
 
 use crate::support::{Place, errors};
+use crate::target::Target;
 
 #[test]
 fn a_window_of_the_quickstart_runs_as_a_scenario_of_its_own() {
@@ -47,6 +48,45 @@ fn a_window_of_the_quickstart_runs_as_a_scenario_of_its_own() {
         assert_eq!(code, Some(i32::from(record.exit_code())), "{summary}");
     }
     place.all_gone();
+}
+
+#[test]
+fn a_target_can_be_a_socket_in_the_file_system() {
+    let place = Place::new();
+    place.target("1s", "");
+    let target = Target::quick();
+    let socket = place.directory.path().join("shop.sock");
+    target.through(&socket);
+    let url = format!("unix:{}", socket.display());
+    let output = place.run(&["run", "target.toml", "--no-report", "--target", &url]);
+    let record = RunRecord::read(place.runs().pop().expect("there is a run")).expect("it has a record");
+    let tally = record.tally(Scope::Run, None);
+    assert!((90..=110).contains(&tally.due()), "{}: {}", tally.due(), errors(&output));
+    assert_eq!(tally.ok, tally.due(), "{:?}: {}", tally.failures, errors(&output));
+    // The warm-up's are answered, too.
+    assert!(target.answered() > tally.due());
+}
+
+#[test]
+fn a_log_is_played_against_a_target_with_its_gaps() {
+    let place = Place::new();
+    let line = |second: u32, path: &str| {
+        format!(
+            "10.0.0.1 - - [10/Oct/2000:13:55:{second:02} +0000] \"GET {path} HTTP/1.1\" 200 7 \"-\" \"curl\"\n"
+        )
+    };
+    let log: String =
+        (0..120).map(|n| line(10 + n / 10, if n % 10 == 9 { "/logo.png" } else { "/" })).collect();
+    fs::write(place.directory.path().join("access.log"), log).expect("it can be written");
+    let replay = "executor = \"replay\"\nfile = \"access.log\"\nformat = \"access-log\"\nunmatched = \"skip\"\nspeed = 4";
+    place.target_with("2s", replay);
+    let target = Target::quick();
+    let output = place.run(&["run", "target.toml", "--no-report", "--target", &target.url()]);
+    let record = RunRecord::read(place.runs().pop().expect("there is a run")).expect("it has a record");
+    let tally = record.tally(Scope::Run, None);
+    // Nine of ten lines fit a class; at four times the speed eight of the twelve seconds are played in two.
+    assert_eq!((tally.due(), tally.ok), (72, 72), "{:?}: {}", tally.failures, errors(&output));
+    assert_eq!(target.answered(), 72);
 }
 
 #[test]
