@@ -132,9 +132,10 @@ impl ClassRule {
         key
     }
 
-    /// The size of an object's body: the same whenever it is fetched.
-    pub(crate) fn body_bytes(&self, key: u64, draws: &Draws) -> u64 {
-        draws.response_size(RequestId(key), &self.response)
+    /// The size of the body of the object that a request asks for: the same whenever it is fetched.
+    pub(crate) fn body_bytes(&self, class: ClassId, id: RequestId, path: PathKey, draws: &Draws) -> u64 {
+        let keys = self.keys.iter().map(|keyspace| path.first(draws, id, *keyspace));
+        draws.object_size(class, keys, &self.response)
     }
 
     pub(crate) fn tags<'a>(
