@@ -228,9 +228,12 @@ impl Validator<'_> {
             self.problem(at, expected, None);
             return None;
         }
-        let form = "an observation with its aggregate: avg, min, max, count, rate, below(N) or above(N)";
-        // What is counted once, or has a price, changes at no moment.
+        // What is counted of the whole run, or has a price, changes at no moment.
         let has_moments = !matches!(of, "failures" | "cost");
+        let form = match has_moments {
+            true => "an observation with its aggregate: avg, min, max, count, rate, below(N) or above(N)",
+            false => "an observation of the whole run with its aggregate: avg, count or rate",
+        };
         let read = |text: &str| {
             let name_and_rest = text[of.len() + 1..].split_once('{');
             let parts = name_and_rest.and_then(|(name, rest)| Some((name, rest.strip_suffix('}')?)));
