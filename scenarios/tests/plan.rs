@@ -345,7 +345,8 @@ fn mixes_have_the_stated_shares() {
 
 #[test]
 fn an_object_is_of_one_size_that_its_class_and_its_keys_decide() {
-    let text = MINIMAL.replace("path = \"/\"", "path = \"/\", response = \"lognormal(median=60kB, p99=400kB)\"");
+    let text =
+        MINIMAL.replace("path = \"/\"", "path = \"/\", response = \"lognormal(median=60kB, p99=400kB)\"");
     let scenario = parse(&text);
     let (draws, law) = (Draws::new(&scenario), scenario.requests[0].response);
     let class = scenario.class_ids().next().expect("a class");

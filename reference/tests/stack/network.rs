@@ -83,7 +83,8 @@ fn a_client_who_has_gone_takes_no_more_of_a_line_than_a_new_connection_may_have_
     let text = text.replace("[hosts.app]", "[hosts.app]\nnic = \"1Mbit/s\"");
     let text = text.replace("to = \"balancer\"", "to = \"shop\"");
     let text = text.replace("response = \"500B\"", "response = \"100kB\"");
-    let scenario = Scenario::parse(Path::new("test.toml"), text).unwrap_or_else(|problems| panic!("{problems}"));
+    let scenario =
+        Scenario::parse(Path::new("test.toml"), text).unwrap_or_else(|problems| panic!("{problems}"));
     let stack = start(&scenario);
     let front = stack.entry("shop")[0];
     let ask = || {

@@ -189,7 +189,11 @@ mix = { r = 1 }
         let (record, _) = record();
         // Its four machines of the warm-up are one in the last of the run's intervals, which ends with it.
         assert_eq!(series(&record, "w", INSTANCES, Aggregate::Below(2.0)), Some(9.0));
-        assert_eq!(series(&record, "w", INSTANCES, Aggregate::Above(2.0)), Some(f64::INFINITY), "only before");
+        assert_eq!(
+            series(&record, "w", INSTANCES, Aggregate::Above(2.0)),
+            Some(f64::INFINITY),
+            "only before"
+        );
         assert_eq!(series(&record, "w", "sadness", Aggregate::Below(2.0)), None);
     }
 

@@ -158,8 +158,7 @@ fn to_a_client_who_has_gone_no_more_is_sent_than_a_new_connection_may_have_under
         app: "nic = \"10Mbit/s\"",
         service: "workers = 100",
         steps: &format!("response = \"1250kB\"\n{}", step("wait = \"2s\"")),
-        traffic:
-            "to = \"shop\"\nrate = \"1/s\"\narrivals = \"uniform\"\nconnections = 100\ntimeout = \"1s\"",
+        traffic: "to = \"shop\"\nrate = \"1/s\"\narrivals = \"uniform\"\nconnections = 100\ntimeout = \"1s\"",
         ..Shop::default()
     };
     let run = run(&text.text());
