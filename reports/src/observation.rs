@@ -66,6 +66,7 @@ fn unit(observed: &Observed) -> Unit {
         return verdict::unit(figure.metric, figure.aggregate);
     };
     match (metric.as_str(), aggregate) {
+        (_, aggregate) if aggregate.is_moment() => Unit::Seconds,
         ("hit_ratio" | "utilisation" | "disk" | "nic_out" | "nic_in" | "up" | "steal", _) => Unit::Share,
         (_, Aggregate::Rate) if of == "failures" => Unit::Share,
         (_, Aggregate::Rate) => Unit::PerSecond,

@@ -90,6 +90,10 @@ pub enum Aggregate {
     Rate,
     /// A count.
     Count,
+    /// When what is observed of something in each interval was first below this, in seconds of the measured part.
+    Below(f64),
+    /// When it was first above this.
+    Above(f64),
 }
 
 /// As in a threshold: `p(99)`, `avg`.
@@ -102,6 +106,8 @@ impl fmt::Display for Aggregate {
             Self::Percentile(p) => f.pad(&format!("p({p})")),
             Self::Rate => f.pad("rate"),
             Self::Count => f.pad("count"),
+            Self::Below(limit) => f.pad(&format!("below({limit})")),
+            Self::Above(limit) => f.pad(&format!("above({limit})")),
         }
     }
 }
@@ -116,10 +122,21 @@ impl Aggregate {
             "rate" => Self::Rate,
             "count" => Self::Count,
             _ => {
-                let percent: f64 = text.strip_prefix("p(")?.strip_suffix(')')?.parse().ok()?;
-                return (0.0..=100.0).contains(&percent).then_some(Self::Percentile(percent));
+                let (name, number) = text.strip_suffix(')')?.split_once('(')?;
+                let number: f64 = number.parse().ok().filter(|number: &f64| number.is_finite())?;
+                return match name {
+                    "p" => (0.0..=100.0).contains(&number).then_some(Self::Percentile(number)),
+                    "below" => Some(Self::Below(number)),
+                    "above" => Some(Self::Above(number)),
+                    _ => None,
+                };
             }
         })
+    }
+
+    /// Whether it is a moment rather than a value: what is observed in each interval has one, requests have none.
+    pub const fn is_moment(self) -> bool {
+        matches!(self, Self::Below(_) | Self::Above(_))
     }
 }
 
@@ -178,4 +195,29 @@ pub struct Threshold {
     pub condition: String,
     /// Whether a run over sockets stops as soon as it fails, and how long after the warm-up at the earliest.
     pub abort: Option<SimTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aggregates_are_read_as_they_are_written() {
+        let all = [
+            Aggregate::Average,
+            Aggregate::Minimum,
+            Aggregate::Maximum,
+            Aggregate::Percentile(99.9),
+            Aggregate::Rate,
+            Aggregate::Count,
+            Aggregate::Below(0.5),
+            Aggregate::Above(-1.0),
+        ];
+        for aggregate in all {
+            assert_eq!(Aggregate::read(&aggregate.to_string()), Some(aggregate), "{aggregate}");
+        }
+        for text in ["p(101)", "p()", "below", "below(1", "below(inf)", "above(x)", "under(1)"] {
+            assert_eq!(Aggregate::read(text), None, "{text}");
+        }
+    }
 }

@@ -383,6 +383,21 @@ fn mixes_have_the_stated_shares() {
 }
 
 #[test]
+fn an_object_is_of_one_size_that_its_class_and_its_keys_decide() {
+    let text =
+        MINIMAL.replace("path = \"/\"", "path = \"/\", response = \"lognormal(median=60kB, p99=400kB)\"");
+    let scenario = parse(&text);
+    let (draws, law) = (Draws::new(&scenario), scenario.requests[0].response);
+    let class = scenario.class_ids().next().expect("a class");
+    let size = |keys: &[u64]| draws.object_size(class, keys.iter().copied(), &law);
+    assert_eq!(size(&[7, 8]), size(&[7, 8]));
+    assert!(size(&[7, 8]) != size(&[8, 7]) && size(&[7]) != size(&[8]), "other keys, other objects");
+    let sizes: Vec<f64> = (0..20_000).map(|key| size(&[key]) as f64).collect();
+    let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
+    assert!((mean / law.mean() - 1.0).abs() < 0.03, "{mean} instead of {}", law.mean());
+}
+
+#[test]
 fn another_seed_plans_other_requests() {
     let dues = |seed: &str| -> Vec<u64> {
         let scenario =

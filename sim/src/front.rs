@@ -159,7 +159,7 @@ impl Planner {
                 let id = planned.id;
                 let key = rule.key(planned.class, id, path, id, self.normalise, self.seed, &self.draws);
                 path.object = NonZeroU64::new(key);
-                path.body_bytes = rule.body_bytes(key, &self.draws);
+                path.body_bytes = rule.body_bytes(planned.class, id, path, &self.draws);
             }
             batch.due.push(Due { planned, path, nanos });
         }

@@ -22,6 +22,9 @@ use crate::emulated::clock::now_nanos;
 /// Bytes on their way in one direction, beyond which no more are taken: as much as Linux lets a window grow to
 /// (`tcp_rmem`, 6 MB of which a part is room for heads).
 const UNDER_WAY_LIMIT: usize = 4 << 20;
+/// The same to a client who has said his last word, as he may have gone: what a new connection may have under way (RFC 6928). The
+/// first of it that is there brings back that nobody wants it (RFC 9293, section 3.10.7).
+const UNHEARD_LIMIT: usize = 10 * 1_448;
 /// Taken at once.
 const READ_SIZE: usize = 64 << 10;
 /// An instance whose kernel has not answered for so long does not answer.
@@ -34,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(50);
 struct Talk {
     /// Whether the client spoke last; none where nobody has spoken yet.
     client_spoke: Cell<Option<bool>>,
+    /// Whether the client has said his last word.
+    client_ended: Cell<bool>,
     /// Before that the client does not know that it is connected.
     ready_at: u64,
     /// The connection was reset.
@@ -99,6 +104,7 @@ pub(super) async fn serve(relay: Rc<Relay>, door: Rc<Door>, client: TcpStream) {
     }
     let talk = Talk {
         client_spoke: Cell::new(None),
+        client_ended: Cell::new(false),
         ready_at: accepted + there + back,
         over: watch::Sender::new(false),
     };
@@ -169,9 +175,12 @@ impl Lane {
                 () = relay.timer.sleep_until(due.flatten().unwrap_or(0)), if matches!(due, Some(Some(_))) => {
                     self.deliver(&sink).await;
                 }
-                ready = source.readable(), if self.is_open && self.bytes_under_way < UNDER_WAY_LIMIT => {
+                ready = source.readable(), if self.is_open && self.room() > 0 => {
                     if ready.is_err() {
                         return;
+                    }
+                    if self.is_unheard(&sink) {
+                        return self.hang_up(&source);
                     }
                     self.take(&source, &sink);
                 }
@@ -180,13 +189,41 @@ impl Lane {
         }
     }
 
+    /// How much more may be under way.
+    fn room(&self) -> usize {
+        let to_client_who_ended = !self.from_client && self.talk.client_ended.get();
+        let limit = if to_client_who_ended { UNHEARD_LIMIT } else { UNDER_WAY_LIMIT };
+        limit.saturating_sub(self.bytes_under_way)
+    }
+
+    /// Whether the client had gone when the first of what was sent to him after his last word was there: his kernel has said so
+    /// since, and nobody reads it from the direction that has ended.
+    fn is_unheard(&self, sink: &TcpStream) -> bool {
+        let may_have_gone = !self.from_client && self.talk.client_ended.get();
+        may_have_gone && (!self.is_heard || !matches!(sink.take_error(), Ok(None)))
+    }
+
+    /// The source learns that nobody listens: what it has said and is not taken yet is never sent.
+    fn hang_up(&self, source: &TcpStream) {
+        let _ = SockRef::from(source).set_linger(Some(Duration::ZERO));
+        self.talk.over.send_replace(true);
+    }
+
     /// Takes what the source says.
     fn take(&mut self, source: &TcpStream, sink: &TcpStream) {
+        // The client may have ended since there was room.
+        let room = self.room().min(READ_SIZE);
+        if room == 0 {
+            return;
+        }
         let relay = Rc::clone(&self.relay);
         let mut buffer = relay.buffer.borrow_mut();
         buffer.resize(READ_SIZE, 0);
-        match source.try_read(&mut buffer) {
-            Ok(0) => self.send(What::End, 0),
+        match source.try_read(&mut buffer[..room]) {
+            Ok(0) => {
+                self.talk.client_ended.set(self.talk.client_ended.get() || self.from_client);
+                self.send(What::End, 0);
+            }
             Ok(count) => {
                 let due = self.due(count);
                 let mut bytes = &buffer[..count];

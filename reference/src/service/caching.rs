@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use scenarios::plan::RequestId;
-use scenarios::scenario::{CacheRule, ComponentKind, KeyspaceId, Path, PathPart, Scenario, Tag};
+use scenarios::scenario::{CacheRule, ClassId, ComponentKind, KeyspaceId, Path, PathPart, Scenario, Tag};
 
 use super::calls::write_path;
 use crate::component::Context;
@@ -31,12 +31,20 @@ struct Told {
 /// The object that a request asks for: the same for all who ask for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
+    pub(super) class: ClassId,
     /// Its name; two objects of one name are as unlikely as with any 64 bits.
     pub(super) name: u64,
     /// The keys in its path, in order.
     keys: Vec<(KeyspaceId, u64)>,
     /// Whether the asker has it already.
     is_known: bool,
+}
+
+impl Wanted {
+    /// The keys in its path, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = u64> {
+        self.keys.iter().map(|(_, key)| *key)
+    }
 }
 
 impl Caching {
@@ -70,7 +78,8 @@ impl Caching {
         }
         let known = field(head.headers, "if-none-match").unwrap_or_default();
         let is_known = known == etag(name).as_bytes();
-        Some(Wanted { name, keys: keys_of(path, target, scenario)?, is_known })
+        let class = scenario.class_ids().nth(class)?;
+        Some(Wanted { class, name, keys: keys_of(path, target, scenario)?, is_known })
     }
 
     /// The fields for an answer; whether the asker has the object already, so that a 304 says all.

@@ -37,7 +37,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use scenarios::plan::RequestId;
 use scenarios::scenario::{Service as Settings, WorkerHolds};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -350,10 +349,12 @@ async fn answer<'a>(
         Asked::Class(errand) => (errand.id, errand.class),
         _ => return plain_answer(200, close, incoming.is_head, out),
     };
+    let (draws, law) = (&service.context.draws, &service.context.scenario.requests[class].response);
     // An object is of one size, whoever asks for it first.
-    let sized_by = incoming.wanted.as_ref().map_or(id, |wanted| RequestId(wanted.name));
-    let law = &service.context.scenario.requests[class].response;
-    let size = service.context.draws.response_size(sized_by, law) as usize;
+    let size = match &incoming.wanted {
+        Some(wanted) => draws.object_size(wanted.class, wanted.keys(), law),
+        None => draws.response_size(id, law),
+    } as usize;
     let mut fields = Vec::new();
     let is_known = service.caching.write(class, incoming.wanted.as_ref(), &mut fields);
     fields.append(&mut cookies);

@@ -7,11 +7,17 @@ use std::thread;
 
 use reference::client::Stack;
 use scenarios::Scenario;
+use scenarios::plan::Draws;
 
 use crate::room::{connect, eventually, figure, kill_under_load, node, start};
 
-/// A balancer, a cache and a service. `cache` are further lines of the cache, `classes` come before `[traffic]`.
+/// A balancer, a cache and a service, started.
 fn room(cache: &str, classes: &str, faults: &str) -> Stack {
+    start(&described(cache, classes, faults))
+}
+
+/// The same as a scenario. `cache` are further lines of the cache, `classes` come before `[traffic]`.
+fn described(cache: &str, classes: &str, faults: &str) -> Scenario {
     let text = format!(
         r#"
 title = "A shop behind a cache"
@@ -54,9 +60,7 @@ mix = {{ item = 1 }}
 {faults}
 "#
     );
-    let scenario =
-        Scenario::parse(Path::new("cache.toml"), text).unwrap_or_else(|problems| panic!("{problems}"));
-    start(&scenario)
+    Scenario::parse(Path::new("cache.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 const ITEM: &str = r#"
@@ -108,6 +112,22 @@ fn ask(address: SocketAddr, method: &str, target: &str, lines: &str) -> io::Resu
 
 fn get(address: SocketAddr, target: &str, lines: &str) -> Answer {
     ask(address, "GET", target, lines).expect("answered")
+}
+
+#[test]
+fn an_object_is_as_large_as_its_class_and_its_key_say_in_all_variants() {
+    let classes = ITEM.replace("response = \"500B\"", "response = \"lognormal(median=500B, p99=5kB)\"");
+    let scenario = described("", &classes, "");
+    let stack = start(&scenario);
+    let entry = stack.entry("balancer")[0];
+    let (draws, class) = (Draws::new(&scenario), scenario.class_ids().next().expect("items come first"));
+    for key in 0..10 {
+        let size = draws.object_size(class, std::iter::once(key), &scenario.class(class).response);
+        for group in [1, 4] {
+            let answer = get(entry, &format!("/item/{key}"), &format!("x-groups: {group}\r\n"));
+            assert_eq!((answer.from(), answer.body.len() as u64), ("MISS", size), "item {key}");
+        }
+    }
 }
 
 #[test]

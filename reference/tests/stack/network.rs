@@ -78,6 +78,31 @@ fn a_line_takes_its_time_for_each_byte() {
 }
 
 #[test]
+fn a_client_who_has_gone_takes_no_more_of_a_line_than_a_new_connection_may_have_under_way() {
+    let text = shop("", "workers = 20", &["wait = \"300ms\""], &[]).source.text.clone();
+    let text = text.replace("[hosts.app]", "[hosts.app]\nnic = \"1Mbit/s\"");
+    let text = text.replace("to = \"balancer\"", "to = \"shop\"");
+    let text = text.replace("response = \"500B\"", "response = \"100kB\"");
+    let scenario =
+        Scenario::parse(Path::new("test.toml"), text).unwrap_or_else(|problems| panic!("{problems}"));
+    let stack = start(&scenario);
+    let front = stack.entry("shop")[0];
+    let ask = || {
+        let mut stream = connect(front).expect("accepted");
+        send(&mut stream, "/item/1").expect("sent");
+        stream
+    };
+    let began = Instant::now();
+    let gone: Vec<TcpStream> = (0..10).map(|_| ask()).collect();
+    drop(gone);
+    for _ in 0..2 {
+        assert_eq!(receive(&mut ask()).expect("answered").0, 200);
+    }
+    // Two answers of 800 ms, and ten times 116 ms. Ten whole answers would be eight seconds.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+#[test]
 fn lost_packets_cost_time_and_nothing_else() {
     let loss = "loss = { between = [\"clients\", \"edge\"], share = \"30%\" }";
     let stack = joined(&[], &[loss]);

@@ -182,6 +182,9 @@ impl Selection {
         if let Some(class) = self.class.filter(|class| *class >= classes) {
             return Err(format!("a figure refers to class {class} of {classes}"));
         }
+        if self.aggregate.is_moment() {
+            return Err(format!("a figure of requests has no {}", self.aggregate));
+        }
         match self.scope {
             Scope::Window(window) if window >= windows => {
                 Err(format!("a figure refers to window {window} of {windows}"))

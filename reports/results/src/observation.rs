@@ -87,6 +87,21 @@ fn sum(record: &RunRecord, of: &str, metric: &str) -> Option<f64> {
     values(record, of, metric).fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }
 
+/// How many seconds of the measured part are over at the end of the first interval whose value is so, of whichever instance;
+/// infinitely many where none is. None where nothing was observed.
+fn first(record: &RunRecord, of: &str, metric: &str, is_so: impl Fn(f64) -> bool) -> Option<f64> {
+    let mut earliest = None::<f64>;
+    for series in record.series(of, metric) {
+        let mut measured = series.values.iter().enumerate().filter(|(at, _)| is_measured(record, *at));
+        let found = measured.find(|(_, value)| value.is_some_and(&is_so));
+        let seconds = found.map_or(f64::INFINITY, |(interval, _)| {
+            record.frame.bounds(interval).1.saturating_sub(record.frame.warmup).as_secs_f64()
+        });
+        earliest = Some(earliest.map_or(seconds, |earliest| earliest.min(seconds)));
+    }
+    earliest
+}
+
 /// The values of a component's metric in the measured part, as one number.
 pub(crate) fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggregate) -> Option<f64> {
     let count = || if is_count(metric) { sum(record, of, metric) } else { None };
@@ -98,6 +113,8 @@ pub(crate) fn series(record: &RunRecord, of: &str, metric: &str, aggregate: Aggr
         }
         Aggregate::Minimum => values(record, of, metric).reduce(f64::min),
         Aggregate::Maximum => values(record, of, metric).reduce(f64::max),
+        Aggregate::Below(limit) => first(record, of, metric, |value| value < limit),
+        Aggregate::Above(limit) => first(record, of, metric, |value| value > limit),
         Aggregate::Average => {
             let (sum, n) = values(record, of, metric).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
             (n > 0.0).then(|| sum / n)
@@ -165,6 +182,19 @@ mix = { r = 1 }
         let (record, _) = record();
         assert_eq!(series(&record, "w", HITS, Aggregate::Count), Some(10.0));
         assert_eq!(series(&record, "w", HITS, Aggregate::Rate), Some(2.0));
+    }
+
+    #[test]
+    fn a_moment_is_the_end_of_the_first_interval_in_which_it_is_so() {
+        let (record, _) = record();
+        // Its four machines of the warm-up are one in the last of the run's intervals, which ends with it.
+        assert_eq!(series(&record, "w", INSTANCES, Aggregate::Below(2.0)), Some(9.0));
+        assert_eq!(
+            series(&record, "w", INSTANCES, Aggregate::Above(2.0)),
+            Some(f64::INFINITY),
+            "only before"
+        );
+        assert_eq!(series(&record, "w", "sadness", Aggregate::Below(2.0)), None);
     }
 
     #[test]

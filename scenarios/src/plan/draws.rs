@@ -6,7 +6,7 @@ use super::replay::Replay;
 use super::source::Source;
 use super::zipf::Zipf;
 use super::{RequestId, TrafficId};
-use crate::law::DurationLaw;
+use crate::law::{DurationLaw, SizeLaw};
 use crate::rng::{Purpose, Stream, Streams};
 use crate::scenario::{ClassId, Executor, Keyspace, KeyspaceId, Popularity, Scenario, Traffic};
 use crate::units::{Ratio, Seed, SimTime};
@@ -61,6 +61,7 @@ const STEP: Purpose = Purpose::named("step");
 const SHARE: Purpose = Purpose::named("share");
 const ERROR: Purpose = Purpose::named("error");
 const RESPONSE: Purpose = Purpose::named("response");
+const OBJECT: Purpose = Purpose::named("object");
 const FEED: Purpose = Purpose::named("feed");
 const STATEMENT: Purpose = Purpose::named("statement");
 /// Both worlds draw by it; the name is of the time when only one did, and another name would draw other pauses.
@@ -195,6 +196,16 @@ impl Draws {
     #[inline]
     pub fn response_size(&self, id: RequestId, law: &crate::law::SizeLaw) -> u64 {
         law.sample(&mut Stream::new(self.seed, RESPONSE, id.0), SIZE_LIMIT)
+    }
+
+    /// The size of the body that caches keep of what a class answers for these keys of its path, in bytes: the same in every
+    /// variant, whenever it is fetched, whoever asks for it, and in both worlds. What is popular would else be as large by chance
+    /// in one of them as it is not in the other, and with it all that passes a line.
+    #[inline]
+    pub fn object_size(&self, class: ClassId, keys: impl Iterator<Item = u64>, law: &SizeLaw) -> u64 {
+        let named = |name: u64, key: u64| name.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) ^ key;
+        let name = keys.fold(class.index() as u64, named);
+        law.sample(&mut Stream::new(self.seed, OBJECT, name), SIZE_LIMIT)
     }
 
     /// The size of a key's value, in bytes: the same whenever it is asked for.

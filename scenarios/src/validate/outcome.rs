@@ -228,14 +228,23 @@ impl Validator<'_> {
             self.problem(at, expected, None);
             return None;
         }
-        let form = "an observation with its aggregate: avg, min, max, count or rate";
+        // What is counted of the whole run, or has a price, changes at no moment.
+        let has_moments = !matches!(of, "failures" | "cost");
+        let (form, example) = match of {
+            "cost" => ("a currency with its aggregate, avg", "cost.USD{avg}"),
+            "failures" => ("a kind of failure with its aggregate: count or rate", "failures.timeout{count}"),
+            _ => (
+                "an observation with its aggregate: avg, min, max, count, rate, below(N) or above(N)",
+                "varnish.hit_ratio{rate}",
+            ),
+        };
         let read = |text: &str| {
             let name_and_rest = text[of.len() + 1..].split_once('{');
             let parts = name_and_rest.and_then(|(name, rest)| Some((name, rest.strip_suffix('}')?)));
             let parts = parts.and_then(|(name, word)| Some((name, Aggregate::read(word.trim())?)));
             let (metric, aggregate) = parts
-                .filter(|(_, a)| !matches!(a, Aggregate::Percentile(_)))
-                .ok_or_else(|| Misread::new(form).hint("write \"varnish.hit_ratio{rate}\""))?;
+                .filter(|(_, a)| !matches!(a, Aggregate::Percentile(_)) && (has_moments || !a.is_moment()))
+                .ok_or_else(|| Misread::new(form).hint(format!("write \"{example}\"")))?;
             Ok(Observed::Series { of: of.to_owned(), metric: metric.to_owned(), aggregate })
         };
         self.d.read(text, at, read)

@@ -25,7 +25,8 @@ table! {
         required what: String,
         /// What it is held against: a metric of requests (`response_time{avg}`, `failed{rate,class:list}`), a failure's kind
         /// (`failures.lost_session{count}`), or what was observed of a component or of a machine (`varnish.hit_ratio{rate}`,
-        /// `objects.keys_with_ttl{min}`, `host:box.cpu_credits{min}`).
+        /// `objects.keys_with_ttl{min}`), or when that was first below or above a number, in time of the measured part
+        /// (`host:box.cpu_credits{below(1)}`).
         optional metric: String,
         /// The published value, in the metric's unit.
         optional value: String,

@@ -4,7 +4,8 @@
 
 use scenarios::rng::{Purpose, Stream};
 
-use crate::call::{CONNECT_ONLY, FRESH, NOBODY, NOWHERE, Phase};
+use crate::call::{CHECK, CONNECT_ONLY, Call, FRESH, NOBODY, NONE, NOWHERE, Phase};
+use crate::http_cache::rules::Use;
 use crate::instance::{Answer, Flow};
 use crate::network::Machine;
 use crate::program::Op;
@@ -15,6 +16,10 @@ const ERROR_RATE: Purpose = Purpose::named("sim-error-rate");
 
 /// What a request, a command or a statement takes on the wire beside values: a segment's worth of head at most.
 const HEAD_BYTES: u64 = 400;
+
+/// What of an answer is sent to a caller who has closed his connection: as much as a new one may have under way (RFC 6928), for the
+/// first of it that is there brings back that nobody wants it (RFC 9293, 3.10.7).
+const UNHEARD_BYTES: u64 = 10 * 1_448;
 
 /// The legs of a call's way, each of which draws for itself.
 #[derive(Clone, Copy)]
@@ -124,28 +129,46 @@ impl World {
         Some(self.network.transit(ends, bytes, fresh, self.now, &mut stream))
     }
 
-    /// Sends an answer on its way, where there is one; it is heard when it is there.
+    /// Sends an answer on its way, where there is one; it is heard when it is there, if anybody listens.
     pub(super) fn sends_back(&mut self, slot: u32, answer: Answer) -> bool {
         let call = &self.calls[slot];
+        let (is_heard, fresh) = (call.parent != NOBODY, call.is(FRESH));
+        // What no client's request stands behind is small.
         let travels = matches!(answer, Answer::Good | Answer::Error)
             && call.has_arrived()
-            && call.parent != NOBODY
+            && (is_heard || call.root != NONE)
             && !call.is(CONNECT_ONLY);
         let (from, to) = self.ends(slot);
         if !travels || !self.network.joins(to, from) {
             return false;
         }
-        let law = &self.response_sizes[call.class.index()];
         let bytes = match answer {
-            Answer::Good => HEAD_BYTES + self.draws.response_size(call.id, law),
+            Answer::Good => HEAD_BYTES + self.body_bytes(slot),
             _ => HEAD_BYTES,
         };
-        let fresh = call.is(FRESH);
+        let bytes = if is_heard { bytes } else { bytes.min(UNHEARD_BYTES) };
         let mut stream = self.leg_stream(slot, Leg::Back);
         let nanos = self.network.transit((to, from), bytes, fresh, self.now, &mut stream);
+        if !is_heard {
+            return false;
+        }
         self.calls[slot].stage = u8::from(answer == Answer::Good);
         self.wait_until(slot, self.now + nanos, Phase::Returning);
         true
+    }
+
+    /// What the body of a good answer weighs. That of an object which caches keep is of one size for all; that of a check is none.
+    fn body_bytes(&self, slot: u32) -> u64 {
+        let Call { parent, class, id, .. } = self.calls[slot];
+        if parent == CHECK {
+            return 0;
+        }
+        let rule = &self.cache_rules[class.index()];
+        if self.caches.is_empty() || !matches!(rule.what, Use::Keep(_)) {
+            return self.draws.response_size(id, &self.response_sizes[class.index()]);
+        }
+        let path = self.calls.path(slot);
+        if path.object.is_some() { path.body_bytes } else { rule.body_bytes(class, id, path, &self.draws) }
     }
 
     /// An answer is there.

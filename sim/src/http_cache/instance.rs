@@ -394,7 +394,8 @@ impl World {
                 let path = self.calls.path(slot);
                 self.scratch.extend(rule.tags(&self.draws, id, path));
                 let ahead = path.object.is_some_and(|object| object.get() == key);
-                let body_bytes = if ahead { path.body_bytes } else { rule.body_bytes(key, &self.draws) };
+                let body_bytes =
+                    if ahead { path.body_bytes } else { rule.body_bytes(class, id, path, &self.draws) };
                 let answer =
                     Stocked { ttl_nanos, lifetime: class.index() as u16, body_bytes, tags: &self.scratch };
                 stored = cache.contents.keep(object, &answer, self.now);

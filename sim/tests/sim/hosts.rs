@@ -1,7 +1,10 @@
 //! What a machine does to the work on it: sharing, priorities, speed, stolen time, burst credits. Seeds are fixed;
 //! intervals are 99.9% from batch means.
 
-use crate::support::{batched, covers, run};
+use results::{RunRecord, World, observed_series};
+use scenarios::threshold::Aggregate;
+
+use crate::support::{batched, covers, parse, run};
 
 const MS: f64 = 1e-3;
 
@@ -91,12 +94,19 @@ fn time_stolen_in_bursts_hurts_more_than_the_same_time_spread_out() {
 fn a_small_instance_is_throttled_when_its_credits_are_gone() {
     // 80% of a core costs 0.8 credits a minute, of which 0.1 is earned: 7 credits last for ten minutes.
     let host = "cpu_credits = { per_hour = 6, launch = 7 }";
-    let run = run(&machine(host, 800, "", "", "other = 1").replace("timeout = \"60s\"", "timeout = \"5s\""));
+    let text = machine(host, 800, "", "", "other = 1").replace("timeout = \"60s\"", "timeout = \"5s\"");
+    let run = run(&text);
     let credits = run.metric("host:app", 0, "cpu_credits");
     let utilisation = run.metric("shop", 0, "utilisation");
     assert!((credits[289] - 3.5).abs() < 0.1, "after five minutes {}", credits[289]);
     assert!(credits[620..].iter().all(|c| *c < 0.01), "after ten minutes");
     assert!((utilisation[620..].iter().sum::<f64>() / utilisation[620..].len() as f64 - 0.1).abs() < 0.001);
+    // Six of them are gone after 514 s, of which the warm-up is ten.
+    let record = RunRecord::in_memory(&parse(&text), World::Sim, &run.outcome.delta, &run.outcome.samples);
+    let below = |limit| observed_series(&record, "host:app", "cpu_credits", Aggregate::Below(limit));
+    let spent = below(1.0).expect("the machine has credits");
+    assert!((spent - 504.3).abs() < 20.0, "fewer than one after {spent} s");
+    assert_eq!(below(-1.0), Some(f64::INFINITY), "there are never fewer than none");
     let answered = run.counts();
     assert!(answered[500] > 700, "before: {}", answered[500]);
     assert!(

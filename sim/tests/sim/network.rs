@@ -97,6 +97,78 @@ fn answers_queue_for_the_interface_of_their_machine_as_in_md1() {
     covers(&run.metric("host:app", 0, "nic_in"), 0.8 * 0.0032, 0.01);
 }
 
+/// One machine before another, whose interface sends what a cache on it keeps of so many objects.
+fn kept(keys: u32) -> String {
+    format!(
+        r#"
+title = "What a cache keeps"
+[run]
+duration = "100s"
+warmup = "10s"
+[hosts.edge]
+nic = "10Mbit/s"
+[hosts.app]
+[components.cache]
+kind = "http-cache"
+host = "edge"
+to = "shop"
+memory = "1GB"
+[components.shop]
+kind = "service"
+host = "app"
+[components.archive]
+kind = "sql-store"
+host = "app"
+connections = 10
+[keyspaces.items]
+in = "archive"
+keys = {keys}
+value = "1kB"
+[requests.item]
+path = "/items/{{items}}"
+response = "lognormal(median=60kB, p99=400kB)"
+cache = {{ ttl = "1d" }}
+[[requests.item.steps]]
+work = "1ms"
+[traffic.users]
+to = "cache"
+executor = "constant-arrival-rate"
+arrivals = "uniform"
+rate = "2/s"
+mix = {{ item = 1 }}
+timeout = "10s"
+"#
+    )
+}
+
+#[test]
+fn what_a_cache_keeps_weighs_the_same_for_whoever_asks_for_it() {
+    let spread = |keys| {
+        let means = run(&kept(keys)).means();
+        means.iter().copied().fold(0.0, f64::max) - means.iter().copied().fold(f64::INFINITY, f64::min)
+    };
+    assert!(spread(1) < 1e-6, "one object is of one size: {}", spread(1));
+    assert!(spread(10_000) > 0.01, "several are of several: {}", spread(10_000));
+}
+
+#[test]
+fn to_a_client_who_has_gone_no_more_is_sent_than_a_new_connection_may_have_under_way() {
+    let text = Shop {
+        run: "duration = \"100s\"",
+        app: "nic = \"10Mbit/s\"",
+        service: "workers = 100",
+        steps: &format!("response = \"1250kB\"\n{}", step("wait = \"2s\"")),
+        traffic: "to = \"shop\"\nrate = \"1/s\"\narrivals = \"uniform\"\nconnections = 100\ntimeout = \"1s\"",
+        ..Shop::default()
+    };
+    let run = run(&text.text());
+    assert_eq!(run.counts().iter().sum::<u64>(), 0, "nobody waits for two seconds");
+    // Ten segments of 1,448 bytes each second, of 1.25 MB that are as much as passes.
+    let sent = run.metric("host:app", 0, "nic_out");
+    let mean = sent.iter().sum::<f64>() / sent.len() as f64;
+    assert!((mean - 0.0116).abs() < 5e-4, "{mean}");
+}
+
 #[test]
 fn what_stays_on_a_machine_does_not_pass_its_interface() {
     // Through a balancer on the same machine there is one passage all the same.
