@@ -52,7 +52,7 @@ pub trait System: Sync {
 }
 
 /// Counters that become counts of an interval.
-const COUNTS: [&str; 20] = [
+const COUNTS: [&str; 21] = [
     sample::HITS,
     sample::GRACE_HITS,
     sample::MISSES,

@@ -39,7 +39,7 @@ pub(super) fn fill(
                     let answer = Answer {
                         ttl_nanos: left.as_nanos().max(1),
                         lifetime: class.index() as u16,
-                        body_bytes: rule.body_bytes(name, draws),
+                        body_bytes: rule.body_bytes(class, RequestId(0), path, draws),
                         tags: &tags,
                     };
                     contents.keep(object, &answer, 0);

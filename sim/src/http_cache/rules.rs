@@ -139,7 +139,6 @@ impl ClassRule {
         key
     }
 
-<<<<<<< HEAD
     /// The first keyspace in its path.
     pub(crate) fn keyspace(&self) -> Option<KeyspaceId> {
         self.keys.first().copied()
@@ -166,15 +165,10 @@ impl ClassRule {
         name
     }
 
-    /// The size of an object's body: the same whenever it is fetched.
-    pub(crate) fn body_bytes(&self, key: u64, draws: &Draws) -> u64 {
-        draws.response_size(RequestId(key), &self.response)
-=======
     /// The size of the body of the object that a request asks for: the same whenever it is fetched.
     pub(crate) fn body_bytes(&self, class: ClassId, id: RequestId, path: PathKey, draws: &Draws) -> u64 {
         let keys = self.keys.iter().map(|keyspace| path.first(draws, id, *keyspace));
         draws.object_size(class, keys, &self.response)
->>>>>>> s12-library
     }
 
     pub(crate) fn tags<'a>(
