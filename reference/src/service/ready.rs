@@ -34,15 +34,13 @@ impl Ready {
         let head = parse_request(request, &mut fields).ok().flatten()?;
         let stated = &context.scenario.requests[class];
         let wanted = self.0.wanted(class, &stated.path, &head, &context.scenario)?;
-        // An object is of one size, whoever asks for it first.
-        let id = RequestId(wanted.name);
-        let size = context.draws.response_size(id, &stated.response) as usize;
+        let size = context.draws.object_size(wanted.class, wanted.keys(), &stated.response) as usize;
         let mut told = Vec::new();
         self.0.write(class, Some(&wanted), &mut told);
         let head = answer::Head { fields: &told, close: false, without_body: false };
         match caching::page(context, class, wanted.name, size) {
             Some(page) => answer::write_body(&page, &head, out),
-            None => answer::write(size, id, NODE, &head, out),
+            None => answer::write(size, RequestId(wanted.name), NODE, &head, out),
         }
         Some(())
     }
