@@ -100,7 +100,7 @@ fn who_waits_for_a_row_or_a_core_or_holds_one_too_long_is_ended_alike() {
         assert!(timeouts > 10_000.0 && (timeouts / failed - 1.0).abs() < 0.1, "{timeouts} of {failed}");
         // Little: as many are there as come in a tenth of a second.
         let inside = sum("in_service") / 200.0;
-        assert!((0.95..=1.01).contains(&(inside / (0.1 * rate))), "{lock}: {inside} at once");
+        assert!((0.95..=1.02).contains(&(inside / (0.1 * rate))), "{lock}: {inside} at once");
         if !lock.is_empty() {
             assert_eq!(sum("lock_timeouts"), 0.0);
         }
