@@ -194,5 +194,5 @@ fn a_session_has_its_record_in_a_keyspace_or_a_database_and_is_found_again_by_it
     let lost = refused("cookies = false, state = { keyspace = \"visits\" }");
     assert!(lost.contains("session.state") && lost.contains("cookie"), "{lost}");
     let word = refused("state = \"somewhere\"");
-    assert!(word.contains("\"stateless\" or \"instance\""), "{word}");
+    assert!(word.contains("\"stateless\", \"instance\" or \"files\""), "{word}");
 }
