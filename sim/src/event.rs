@@ -301,7 +301,8 @@ mod tests {
     fn what_was_taken_and_put_back_leaves_in_its_old_order() {
         let mut queue = EventQueue::new();
         let slots = [7, 1, 8, 2, 3, 9, 4];
-        let tokens: Vec<Token> = slots.iter().map(|&slot| queue.schedule(u64::from(slot) / 4, slot)).collect();
+        let tokens: Vec<Token> =
+            slots.iter().map(|&slot| queue.schedule(u64::from(slot) / 4, slot)).collect();
         assert_eq!(queue.pop().map(|(at, token)| (at, token.slot())), Some((0, 1)));
         assert_eq!((queue.first_from(7), queue.first_from(8), queue.first_from(10)), (1, 2, u64::MAX));
         let mut taken = queue.take_below(7);

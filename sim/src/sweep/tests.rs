@@ -136,7 +136,8 @@ fn faults_between_sweeps_do_what_they_do() {
         write!(rest, "[[faults]]\nat = \"{at}s\"\nfor = \"300ms\"\n{fault}\n").expect("a string has room");
     }
     let (outcome, swept) = Row { classes: &classes, rate: 3_000.0, ..tandem(&rest) }.agree();
-    assert!(outcome.counts.failed > 100 && swept > outcome.counts.due / 2, "{swept} of {:?}", outcome.counts);
+    // Those who wait for a connection meanwhile do so for seconds, and are left to events.
+    assert!(outcome.counts.failed > 100 && swept > outcome.counts.due / 4, "{swept} of {:?}", outcome.counts);
 }
 
 #[test]
