@@ -120,6 +120,7 @@ host = "app"
 kind = "sql-store"
 host = "app"
 connections = 10
+read = "1ms"
 [keyspaces.items]
 in = "archive"
 keys = {keys}
