@@ -71,6 +71,7 @@ fn what_a_cache_has_at_the_start_is_hit_in_both_worlds() {
 
 /// Plays and simulates a text in which each of these is counted more than twenty times: the shares of hits are alike, and above
 /// `least`.
+#[allow(clippy::print_stdout)]
 fn the_worlds_agree(text: &str, wanted: &[&str], least: f64) {
     let Some([loadgen, sim]) = binaries(["loadgen", "sim"]) else {
         return println!("SKIPPED: the binaries are not built; cargo test --workspace builds them");

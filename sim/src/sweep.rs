@@ -429,8 +429,7 @@ fn stations(world: &World, classes: &[(u16, u16)], visits: &mut [Visit]) -> Opti
         pairs.map(|pair| (pair[0].instance, pair[1].instance))
     };
     let ways: Vec<(u16, u16)> = classes.iter().flat_map(ways).collect();
-    loop {
-        let Some(&(from, to)) = ways.iter().find(|(from, to)| ranks[to] <= ranks[from]) else { break };
+    while let Some(&(from, to)) = ways.iter().find(|(from, to)| ranks[to] <= ranks[from]) {
         let rank = ranks[&from] + 1;
         if rank >= ranks.len() {
             return None;

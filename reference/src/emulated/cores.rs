@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(book.assign(3, 5).end, 26);
         let half = Book { pace: book.pace.at(0.5, 0), ..Book::new(1) };
         assert_eq!(half.clone().assign_until(0, 10, 20), (piece(0, 0, 10), true), "just done");
-        assert_eq!(half.clone().assign_until(0, 10, 19).1, false);
+        assert!(!half.clone().assign_until(0, 10, 19).1);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) struct Child {
     running: RefCell<Option<Running>>,
     /// Held by whoever talks to the child.
     talk: tokio::sync::Mutex<()>,
+    /// Whether it has been started and has not said yet that it is ready.
+    starts: Cell<bool>,
     exited: Rc<Notify>,
     /// Whether its death is our doing.
     expected_to_die: Rc<Cell<bool>>,
@@ -64,6 +66,7 @@ impl Child {
             role,
             running: RefCell::default(),
             talk: tokio::sync::Mutex::default(),
+            starts: Cell::default(),
             exited: Rc::default(),
             expected_to_die: Rc::default(),
             claims: Rc::default(),
@@ -107,6 +110,7 @@ impl Child {
             }
         });
         self.expected_to_die.set(false);
+        self.starts.set(true);
         let group = Some(pid).filter(|_| self.role == Role::Keeper);
         tokio::task::spawn_local(reap(child, group, self.name.clone(), Rc::clone(&alive), self.ends()));
         let mut words = Words::new(words);
@@ -124,12 +128,18 @@ impl Child {
         let words = self.running.borrow().as_ref().map(|running| Rc::clone(&running.words));
         let Some(words) = words else { return Err("was not started".to_owned()) };
         let word = words.lock().await.last().await;
+        self.starts.set(false);
         match word {
             Some(Word::Ready) => Ok(()),
             Some(Word::Failed(message)) => Err(message),
             Some(other) => Err(format!("said {other:?} instead of being ready")),
             None => Err("died before it listened".to_owned()),
         }
+    }
+
+    /// Whether it was started and is not ready yet: whoever gives it an order waits until it is.
+    pub(super) fn starts(&self) -> bool {
+        self.starts.get()
     }
 
     /// Gives an order and waits for the answer; none where the child is dead or silent.

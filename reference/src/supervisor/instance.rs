@@ -246,8 +246,11 @@ impl Instance {
 
     /// Asks for the figures; none where the child is dead or silent. A silent one is not asked: it could not answer,
     /// and what it finds when it goes on would be taken for the end of its silence. It may fall silent while somebody else
-    /// talks to it.
+    /// talks to it. Nor is one that starts: some take many seconds, and nobody's figures are to wait for them.
     pub(super) async fn figures(&self) -> Option<BTreeMap<String, f64>> {
+        if self.child.starts() {
+            return None;
+        }
         let is_silent = || self.state.get().is_silent();
         match self.child.order_unless(is_silent, &Order::Figures).await {
             Some(Word::Figures(figures)) => Some(figures),
