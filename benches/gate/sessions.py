@@ -113,6 +113,8 @@ def session(kind, seed):
         command += ["--save", save, "--seed", str(seed), "--budget", BUDGETS[machine]]
         begun, load = time.time(), os.getloadavg()[0]
         gate = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # Whoever is ended is to end the gate as well, as from a terminal.
+        signal.signal(signal.SIGTERM, lambda *_: (gate.send_signal(signal.SIGINT), signal.raise_signal(signal.SIGINT)))
         try:
             said, _ = gate.communicate()
         except KeyboardInterrupt:
