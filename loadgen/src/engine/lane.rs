@@ -206,24 +206,6 @@ impl<'a, T: Transport> Lane<'a, T> {
         }
     }
 
-    fn drop_request(&mut self, due: Due, now: u64) {
-        let Due { planned, lag_nanos, user, attempt } = due;
-        match attempt {
-            0 => self.ledger.dropped(planned.due),
-            // Of the plan it was sent once.
-            _ => self.ledger.finished(false),
-        }
-        self.recorder.record(&Outcome {
-            class: planned.class,
-            due: planned.due,
-            sent: None,
-            done: self.clock.point(now),
-            lag: SimTime::from_nanos(lag_nanos),
-            result: Err(Failure::Dropped),
-        });
-        self.go_on(user, now);
-    }
-
     /// Gives a request to a slot; the clock of its service time and its timeout starts. Where connections are sessions' own, the slot
     /// is from now on the user's.
     fn assign(&mut self, index: u32, due: Due, now: u64) {

@@ -56,6 +56,25 @@ impl Pauses {
 }
 
 impl<T: Transport> Lane<'_, T> {
+    /// A request is never sent, or not again.
+    pub(super) fn drop_request(&mut self, due: Due, now: u64) {
+        let Due { planned, lag_nanos, user, attempt } = due;
+        match attempt {
+            0 => self.ledger.dropped(planned.due),
+            // Of the plan it was sent once.
+            _ => self.ledger.finished(false),
+        }
+        self.recorder.record(&Outcome {
+            class: planned.class,
+            due: planned.due,
+            sent: None,
+            done: self.clock.point(now),
+            lag: SimTime::from_nanos(lag_nanos),
+            result: Err(Failure::Dropped),
+        });
+        self.go_on(user, now);
+    }
+
     /// Has a request that failed over a slot sent again after a pause, if it may be; whether it will.
     pub(super) fn repeats(&mut self, index: u32, exchange: &Exchange, failure: Failure, now: u64) -> bool {
         let traffic = &mut self.traffic[self.slots[index as usize].traffic];
