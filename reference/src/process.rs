@@ -62,8 +62,10 @@ pub fn run_if_child() -> Option<ExitCode> {
         return None;
     }
     let (role, parent) = (arguments.next()?, arguments.next()?);
-    // A keeper has something to put away when its parent dies: it is only to be awake then.
-    let signal = if role == Role::Keeper.name() { Signal::CONT } else { Signal::KILL };
+    // These have something to put away when their parent dies: they are only to be awake then, and the end of their standard input
+    // says the rest.
+    let ends_in_order = [Role::Supervisor, Role::Keeper].map(Role::name).iter().any(|name| role == *name);
+    let signal = if ends_in_order { Signal::CONT } else { Signal::KILL };
     if let Err(error) = follow_parent(&parent, signal) {
         complain(&format!("cannot follow the parent process: {error}"));
         return Some(ExitCode::FAILURE);

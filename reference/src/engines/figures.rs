@@ -228,9 +228,16 @@ pub(super) fn family(pid: u32) -> Vec<u32> {
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
         next += 1;
-        let children =
-            fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-        found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        // Children stand with the thread that started them.
+        let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        let lists: Vec<String> = lists.collect();
+        found.extend(
+            lists
+                .iter()
+                .flat_map(|list| list.split_whitespace())
+                .filter_map(|child| child.parse::<u32>().ok()),
+        );
     }
     found
 }

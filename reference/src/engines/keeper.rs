@@ -19,7 +19,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, getpgrp, getpid, getppid, kill_process, kill_process_group, set_child_subreaper,
+    Pid, Signal, WaitOptions, getpgrp, getpid, getppid, kill_process, kill_process_group,
+    set_child_subreaper, wait,
 };
 use scenarios::Scenario;
 use scenarios::scenario::{ComponentId, Server};
@@ -46,8 +47,10 @@ const START_LOOK: Duration = Duration::from_millis(20);
 const FIGURES_PATIENCE: Duration = Duration::from_secs(1);
 /// How often this process looks whether its parent lives.
 const PARENT_LOOK: Duration = Duration::from_millis(100);
-/// How long a server that was killed may take to be gone, before its directory goes.
-const LAST_WAIT: Duration = Duration::from_millis(50);
+/// How long what was killed may take to be gone, before its directory goes all the same.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is.
+const LAST_LOOK: Duration = Duration::from_millis(2);
 /// What is shown of the words of a server that does not start.
 const LAST_LINES: usize = 12;
 /// The file of what it says.
@@ -287,7 +290,7 @@ async fn obey(keeper: &Keeper, mut orders: Orders) {
             }
         });
     }
-    end(&keeper.directory, Some(keeper.pid));
+    end(&keeper.directory);
 }
 
 /// Ends the group as soon as the parent is gone, whatever else is under way.
@@ -299,22 +302,30 @@ fn watch_parent(directory: PathBuf) {
         while getppid() == parent {
             sleep(PARENT_LOOK).await;
         }
-        end(&directory, None);
+        end(&directory);
     });
 }
 
 /// Ends the group, this process included, and takes the directory away.
-fn end(directory: &Path, server: Option<u32>) {
-    let own = std::process::id();
-    let family = figures::family(own).into_iter().filter(|pid| *pid != own);
-    for pid in family.chain(server).filter_map(|pid| Pid::from_raw(pid as i32)) {
-        let _ = kill_process(pid, Signal::KILL);
+fn end(directory: &Path) {
+    let begun = std::time::Instant::now();
+    // They write no more once they are gone; whoever is started meanwhile, or was when the list was read, is in the next one.
+    while kill_family() && begun.elapsed() < LAST_WAIT {
+        std::thread::sleep(LAST_LOOK);
     }
-    // They write no more once they are gone.
-    std::thread::sleep(LAST_WAIT);
     let _ = fs::remove_dir_all(directory);
     let _ = kill_process_group(getpgrp(), Signal::KILL);
     std::process::exit(1);
+}
+
+/// Kills all that comes from this process and reaps those of them that are dead: whether anything was left.
+fn kill_family() -> bool {
+    let own = std::process::id();
+    for pid in figures::family(own).into_iter().filter(|pid| *pid != own) {
+        let _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, Signal::KILL));
+    }
+    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+    figures::family(own).len() > 1
 }
 
 /// Writes the server's files and starts it, after what runs beside it.
