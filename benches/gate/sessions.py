@@ -20,6 +20,8 @@ ROUNDS = 150_000
 SLOWER = float(os.environ.get("SLOWER", "1.06"))
 NAMES = {0: "pass", 111: "invalid", 112: "regressed", 113: "inconclusive"}
 BUDGETS = {"as it is": "5m", "beside a neighbour": "12m"}
+# The gate's own; sessions held with another one count as noise alone.
+MARGIN = "1%"
 KINDS = [(candidate, machine) for machine in BUDGETS for candidate in ("the same", "5% slower")]
 
 
@@ -73,6 +75,10 @@ def known():
     return sessions
 
 
+def judged(sessions):
+    return [s for s in sessions if s.get("margin", "2%") == MARGIN]
+
+
 def mend():
     """Takes off what of a line was written when the machine went down, so that the next one does not stand behind it."""
     if os.path.exists(LOG):
@@ -110,7 +116,7 @@ def session(kind, seed):
     with tempfile.TemporaryDirectory() as directory, Neighbour(machine == "beside a neighbour"):
         save = f"{directory}/rounds.json"
         command = ["target/release/report", "gate", *BLOCKS, "--base", server("base", ROUNDS), "--candidate", server("candidate", rounds)]
-        command += ["--save", save, "--seed", str(seed), "--budget", BUDGETS[machine]]
+        command += ["--save", save, "--seed", str(seed), "--budget", BUDGETS[machine], "--margin", MARGIN]
         begun, load = time.time(), os.getloadavg()[0]
         gate = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         # Whoever is ended is to end the gate as well, as from a terminal.
@@ -133,6 +139,7 @@ def session(kind, seed):
         "candidate": candidate,
         "machine": machine,
         "seed": seed,
+        "margin": MARGIN,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)),
         "load_before": load,
         "verdict": verdict,
@@ -150,7 +157,7 @@ def hold(more, machines):
     for _ in range(more):
         sessions = known()
         kinds = [kind for kind in KINDS if kind[1] in machines]
-        fewest = [(sum((s["candidate"], s["machine"]) == kind for s in sessions), kind) for kind in kinds]
+        fewest = [(sum((s["candidate"], s["machine"]) == kind for s in judged(sessions)), kind) for kind in kinds]
         least = min(count for count, _ in fewest)
         # Which of several comes next is chance, so that no kind has the same hour of the day each time.
         kind = random.Random(len(sessions)).choice([kind for count, kind in fewest if count == least])
@@ -164,10 +171,12 @@ def hold(more, machines):
 def table(sessions, to):
     say = lambda text="": print(text, file=to, flush=True)
     say("# The gate's false alarms and power\n")
+    counted = judged(sessions)
+    others = len(sessions) - len(counted)
     say(f"Made by `benches/gate/run` on {platform.machine()}, {os.cpu_count()} cores, from the {len(sessions)} sessions in")
-    say("`gate-sessions.jsonl`. Base and candidate were built and linked apart, anew for each session, so that what their layout makes of")
+    say(f"`gate-sessions.jsonl`, {len(counted)} of them with a margin of {MARGIN}; those with another one ({others}) count as noise alone. Base and candidate were built and linked apart, anew for each session, so that what their layout makes of")
     say("them is part of the noise between sessions; a session's time does not count the builds.\n")
-    effects = [s["worse"] for s in sessions if s["candidate"] == "5% slower"]
+    effects = [s["worse"] for s in counted if s["candidate"] == "5% slower"]
     for name in sorted({name for effect in effects for name in effect}):
         values = sorted(effect[name] for effect in effects if name in effect)
         least, middle, most = (f"{100 * math.expm1(v):+.1f}%" for v in (values[0], values[len(values) // 2], values[-1]))
@@ -177,7 +186,7 @@ def table(sessions, to):
     say("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     kinds = KINDS + [(candidate, "both") for candidate in ("the same", "5% slower")]
     for candidate, machine in kinds:
-        of = [s for s in sessions if s["candidate"] == candidate and machine in (s["machine"], "both")]
+        of = [s for s in counted if s["candidate"] == candidate and machine in (s["machine"], "both")]
         count = lambda *names: sum(s["verdict"] in names for s in of)
         low, high = wilson(count("regressed"), len(of))
         seconds = sorted(s["seconds"] for s in of) or [0]
@@ -194,7 +203,7 @@ def table(sessions, to):
             for path, rounds in zip(files, noise):
                 with open(path, "w") as file:
                     json.dump(rounds, file)
-            command = ["target/release/report", "gate", "--self-test", "--budget", budget, "--from", *files]
+            command = ["target/release/report", "gate", "--self-test", "--budget", budget, "--margin", MARGIN, "--from", *files]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         say(f"The machine {machine}: {done.stdout}")
 

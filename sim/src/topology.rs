@@ -152,6 +152,7 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
         cdns: Vec::new(),
         caches: Vec::new(),
         cache_rules: scenario.requests.iter().map(ClassRule::new).collect(),
+        page_makers: Vec::new(),
         purge_rules: Vec::new(),
         purging: Vec::new(),
         services: Vec::new(),
@@ -209,6 +210,8 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
             add_instance(&mut world, scenario, &places, id, number);
         }
     }
+    world.page_makers =
+        scenario.component_ids().map(|id| page_maker(&world, scenario, &places, id)).collect();
     add_jobs(&mut world, scenario, &places.hosts);
     crate::host::build::add_memory(&mut world, scenario);
     // Checks need to know the servers' instances.
@@ -357,6 +360,16 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
         ..Instance::new(kind, index as u16 - 1, (id.index() as u16, number), host)
     });
     world.instances[usize::from(at)].note_up(0);
+}
+
+/// A cache that all good answers of a component come out of, where they do.
+fn page_maker(world: &World, scenario: &Scenario, places: &Places, id: ComponentId) -> Option<u16> {
+    match &scenario.component(id).kind {
+        ComponentKind::HttpCache(_) => Some(world.instances[usize::from(places.of(id))].index),
+        ComponentKind::LoadBalancer(balancer) => page_maker(world, scenario, places, balancer.to),
+        ComponentKind::Cdn(cdn) => page_maker(world, scenario, places, cdn.to),
+        _ => None,
+    }
 }
 
 /// The virtual address of a component, made when its first instance asks.

@@ -141,6 +141,8 @@ pub(crate) struct World {
     pub(crate) caches: Vec<Cache>,
     /// What caches do with each class.
     pub(crate) cache_rules: Vec<ClassRule>,
+    /// By component: a cache whose pages come out of it, where they do.
+    pub(crate) page_makers: Vec<Option<u16>>,
     pub(crate) purge_rules: Vec<PurgeRule>,
     pub(crate) purging: Vec<Purging>,
     pub(crate) services: Vec<Service>,

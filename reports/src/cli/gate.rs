@@ -51,7 +51,7 @@ pub(super) struct Gate {
     #[arg(long, value_name = "SIDE", value_parser = Side::parse, required_unless_present = "self_test")]
     candidate: Option<Side>,
     /// A change for the worse up to this is none
-    #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = programs::part::ratio)]
+    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = programs::part::ratio)]
     margin: Ratio,
     /// A change for the worse from this on must be noticed
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = programs::part::ratio)]

@@ -10,7 +10,7 @@ use super::rounds::Rounds;
 /// What the gate is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// A worsening up to this is none: a share, such as 0.02.
+    /// A worsening up to this is none: a share, such as 0.01.
     pub margin: f64,
     /// A worsening from this on must be noticed: a share, such as 0.05.
     pub detect: f64,
@@ -41,7 +41,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            margin: 0.02,
+            margin: 0.01,
             detect: 0.05,
             p99_margin: 0.10,
             p99_detect: 0.30,

@@ -157,7 +157,8 @@ impl World {
         true
     }
 
-    /// What the body of a good answer weighs. That of an object which caches keep is of one size for all; that of a check is none.
+    /// What the body of a good answer weighs. That of an object which caches keep is of one size for all, and that of a page with
+    /// the parts that were put into it; that of a check is none.
     fn body_bytes(&self, slot: u32) -> u64 {
         let Call { parent, class, id, .. } = self.calls[slot];
         if parent == CHECK {
@@ -168,7 +169,11 @@ impl World {
             return self.draws.response_size(id, &self.response_sizes[class.index()]);
         }
         let path = self.calls.path(slot);
-        if path.object.is_some() { path.body_bytes } else { rule.body_bytes(class, id, path, &self.draws) }
+        let own = match path.object {
+            Some(_) => path.body_bytes,
+            None => rule.body_bytes(class, id, path, &self.draws),
+        };
+        own + self.parts_bytes(slot)
     }
 
     /// An answer is there.

@@ -213,12 +213,17 @@ impl World {
 
     /// The key of the object that a call asks for. A part of a page varies by who asks for the page.
     pub(super) fn object_key(&self, slot: u32) -> u64 {
+        let at = self.calls[slot].at;
+        self.object_key_in(slot, &self.caches[usize::from(self.instances[usize::from(at)].index)])
+    }
+
+    /// The same in some cache.
+    pub(super) fn object_key_in(&self, slot: u32, cache: &Cache) -> u64 {
         let path = self.calls.path(slot);
         if let Some(object) = path.object {
             return object.get();
         }
         let call = &self.calls[slot];
-        let cache = &self.caches[usize::from(self.instances[usize::from(call.at)].index)];
         let asker = match call.parent {
             parent if parent < NOBODY && call.from == call.at => self.calls[parent].id,
             _ => call.id,
@@ -238,11 +243,7 @@ impl World {
     }
 
     fn look_up(&mut self, slot: u32) {
-        let call = &self.calls[slot];
-        let class = call.class;
-        // What a service asks for by steps of its own is no page of a class.
-        let own_steps = (call.step, call.end) != self.classes[class.index()];
-        if own_steps || self.cache_rules[class.index()].what == Use::Pass {
+        if !self.asks_for_page(slot) {
             return self.pass_on(slot);
         }
         let (key, now) = (self.object_key(slot), self.now);
@@ -262,6 +263,12 @@ impl World {
             Lookup::Busy(object) => self.wait_for_object(slot, object),
             Lookup::HitForPass => self.pass_on(slot),
         }
+    }
+
+    /// Whether caches look up what a call asks for. What a service asks for by steps of its own is no page of a class.
+    pub(super) fn asks_for_page(&self, slot: u32) -> bool {
+        let Call { class, step, end, .. } = self.calls[slot];
+        (step, end) == self.classes[class.index()] && self.cache_rules[class.index()].what != Use::Pass
     }
 
     pub(super) fn wait_for_object(&mut self, slot: u32, object: ObjectId) {

@@ -59,6 +59,22 @@ impl World {
         self.send_page(page, count);
     }
 
+    /// What the parts of a page weigh that a call is answered with, where it comes out of a cache: before, they are not in it.
+    pub(crate) fn parts_bytes(&self, slot: u32) -> u64 {
+        let Call { at, class, .. } = self.calls[slot];
+        let Some((part_class, count)) = self.cache_rules[class.index()].include else { return 0 };
+        let Some(cache) = self.page_makers[usize::from(self.instances[usize::from(at)].component)] else {
+            return 0;
+        };
+        let rule = &self.cache_rules[part_class.index()];
+        if rule.what == Use::Pass || !self.asks_for_page(slot) {
+            return 0;
+        }
+        let page = self.object_key_in(slot, &self.caches[usize::from(cache)]);
+        let bytes = |part| rule.body_bytes(part_class, part_of(page, part), PathKey::NONE, &self.draws);
+        (1..=count).map(bytes).sum()
+    }
+
     /// A page is complete: its parts take processor time, each as a request does.
     fn send_page(&mut self, page: u32, parts: u16) {
         self.calls[page].stage = SENDING;

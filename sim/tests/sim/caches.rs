@@ -286,6 +286,45 @@ fn a_list_is_put_together_from_parts_that_are_objects_of_their_own() {
 }
 
 #[test]
+fn a_page_weighs_as_much_as_its_parts_from_the_cache_on_and_not_before() {
+    let mean_ms = |ttl: &str, between: [&str; 2]| {
+        let requests = format!(
+            r#"{PRODUCT}
+            [requests.list]
+            path = "/lists/{{lists}}"
+            cache = {{ ttl = "{ttl}" }}
+            response = "4kB"
+            esi = {{ include = "product", count = 5 }}
+            [[requests.list.steps]]
+            wait = "10ms"
+            [keyspaces.lists]
+            in = "objects"
+            keys = 2
+            value = "100B"
+            [[network]]
+            between = {between:?}
+            bandwidth = "1Mbit/s"
+            "#
+        )
+        .replace("ttl = \"10s\"", "ttl = \"1h\"")
+        .replace("path = \"/products/{products}\"", "path = \"/products/{products}\"\nresponse = \"2kB\"");
+        let traffic = "rate = \"4/s\"\narrivals = \"uniform\"\nmix = { list = 1 }";
+        let text = stack("to = \"php\"\ngrace = \"0s\"", &requests, traffic, "");
+        let text = text.replace("host = \"app\"\n        workers", "host = \"data\"\n        workers");
+        let means = run(&text).means();
+        1e3 * means[40..].iter().sum::<f64>() / means[40..].len() as f64
+    };
+    // 400 bytes of the request, 400 and 14,000 of the answer.
+    for way in [["clients", "edge"], ["edge", "app"]] {
+        let mean = mean_ms("1h", way);
+        assert!((mean - (3.2 + 115.2)).abs() < 0.01, "{way:?}: {mean}");
+    }
+    // A list that is fetched each time: 400 bytes of the fetch, 400 and 4,000 of what comes, while its parts are there.
+    let mean = mean_ms("1ms", ["app", "data"]);
+    assert!((mean - (3.2 + 10.0 + 35.2)).abs() < 0.01, "{mean}");
+}
+
+#[test]
 fn what_cannot_be_cached_is_not_waited_for_once_that_is_known() {
     let page = r#"
         [requests.page]
