@@ -67,13 +67,14 @@ pub struct Session {
     pub took: Duration,
 }
 
-/// More than such a share of disturbed rounds among the latest makes the session invalid, once it has been waited long enough for the
-/// machine to calm down: such a share of the session's time.
+/// More than such a share of disturbed rounds among the latest makes the session invalid, once disturbed rounds have taken as much as
+/// it may wait for the machine to calm down: such a share of the session's time.
 const DISTURBED_SHARE: f64 = 0.5;
 const LATEST: usize = 20;
 const PATIENCE: f64 = 0.2;
 
-/// The share of a session's time that one of its two looks may take: a little is left for rounds that take longer.
+/// The share of a session's time that one of its two looks may take: a little is left for the last round. A look that is disturbed
+/// ends then with fewer rounds than it was to have; when that is says nothing of which side is slower.
 const A_LOOK: f64 = 0.48;
 
 /// Fewer rounds cannot tell anything at the level that is asked.
@@ -86,6 +87,8 @@ struct Player<'a, S> {
     repeated: usize,
     /// Which of the latest rounds were disturbed.
     latest: VecDeque<bool>,
+    /// What disturbed rounds have taken, and what they may take.
+    lost: Duration,
     patience: Duration,
 }
 
@@ -101,10 +104,10 @@ impl<S: Source> Player<'_, S> {
         self.orders.pop().expect("it was filled where it was empty")
     }
 
-    /// Plays up to so many rounds; false where too many of them were disturbed.
-    fn fill(&mut self, rounds: &mut Rounds, up_to: usize) -> Result<bool, S::Error> {
-        while rounds.rounds.len() < up_to {
-            let order = self.order();
+    /// Plays up to so many rounds, fewer where the time for them ends before; false where too many of them were disturbed.
+    fn fill(&mut self, rounds: &mut Rounds, up_to: usize, until: Duration) -> Result<bool, S::Error> {
+        while rounds.rounds.len() < up_to && (rounds.rounds.len() < LEAST || self.source.elapsed() < until) {
+            let (order, begun) = (self.order(), self.source.elapsed());
             let round = self.source.round(order)?;
             self.latest.push_back(round.is_none());
             if self.latest.len() > LATEST {
@@ -113,12 +116,13 @@ impl<S: Source> Player<'_, S> {
             match round {
                 Some(round) => rounds.rounds.push(round),
                 None => {
+                    self.lost += self.source.elapsed().saturating_sub(begun);
                     self.repeated += 1;
                     self.orders.push(order);
                 }
             }
             let is_much = self.latest.len() > 8 && self.disturbed_share() > DISTURBED_SHARE;
-            if is_much && self.source.elapsed() >= self.patience {
+            if is_much && self.lost >= self.patience {
                 return Ok(false);
             }
         }
@@ -155,6 +159,7 @@ pub fn hold<S: Source>(source: &mut S, settings: &Settings) -> Result<Session, S
         orders: Vec::new(),
         repeated: 0,
         latest: VecDeque::new(),
+        lost: Duration::ZERO,
         patience: settings.budget.mul_f64(PATIENCE),
     };
     look(&mut player, settings, &mut session)?;
@@ -179,7 +184,8 @@ fn look<S: Source>(
     session: &mut Session,
 ) -> Result<(), S::Error> {
     const REPEATED: &str = "more than half of the latest rounds were disturbed";
-    if !player.fill(&mut session.first, 1)? {
+    let (first_end, second_end) = (settings.budget.mul_f64(A_LOOK), settings.budget.mul_f64(2.0 * A_LOOK));
+    if !player.fill(&mut session.first, 1, first_end)? {
         session.reason = Some(REPEATED.to_owned());
         return Ok(());
     }
@@ -191,14 +197,14 @@ fn look<S: Source>(
         ));
         return Ok(());
     }
-    if !player.fill(&mut session.first, pilot)? {
+    if !player.fill(&mut session.first, pilot, first_end)? {
         session.reason = Some(REPEATED.to_owned());
         return Ok(());
     }
     session.needed = settings.rounds_needed(&session.first);
     let affordable = affordable(player, &session.first, settings);
     let count = session.needed.min(affordable).max(session.first.rounds.len());
-    if !player.fill(&mut session.first, count)? {
+    if !player.fill(&mut session.first, count, first_end)? {
         session.reason = Some(REPEATED.to_owned());
         return Ok(());
     }
@@ -211,7 +217,7 @@ fn look<S: Source>(
         .filter(|q| session.judgements[*q].finding == Finding::Regressed)
         .collect();
     if !suspects.is_empty() {
-        if !player.fill(&mut session.second, count)? {
+        if !player.fill(&mut session.second, count, second_end)? {
             session.reason = Some(REPEATED.to_owned());
             return Ok(());
         }
@@ -266,13 +272,16 @@ fn confirm(session: &mut Session, settings: &Settings, suspects: &[usize]) {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::ops::Range;
 
     use super::super::quantity::Metric;
     use super::*;
 
-    /// A machine that is disturbed until some second, with rounds of a second of two programs that are the same.
+    /// A machine that is disturbed in some seconds, with rounds of a second of two programs that are the same or not.
     struct Machine {
-        calm_at: f64,
+        disturbed: Range<f64>,
+        noise: f64,
+        worse: f64,
         elapsed: f64,
         random: Stream,
     }
@@ -286,8 +295,10 @@ mod tests {
 
         fn round(&mut self, order: [Arm; 3]) -> Result<Option<Round>, Infallible> {
             self.elapsed += 1.0;
-            let values = [(); 3].map(|()| vec![1.0 + 0.02 * self.random.unit()]);
-            Ok((self.elapsed > self.calm_at).then_some(Round { order, values, seconds: 1.0 }))
+            let mut values = [(); 3].map(|()| vec![1.0 + self.noise * self.random.unit()]);
+            values[2][0] *= 1.0 + self.worse;
+            let is_disturbed = self.elapsed > self.disturbed.start && self.elapsed <= self.disturbed.end;
+            Ok((!is_disturbed).then_some(Round { order, values, seconds: 1.0 }))
         }
 
         fn elapsed(&self) -> Duration {
@@ -295,10 +306,15 @@ mod tests {
         }
     }
 
-    fn session(calm_at: f64) -> Session {
+    fn held(settings: &Settings, disturbed: Range<f64>, noise: f64, worse: f64) -> Session {
         let random = Stream::new(Seed(3), Purpose::named("noise"), 0);
-        let Ok(session) = hold(&mut Machine { calm_at, elapsed: 0.0, random }, &Settings::default());
+        let mut machine = Machine { disturbed, noise, worse, elapsed: 0.0, random };
+        let Ok(session) = hold(&mut machine, settings);
         session
+    }
+
+    fn session(calm_at: f64) -> Session {
+        held(&Settings::default(), 0.0..calm_at, 0.02, 0.0)
     }
 
     #[test]
@@ -312,5 +328,22 @@ mod tests {
         let never = session(f64::INFINITY);
         assert_eq!(never.verdict, Verdict::Invalid);
         assert!((never.took.as_secs_f64() - patience).abs() <= 1.0, "{:?}", never.took);
+    }
+
+    #[test]
+    fn a_disturbance_later_costs_rounds_and_the_session_keeps_to_its_time() {
+        // The noise takes as many rounds as there may be.
+        let settings = Settings { budget: Duration::from_secs(480), ..Settings::default() };
+        let session = |disturbed| held(&settings, disturbed, 0.3, 0.05);
+        let (calm, late) = (session(0.0..0.0), session(100.0..190.0));
+        assert_eq!(
+            (calm.verdict, calm.repeated, calm.first.rounds.len()),
+            (Verdict::Regressed, 0, settings.most)
+        );
+        assert_eq!((late.verdict, late.repeated, late.needed), (Verdict::Regressed, 90, settings.most));
+        assert!(late.first.rounds.len() < settings.most, "its time was over");
+        assert!(late.took <= settings.budget, "{:?}", late.took);
+        // Where more is lost than may be, nothing is said.
+        assert_eq!(session(100.0..250.0).verdict, Verdict::Invalid);
     }
 }
