@@ -314,6 +314,24 @@ fn ask(cache: &Proxy, request: &str) -> (String, String) {
 }
 
 #[test]
+fn the_order_of_a_query_makes_a_difference_where_the_file_says_so() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/cache.toml"));
+    let text = text.expect("it is there").replacen("memory = ", "normalise = false\nmemory = ", 1);
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    let origin = Origin::start(|head| kept("", head.split(' ').nth(1).unwrap_or("")));
+    let (alike, apart) = (cache(&origin), Proxy::of(file.path(), "cache", &[origin.address]));
+    let (one, other) = ("/a?x=1&y=2", "/a?y=2&x=1");
+    for target in [one, other] {
+        assert_eq!(get(alike.address, target).expect("answered").1, one, "the first is for both");
+    }
+    for target in [one, other, one, other] {
+        assert_eq!(get(apart.address, target).expect("answered").1, target);
+    }
+    assert_eq!(origin.requests().len(), 3, "each is kept");
+}
+
+#[test]
 fn pages_that_include_one_another_many_times_over_hold_nobody_up() {
     const PARTS: usize = 100;
     let origin = Origin::start(|head| {
