@@ -332,6 +332,49 @@ fn the_order_of_a_query_makes_a_difference_where_the_file_says_so() {
 }
 
 #[test]
+fn a_change_throws_out_what_its_answer_names_and_one_that_fails_throws_out_nothing() {
+    let origin = Origin::start(|head| {
+        let answer = match head.split(' ').next().unwrap_or("") {
+            "POST" => "201 Created\r\nLocation: /made\r\nContent-Location: http://test/list",
+            "PUT" => "200 OK\r\nLocation: http://elsewhere/made",
+            "DELETE" => "409 Conflict\r\nLocation: /made",
+            _ => return kept("", "page"),
+        };
+        Act::Answer(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").into_bytes())
+    });
+    let cache = cache(&origin);
+    let is_hit = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        ask(&cache, &request).0.contains("x-cache: HIT")
+    };
+    for (method, stays) in [
+        ("POST", [false, false, false, true]),
+        ("PUT", [false, true, true, true]),
+        ("DELETE", [true; 4]),
+        ("OPTIONS", [true; 4]),
+    ] {
+        let paths = ["/form", "/made", "/list", "/other"];
+        // What the change before has thrown out is fetched again.
+        let _ = paths.map(is_hit);
+        assert_eq!(paths.map(is_hit), [true; 4]);
+        let change = "HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=b";
+        ask(&cache, &format!("{method} /form {change}"));
+        assert_eq!(paths.map(is_hit), stays, "{method}");
+    }
+}
+
+#[test]
+fn a_head_that_finds_nothing_fetches_for_all_who_come_after_it() {
+    let origin = Origin::start(|_| kept("", "whole"));
+    let cache = cache(&origin);
+    let (head, body) = ask(&cache, "HEAD /a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert!(head.contains("content-length: 5\r\n") && head.contains("x-cache: MISS"), "{head}");
+    assert_eq!(body, "");
+    assert_eq!(get(cache.address, "/a").expect("answered"), (200, "whole".to_owned()));
+    assert!(origin.requests().len() == 1 && origin.requests()[0].starts_with("GET /a "));
+}
+
+#[test]
 fn pages_that_include_one_another_many_times_over_hold_nobody_up() {
     const PARTS: usize = 100;
     let origin = Origin::start(|head| {
