@@ -375,6 +375,20 @@ fn a_head_that_finds_nothing_fetches_for_all_who_come_after_it() {
 }
 
 #[test]
+fn a_change_that_the_back_end_may_have_made_is_not_asked_for_again() {
+    let origin = Origin::start(|head| match head.starts_with("POST") {
+        true => Act::AnswerAndClose(Vec::new()),
+        false => ok("fine"),
+    });
+    let cache = cache(&origin);
+    // Its connection is there for the next.
+    assert_eq!(get(cache.address, "/a").expect("answered"), (200, "fine".to_owned()));
+    let post = "POST /a HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=b";
+    assert_eq!(status(&cache.tell(post.as_bytes())), "502");
+    assert_eq!(origin.requests().iter().filter(|request| request.starts_with("POST")).count(), 1);
+}
+
+#[test]
 fn pages_that_include_one_another_many_times_over_hold_nobody_up() {
     const PARTS: usize = 100;
     let origin = Origin::start(|head| {
