@@ -5,9 +5,10 @@ use super::normalise;
 use crate::http::head::RequestHead;
 
 /// Appends the address of a request's resource. The absolute form's own host stands above `Host` (RFC 9112, section 3.2.2).
-pub(super) fn write(head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
+/// `sorts` says that the order of a query's parameters makes no difference.
+pub(super) fn write(head: &RequestHead<'_, '_>, sorts: bool, out: &mut Vec<u8>) {
     let (host, target) = parts(head);
-    address(host, target, out);
+    address(host, target, sorts, out);
 }
 
 /// The host and the target in origin form.
@@ -20,11 +21,16 @@ pub(super) fn parts<'b>(head: &RequestHead<'_, 'b>) -> (&'b [u8], &'b [u8]) {
 
 /// Appends the address that a `Location` or `Content-Location` names, where that is on the same host (RFC 9111, section
 /// 4.4); false where it is not.
-pub(super) fn write_referred(head: &RequestHead<'_, '_>, reference: &[u8], out: &mut Vec<u8>) -> bool {
+pub(super) fn write_referred(
+    head: &RequestHead<'_, '_>,
+    reference: &[u8],
+    sorts: bool,
+    out: &mut Vec<u8>,
+) -> bool {
     let (own, _) = parts(head);
     let found = resolve(head, reference).filter(|(host, _)| host.eq_ignore_ascii_case(own));
     if let Some((host, target)) = &found {
-        address(host, target, out);
+        address(host, target, sorts, out);
     }
     found.is_some()
 }
@@ -58,9 +64,13 @@ pub(super) fn resolve(head: &RequestHead<'_, '_>, reference: &[u8]) -> Option<(V
     Some((host.to_vec(), resolved))
 }
 
-fn address(host: &[u8], target: &[u8], out: &mut Vec<u8>) {
+fn address(host: &[u8], target: &[u8], sorts: bool, out: &mut Vec<u8>) {
     out.extend(host.iter().map(u8::to_ascii_lowercase));
-    normalise::target(target, out);
+    if sorts {
+        normalise::target(target, out);
+    } else {
+        out.extend_from_slice(target);
+    }
 }
 
 /// The host and the target of a URI of this scheme.
@@ -118,7 +128,7 @@ mod tests {
 
     fn of(text: &str) -> String {
         let mut out = Vec::new();
-        with_head(text, |head| write(head, &mut out));
+        with_head(text, |head| write(head, true, &mut out));
         String::from_utf8(out).expect("text")
     }
 
@@ -134,7 +144,7 @@ mod tests {
         let referred = |reference: &str| {
             let mut out = Vec::new();
             let on_host = with_head("POST /a/b?q HTTP/1.1\r\nHost: shop\r\n\r\n", |head| {
-                write_referred(head, reference.as_bytes(), &mut out)
+                write_referred(head, reference.as_bytes(), true, &mut out)
             });
             on_host.then(|| String::from_utf8(out).expect("text"))
         };

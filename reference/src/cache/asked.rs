@@ -21,6 +21,8 @@ pub(super) struct Asked {
     /// What answers to it are found by.
     pub(super) address: Box<[u8]>,
     pub(super) client: IpAddr,
+    /// Whether the order of a query's parameters makes no difference to that.
+    sorts: bool,
 }
 
 /// What is to be done with a request.
@@ -54,8 +56,8 @@ impl Asked {
     /// From the bytes of a whole head, which were parsed before. What is for this hop alone is left out, but for what says
     /// how long the body is and whether the connection stays: a request is looked up, kept under and fetched by the same
     /// fields.
-    pub(super) fn new(head: &[u8], client: IpAddr) -> Self {
-        let asked = Self::read(head, client).expect("the head was parsed before");
+    pub(super) fn new(head: &[u8], client: IpAddr, sorts: bool) -> Self {
+        let asked = Self::read(head, client, sorts).expect("the head was parsed before");
         let dropped: Vec<String> = asked.with(|head| {
             let for_this_hop = head.headers.iter().filter(|h| is_for_this_hop(h.name, head.headers));
             for_this_hop.map(|h| h.name.to_owned()).collect()
@@ -64,11 +66,11 @@ impl Asked {
     }
 
     /// From the bytes of a whole head; none where that is not a request's.
-    fn read(head: &[u8], client: IpAddr) -> Option<Self> {
+    fn read(head: &[u8], client: IpAddr, sorts: bool) -> Option<Self> {
         let mut address = Vec::new();
         let mut fields = NO_FIELDS;
-        address::write(&parse_request(head, &mut fields).ok().flatten()?, &mut address);
-        Some(Self { head: head.to_vec(), address: address.into(), client })
+        address::write(&parse_request(head, &mut fields).ok().flatten()?, sorts, &mut address);
+        Some(Self { head: head.to_vec(), address: address.into(), client, sorts })
     }
 
     /// Its bytes.
@@ -105,7 +107,7 @@ impl Asked {
             Some(())
         })?;
         // A page may name a host that is none, and the host may be one field too many.
-        Self::read(&out, self.client)
+        Self::read(&out, self.client, self.sorts)
     }
 
     /// The question which group of users the asker belongs to; see `user_context`.
@@ -123,7 +125,7 @@ impl Asked {
             told.for_each(|header| write(header.name, header.value, &mut out));
         });
         out.extend_from_slice(b"\r\n");
-        Self::read(&out, self.client)
+        Self::read(&out, self.client, self.sorts)
     }
 
     /// The same request with a field more; none where that cannot be.
@@ -131,7 +133,7 @@ impl Asked {
         let mut out = self.head[..self.head.len() - 2].to_vec();
         write(name, value, &mut out);
         out.extend_from_slice(b"\r\n");
-        Self::read(&out, self.client)
+        Self::read(&out, self.client, self.sorts)
     }
 
     /// The same request without the fields of a name.
@@ -279,7 +281,7 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 9));
 
     fn asked(text: &str) -> Asked {
-        Asked::new(text.as_bytes(), CLIENT)
+        Asked::new(text.as_bytes(), CLIENT, true)
     }
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {

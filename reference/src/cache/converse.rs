@@ -157,7 +157,7 @@ impl Cache {
         let step = if is_end_to_end(head.headers) {
             self.step(&head, bytes, client, out)
         } else {
-            let asked = Asked::new(bytes, client);
+            let asked = Asked::new(bytes, client, self.sorts_queries);
             asked.with(|head| self.step(head, asked.head(), client, out))
         };
         Ok(Some((begun, step)))
@@ -173,21 +173,21 @@ impl Cache {
             Kind::LookUp => {
                 let mut scratch = self.scratch.borrow_mut();
                 scratch.clear();
-                address::write(head, &mut scratch);
+                address::write(head, self.sorts_queries, &mut scratch);
                 if has(head.headers, HASH) || self.needs_context(&scratch, head.headers) {
-                    return Step::Context(Asked::new(bytes, client).without(HASH));
+                    return Step::Context(Asked::new(bytes, client, self.sorts_queries).without(HASH));
                 }
                 match self.decide(&scratch, head.headers) {
                     Decision::Serve(object, how) if object.page.is_none() => {
                         Step::Composed(self.compose(head, &object, how, out))
                     }
-                    decision => Step::LookUp(Asked::new(bytes, client), decision),
+                    decision => Step::LookUp(Asked::new(bytes, client, self.sorts_queries), decision),
                 }
             }
-            Kind::Pass => Step::Pass(Asked::new(bytes, client).without(HASH)),
+            Kind::Pass => Step::Pass(Asked::new(bytes, client, self.sorts_queries).without(HASH)),
             // Only for those on this machine, and not by way of a proxy on it.
             Kind::Purge if !client.is_loopback() || has(head.headers, "x-forwarded-for") => Step::Answer(405),
-            Kind::Purge => Step::Purge(Asked::new(bytes, client)),
+            Kind::Purge => Step::Purge(Asked::new(bytes, client, self.sorts_queries)),
         }
     }
 

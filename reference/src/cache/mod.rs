@@ -127,6 +127,8 @@ struct Cache {
     first_byte_timeout: Duration,
     object_limit: usize,
     normaliser: Normaliser,
+    /// Whether the order of a query's parameters makes no difference.
+    sorts_queries: bool,
     /// Where they are counted.
     threads: Option<Rc<Threads>>,
     /// The paths that balancers check, which are answered here.
@@ -174,6 +176,7 @@ impl Cache {
             first_byte_timeout: settings.first_byte_timeout.as_duration(),
             object_limit: memory / OBJECT_SHARE,
             normaliser,
+            sorts_queries: settings.normalise,
             threads: settings.threads.as_ref().map(Threads::new),
             checked: checked(&context.scenario),
             counts: Counts::default(),

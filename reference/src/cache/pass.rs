@@ -87,7 +87,8 @@ impl Cache {
             for name in ["location", "content-location"] {
                 let mut referred = Vec::new();
                 let reference = first(headers, name);
-                if reference.is_some_and(|r| address::write_referred(head, r, &mut referred)) {
+                let sorts = self.sorts_queries;
+                if reference.is_some_and(|r| address::write_referred(head, r, sorts, &mut referred)) {
                     store.remove_address(&referred);
                 }
             }

@@ -85,7 +85,8 @@ fn variants(rule: &CacheRule, normalise: bool) -> u64 {
 /// Makes the answer and puts it in, where the cache would have kept it.
 fn put(cache: &Cache, ready: &Ready, wanted: &Wanted<'_>, settings: &HttpCache) -> Option<()> {
     let context = &cache.context;
-    let asked = Asked::new(&request(&context.scenario, wanted, settings), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let head = request(&context.scenario, wanted, settings);
+    let asked = Asked::new(&head, IpAddr::V4(Ipv4Addr::LOCALHOST), settings.normalise);
     let mut fetch = Vec::new();
     asked.write_fetch(None, &cache.normaliser, &mut fetch);
     let mut answer = Vec::new();

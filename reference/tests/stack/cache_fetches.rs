@@ -33,9 +33,13 @@ fn what_was_thrown_out_while_it_was_fetched_is_not_kept() {
         "PURGE / HTTP/1.1\r\nxkey-purge: list\r\n",
         "PURGE / HTTP/1.1\r\nxkey-softpurge: list\r\n",
         "BAN /sl HTTP/1.1\r\n",
+        "POST /change HTTP/1.1\r\nContent-Length: 0\r\n",
         "PURGE /elsewhere HTTP/1.1\r\n",
     ] {
-        let (origin, arrived, go) = patient(|_| kept("xkey: list page\r\n", "old"));
+        let (origin, arrived, go) = patient(|head| {
+            let is_change = head.starts_with("POST");
+            kept(if is_change { "Location: /slow\r\n" } else { "xkey: list page\r\n" }, "old")
+        });
         let cache = cache(&origin);
         let mut stream = connect(cache.address).expect("accepted");
         send(&mut stream, "/slow").expect("sent");

@@ -314,6 +314,81 @@ fn ask(cache: &Proxy, request: &str) -> (String, String) {
 }
 
 #[test]
+fn the_order_of_a_query_makes_a_difference_where_the_file_says_so() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/cache.toml"));
+    let text = text.expect("it is there").replacen("memory = ", "normalise = false\nmemory = ", 1);
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    let origin = Origin::start(|head| kept("", head.split(' ').nth(1).unwrap_or("")));
+    let (alike, apart) = (cache(&origin), Proxy::of(file.path(), "cache", &[origin.address]));
+    let (one, other) = ("/a?x=1&y=2", "/a?y=2&x=1");
+    for target in [one, other] {
+        assert_eq!(get(alike.address, target).expect("answered").1, one, "the first is for both");
+    }
+    for target in [one, other, one, other] {
+        assert_eq!(get(apart.address, target).expect("answered").1, target);
+    }
+    assert_eq!(origin.requests().len(), 3, "each is kept");
+}
+
+#[test]
+fn a_change_throws_out_what_its_answer_names_and_one_that_fails_throws_out_nothing() {
+    let origin = Origin::start(|head| {
+        let answer = match head.split(' ').next().unwrap_or("") {
+            "POST" => "201 Created\r\nLocation: /made\r\nContent-Location: http://test/list",
+            "PUT" => "200 OK\r\nLocation: http://elsewhere/made",
+            "DELETE" => "409 Conflict\r\nLocation: /made",
+            _ => return kept("", "page"),
+        };
+        Act::Answer(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").into_bytes())
+    });
+    let cache = cache(&origin);
+    let is_hit = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        ask(&cache, &request).0.contains("x-cache: HIT")
+    };
+    for (method, stays) in [
+        ("POST", [false, false, false, true]),
+        ("PUT", [false, true, true, true]),
+        ("DELETE", [true; 4]),
+        ("OPTIONS", [true; 4]),
+    ] {
+        let paths = ["/form", "/made", "/list", "/other"];
+        // What the change before has thrown out is fetched again.
+        let _ = paths.map(is_hit);
+        assert_eq!(paths.map(is_hit), [true; 4]);
+        let change = "HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=b";
+        ask(&cache, &format!("{method} /form {change}"));
+        assert_eq!(paths.map(is_hit), stays, "{method}");
+    }
+}
+
+#[test]
+fn a_head_that_finds_nothing_fetches_for_all_who_come_after_it() {
+    let origin = Origin::start(|_| kept("", "whole"));
+    let cache = cache(&origin);
+    let (head, body) = ask(&cache, "HEAD /a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert!(head.contains("content-length: 5\r\n") && head.contains("x-cache: MISS"), "{head}");
+    assert_eq!(body, "");
+    assert_eq!(get(cache.address, "/a").expect("answered"), (200, "whole".to_owned()));
+    assert!(origin.requests().len() == 1 && origin.requests()[0].starts_with("GET /a "));
+}
+
+#[test]
+fn a_change_that_the_back_end_may_have_made_is_not_asked_for_again() {
+    let origin = Origin::start(|head| match head.starts_with("POST") {
+        true => Act::AnswerAndClose(Vec::new()),
+        false => ok("fine"),
+    });
+    let cache = cache(&origin);
+    // Its connection is there for the next.
+    assert_eq!(get(cache.address, "/a").expect("answered"), (200, "fine".to_owned()));
+    let post = "POST /a HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nConnection: close\r\n\r\na=b";
+    assert_eq!(status(&cache.tell(post.as_bytes())), "502");
+    assert_eq!(origin.requests().iter().filter(|request| request.starts_with("POST")).count(), 1);
+}
+
+#[test]
 fn pages_that_include_one_another_many_times_over_hold_nobody_up() {
     const PARTS: usize = 100;
     let origin = Origin::start(|head| {

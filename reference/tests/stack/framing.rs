@@ -269,6 +269,18 @@ fn no_request_follows_half_a_body_to_a_server() {
 }
 
 #[test]
+fn what_a_server_may_have_got_is_sent_to_no_other() {
+    let origins = [(); 2].map(|()| Origin::start(|_| Act::AnswerAndClose(Vec::new())));
+    let servers: Vec<_> = origins.iter().map(|origin| origin.address).collect();
+    let proxy = Proxy::start("retries = 3\nredispatch = true", &servers);
+    let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
+    for request in [post, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"] {
+        assert_eq!(status(&proxy.tell(request.as_bytes())), "502", "{request}");
+    }
+    assert_eq!(origins.iter().map(|origin| origin.requests().len()).sum::<usize>(), 2, "each once");
+}
+
+#[test]
 fn a_client_of_http_1_0_gets_no_chunks() {
     let chunked =
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";

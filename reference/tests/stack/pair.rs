@@ -1,6 +1,6 @@
 //! Instances that share an address: one holds it, another takes it over.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -48,6 +48,20 @@ fn takes_over(stack: &Stack, fault: usize) -> Duration {
     began.elapsed()
 }
 
+/// A connection to the holder over which it has answered.
+fn in_use(stack: &Stack) -> TcpStream {
+    let mut stream = connect(address(stack)).expect("accepted");
+    send(&mut stream, "/item/1").expect("sent");
+    assert_eq!(receive(&mut stream).expect("answered").0, 200);
+    stream
+}
+
+/// Whether a connection was ended, rather than left in silence.
+fn has_ended(stream: &mut TcpStream) -> bool {
+    let answer = send(stream, "/item/1").and_then(|()| receive(stream));
+    answer.is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
+}
+
 #[test]
 fn one_of_a_pair_has_all_requests() {
     let stack = pair("vip = {}", &[]);
@@ -60,16 +74,11 @@ fn one_of_a_pair_has_all_requests() {
 #[test]
 fn a_dead_machines_address_is_taken_over_after_three_advertisements_and_goes_back() {
     let stack = pair(FAST, &["kill = \"host:edge[1]\""]);
-    let mut old = connect(address(&stack)).expect("accepted");
-    send(&mut old, "/item/1").expect("sent");
-    assert_eq!(receive(&mut old).expect("answered").0, 200);
+    let mut old = in_use(&stack);
     let took = takes_over(&stack, 0);
     // The last advertisement came up to an interval before.
     assert!(took >= TAKEOVER - Duration::from_millis(250), "{took:?}");
-    assert!(
-        send(&mut old, "/item/1").and_then(|()| receive(&mut old)).is_err(),
-        "it ended with the old holder"
-    );
+    assert!(has_ended(&mut old), "it ended with the old holder");
     assert!(requests(&stack)[1] > 0.5);
     let mut other = connect(address(&stack)).expect("accepted");
     stack.end_fault(0).expect("it is there again");
@@ -77,7 +86,7 @@ fn a_dead_machines_address_is_taken_over_after_three_advertisements_and_goes_bac
         status(address(&stack), "/item/1");
         requests(&stack)[0] > 0.5
     });
-    assert!(send(&mut other, "/item/1").and_then(|()| receive(&mut other)).is_err(), "and nobody else");
+    assert!(has_ended(&mut other), "and nobody else");
     eventually("both are up", || [1, 2].iter().all(|n| figure(&stack, "balancer", *n, "up") > 0.5));
 }
 
@@ -100,8 +109,10 @@ fn a_hung_holder_loses_its_address_and_stays_passive_when_told_not_to_preempt() 
         "vip = { advertise = \"250ms\", preempt = false }",
         &["hang = \"component:balancer[1]\"", "unplug = \"component:balancer[2]\""],
     );
+    let mut old = in_use(&stack);
     let took = takes_over(&stack, 0);
     assert!(took >= TAKEOVER - Duration::from_millis(250), "{took:?}");
+    assert!(has_ended(&mut old), "the hung one is dead");
     stack.end_fault(0).expect("it goes on");
     eventually("it is up", || figure(&stack, "balancer", 1, "up") > 0.5);
     std::thread::sleep(2 * TAKEOVER);
@@ -126,18 +137,40 @@ fn a_holder_that_stands_still_without_a_fault_loses_its_address_and_is_started_a
     eventually("the first is up again", || figure(&stack, "balancer", 1, "up") > 0.5);
 }
 
-#[test]
-fn a_database_behind_a_shared_address_is_taken_over() {
+/// A shop before a pair of databases with a fault.
+fn databases(fault: &str) -> Stack {
     let steps = ["select = { from = \"archive\", keyspace = \"items\" }"];
-    let text = shop("", "workers = 4", &steps, &["kill = \"host:db[1]\""]).source.text.clone();
+    let text = shop("", "workers = 4", &steps, &[fault]).source.text.clone();
     let text = text.replace("[hosts.db]", "[hosts.db]\ncount = 2");
     let text = text.replace("connections = 4", &format!("connections = 4\n{FAST}"));
-    let scenario = Scenario::parse(Path::new("pair.toml"), text).unwrap_or_else(|p| panic!("{p}"));
-    let stack = start(&scenario);
+    start(&Scenario::parse(Path::new("pair.toml"), text).unwrap_or_else(|problems| panic!("{problems}")))
+}
+
+#[test]
+fn a_database_behind_a_shared_address_is_taken_over() {
+    let stack = databases("kill = \"host:db[1]\"");
     let shop = stack.entry("shop")[0];
     assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
     assert_eq!(figure(&stack, "archive", 2, "statements"), 0.0);
     stack.begin_fault(0).expect("the master is dead");
     assert_eq!(get(shop, "/item/1").expect("answered").0, 200, "it waits until somebody has the address");
     assert!(figure(&stack, "archive", 2, "statements") > 0.5);
+}
+
+#[test]
+fn a_hung_database_loses_its_address_and_its_connections_end() {
+    let stack = databases("hang = \"component:archive[1]\"");
+    let [archive] = stack.entry("archive")[..] else { panic!("they share one address") };
+    let shop = stack.entry("shop")[0];
+    assert_eq!(get(shop, "/item/1").expect("answered").0, 200);
+    let mut client = connect(archive).expect("accepted");
+    let mut answer = [0; 7];
+    client.write_all(b"PING\r\n").expect("sent");
+    client.read_exact(&mut answer).expect("answered");
+    stack.begin_fault(0).expect("it hangs");
+    client.write_all(b"PING\r\n").expect("the kernel takes it");
+    eventually("the other one answers", || status(shop, "/item/1") == Some(200));
+    assert!(figure(&stack, "archive", 2, "statements") > 0.5);
+    let end = client.read(&mut answer).expect_err("the hung one never read that");
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
 }

@@ -153,6 +153,74 @@ fn publishers_wait_while_the_disk_is_full() {
     assert_eq!(publisher.join().expect("no panic").expect("answered").0, 200);
 }
 
+/// A cache before a shop, for which `GET /change` makes its pages invalid by way of a queue. The cache can hang.
+const NEWS: &str = r#"
+title = "News that are thrown out by messages"
+[run]
+duration = "60s"
+[hosts.edge]
+[hosts.app]
+[hosts.back]
+[hosts.bus]
+[components.cache]
+kind = "http-cache"
+host = "edge"
+to = "shop"
+memory = "16MiB"
+[components.shop]
+kind = "service"
+host = "app"
+workers = 4
+[components.invalidator]
+kind = "service"
+host = "back"
+workers = 2
+[components.mail]
+kind = "queue"
+host = "bus"
+to = "invalidator"
+class = "invalidate"
+[requests.page]
+path = "/page"
+cache = { ttl = "60s", tags = ["news"] }
+steps = [{ wait = "1ms" }]
+[requests.change]
+path = "/change"
+steps = [{ publish = { to = "mail" } }]
+[requests.invalidate]
+path = "/invalidate"
+steps = [{ purge = { in = "cache", tags = ["news"] } }]
+[traffic.people]
+to = "cache"
+executor = "constant-arrival-rate"
+rate = "10/s"
+mix = { page = 9, change = 1 }
+[[faults]]
+at = "1ms"
+for = "50s"
+hang = "component:cache[1]"
+"#;
+
+#[test]
+fn what_a_cache_does_not_answer_is_thrown_out_by_a_later_delivery() {
+    let scenario = Scenario::parse("news.toml", NEWS).unwrap_or_else(|problems| panic!("{problems}"));
+    let stack = start(&scenario);
+    let page = || get(stack.entry("cache")[0], "/page").expect("answered").0;
+    let change = || get(stack.entry("shop")[0], "/change").expect("answered").0;
+    let misses = || figure(&stack, "cache", 1, "misses").round() as u64;
+    assert_eq!(([page(), page()], misses()), ([200; 2], 1));
+    assert_eq!(change(), 200);
+    eventually("it is acknowledged", || count(&stack, "acknowledged") == 1);
+    assert_eq!((page(), misses()), (200, 2), "it was thrown out");
+    stack.begin_fault(0).expect("it hangs");
+    assert_eq!(change(), 200, "nobody waits for the cache");
+    eventually("it is delivered again", || count(&stack, "redelivered") > 0);
+    assert_eq!(count(&stack, "acknowledged"), 1);
+    stack.end_fault(0).expect("it goes on");
+    eventually("it is acknowledged", || count(&stack, "acknowledged") == 2);
+    assert_eq!((page(), misses()), (200, 3), "it was thrown out at last");
+}
+
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq {
     use std::net::TcpListener;

@@ -60,7 +60,12 @@ fn a_miss_is_read_from_sql_and_filled_in() {
     let store = |name| figure(&stack, "objects", 1, name);
     assert!((store("hits") + store("misses") - 100.0).abs() < 0.5, "20 reads of 5 keys");
     assert!(store("misses") > 0.0 && store("keys") > 150.0, "missed keys are there afterwards");
-    assert!(figure(&stack, "archive", 1, "statements") >= 21.0, "20 updates and the misses");
+    let statements = figure(&stack, "archive", 1, "statements");
+    assert!(
+        (21.0..=40.0).contains(&statements),
+        "20 updates, and one for all that a request missed: {statements}"
+    );
+    assert!(store("misses") > 20.0, "most of them missed several");
     assert!(figure(&stack, "shop", 1, "busy_core_seconds") >= 0.020, "20 times 1 ms");
     assert!(figure(&stack, "archive", 1, "busy_core_seconds") >= 21.0 * 0.0002);
 }
@@ -88,6 +93,7 @@ fn a_dead_store_makes_it_500_until_it_is_back() {
     assert_eq!(get(shop, "/item/3").expect("answered").0, 200);
     let before = figure(&stack, "objects", 1, "keys");
     assert!((before - 150.0).abs() < 0.5, "100 prefilled, 50 persistent: {before}");
+    assert!((figure(&stack, "objects", 1, "keys_with_ttl") - 100.0).abs() < 0.5);
     stack.begin_fault(0).expect("killed");
     assert_eq!(get(shop, "/item/3").expect("answered").0, 500);
     stack.end_fault(0).expect("restarted");

@@ -333,6 +333,23 @@ fn an_unplugged_store_loses_what_was_on_the_wire() {
 }
 
 #[test]
+fn how_far_a_copy_is_behind_is_told() {
+    let stack = with_copy("kill = \"component:objects[1]\"");
+    let mut client = connect(stack.entry("objects")[0]);
+    let lag = || crate::room::figure(&stack, "objects", 1, "replication_lag_bytes");
+    eventually("the copy is linked", || info(&mut client, "connected_slaves") == "1");
+    eventually("it has not yet what was just written", || {
+        write(&mut client, 0);
+        lag() > 0.5
+    });
+    eventually("it has all of it", || lag() < 0.5);
+    stack.begin_fault(0).expect("the fault begins");
+    // The one that has taken over tells of the one that is dead.
+    drop(connect(stack.entry("objects")[0]));
+    eventually("who is dead has nothing", || lag() > 0.5);
+}
+
+#[test]
 fn the_second_kill_hits_whoever_leads_and_the_first_store_takes_over_again() {
     let stack = with_copy("kill = \"component:objects[1]\"");
     let address = stack.entry("objects")[0];

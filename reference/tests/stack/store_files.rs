@@ -144,6 +144,7 @@ fn what_changes_during_a_save_is_saved_as_it_was() {
     let (_directory, dump) = place();
     let first = Alone::start(&dump);
     let mut client = first.client();
+    assert_eq!(figure(&mut client, "rdb_last_load_milliseconds"), 0, "there was no file");
     let all = |value: &str, client: &mut Connection| {
         for from in (0..KEYS).step_by(10_000) {
             let mut pipe = redis::pipe();
@@ -183,6 +184,7 @@ fn what_changes_during_a_save_is_saved_as_it_was() {
         }
     });
     assert!(was_told_to_wait, "clients wait while it is filled");
+    assert!(figure(&mut client, "rdb_last_load_milliseconds") > 0, "it takes its time to start");
     let values: Vec<Option<String>> = {
         let mut command = redis::cmd("MGET");
         (0..KEYS).for_each(|n| {
