@@ -147,7 +147,9 @@ const PURGES: &str = r#"    if (req.method == "PURGE") {
     }
 "#;
 
-/// What is done with an answer of a back end.
+/// What is done with an answer of a back end. A 5xx is a fetch that failed, as it is to the stack's own cache: what was there stays, and
+/// those who waited get it too, for a second. Varnish would remember it as what is not to be kept, and fetch it for each of them.
+/// Of what is known not to be kept nobody waits for another's fetch, and its connection to the back end stays open.
 fn respond(cache: &HttpCache) -> String {
     let mark = match (cache.hit_for_pass, cache.hit_for_miss == SimTime::ZERO) {
         (Some(span), _) => format!("return (pass({}));", seconds(span)),
@@ -173,6 +175,12 @@ sub vcl_backend_response {{
     }}
     if (bereq.uncacheable) {{
         return (deliver);
+    }}
+    if (beresp.status >= 500 && !bereq.is_hitmiss) {{
+        if (bereq.is_bgfetch) {{
+            return (abandon);
+        }}
+        return (error(beresp.status, beresp.reason));
     }}
     if (beresp.ttl <= 0s || beresp.http.set-cookie || beresp.http.cache-control ~ "(?i)no-cache|no-store|private" ||
         beresp.http.vary == "*") {{

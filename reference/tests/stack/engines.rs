@@ -295,6 +295,24 @@ fn a_real_varnish_keeps_answers_until_they_are_thrown_out() {
 }
 
 #[test]
+fn who_waits_for_a_fetch_of_a_real_varnish_that_fails_gets_the_failure() {
+    if !is_there("varnishd") {
+        return;
+    }
+    let faults = ["hang = \"component:objects[1]\"", "kill = \"component:objects[1]\""];
+    let stack = start(&shop(&["cache=varnish"], "", CARTS, &faults));
+    let cache = stack.entry("cache")[0];
+    let coalesced = || count(&stack, "cache", "coalesced");
+    let before = coalesced();
+    stack.begin_fault(0).expect("hung");
+    let asks = [0; 2].map(|_| std::thread::spawn(move || get(cache, "/item/7").expect("answered").0));
+    eventually("one waits for the other's fetch", || coalesced() > before);
+    stack.begin_fault(1).expect("killed");
+    assert_eq!(asks.map(|ask| ask.join().expect("no panic")), [500; 2]);
+    eventually("the failure was there for who waited", || count(&stack, "cache", "hits") == 1);
+}
+
+#[test]
 fn a_real_mariadb_executes_what_the_service_asks_and_keeps_its_rows() {
     if !is_there("mariadbd") {
         return;

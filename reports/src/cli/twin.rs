@@ -35,7 +35,7 @@ pub(super) struct Twin {
     /// With so many seeds, instead of as many as the file says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: Option<u32>,
-    /// How often a run is played again that the machine disturbed, and that cannot be believed for it
+    /// How often a run is played at most that the machine disturbed, or from which its hypervisor took much; the calmest counts
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=20))]
     attempts: u32,
     /// What does a component's work in the stack, instead of what the file says, such as varnish=varnish; once for each

@@ -14,6 +14,9 @@ use super::result::{Cell, Measure, Verdict};
 
 /// The greatest busy share of the machine, generator and stack together, at which figures are believed.
 pub const MOST_BUSY: f64 = 0.60;
+/// The share of the machine that the hypervisor may take before a run is played again, in the hope of a calmer moment. What it takes
+/// is lost to answers, and charged to whoever it was taken from; such a run is believed where there is no calmer one.
+pub const MUCH_STOLEN: f64 = 0.03;
 /// Up to this share of the capacity percentiles in the tail are compared as such; above, the load at which they are equal.
 pub const MOST_PRESSURE: f64 = 0.70;
 /// The share of its target that a cell's noise may take.

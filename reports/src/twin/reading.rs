@@ -223,6 +223,13 @@ pub fn machine_share(record: &RunRecord) -> Option<f64> {
     observed_series(record, sample::GENERATOR, sample::MACHINE_BUSY, Aggregate::Average)
 }
 
+/// The share of the machine's processors that the hypervisor took in the measured part of a run over sockets; nothing where the record
+/// does not say.
+pub fn stolen_share(record: &RunRecord) -> f64 {
+    let cores = observed_series(record, sample::GENERATOR, sample::STEAL, Aggregate::Average).unwrap_or(0.0);
+    cores / record.provenance.machine.cores.max(1) as f64
+}
+
 /// Requests due a second.
 pub fn offered(record: &RunRecord) -> f64 {
     record.tally(Scope::Run, None).due() as f64 / record.counted_seconds(Scope::Run).max(1e-9)

@@ -51,7 +51,7 @@ impl Stage {
             let (prepared, log) = (stage.path("prepared").join(name), stage.path("log"));
             let script = format!(
                 "#!/bin/sh\nset -e\nhere=$(dirname \"$2\")\nseed=$(basename \"$here\")\ncase=$(basename \"$(dirname \"$here\")\")\n\
-                 echo \"{name} $case $seed\" >> {}\nmkdir -p \"$5\"\ncp -r {}/$case-$seed \"$5/run\"\n",
+                 echo \"{name} $case $seed\" >> {}\nmkdir -p \"$5\"\ncp -r {}/$case-$seed \"$5/run-$$\"\n",
                 log.display(),
                 prepared.display()
             );
@@ -157,6 +157,26 @@ fn a_run_that_fails_leaves_its_case_unmeasured_and_the_others_as_they_are() {
     );
     assert_eq!(cell(&results, "base", "p50", "")["verdict"], "holds", "{}", text(&done.stderr));
     assert!(text(&done.stderr).contains("calm, seed 2") && text(&done.stderr).contains("NOT MEASURED"));
+}
+
+#[test]
+fn what_the_hypervisor_disturbed_is_played_again_and_believed_where_nothing_is_calmer() {
+    let stage = Stage::new();
+    let scenario = Scenario::load(&stage.path("shop.toml")).unwrap_or_else(|problems| panic!("{problems}"));
+    let case = scenario.twin_case("calm").expect("it is a variant");
+    let derived = derive::case(&scenario, &case, Seed(2)).expect("a case").scenario;
+    let prepared = stage.path("prepared/loadgen/calm-2");
+    fs::remove_dir_all(&prepared).expect("it was there");
+    fs::create_dir_all(&prepared).expect("it can be made");
+    let disturbed = Play { stolen: 0.4, scale: 1.03, failing: 0.31, ..Play::LOADGEN };
+    synthetic::record(&prepared, &derived, disturbed);
+    let done = stage.report(&[]);
+    let told = text(&done.stderr);
+    assert!(told.contains("1 of 6 runs lost more than 3%"), "{told}");
+    assert_eq!(stage.started("loadgen"), 8, "three attempts at one of them: {told}");
+    assert_eq!(cell(&stage.results(), "calm", "p50", "")["verdict"], "holds");
+    stage.report(&["--quiet"]);
+    assert_eq!(stage.started("loadgen"), 8, "there are as many runs as attempts");
 }
 
 fn refused(stage: &Stage, arguments: &[&str]) -> String {

@@ -18,9 +18,10 @@ use crate::scenario::{ComponentKind, Engine, Scenario};
 use crate::units::{Rate, SimTime};
 use probes::{PROBED_READ, Probes};
 
-/// What a class is asked for by default, and all of them together at most.
-const RATE_OF_CLASS: f64 = 25.0;
-const RATE_OF_ALL: f64 = 400.0;
+/// What a class is asked for by default, and all of them together at most: little enough that nothing queues, and so much that parts
+/// which are asked by two or three of them are not found asleep each time, as they are not under the load that is to be predicted.
+const RATE_OF_CLASS: f64 = 60.0;
+const RATE_OF_ALL: f64 = 720.0;
 /// No station is asked for more of its capacity.
 const LOAD: f64 = 0.4;
 /// The tables that stay.

@@ -78,14 +78,17 @@ pub(crate) struct Play {
     pub(crate) failing: f64,
     /// The share of requests that are dropped while a fault lasts.
     pub(crate) dropped: f64,
+    /// Cores that the hypervisor takes.
+    pub(crate) stolen: f64,
     /// Changes the draws.
     pub(crate) salt: u64,
 }
 
 impl Play {
-    pub(crate) const SIM: Self = Self { world: World::Sim, scale: 1.0, failing: 0.02, dropped: 0.0, salt: 1 };
+    pub(crate) const SIM: Self =
+        Self { world: World::Sim, scale: 1.0, failing: 0.02, dropped: 0.0, stolen: 0.0, salt: 1 };
     pub(crate) const LOADGEN: Self =
-        Self { world: World::Loadgen, scale: 1.07, failing: 0.025, dropped: 0.0, salt: 2 };
+        Self { world: World::Loadgen, scale: 1.07, failing: 0.025, salt: 2, ..Self::SIM };
 }
 
 pub(crate) fn scenario(text: &str) -> Scenario {
@@ -170,7 +173,7 @@ pub(crate) fn samples(scenario: &Scenario, play: Play, frame: &Frame) -> Vec<Sam
         if play.world == World::Loadgen {
             add(sample::GENERATOR, 0, sample::CPU, 0.12);
             add(sample::GENERATOR, 0, sample::MACHINE_BUSY, 0.31);
-            add(sample::GENERATOR, 0, sample::STEAL, 0.0);
+            add(sample::GENERATOR, 0, sample::STEAL, play.stolen);
         }
     }
     samples
