@@ -155,6 +155,7 @@ def main():
         kinds["ours, closed loop, 10 classes, 1,000,000 keys, checks, extraction"] = rich(seconds)
         kinds["ours, 5,000/s in open loop"] = open_loop(5000, seconds)
         kinds["ours, 2,000/s in open loop"] = open_loop(2000, seconds)
+        kinds["ours, 100/s in open loop"] = open_loop(100, seconds)
         for rate in (5000, 2000):
             kinds[f"the floor, {rate:,}/s"] = [os.environ["FLOOR"], str(PORT), str(rate), str(seconds)]
         if shutil.which("wrk2"):
@@ -175,7 +176,8 @@ def main():
             watch.join()
             plain, _, _ = run(open_loop(2000, seconds))
             p50 = [float(re.search(rf"{name}: p50 ([0-9.]+)", text).group(1)) for text in (output, plain) for name in ("response_time", "service_time")]
-            latency.append((median(on_wire), *p50))
+            lag = [float(value) for value in re.search(r"send lag: p50 ([0-9.]+) ms, p99 ([0-9.]+) ms", plain).groups()]
+            latency.append((median(on_wire), *p50, *lag))
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
@@ -190,12 +192,14 @@ def main():
         print(f"| {kind} | {spread(cpu)} | {median(user):.2f} | {median(rate):,.0f} |")
     print("\nThe floor is a program of some lines (`floor.c`) that sleeps until a request is due, sends it, reads the answer to the one "
           "before, and does nothing else: what remains is the kernel's sleep and its waking of nginx. wrk2's timer ticks in "
-          "milliseconds: at 5,000/s five requests share a sleep, and nginx wakes up once for them; each is up to a millisecond late.")
+          "milliseconds: at 5,000/s five requests share a sleep, and nginx wakes up once for them; each is up to a millisecond late. "
+          "At 100/s most of it is the program's start; whoever waited awake would take 10,000 µs.")
     print("\nMedians of p50 at 2,000/s, in ms. The watcher of the wire takes processor time as well, so the run beside it is shown, and one without it:\n")
-    print("| on the wire | `service_time` beside it | `response_time` beside it | `service_time` alone | `response_time` alone |\n|--:|--:|--:|--:|--:|")
+    print("| on the wire | `service_time` beside it | `response_time` beside it | `service_time` alone | `response_time` alone "
+          "| send lag alone, p50 | p99 |\n|--:|--:|--:|--:|--:|--:|--:|")
     columns = list(zip(*latency))
-    wire_p50, response, service, response_alone, service_alone = (median(column) for column in columns)
-    print(f"| {wire_p50:.3f} | {service:.3f} | {response:.3f} | {service_alone:.3f} | {response_alone:.3f} |")
+    wire_p50, response, service, response_alone, service_alone, lag_p50, lag_p99 = (median(column) for column in columns)
+    print(f"| {wire_p50:.3f} | {service:.3f} | {response:.3f} | {service_alone:.3f} | {response_alone:.3f} | {lag_p50:.4f} | {lag_p99:.4f} |")
 
 
 main()

@@ -42,6 +42,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let [p50, p99] = [50.0, 99.0].map(|p| milliseconds(times.percentile(p)));
         writeln!(out, "{name}: p50 {p50:.3} ms, p99 {p99:.3} ms")?;
     }
+    for (index, _) in record.frame.windows.iter().enumerate().filter(|(_, window)| window.is_measured()) {
+        let lag = record.tallies.window_send_lag(index);
+        let [p50, p99] = [50.0, 99.0].map(|p| milliseconds(lag.percentile(p)));
+        writeln!(out, "send lag: p50 {p50:.4} ms, p99 {p99:.4} ms")?;
+    }
     for reason in &record.validity.reasons {
         writeln!(out, "invalid: {reason}")?;
     }

@@ -41,10 +41,16 @@ impl Aim {
         }
     }
 
-    /// Waits awake for a time that is as near as a timer would have been early; when it is.
+    /// Whether a time lies ahead and is as near as a timer would have been early.
+    #[inline]
+    pub(super) fn is_near(self, due_nanos: u64, now: u64) -> bool {
+        now < due_nanos && self.timer_for(due_nanos) <= now
+    }
+
+    /// Waits awake for a time that is near; when it is.
     #[inline]
     pub(super) fn reach(self, due_nanos: u64, mut now: u64) -> u64 {
-        if self.timer_for(due_nanos) <= now {
+        if self.is_near(due_nanos, now) {
             while now < due_nanos {
                 spin_loop();
                 now = monotonic_nanos();
@@ -95,5 +101,7 @@ mod tests {
         let now = monotonic_nanos();
         assert_eq!(aim.reach(now + 60_000, now), now);
         assert_eq!(aim.reach(now - 1, now), now, "it is past");
+        let near = [now - 1, now, now + 1, now + 50_000, now + 50_001].map(|due| aim.is_near(due, now));
+        assert_eq!(near, [false, false, true, true, false]);
     }
 }

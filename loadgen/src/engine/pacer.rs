@@ -97,12 +97,26 @@ pub(super) fn pace<T: Transport>(
             take(lane);
         }
         if due == until {
-            let reached = aim.reach(due, monotonic_nanos());
+            let reached = reach(lane, aim, due)?;
             lane.ledger.wakeup_lag_nanos = lane.ledger.wakeup_lag_nanos.max(reached.saturating_sub(due));
         }
     }
     report(lane, reports);
     Ok(())
+}
+
+/// Is awake at a time that is near; when that is. Where something depends on when answers are taken, they are, one after another: a
+/// backlog goes down no faster than connections become free, and what was handed over may still have to be written.
+fn reach<T: Transport>(lane: &mut Lane<'_, T>, aim: Aim, due_nanos: u64) -> io::Result<u64> {
+    let mut now = monotonic_nanos();
+    while aim.is_near(due_nanos, now) && !lane.is_patient() {
+        lane.transport.wait(0)?;
+        if let Some(happening) = lane.transport.next() {
+            lane.happened(happening);
+        }
+        now = monotonic_nanos();
+    }
+    Ok(aim.reach(due_nanos, now))
 }
 
 /// Takes some of what has happened.
@@ -124,4 +138,94 @@ fn report<T: Transport>(lane: &mut Lane<'_, T>, (thread, events): (u32, &Sender<
     }
     let report = Report { thread, delta: lane.recorder.take(), pulse };
     let _ = events.send(Event::Report(Box::new(report)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use results::{Frame, Recorder};
+    use scenarios::Scenario;
+    use scenarios::plan::{Plan, Planned};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::engine::ledger::Ledger;
+    use crate::engine::slot::Slot;
+    use crate::engine::traffic::TrafficLane;
+    use crate::engine::transport::Happening;
+    use crate::engine::users::Users;
+    use crate::engine::{Left, Share};
+    use crate::http::Jar;
+
+    const SCENARIO: &str = r#"
+title = "One connection"
+[run]
+duration = "1s"
+[hosts.app]
+[components.shop]
+kind = "service"
+host = "app"
+[requests.page]
+path = "/"
+[traffic.people]
+to = "shop"
+executor = "constant-arrival-rate"
+rate = "1/s"
+mix = { page = 1 }
+"#;
+
+    /// Counts how often it is asked what has happened, which is nothing.
+    #[derive(Debug, Default)]
+    struct Asked {
+        times: u32,
+    }
+
+    impl Transport for Asked {
+        fn open(&mut self, _: u32) {}
+
+        fn send(&mut self, _: u32, _: (&Planned, u16), _: Option<&Jar>) {}
+
+        fn close(&mut self, _: u32) {}
+
+        fn has_begun(&self, _: u32) -> bool {
+            false
+        }
+
+        fn remember(&mut self, _: u32, _: &mut Jar) {}
+
+        fn wait(&mut self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn next(&mut self) -> Option<Happening> {
+            self.times += 1;
+            None
+        }
+    }
+
+    #[test]
+    fn who_waits_awake_takes_answers_meanwhile_where_somebody_needs_them() {
+        let scenario = Scenario::parse("t.toml", SCENARIO).unwrap_or_else(|problems| panic!("{problems}"));
+        let (plan, frame) = (Plan::new(&scenario), Frame::new(&scenario));
+        let left = Left::new(&scenario, Share::WHOLE);
+        let users = Users::new(&scenario, &plan, &left, 1);
+        let transport = (Clock::starting_in(Duration::ZERO), Asked::default());
+        let counts = (Recorder::new(&frame), Ledger::new(&frame, false));
+        // No connection is free, so that requests would wait for one.
+        let traffic = vec![TrafficLane::new(&scenario.traffic[0], 1, None, false, None)];
+        let mut lane = Lane::new(transport, counts.0, counts.1, users, traffic, vec![Slot::new(0)]);
+        let mut aim = Aim::default();
+        (0..1_000).for_each(|_| aim.woke(1_000_000, 9_000_000));
+        // A thread that is put aside finds the time past.
+        let taken = (0..1_000).any(|_| {
+            let due = monotonic_nanos() + 40_000;
+            assert!(reach(&mut lane, aim, due).expect("it waits for nothing") >= due, "nothing is early");
+            lane.transport.times > 0
+        });
+        assert!(taken);
+        let (far, before) = (monotonic_nanos() + 10_000_000_000, lane.transport.times);
+        assert!(reach(&mut lane, aim, far).expect("it waits for nothing") < far, "a timer is set for it");
+        assert_eq!(lane.transport.times, before);
+    }
 }

@@ -1,5 +1,8 @@
 //! What a user's client remembers from one request to the next.
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use scenarios::plan::RequestId;
 
 use super::judge::cookies;
@@ -104,7 +107,7 @@ impl Jar {
             let (name, value) = self.cookies.remove(place);
             self.exchange(size(&name, &value), 0);
         }
-        let over = parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(b"max-age=0"));
+        let over = is_over(parts);
         let bytes: usize = self.cookies.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
         if over || self.cookies.len() >= COOKIES || bytes + pair.len() > COOKIES_BYTES {
             return true;
@@ -128,6 +131,39 @@ impl Jar {
             out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// Whether a cookie's attributes take it back: its lifetime is over (RFC 6265, sections 5.2.1, 5.2.2 and 5.3). What is not understood
+/// counts for nothing.
+fn is_over<'a>(attributes: impl Iterator<Item = &'a [u8]>) -> bool {
+    let (mut age, mut expiry) = (None, None);
+    for attribute in attributes {
+        let Some((name, value)) = std::str::from_utf8(attribute).ok().and_then(|text| text.split_once('='))
+        else {
+            continue;
+        };
+        let (name, value) = (name.trim(), value.trim());
+        if name.eq_ignore_ascii_case("max-age") {
+            age = value.parse::<i64>().ok().or(age);
+        } else if name.eq_ignore_ascii_case("expires") {
+            expiry = date(value).or(expiry);
+        }
+    }
+    match (age, expiry) {
+        (Some(seconds), _) => seconds <= 0,
+        (None, Some(expiry)) => expiry <= Timestamp::now(),
+        (None, None) => false,
+    }
+}
+
+/// A date as servers write it: `Thu, 01 Jan 1970 00:00:00 GMT`, or with dashes in it. A year of two digits is none.
+fn date(text: &str) -> Option<Timestamp> {
+    let date = text.split_once(", ")?.1.replace('-', " ");
+    if date.split(' ').nth(2)?.len() != 4 {
+        return None;
+    }
+    let date = DateTime::strptime("%d %b %Y %H:%M:%S GMT", date).ok()?;
+    date.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 /// Whether a `Set-Cookie` field begins a session anew because the one that the user had is not known to whoever answered: the
@@ -159,6 +195,32 @@ mod tests {
         assert_eq!(written(&jar), "cookie: basket=7; server=b\r\n");
         assert!(jar.set(b"basket=; Max-Age=0"));
         assert_eq!(written(&jar), "cookie: server=b\r\n");
+    }
+
+    #[test]
+    fn a_cookie_whose_lifetime_is_over_is_taken_back() {
+        let over = |field: &str| is_over(field.split(';').skip(1).map(str::as_bytes));
+        for field in [
+            "a=; Max-Age=0",
+            "a=; max-age = -1; Path=/",
+            "a=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "a=; expires=Thu, 01-Jan-1970 00:00:01 GMT; HttpOnly",
+            "a=; Expires=Fri, 31 Dec 9999 23:59:59 GMT; Max-Age=0",
+        ] {
+            assert!(over(field), "{field}");
+        }
+        for field in [
+            "a=1",
+            "a=1; Path=/; Secure",
+            "a=1; Max-Age=3600; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "a=1; Expires=Tue, 31 Dec 2999 23:59:59 GMT",
+            "a=1; Expires=Monday, 01-Jan-35 00:00:00 GMT",
+            "a=1; Expires=at no time",
+            "a=1; Max-Age=soon",
+            "max-age=0",
+        ] {
+            assert!(!over(field), "{field}");
+        }
     }
 
     #[test]

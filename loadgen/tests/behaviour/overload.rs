@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use loadgen::Options;
-use results::{Failure, RunRecord};
+use loadgen::run::{CPU_WAIT_S, IN_FLIGHT, STALL_MAX_S};
+use results::{Failure, RunRecord, sample};
 use scenarios::plan::Plan;
 
 use crate::support::{Server, answer, counts, failures, planned, play, read_request, scenario, scenario_of};
@@ -26,6 +27,30 @@ fn what_exceeds_max_in_flight_is_dropped() {
     // A machine that is too busy for the generator would be a reason of its own; the slow server is none.
     let of_the_machine = |reason: &String| reason.contains("stood still") || reason.contains("taken up");
     assert!(record.validity.reasons.iter().all(of_the_machine), "{:?}", record.validity);
+}
+
+#[test]
+fn a_run_tells_how_many_wait_and_what_its_machine_gave_it() {
+    let scenario = scenario(200, 3, "connections = 2\nmax_in_flight = 10\ntimeout = \"5s\"");
+    let server = Server::start(|stream, _| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        answer(stream)
+    });
+    let record = play(&scenario, server.address, Options::default());
+    let told = |metric: &str| -> Vec<f64> {
+        let series = record.series(sample::GENERATOR, metric);
+        series.flat_map(|series| series.values.iter().copied().flatten()).collect()
+    };
+    let (under_way, waiting) = (told(IN_FLIGHT), told(sample::QUEUE));
+    // Whoever was answered has its place taken within 5 ms, and nobody waits at the end.
+    assert!(under_way.contains(&2.0), "{under_way:?}");
+    assert!(waiting.iter().any(|number| (6.0..=8.0).contains(number)), "{waiting:?}");
+    let lag = sample::WAKEUP_LAG_MAX_S;
+    for metric in [sample::CPU, sample::STEAL, sample::MACHINE_BUSY, lag, CPU_WAIT_S, STALL_MAX_S] {
+        let values = told(metric);
+        assert!(!values.is_empty() && values.iter().all(|value| *value >= 0.0), "{metric}: {values:?}");
+    }
+    assert!(record.tallies.window_send_lag(0).percentile(99.0).is_some());
 }
 
 #[test]

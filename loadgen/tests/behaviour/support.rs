@@ -193,6 +193,53 @@ impl ServerProcess {
         Self { address: found.expect("the helper process says where it listens"), child }
     }
 
+    /// nginx in one process on the second processor: first come, first served, and the generator's processor is left alone. Its files
+    /// are in this directory, which has to outlast it.
+    pub(crate) fn nginx(protocol: Protocol, directory: &Path) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+        let address = free.local_addr().expect("a bound socket has an address");
+        drop(free);
+        let speaks = match protocol {
+            Protocol::Plain => "",
+            #[cfg(feature = "tls")]
+            Protocol::Tls => " ssl",
+            #[cfg(feature = "http2")]
+            Protocol::Http2 => " http2",
+        };
+        let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates");
+        let (site, certificates) = (directory.display(), certificates.display());
+        let text = format!(
+            "daemon off; master_process off; pid {site}/nginx.pid; error_log /dev/null;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
+  client_body_temp_path {site}/body; proxy_temp_path {site}/proxy; fastcgi_temp_path {site}/fastcgi;
+  uwsgi_temp_path {site}/uwsgi; scgi_temp_path {site}/scgi;
+  ssl_certificate {certificates}/server.pem; ssl_certificate_key {certificates}/server.key;
+  server {{ listen {address}{speaks}; location / {{ return 200 'hello'; }} }}
+}}
+"
+        );
+        let configuration = directory.join("nginx.conf");
+        std::fs::write(&configuration, text).expect("it is writable");
+        let mut child = Command::new("taskset")
+            .args(["-c", "1", "nginx", "-e", "/dev/null", "-p"])
+            .arg(directory)
+            .arg("-c")
+            .arg(configuration)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("taskset is there");
+        // Nothing tells when it listens.
+        while TcpStream::connect(address).is_err() {
+            let ended = child.try_wait().expect("it was started here");
+            assert!(ended.is_none(), "nginx on the second processor: {ended:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Self { address, child }
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, signal).expect("the helper process is there until it is dropped");

@@ -44,6 +44,18 @@ fn closed(executor: &str, seconds: u32, lines: &str) -> Scenario {
     scenario_of(seconds, &format!("executor = \"{executor}\"\nmix = {{ product = 1 }}\n{lines}"), "", "")
 }
 
+#[cfg(not(feature = "goose"))]
+#[test]
+fn a_build_without_goose_says_what_it_takes() {
+    let users =
+        "executor = \"constant-vus\"\nengine = \"goose\"\nvus = 1\nthink = \"1s\"\nmix = { product = 1 }";
+    let text = crate::support::text_of(1, users, "", "");
+    let scenario = Scenario::parse("test.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let refused = loadgen::supports::check(&scenario).expect_err("goose is not in it").to_string();
+    let told = refused.contains("traffic.shops.engine") && refused.contains("--features goose");
+    assert!(told && refused.contains("test.toml:"), "{refused}");
+}
+
 #[test]
 fn each_user_makes_its_iterations_one_after_another() {
     let scenario = closed("per-vu-iterations", 5, "vus = 7\niterations = 9\nthink = \"1ms\"");
