@@ -148,8 +148,7 @@ def session(kind, seed):
         "worse": worse(recorded),
         "said": said.splitlines()[0],
     }
-    if candidate == "the same":
-        held["rounds"] = shortened(recorded)
+    held["rounds"] = shortened(recorded)
     return held
 
 
@@ -182,20 +181,23 @@ def table(sessions, to):
         least, middle, most = (f"{100 * math.expm1(v):+.1f}%" for v in (values[0], values[len(values) // 2], values[-1]))
         say(f"- put in, as measured: {name} {middle} (sessions {least} to {most})")
     say("\n## Measured, whole sessions\n")
-    say("| the candidate | machine | sessions | regressed | 95% interval | pass, improved | inconclusive | invalid | seconds, median | longest |")
-    say("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    say("| the candidate | machine | sessions | regressed | 95% interval | in CPU | in p50 | pass, improved | inconclusive | invalid | seconds, median | longest |")
+    say("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     kinds = KINDS + [(candidate, "both") for candidate in ("the same", "5% slower")]
     for candidate, machine in kinds:
         of = [s for s in counted if s["candidate"] == candidate and machine in (s["machine"], "both")]
         count = lambda *names: sum(s["verdict"] in names for s in of)
         low, high = wilson(count("regressed"), len(of))
         seconds = sorted(s["seconds"] for s in of) or [0]
-        cells = [candidate, machine, len(of), count("regressed"), f"{100 * low:.0f} to {100 * high:.0f}%", count("pass", "improved")]
+        found = lambda metric: sum(f"{metric} of steady is worse" in s["said"] for s in of if s["verdict"] == "regressed")
+        cells = [candidate, machine, len(of), count("regressed"), f"{100 * low:.0f} to {100 * high:.0f}%"]
+        cells += [found("cpu_per_request"), found("p50"), count("pass", "improved")]
         cells += [count("inconclusive"), count("invalid"), f"{seconds[len(seconds) // 2]:.0f}", f"{seconds[-1]:.0f}"]
         say("| " + " | ".join(map(str, cells)) + " |")
     say("\n## Simulated, from the noise of the sessions above in which both sides were the same\n")
     for machine, budget in BUDGETS.items():
-        noise = [s["rounds"] for s in sessions if s["machine"] == machine and s.get("rounds", {}).get("rounds")]
+        same = [s for s in sessions if s["machine"] == machine and s["candidate"] == "the same"]
+        noise = [s["rounds"] for s in same if s.get("rounds", {}).get("rounds")]
         if not noise:
             continue
         with tempfile.TemporaryDirectory() as directory:

@@ -30,6 +30,7 @@ def main():
     print(f"with the file in the page cache. Limits: {LIMITS[0]} s, {LIMITS[1]} MB of memory, {LIMITS[2]} MB of page.\n")
     print("| input | bytes | intervals | seconds | processor seconds | memory, MB | page, kB |")
     print("|---|--:|--:|--:|--:|--:|--:|")
+    beyond = []
     with tempfile.TemporaryDirectory() as directory:
         log, page = f"{directory}/latency.hlog", f"{directory}/page.html"
         for name, kind in INPUTS:
@@ -45,7 +46,9 @@ def main():
             size = os.path.getsize(page)
             print(f"| {name} | {os.path.getsize(log):,} | {intervals:,} | {seconds:.1f} | {used:.1f} | {memory:.0f} | {size / 1e3:.0f} |", flush=True)
             if seconds > LIMITS[0] or memory > LIMITS[1] or size > LIMITS[2] * 1e6:
-                print(f"{name}: beyond the limits", file=sys.stderr)
+                beyond.append(name)
+    if beyond:
+        sys.exit(f"beyond the limits: {', '.join(beyond)}")
 
 
 main()

@@ -1,11 +1,11 @@
 //! From rounds to a verdict on each quantity.
 
-use results::statistics::SignedRank;
 use results::statistics::signed_rank::{holm, normal_quantile};
 
 use super::quantity::{Quantity, Rules};
 use super::rounds::Rounds;
 use super::settings::Settings;
+use super::shift::Shift;
 
 /// What a quantity came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +51,10 @@ pub fn judge(
     select: impl Fn(usize) -> bool,
 ) -> Vec<Judgement> {
     let chosen: Vec<usize> = (0..rounds.quantities.len()).filter(|q| select(*q)).collect();
-    let tests: Vec<Option<SignedRank>> =
-        chosen.iter().map(|q| SignedRank::of(&rounds.of_candidate(*q))).collect();
+    let tests: Vec<Option<Shift>> =
+        chosen.iter().map(|q| Shift::of(rounds.quantities[*q].metric, &rounds.of_candidate(*q))).collect();
     let rules: Vec<Rules> = chosen.iter().map(|q| settings.rules(rounds.quantities[*q].metric)).collect();
-    let raised = |p: &dyn Fn(&SignedRank, &Rules) -> f64| {
+    let raised = |p: &dyn Fn(&Shift, &Rules) -> f64| {
         let all =
             tests.iter().zip(&rules).map(|(test, rules)| test.as_ref().map_or(1.0, |test| p(test, rules)));
         holm(&all.collect::<Vec<_>>())
@@ -98,8 +98,9 @@ pub fn judge(
 /// Quantities by which the control differs from the base by more than the margin: the machine, not the candidate.
 pub fn disturbed(rounds: &Rounds, settings: &Settings) -> Vec<Quantity> {
     let p = |q: usize| {
-        let margin = settings.rules(rounds.quantities[q].metric).margin;
-        let test = SignedRank::of(&rounds.of_control(q));
+        let metric = rounds.quantities[q].metric;
+        let margin = settings.rules(metric).margin;
+        let test = Shift::of(metric, &rounds.of_control(q));
         test.map_or(1.0, |test| 2.0 * test.p_above(margin).min(test.p_below(-margin)))
     };
     let raised = holm(&(0..rounds.quantities.len()).map(p).collect::<Vec<_>>());
@@ -165,5 +166,20 @@ mod tests {
         assert_eq!(judge(&rounds, &settings, settings.alarm, |_| true)[0].finding, Finding::Pass);
         rounds.rounds.iter_mut().for_each(|r| r.values[2][0] = 0.01);
         assert_eq!(judge(&rounds, &settings, settings.alarm, |_| true)[0].finding, Finding::Regressed);
+    }
+
+    #[test]
+    fn failures_in_bursts_are_seen_and_one_small_burst_is_none() {
+        let settings = Settings::default();
+        let with_bursts = |every: usize, share: f64| {
+            let mut rounds = rounds(0.0, 0.0, Metric::Failed);
+            for (i, round) in rounds.rounds.iter_mut().enumerate() {
+                round.values = [vec![0.0], vec![0.0], vec![if i % every == 0 { share } else { 0.0 }]];
+            }
+            judge(&rounds, &settings, settings.alarm, |_| true)[0].finding
+        };
+        assert_eq!(with_bursts(4, 0.3), Finding::Regressed);
+        assert_eq!(with_bursts(100, 0.3), Finding::Open, "once may be chance");
+        assert_eq!(with_bursts(100, 0.03), Finding::Pass);
     }
 }

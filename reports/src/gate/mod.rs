@@ -25,4 +25,5 @@ pub mod rounds;
 mod server;
 pub mod session;
 pub mod settings;
+mod shift;
 pub mod words;

@@ -381,7 +381,7 @@ impl Contents {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn expire_one(&mut self) {
         let Some((end, id)) = self.expiry.pop() else { return };
         // Those that go next are found in memory by then.

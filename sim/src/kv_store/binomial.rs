@@ -15,6 +15,9 @@ pub(crate) struct Binomial {
 const FEW_EXPECTED: f64 = 3.0;
 
 impl Binomial {
+    /// No trials.
+    pub(crate) const NONE: Self = Self { trials: 0, chance: 0.0, none: 1.0 };
+
     pub(crate) fn new(trials: u32, chance: f64) -> Self {
         let few = f64::from(trials) * chance < FEW_EXPECTED;
         Self { trials, chance, none: if few { (1.0 - chance).powi(trials as i32) } else { 0.0 } }

@@ -34,6 +34,8 @@ const FOLLOWED: Purpose = Purpose::named("sim-followed-key");
 const HEAD_BLOCKS: u64 = 64;
 /// Shares of popularity are counted in units of 2^-62, so that sums are exact.
 const UNIT: f64 = (1_u64 << 62) as f64;
+/// For so many numbers of keys a request, more or less, what follows from them is kept.
+const LAWS: usize = 8;
 /// A key of the head that is not there.
 const ABSENT: u64 = 0;
 /// A block whose followed key is not drawn yet.
@@ -60,9 +62,10 @@ pub(crate) struct Space {
     /// The chance that a draw is of a followed key.
     followed: f64,
     /// How many of a draw's keys are followed ones, for as many keys as were drawn last; how many of the others are not
-    /// there, for that part of the tail which is there, what of the head is not, and as many others.
-    followed_law: Cell<Binomial>,
-    missed_law: Cell<((u64, u64, u32), Binomial)>,
+    /// there, for that part of the tail which is there, what of the head is not, and as many others. By the number of keys, as classes
+    /// that ask for different ones come by turns.
+    followed_laws: [Cell<Binomial>; LAWS],
+    missed_laws: [Cell<((u64, u64, u32), Binomial)>; LAWS],
     /// The popularity of the tail, and of that part of it which is there.
     tail_share: u64,
     held_share: u64,
@@ -110,8 +113,8 @@ impl Space {
             tail_share: 0,
             held_share: 0,
             followed: 0.0,
-            followed_law: Cell::new(Binomial::new(0, 0.0)),
-            missed_law: Cell::new(((0, 0, 0), Binomial::new(0, 0.0))),
+            followed_laws: [const { Cell::new(Binomial::NONE) }; LAWS],
+            missed_laws: [const { Cell::new(((0, 0, 0), Binomial::NONE)) }; LAWS],
             head_expires: vec![ABSENT; head as usize],
             expiring_heads: BTreeSet::new(),
             head_bytes: vec![0; head as usize],
@@ -350,11 +353,11 @@ impl Space {
     pub(crate) fn draw(&self, request: u64, count: u32) -> Draw {
         let shard = self.part.as_ref().map_or(0, |(_, shard)| u64::from(*shard));
         let mut stream = Stream::new(self.seed, KEYS.of(self.place | shard << 32), request);
-        // Mostly as many are asked for as the last time.
-        let mut law = self.followed_law.get();
+        let known = &self.followed_laws[count as usize % LAWS];
+        let mut law = known.get();
         if law.trials != count || law.chance != self.followed {
             law = Binomial::new(count, self.followed);
-            self.followed_law.set(law);
+            known.set(law);
         }
         let followed = law.draw(&mut stream);
         Draw { stream, followed, others: count - followed }
@@ -379,11 +382,12 @@ impl Space {
     #[inline]
     pub(crate) fn missed(&self, draw: &mut Draw, heads: &mut Vec<u64>) -> u32 {
         let state = (self.held_share, self.absent.total(), draw.others);
-        let (known, mut law) = self.missed_law.get();
-        if known != state {
+        let known = &self.missed_laws[draw.others as usize % LAWS];
+        let (known_state, mut law) = known.get();
+        if known_state != state {
             let (tail, head) = self.missing();
             law = Binomial::new(draw.others, (tail + head) / self.popularity / (1.0 - self.followed));
-            self.missed_law.set((state, law));
+            known.set((state, law));
         }
         let missed = law.draw(&mut draw.stream);
         if missed == 0 || self.absent.total() == 0 {
