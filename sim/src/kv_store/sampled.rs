@@ -41,6 +41,9 @@ const ABSENT: u64 = 0;
 /// A block whose followed key is not drawn yet.
 const UNDRAWN: u32 = u32::MAX;
 
+/// What the law of missed keys follows from: the part of the tail that is there, what of the head is not, and how many keys.
+type Missing = (u64, u64, u32);
+
 /// A keyspace of which some keys are followed.
 #[derive(Clone, Debug)]
 pub(crate) struct Space {
@@ -65,7 +68,7 @@ pub(crate) struct Space {
     /// there, for that part of the tail which is there, what of the head is not, and as many others. By the number of keys, as classes
     /// that ask for different ones come by turns.
     followed_laws: [Cell<Binomial>; LAWS],
-    missed_laws: [Cell<((u64, u64, u32), Binomial)>; LAWS],
+    missed_laws: [Cell<(Missing, Binomial)>; LAWS],
     /// The popularity of the tail, and of that part of it which is there.
     tail_share: u64,
     held_share: u64,
