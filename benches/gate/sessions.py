@@ -173,8 +173,10 @@ def table(sessions, to):
     counted = judged(sessions)
     others = len(sessions) - len(counted)
     say(f"Made by `benches/gate/run` on {platform.machine()}, {os.cpu_count()} cores, from the {len(sessions)} sessions in")
-    say(f"`gate-sessions.jsonl`, {len(counted)} of them with a margin of {MARGIN}; those with another one ({others}) count as noise alone. Base and candidate were built and linked apart, anew for each session, so that what their layout makes of")
-    say("them is part of the noise between sessions; a session's time does not count the builds.\n")
+    say(f"`gate-sessions.jsonl`, {len(counted)} of them with a margin of {MARGIN}; those with another one ({others}) count as noise")
+    say("alone. Base and candidate were built and linked apart, anew for each session; but the work of the server that they are is the same")
+    say("wherever it lies in memory, so that what the layout of other programs makes of them is not in these figures. A session's time does")
+    say("not count the builds.\n")
     effects = [s["worse"] for s in counted if s["candidate"] == "5% slower"]
     for name in sorted({name for effect in effects for name in effect}):
         values = sorted(effect[name] for effect in effects if name in effect)

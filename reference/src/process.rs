@@ -6,6 +6,7 @@
 //! one of these processes, which then becomes the server.
 
 use std::ffi::{CString, OsStr};
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -109,6 +110,14 @@ pub(crate) fn command(executable: &Path, role: Role, name: &str) -> Command {
     command.args([HIDDEN, role.name(), &std::process::id().to_string(), name]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command
+}
+
+/// The processes that one has started, or has taken in as orphans; `proc_pid_task(5)`: they stand with the thread that did so.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let parse = |list: String| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>();
+    lists.flat_map(parse).collect()
 }
 
 /// A line on standard error: these processes have no other voice that reaches the user.

@@ -220,6 +220,9 @@ pub(crate) fn build(scenario: &Scenario) -> Result<World, Diagnostics> {
     }
     world.records = Records::new(scenario, &|id| places.all(scenario, id));
     program::compile(&mut world, scenario, &|id| places.all(scenario, id))?;
+    if world.purge_rules.is_empty() {
+        world.cache_rules.iter_mut().for_each(ClassRule::forget_tags);
+    }
     world.start_guards();
     world.start_managers();
     world.start_fleets(scenario);

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 
 use super::{haproxy, mariadb, nginx};
+use crate::process;
 use crate::resp::{Client, Element};
 use crate::sql::wire;
 
@@ -228,16 +229,7 @@ pub(super) fn family(pid: u32) -> Vec<u32> {
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
         next += 1;
-        // Children stand with the thread that started them.
-        let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-        let lists: Vec<String> = lists.collect();
-        found.extend(
-            lists
-                .iter()
-                .flat_map(|list| list.split_whitespace())
-                .filter_map(|child| child.parse::<u32>().ok()),
-        );
+        found.extend(process::children(parent));
     }
     found
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -276,13 +276,9 @@ async fn end_orphans() {
 
 /// The children of this process that nobody waits for.
 fn orphans() -> Vec<Pid> {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let lists: Vec<String> = lists.collect();
-    let children = lists.iter().flat_map(|list| list.split_whitespace()).filter_map(|pid| pid.parse().ok());
     AWAITED.with_borrow(|awaited| {
-        let others = children.filter(|pid: &u32| !awaited.contains(pid));
-        others.filter_map(|pid| Pid::from_raw(pid as i32)).collect()
+        let children = process::children(std::process::id()).into_iter();
+        children.filter(|pid| !awaited.contains(pid)).filter_map(|pid| Pid::from_raw(pid as i32)).collect()
     })
 }
 

@@ -2,16 +2,24 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use reference::client::Stack;
+use rustix::process::{Pid, Signal, kill_process};
 use scenarios::Scenario;
 use scenarios::scenario::Engine;
 
-use crate::lifetime::{descendants, is_gone, parent_of};
+use crate::lifetime::{descendants, holder, is_gone, parent_of};
 use crate::room::{eventually, figure, get, start};
 
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+
+/// How many directories are there for servers of the stack with this mark.
+fn directories(mark: &str) -> usize {
+    let all = std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten();
+    all.filter(|entry| entry.file_name().to_string_lossy().starts_with(mark)).count()
+}
 
 /// Whether a program is on this machine; says so where it is not, and insists where it must be.
 #[allow(clippy::print_stderr, reason = "a skipped test says so")]
@@ -199,11 +207,7 @@ fn nothing_of_real_servers_stays_behind_however_the_stack_ends() {
             assert!(lines.iter().any(|line| line.contains(program)), "{program}: {lines:?}");
         }
         let mark = format!("rehearsal-{supervisor}-");
-        let directories = || {
-            let all = std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten();
-            all.filter(|entry| entry.file_name().to_string_lossy().starts_with(&mark)).count()
-        };
-        assert_eq!(directories(), 3, "a store and two caches");
+        assert_eq!(directories(&mark), 3, "a store and two caches");
         if is_sudden {
             let kill =
                 Command::new("kill").args(["-KILL", &supervisor.to_string()]).status().expect("it runs");
@@ -216,7 +220,30 @@ fn nothing_of_real_servers_stays_behind_however_the_stack_ends() {
             drop(stack);
             assert!(family.into_iter().all(is_gone), "all are gone before it ends");
         }
-        eventually("the directories are gone", || directories() == 0);
+        eventually("the directories are gone", || directories(&mark) == 0);
+    }
+}
+
+#[test]
+fn a_holder_that_dies_while_its_stack_ends_leaves_no_directory() {
+    if !is_there("redis-server") {
+        return;
+    }
+    let scenario = shop(&["objects=redis"], "", CARTS, &[]);
+    // The end takes some milliseconds, and he dies at any of them.
+    for half in 0..12 {
+        let (mut child, _lines, _directory) = holder(&scenario, &[], "Ctrl-C");
+        let supervisor = descendants(child.id())[0];
+        let mark = format!("rehearsal-{supervisor}-");
+        assert_eq!(directories(&mark), 1, "a store");
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::TERM).expect("it lives");
+        std::thread::sleep(Duration::from_micros(500 * half));
+        // He may be gone by then.
+        let _ = child.kill();
+        child.wait().expect("reaped");
+        eventually("the supervisor is gone", || is_gone(supervisor));
+        assert_eq!(directories(&mark), 0, "{half} half milliseconds after it began");
     }
 }
 

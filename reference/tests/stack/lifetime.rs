@@ -15,7 +15,11 @@ use crate::room::{eventually, get, shop, start};
 use crate::schedules;
 
 /// A process that holds a stack, and the lines that it prints until one contains `until`.
-fn holder(scenario: &Scenario, options: &[&str], until: &str) -> (Child, Vec<String>, tempfile::TempDir) {
+pub(crate) fn holder(
+    scenario: &Scenario,
+    options: &[&str],
+    until: &str,
+) -> (Child, Vec<String>, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("scenario.toml");
     let mut text = std::fs::File::create(&file).expect("a file");

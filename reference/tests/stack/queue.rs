@@ -153,8 +153,13 @@ fn publishers_wait_while_the_disk_is_full() {
     assert_eq!(publisher.join().expect("no panic").expect("answered").0, 200);
 }
 
-/// A cache before a shop, for which `GET /change` makes its pages invalid by way of a queue. The cache can hang.
-const NEWS: &str = r#"
+/// A cache before a shop whose pages `GET /change` makes invalid by way of a queue: a consumer throws them out. `cache` and `mail`
+/// are further lines of the cache and of the queue; `rest` and the faults stand at the end of the file.
+pub(crate) fn news(cache: &str, mail: &str, rest: &str, faults: &[&str]) -> Scenario {
+    let faults: String =
+        faults.iter().map(|f| format!("[[faults]]\nat = \"1ms\"\nfor = \"50s\"\n{f}\n")).collect();
+    let text = format!(
+        r#"
 title = "News that are thrown out by messages"
 [run]
 duration = "60s"
@@ -167,6 +172,7 @@ kind = "http-cache"
 host = "edge"
 to = "shop"
 memory = "16MiB"
+{cache}
 [components.shop]
 kind = "service"
 host = "app"
@@ -180,31 +186,32 @@ kind = "queue"
 host = "bus"
 to = "invalidator"
 class = "invalidate"
+{mail}
 [requests.page]
 path = "/page"
-cache = { ttl = "60s", tags = ["news"] }
-steps = [{ wait = "1ms" }]
+cache = {{ ttl = "60s", tags = ["news"] }}
+steps = [{{ wait = "1ms" }}]
 [requests.change]
 path = "/change"
-steps = [{ publish = { to = "mail" } }]
+steps = [{{ publish = {{ to = "mail" }} }}]
 [requests.invalidate]
 path = "/invalidate"
-steps = [{ purge = { in = "cache", tags = ["news"] } }]
+steps = [{{ purge = {{ in = "cache", tags = ["news"] }} }}]
 [traffic.people]
 to = "cache"
 executor = "constant-arrival-rate"
 rate = "10/s"
-mix = { page = 9, change = 1 }
-[[faults]]
-at = "1ms"
-for = "50s"
-hang = "component:cache[1]"
-"#;
+mix = {{ page = 9, change = 1 }}
+{rest}
+{faults}
+"#
+    );
+    Scenario::parse("news.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}
 
 #[test]
 fn what_a_cache_does_not_answer_is_thrown_out_by_a_later_delivery() {
-    let scenario = Scenario::parse("news.toml", NEWS).unwrap_or_else(|problems| panic!("{problems}"));
-    let stack = start(&scenario);
+    let stack = start(&news("", "", "", &["hang = \"component:cache[1]\""]));
     let page = || get(stack.entry("cache")[0], "/page").expect("answered").0;
     let change = || get(stack.entry("shop")[0], "/change").expect("answered").0;
     let misses = || figure(&stack, "cache", 1, "misses").round() as u64;

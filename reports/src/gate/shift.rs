@@ -80,6 +80,9 @@ fn above(moments: &Moments, by: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use scenarios::rng::{Purpose, Stream};
+    use scenarios::units::Seed;
+
     use super::*;
 
     #[test]
@@ -93,6 +96,18 @@ mod tests {
         // 2.262 standard errors of 0.389 hours.
         let (low, high) = (shift.lower_bound(0.025), shift.upper_bound(0.025));
         assert!((low - 0.70).abs() < 0.005 && (high - 2.46).abs() < 0.005, "{low} to {high}");
+    }
+
+    #[test]
+    fn bursts_of_failures_that_come_to_both_sides_are_no_alarm() {
+        let mut random = Stream::new(Seed(7), Purpose::named("bursts"), 0);
+        let mut share = || if random.unit() < 0.05 { 0.5 * random.unit() } else { 0.0 };
+        let alarms = (0..4_000).filter(|_| {
+            let worsenings: Vec<f64> = (0..40).map(|_| share() - 0.5 * (share() + share())).collect();
+            Shift::of(Metric::Failed, &worsenings).expect("there are values").p_above(0.0) < 0.01
+        });
+        // One in a hundred, and what four thousand sessions leave open.
+        assert!(alarms.count() <= 60, "more false alarms than it says");
     }
 
     #[test]

@@ -399,10 +399,7 @@ impl World {
                 let key = cache.contents.key(object);
                 self.scratch.clear();
                 let path = self.calls.path(slot);
-                // They are there for purges.
-                if !self.purge_rules.is_empty() {
-                    self.scratch.extend(rule.tags(&self.draws, id, path));
-                }
+                self.scratch.extend(rule.tags(&self.draws, id, path));
                 let ahead = path.object.is_some_and(|object| object.get() == key);
                 let body_bytes =
                     if ahead { path.body_bytes } else { rule.body_bytes(class, id, path, &self.draws) };

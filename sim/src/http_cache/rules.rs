@@ -165,6 +165,11 @@ impl ClassRule {
         name
     }
 
+    /// Objects have no tags: nothing purges by them.
+    pub(crate) fn forget_tags(&mut self) {
+        self.tags.clear();
+    }
+
     /// The size of the body of the object that a request asks for: the same whenever it is fetched.
     pub(crate) fn body_bytes(&self, class: ClassId, id: RequestId, path: PathKey, draws: &Draws) -> u64 {
         let keys = self.keys.iter().map(|keyspace| path.first(draws, id, *keyspace));

@@ -4,46 +4,18 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::lifetime::{ordinary_holder, user_of};
+use crate::queue;
 
-/// A cache before a shop whose pages `GET /change` makes invalid by way of a queue: a consumer throws them out. What cannot be
-/// delivered goes to another RabbitMQ.
+/// News by way of RabbitMQ. What cannot be delivered goes to another one.
 fn news(faults: &[&str]) -> Scenario {
-    let faults: String =
-        faults.iter().map(|f| format!("[[faults]]\nat = \"1ms\"\nfor = \"50s\"\n{f}\n")).collect();
-    let text = format!(
-        r#"
-title = "News that are thrown out by messages"
-[run]
-duration = "60s"
-[hosts.edge]
-[hosts.app]
-[hosts.back]
-[hosts.bus]
-[hosts.lost]
-[components.cache]
-kind = "http-cache"
-host = "edge"
-to = "shop"
-memory = "16MiB"
-grace = "0s"
-[components.shop]
-kind = "service"
-host = "app"
-workers = 4
-[components.invalidator]
-kind = "service"
-host = "back"
-workers = 2
-[components.mail]
-kind = "queue"
-host = "bus"
-to = "invalidator"
-class = "invalidate"
+    let mail = r#"
 prefetch = 2
 max_length = 100
 overflow = "reject-publish"
 dead_letters = "lost"
-engine = "rabbitmq"
+engine = "rabbitmq""#;
+    let lost = r#"
+[hosts.lost]
 [components.lost]
 kind = "queue"
 host = "lost"
@@ -51,28 +23,10 @@ to = "shop"
 class = "forget"
 durable = false
 engine = "rabbitmq"
-[requests.page]
-path = "/page"
-cache = {{ ttl = "60s", tags = ["news"] }}
-steps = [{{ work = "1ms" }}]
-[requests.change]
-path = "/change"
-steps = [{{ publish = {{ to = "mail" }} }}]
-[requests.invalidate]
-path = "/invalidate"
-steps = [{{ purge = {{ in = "cache", tags = ["news"] }} }}]
 [requests.forget]
 path = "/forget"
-steps = [{{ work = "1ms" }}]
-[traffic.people]
-to = "cache"
-executor = "constant-arrival-rate"
-rate = "10/s"
-mix = {{ page = 9, change = 1 }}
-{faults}
-"#
-    );
-    Scenario::parse("news.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+steps = [{ work = "1ms" }]"#;
+    queue::news("grace = \"0s\"", mail, lost, faults)
 }
 
 /// The processes of this machine that were started for one of these directories.
@@ -84,11 +38,6 @@ fn of_directories(mark: &str) -> Vec<String> {
         is_one.then(|| std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default())
     };
     all.filter_map(line).collect()
-}
-
-fn directories(mark: &str) -> usize {
-    let all = std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten();
-    all.filter(|entry| entry.file_name().to_string_lossy().starts_with(mark)).count()
 }
 
 fn mail(stack: &Stack, figure: &str) -> u64 {
