@@ -11,7 +11,7 @@ use reports::gate::measure::{self, Bench, Side};
 use reports::gate::quantity::Metric;
 use reports::gate::resample::{Tally, sessions};
 use reports::gate::rounds::{Arm, Rounds};
-use reports::gate::session::{Session, Source as _, Verdict, hold};
+use reports::gate::session::{Played, Session, Source as _, Verdict, hold};
 use reports::gate::settings::Settings;
 use reports::gate::{accepted, history, words};
 use scenarios::exit;
@@ -56,6 +56,10 @@ pub(super) struct Gate {
     /// A change for the worse from this on must be noticed
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = programs::part::ratio)]
     detect: Ratio,
+    /// Plays open loops against one side after the other, as closed ones are, and not against all at the same time: for servers that cannot
+    /// run side by side, or loads that take most of the machine
+    #[arg(long)]
+    in_turn: bool,
     /// The longest that a session may take
     #[arg(long, value_name = "TIME", default_value = "12m", value_parser = str::parse::<SimTime>)]
     budget: SimTime,
@@ -184,7 +188,15 @@ impl Gate {
         };
         let stop = programs::interrupt::listen().context("cannot listen for signals")?;
         let said = Box::new(Said { rounds: 0 });
-        Ok(Bench::new(&self.files, (base, candidate), loadgen, directory, Arc::clone(&stop), said)?)
+        Ok(Bench::new(
+            &self.files,
+            (base, candidate),
+            loadgen,
+            self.in_turn,
+            directory,
+            Arc::clone(&stop),
+            said,
+        )?)
     }
 
     fn tell(&self, session: &Session, notes: &[String], to: &mut impl Write) -> anyhow::Result<()> {
@@ -283,8 +295,8 @@ impl Gate {
         while recorded.rounds.len() < self.rounds as usize {
             let order = Arm::ORDERS[(recorded.rounds.len() * 5 + recorded.rounds.len() / 6) % 6];
             match bench.round(order) {
-                Ok(Some(round)) => recorded.rounds.push(round),
-                Ok(None) => disturbed += 1,
+                Ok(Played::Well(round)) => recorded.rounds.push(round),
+                Ok(Played::Disturbed(_)) => disturbed += 1,
                 Err(measure::Error::Interrupted) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }

@@ -1,9 +1,14 @@
-//! Rounds that are measured: a server is started, `loadgen` plays the scenarios against it, and the server ends.
+//! Rounds that are measured: servers are started, `loadgen` plays the scenarios against them, and the servers end.
+//!
+//! Open loops are played against all arms at the same time, where the gate starts the servers: whatever the machine does meanwhile, it does
+//! to all of them, and cancels out (Bulej and others, *Duet benchmarking: improving measurement accuracy in the cloud*, ICPE
+//! 2020). A closed loop takes all that it can get, and so has the machine for itself, one arm after the other.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use results::RunRecord;
@@ -15,7 +20,7 @@ use scenarios::{Diagnostics, Scenario, exit};
 use super::quantity::{Metric, Quantity};
 use super::rounds::{Arm, Round};
 use super::server::{self, Server};
-use super::session::Source;
+use super::session::{Played, Source};
 
 pub use super::server::Side;
 
@@ -28,6 +33,11 @@ pub enum Error {
     /// A server is not there.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// It is not there while others are.
+    #[error(
+        "{0}\n(other servers of the same round were there already: if they cannot run side by side, say --in-turn)"
+    )]
+    Beside(server::Error),
     /// The load generator cannot be started.
     #[error("{}: cannot be started: {source}; --loadgen names another", path.display())]
     Loadgen {
@@ -77,6 +87,8 @@ struct Load {
 #[derive(Debug)]
 pub struct Bench {
     loads: Vec<Load>,
+    /// So many of them, the first, are played against all arms at the same time.
+    together: usize,
     base: Side,
     candidate: Side,
     loadgen: PathBuf,
@@ -87,13 +99,14 @@ pub struct Bench {
 }
 
 /// Who wants to know how a session goes on.
-pub trait Progress: std::fmt::Debug {
+pub trait Progress: std::fmt::Debug + Send + Sync {
     /// A round is over, or was disturbed.
     fn round(&mut self, good: bool, elapsed: Duration);
 }
 
 impl Bench {
-    /// Of these scenarios, each played against both sides. Records and logs of the present block lie in `directory`.
+    /// Of these scenarios, each played against both sides: open loops at the same time, unless `in_turn` forbids it or somebody else runs
+    /// the servers. Records and logs of the present blocks lie in `directory`.
     ///
     /// # Errors
     /// If a file is no scenario.
@@ -101,6 +114,7 @@ impl Bench {
         files: &[PathBuf],
         (base, candidate): (Side, Side),
         loadgen: PathBuf,
+        in_turn: bool,
         directory: &Path,
         stop: Arc<AtomicBool>,
         said: Box<dyn Progress>,
@@ -111,37 +125,85 @@ impl Bench {
             let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
             Ok(Load { file: file.clone(), name, closed })
         };
-        let loads = files.iter().map(load).collect::<Result<_, Error>>()?;
+        let mut loads = files.iter().map(load).collect::<Result<Vec<_>, Error>>()?;
+        loads.sort_by_key(|load| load.closed);
+        // What is at a URL is both base and control.
+        let are_ours = [&base, &candidate].iter().all(|side| matches!(side, Side::Command(_)));
+        let open = loads.iter().filter(|load| !load.closed).count();
+        let together = if are_ours && !in_turn { open } else { 0 };
         let (directory, begun) = (directory.to_owned(), Instant::now());
-        Ok(Self { loads, base, candidate, loadgen, directory, stop, begun, said })
+        Ok(Self { loads, together, base, candidate, loadgen, directory, stop, begun, said })
     }
 
-    /// What each arm came to; none where the machine disturbed it.
-    fn block(&self, arm: Arm) -> Result<Option<Vec<f64>>, Error> {
+    fn start(&self, arm: Arm) -> Result<Server, server::Error> {
         let side = if arm == Arm::Candidate { &self.candidate } else { &self.base };
-        let server = Server::start(side, &self.directory)?;
-        let mut values = Vec::new();
-        for load in &self.loads {
-            let before = server.processor_seconds();
-            let Some(record) = self.play(load, &server.url)? else { return Ok(None) };
-            let cpu = before.zip(server.processor_seconds()).map(|(before, after)| after - before);
-            for metric in self.metrics(load) {
-                let value = read(&record, metric, cpu);
-                let nothing = || Error::Nothing { file: load.name.clone(), metric: metric.name() };
-                values.push(value.filter(|v| !v.is_nan()).map(|v| bounded(metric, v)).ok_or_else(nothing)?);
+        Server::start(side, &self.directory_of(arm))
+    }
+
+    /// Plays loads against all arms at the same time; false where the machine disturbed one.
+    fn together(&self, loads: &[Load], order: [Arm; 3], values: &mut [Vec<f64>; 3]) -> Result<bool, Error> {
+        let mut servers = Vec::new();
+        for arm in order.iter().filter(|_| !loads.is_empty()) {
+            let failed = |error| if servers.is_empty() { Error::Server(error) } else { Error::Beside(error) };
+            servers.push((*arm, self.start(*arm).map_err(failed)?));
+        }
+        for load in loads {
+            let blocks = thread::scope(|scope| {
+                let mut begun = Vec::new();
+                for (arm, server) in &servers {
+                    begun.push((*arm, scope.spawn(move || self.block(load, *arm, server))));
+                }
+                begun.into_iter().map(|(arm, block)| (arm, block.join())).collect::<Vec<_>>()
+            });
+            for (arm, block) in blocks {
+                match block.expect("a block does not panic")? {
+                    Some(block) => values[arm as usize].extend(block),
+                    None => return Ok(false),
+                }
             }
         }
-        Ok(Some(values))
+        Ok(true)
+    }
+
+    /// Plays loads against one arm after the other; whose block the machine disturbed, where it did.
+    fn in_turn(
+        &self,
+        loads: &[Load],
+        order: [Arm; 3],
+        values: &mut [Vec<f64>; 3],
+    ) -> Result<Option<Arm>, Error> {
+        for arm in order.into_iter().filter(|_| !loads.is_empty()) {
+            let server = self.start(arm)?;
+            for load in loads {
+                match self.block(load, arm, &server)? {
+                    Some(block) => values[arm as usize].extend(block),
+                    None => return Ok(Some(arm)),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the load came to with a server; none where the machine disturbed it.
+    fn block(&self, load: &Load, arm: Arm, server: &Server) -> Result<Option<Vec<f64>>, Error> {
+        let before = server.processor_seconds();
+        let Some(record) = self.play(load, arm, &server.url)? else { return Ok(None) };
+        let cpu = before.zip(server.processor_seconds()).map(|(before, after)| after - before);
+        let value = |metric: Metric| {
+            let nothing = || Error::Nothing { file: load.name.clone(), metric: metric.name() };
+            let value = read(&record, metric, cpu).filter(|value| !value.is_nan());
+            value.map(|value| bounded(metric, value)).ok_or_else(nothing)
+        };
+        self.metrics(load).into_iter().map(value).collect::<Result<_, Error>>().map(Some)
     }
 
     /// The record of a run; none where the run was invalid.
-    fn play(&self, load: &Load, url: &str) -> Result<Option<RunRecord>, Error> {
-        let runs = self.directory.join("runs");
+    fn play(&self, load: &Load, arm: Arm, url: &str) -> Result<Option<RunRecord>, Error> {
         let started = Command::new(&self.loadgen)
             .arg("run")
             .arg(&load.file)
             .args(["--target", url, "--skip-faults", "--no-report", "--quiet", "--out"])
-            .arg(&runs)
+            .arg(self.directory_of(arm).join("runs"))
             .stdin(Stdio::null())
             .output();
         let output = started.map_err(|source| Error::Loadgen { path: self.loadgen.clone(), source })?;
@@ -160,6 +222,11 @@ impl Bench {
         // Hundreds of blocks are played, and what they came to is kept elsewhere.
         let _ = std::fs::remove_dir_all(directory);
         Ok(record.validity.is_valid().then_some(record))
+    }
+
+    /// Where a side's server and generator write.
+    fn directory_of(&self, arm: Arm) -> PathBuf {
+        self.directory.join((arm as usize).to_string())
     }
 
     fn metrics(&self, load: &Load) -> Vec<Metric> {
@@ -213,20 +280,20 @@ impl Source for Bench {
         self.loads.iter().flat_map(of).collect()
     }
 
-    fn round(&mut self, order: [Arm; 3]) -> Result<Option<Round>, Error> {
+    fn round(&mut self, order: [Arm; 3]) -> Result<Played, Error> {
         let begun = Instant::now();
         let mut values = [const { Vec::new() }; 3];
-        for arm in order {
-            match self.block(arm)? {
-                Some(block) => values[arm as usize] = block,
-                None => {
-                    self.said.round(false, self.begun.elapsed());
-                    return Ok(None);
-                }
-            }
-        }
-        self.said.round(true, self.begun.elapsed());
-        Ok(Some(Round { order, values, seconds: begun.elapsed().as_secs_f64() }))
+        let (together, in_turn) = self.loads.split_at(self.together);
+        let disturbed = if self.together(together, order, &mut values)? {
+            self.in_turn(in_turn, order, &mut values)?.map(Some)
+        } else {
+            Some(None)
+        };
+        self.said.round(disturbed.is_none(), self.begun.elapsed());
+        Ok(match disturbed {
+            Some(arm) => Played::Disturbed(arm),
+            None => Played::Well(Round { order, values, seconds: begun.elapsed().as_secs_f64() }),
+        })
     }
 
     fn elapsed(&self) -> Duration {

@@ -12,7 +12,7 @@ use scenarios::units::Seed;
 
 use super::quantity::{Metric, Quantity};
 use super::rounds::{Arm, Round, Rounds};
-use super::session::{Session, Source, Verdict, hold};
+use super::session::{Played, Session, Source, Verdict, hold};
 use super::settings::Settings;
 
 /// So many neighbouring rounds are drawn together.
@@ -37,7 +37,7 @@ impl Source for Drawn<'_> {
         self.recorded.quantities.clone()
     }
 
-    fn round(&mut self, order: [Arm; 3]) -> Result<Option<Round>, Infallible> {
+    fn round(&mut self, order: [Arm; 3]) -> Result<Played, Infallible> {
         if self.left == 0 {
             (self.next, self.left) =
                 (self.random.below(self.recorded.rounds.len() as u64) as usize, TOGETHER);
@@ -55,7 +55,7 @@ impl Source for Drawn<'_> {
             }
         }
         self.elapsed += recorded.seconds;
-        Ok(Some(Round { order, values, seconds: recorded.seconds }))
+        Ok(Played::Well(Round { order, values, seconds: recorded.seconds }))
     }
 
     fn elapsed(&self) -> Duration {

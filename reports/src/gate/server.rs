@@ -108,7 +108,7 @@ impl Server {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(failed)?;
         let command = template.replace(PORT, &free.port().to_string());
         let log = directory.join("server.log");
-        let output = File::create(&log).map_err(failed)?;
+        let output = fs::create_dir_all(directory).and_then(|()| File::create(&log)).map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         // In a group of its own, so that whatever it starts ends with it and is counted with it.
         let child = Command::new("sh")

@@ -21,14 +21,23 @@ pub trait Source {
     /// What a round tells.
     fn quantities(&self) -> Vec<Quantity>;
 
-    /// Plays the next round. None where it was disturbed and has to be played again.
+    /// Plays the next round.
     ///
     /// # Errors
     /// If it cannot be played at all.
-    fn round(&mut self, order: [Arm; 3]) -> Result<Option<Round>, Self::Error>;
+    fn round(&mut self, order: [Arm; 3]) -> Result<Played, Self::Error>;
 
     /// How long the session has taken.
     fn elapsed(&self) -> Duration;
+}
+
+/// What came of a round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Played {
+    /// It tells something.
+    Well(Round),
+    /// It was disturbed and has to be played again; where the blocks were played in turn, it was this arm's.
+    Disturbed(Option<Arm>),
 }
 
 /// What came of a session.
@@ -77,6 +86,9 @@ const PATIENCE: f64 = 0.2;
 /// ends then with fewer rounds than it was to have; when that is says nothing of which side is slower.
 const A_LOOK: f64 = 0.48;
 
+/// The candidate is blamed for what chance would lay upon it no more often than so.
+const BLAME: f64 = 0.001;
+
 /// Fewer rounds cannot tell anything at the level that is asked.
 const LEAST: usize = 10;
 
@@ -85,6 +97,8 @@ struct Player<'a, S> {
     random: Stream,
     orders: Vec<[Arm; 3]>,
     repeated: usize,
+    /// Disturbed blocks of each arm, as far as blocks are played in turn.
+    disturbed: [u32; 3],
     /// Which of the latest rounds were disturbed.
     latest: VecDeque<bool>,
     /// What disturbed rounds have taken, and what they may take.
@@ -109,13 +123,14 @@ impl<S: Source> Player<'_, S> {
         while rounds.rounds.len() < up_to && (rounds.rounds.len() < LEAST || self.source.elapsed() < until) {
             let (order, begun) = (self.order(), self.source.elapsed());
             let round = self.source.round(order)?;
-            self.latest.push_back(round.is_none());
+            self.latest.push_back(matches!(round, Played::Disturbed(_)));
             if self.latest.len() > LATEST {
                 self.latest.pop_front();
             }
             match round {
-                Some(round) => rounds.rounds.push(round),
-                None => {
+                Played::Well(round) => rounds.rounds.push(round),
+                Played::Disturbed(arm) => {
+                    arm.into_iter().for_each(|arm| self.disturbed[arm as usize] += 1);
                     self.lost += self.source.elapsed().saturating_sub(begun);
                     self.repeated += 1;
                     self.orders.push(order);
@@ -129,10 +144,30 @@ impl<S: Source> Player<'_, S> {
         Ok(true)
     }
 
+    /// Whether the candidate's blocks are disturbed more often than chance has it: then those that are left say nothing of it.
+    fn blames_candidate(&self) -> Option<String> {
+        let (of, all) = (self.disturbed[Arm::Candidate as usize], self.disturbed.iter().sum());
+        let by_chance = binomial_from(of, all, 1.0 / 3.0);
+        (by_chance < BLAME).then(|| {
+            format!("{of} of {all} disturbed blocks were the candidate's: it may be the candidate that disturbs the machine")
+        })
+    }
+
     fn disturbed_share(&self) -> f64 {
         let disturbed = self.latest.iter().filter(|disturbed| **disturbed).count();
         disturbed as f64 / self.latest.len().max(1) as f64
     }
+}
+
+/// How probable so many hits or more are, of so many that each hit with this probability.
+fn binomial_from(hits: u32, of: u32, probability: f64) -> f64 {
+    let mut term = (1.0 - probability).powf(f64::from(of));
+    let mut below = 0.0;
+    for hit in 0..hits {
+        below += term;
+        term *= f64::from(of - hit) / f64::from(hit + 1) * probability / (1.0 - probability);
+    }
+    (1.0 - below).max(0.0)
 }
 
 /// Holds a session.
@@ -158,11 +193,15 @@ pub fn hold<S: Source>(source: &mut S, settings: &Settings) -> Result<Session, S
         random,
         orders: Vec::new(),
         repeated: 0,
+        disturbed: [0; 3],
         latest: VecDeque::new(),
         lost: Duration::ZERO,
         patience: settings.budget.mul_f64(PATIENCE),
     };
     look(&mut player, settings, &mut session)?;
+    if let Some(reason) = player.blames_candidate().filter(|_| session.verdict != Verdict::Regressed) {
+        (session.verdict, session.reason) = (Verdict::Invalid, Some(reason));
+    }
     session.repeated = player.repeated;
     session.took = player.source.elapsed();
     Ok(session)
@@ -277,9 +316,10 @@ mod tests {
     use super::super::quantity::Metric;
     use super::*;
 
-    /// A machine that is disturbed in some seconds, with rounds of a second of two programs that are the same or not.
+    /// A machine that is disturbed in some seconds, all blocks of it or one arm's, with rounds of a second of two programs that are the same or not.
     struct Machine {
         disturbed: Range<f64>,
+        whose: Option<Arm>,
         noise: f64,
         worse: f64,
         elapsed: f64,
@@ -293,12 +333,16 @@ mod tests {
             vec![Quantity { scenario: "steady".to_owned(), metric: Metric::CpuPerRequest }]
         }
 
-        fn round(&mut self, order: [Arm; 3]) -> Result<Option<Round>, Infallible> {
+        fn round(&mut self, order: [Arm; 3]) -> Result<Played, Infallible> {
             self.elapsed += 1.0;
             let mut values = [(); 3].map(|()| vec![1.0 + self.noise * self.random.unit()]);
             values[2][0] *= 1.0 + self.worse;
             let is_disturbed = self.elapsed > self.disturbed.start && self.elapsed <= self.disturbed.end;
-            Ok((!is_disturbed).then_some(Round { order, values, seconds: 1.0 }))
+            Ok(if is_disturbed {
+                Played::Disturbed(self.whose)
+            } else {
+                Played::Well(Round { order, values, seconds: 1.0 })
+            })
         }
 
         fn elapsed(&self) -> Duration {
@@ -307,8 +351,18 @@ mod tests {
     }
 
     fn held(settings: &Settings, disturbed: Range<f64>, noise: f64, worse: f64) -> Session {
+        held_with(settings, disturbed, None, noise, worse)
+    }
+
+    fn held_with(
+        settings: &Settings,
+        disturbed: Range<f64>,
+        whose: Option<Arm>,
+        noise: f64,
+        worse: f64,
+    ) -> Session {
         let random = Stream::new(Seed(3), Purpose::named("noise"), 0);
-        let mut machine = Machine { disturbed, noise, worse, elapsed: 0.0, random };
+        let mut machine = Machine { disturbed, whose, noise, worse, elapsed: 0.0, random };
         let Ok(session) = hold(&mut machine, settings);
         session
     }
@@ -328,6 +382,23 @@ mod tests {
         let never = session(f64::INFINITY);
         assert_eq!(never.verdict, Verdict::Invalid);
         assert!((never.took.as_secs_f64() - patience).abs() <= 1.0, "{:?}", never.took);
+    }
+
+    #[test]
+    fn a_candidate_whose_blocks_alone_are_disturbed_does_not_pass() {
+        let session = |whose| held_with(&Settings::default(), 5.0..14.0, whose, 0.02, 0.0);
+        let blamed = session(Some(Arm::Candidate));
+        assert_eq!((blamed.verdict, blamed.repeated), (Verdict::Invalid, 9));
+        assert!(blamed.reason.is_some_and(|reason| reason.starts_with("9 of 9 disturbed blocks")));
+        assert_eq!([session(Some(Arm::Base)).verdict, session(None).verdict], [Verdict::Pass; 2]);
+    }
+
+    #[test]
+    fn tails_of_the_binomial_law() {
+        // Of four coins: 5 of 16 show heads thrice or more.
+        assert!((binomial_from(3, 4, 0.5) - 0.3125).abs() < 1e-12);
+        assert_eq!([binomial_from(0, 9, 0.3), binomial_from(0, 0, 0.3)], [1.0; 2]);
+        assert!((binomial_from(9, 9, 1.0 / 3.0) - 3.0_f64.powi(-9)).abs() < 1e-12);
     }
 
     #[test]
