@@ -66,6 +66,7 @@ use crate::edge::Trust;
 use crate::emulated::Level;
 use crate::emulated::clock::process_cpu_seconds;
 use crate::http::Framing;
+use crate::http::idle::CLEARING_INTERVAL;
 use backends::{BackEnds, Health};
 use fetching::Fetching;
 use flights::Flights;
@@ -255,6 +256,15 @@ pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<M
             loop {
                 tokio::time::sleep(EXPIRY_INTERVAL).await;
                 cache.store.borrow_mut().expire(cache.now());
+            }
+        }
+    });
+    tokio::task::spawn_local({
+        let cache = Rc::clone(&cache);
+        async move {
+            loop {
+                tokio::time::sleep(CLEARING_INTERVAL).await;
+                cache.back_ends.clear_idle();
             }
         }
     });
