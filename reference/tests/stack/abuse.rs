@@ -6,14 +6,13 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::units::Seed;
 
 use crate::lifetime::{descendants, parent_of};
 use crate::origin::status;
-use crate::room::{BOUND, connect, eventually, get, receive, start};
+use crate::room::{BOUND, connect, crowd_size, eventually, get, receive, start};
 use crate::schedules;
 
 /// The most memory that a process has had, in KiB.
@@ -70,11 +69,7 @@ fn patient(cached: bool) -> Stack {
 pub(crate) fn hold_unfinished_heads(address: SocketAddr, path: &str, peak_kib: impl Fn() -> u64) {
     assert_eq!(get(address, path).expect("answered").0, 200);
     let before = peak_kib();
-    // A descriptor for each, and some to spare.
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(1_000);
-    let slow: Vec<TcpStream> = (0..allowed.min(5_000))
+    let slow: Vec<TcpStream> = (0..crowd_size())
         .map(|_| {
             let mut stream = connect(address).expect("it accepts");
             stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nX: ").expect("sent");
