@@ -155,6 +155,33 @@ fn connections_to_the_back_end_that_nobody_needs_are_closed() {
 }
 
 #[test]
+fn a_long_answer_is_the_same_each_time_whole_and_in_part() {
+    let body: String = (0..40_000).map(|n| format!("{n:>9} ")).collect();
+    let answered = body.clone();
+    let origin = Origin::start(move |_| kept("", &answered));
+    let cache = cache(&origin);
+    let mut stream = connect(cache.address).expect("accepted");
+    // First as it was fetched, and then out of the store, by the kernel's own copy.
+    for _ in 0..4 {
+        send(&mut stream, "/long").expect("sent");
+        assert!(receive(&mut stream).expect("answered") == (200, body.clone()));
+        for (first, last) in [(0, 9), (70_001, 199_999), (399_999, 399_999)] {
+            let lines = format!("Host: test\r\nRange: bytes={first}-{last}\r\n\r\n");
+            stream.write_all(format!("GET /long HTTP/1.1\r\n{lines}").as_bytes()).expect("sent");
+            assert!(receive(&mut stream).expect("answered") == (206, body[first..=last].to_owned()));
+        }
+    }
+    assert_eq!(origin.requests().len(), 1);
+    // What takes its place is not the old one's copy.
+    let purged = cache.tell(b"PURGE /long HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&purged), "200");
+    for _ in 0..2 {
+        assert!(get(cache.address, "/long").expect("answered") == (200, body.clone()));
+    }
+    assert_eq!(origin.requests().len(), 2);
+}
+
+#[test]
 fn as_many_requests_are_at_work_as_there_are_threads_for() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/cache.toml"));
     let text = text.expect("it is there").replacen(
