@@ -100,13 +100,17 @@ fn a_gigabyte_in_chunks_passes_and_is_kept_nowhere() {
     const CHUNK: usize = 1 << 20;
     for cached in [false, true] {
         let stack = patient(cached);
-        let mut stream: TcpStream = connect(stack.entry("balancer")[0]).expect("the proxy accepts");
+        let balancer = stack.entry("balancer")[0];
+        let mut stream: TcpStream = connect(balancer).expect("the proxy accepts");
         let chunk = [format!("{CHUNK:x}\r\n").as_bytes(), &vec![b'z'; CHUNK], b"\r\n"].concat();
         stream
             .write_all(b"GET /cart/1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
             .expect("sent");
-        for _ in 0..1024 {
+        for number in 0..1024 {
             stream.write_all(&chunk).expect("it is taken");
+            if number % 256 == 128 {
+                eventually("others are served", || schedules::status(balancer, "/cart/2") == Some(200));
+            }
         }
         stream.write_all(b"0\r\n\r\n").expect("sent");
         assert_eq!(receive(&mut stream).expect("answered").0, 200);
