@@ -1,12 +1,12 @@
 //! The back ends: whose turn it is, which are well as far as probes tell, and which connections to them lie idle.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use scenarios::scenario::BackEndProbe;
 
-use crate::http::Connection;
+use crate::http::{Connection, Idle};
 
 /// The back ends that this instance may fetch from.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct BackEnds {
 struct BackEnd {
     address: SocketAddr,
     health: Cell<Health>,
-    idle: RefCell<Vec<Connection>>,
+    idle: Idle,
 }
 
 /// What probes tell of a back end, by Varnish's rule (`cache_backend_probe.c`): it is well while enough of the latest were
@@ -65,7 +65,7 @@ impl BackEnds {
         let back_end = |address: &SocketAddr| BackEnd {
             address: *address,
             health: Cell::new(health),
-            idle: RefCell::default(),
+            idle: Idle::default(),
         };
         Self {
             list: addresses.iter().map(back_end).collect(),
@@ -92,7 +92,7 @@ impl BackEnds {
         let back_end = &self.list[number];
         back_end.health.set(back_end.health.get().after(good));
         if !back_end.health.get().is_good() {
-            back_end.idle.borrow_mut().clear();
+            back_end.idle.clear();
         }
     }
 
@@ -108,13 +108,8 @@ impl BackEnds {
     /// A connection to one, and whether it was used before; none where it cannot be opened in time.
     pub(super) async fn connection(&self, number: usize) -> Option<(Connection, bool)> {
         let back_end = &self.list[number];
-        loop {
-            let idle = back_end.idle.borrow_mut().pop();
-            match idle {
-                Some(connection) if connection.is_reusable() => return Some((connection, true)),
-                Some(_) => {}
-                None => break,
-            }
+        if let Some(idle) = back_end.idle.take() {
+            return Some((idle, true));
         }
         let opened = Connection::connect(back_end.address, Some(self.connect_timeout)).await.ok()?;
         Some((opened, false))
@@ -123,9 +118,14 @@ impl BackEnds {
     /// Keeps a connection for the next request.
     pub(super) fn keep(&self, number: usize, connection: Connection) {
         let back_end = &self.list[number];
-        if back_end.health.get().is_good() && connection.is_reusable() {
-            back_end.idle.borrow_mut().push(connection);
+        if back_end.health.get().is_good() {
+            back_end.idle.keep(connection);
         }
+    }
+
+    /// Closes idle connections that nobody needs.
+    pub(super) fn clear_idle(&self) {
+        self.list.iter().for_each(|back_end| back_end.idle.clear_unneeded());
     }
 }
 

@@ -12,8 +12,8 @@ use regex_lite::{Regex, RegexBuilder};
 use super::fields::first;
 use super::object::Object;
 
-/// What a compiled pattern may take of memory, in bytes.
-const PATTERN_LIMIT: usize = 1 << 20;
+/// What a compiled pattern may take of memory, in bytes: as a rule, and where that is not enough for it.
+const PATTERN_LIMITS: [usize; 2] = [16 << 10, 1 << 20];
 
 /// An expression.
 #[derive(Clone, Debug)]
@@ -46,7 +46,8 @@ enum Text {
 #[derive(Debug)]
 enum Check {
     Equals(String),
-    Matches(Regex),
+    /// A pattern, and what it takes of memory at most.
+    Matches(Regex, usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,11 @@ impl Ban {
     /// Whether an answer at an address is meant, so long after the start of the process.
     pub(super) fn hits(&self, address: &[u8], object: &Object, running: Duration) -> bool {
         self.0.iter().all(|test| test.holds(address, object, running))
+    }
+
+    /// What it takes of memory at most, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(Test::bytes).sum()
     }
 }
 
@@ -136,12 +142,23 @@ impl Test {
             _ => return Err(misread(Some(operator), "one of ==, !=, ~ and !~ for a text")),
         };
         let check = if is_pattern {
-            let pattern = RegexBuilder::new(argument).size_limit(PATTERN_LIMIT).build();
-            Check::Matches(pattern.map_err(|_| misread(Some(argument), "a regular expression"))?)
+            let compiled = PATTERN_LIMITS.iter().find_map(|limit| {
+                let pattern = RegexBuilder::new(argument).size_limit(*limit).build().ok()?;
+                Some(Check::Matches(pattern, *limit))
+            });
+            compiled.ok_or_else(|| misread(Some(argument), "a regular expression"))?
         } else {
             Check::Equals(argument.to_owned())
         };
         Ok(Self::Text { of, is_negated, check })
+    }
+
+    fn bytes(&self) -> usize {
+        let more = match self {
+            Self::Time { .. } => 0,
+            Self::Text { of, check, .. } => of.bytes() + check.bytes(),
+        };
+        size_of::<Self>() + more
     }
 
     fn holds(&self, address: &[u8], object: &Object, running: Duration) -> bool {
@@ -164,11 +181,24 @@ impl Test {
     }
 }
 
+impl Text {
+    fn bytes(&self) -> usize {
+        if let Self::Header(name) = self { name.len() } else { 0 }
+    }
+}
+
 impl Check {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Equals(text) => text.len(),
+            Self::Matches(_, most) => *most,
+        }
+    }
+
     fn holds(&self, text: &[u8]) -> bool {
         match self {
             Self::Equals(other) => text == other.as_bytes(),
-            Self::Matches(pattern) => pattern.is_match(&String::from_utf8_lossy(text)),
+            Self::Matches(pattern, _) => pattern.is_match(&String::from_utf8_lossy(text)),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A client's connection while a request of his is answered: he may not stand still for longer than clients may.
 
 use std::io;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
 
 use crate::http::{Connection, Patience};
 
@@ -44,5 +46,18 @@ impl Client<'_> {
     /// The connection's, or `TimedOut`.
     pub(super) async fn write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<()> {
         self.patience.limit(self.connection.write_both(first, second)).await
+    }
+
+    /// Writes all of a head and then a part of a file.
+    ///
+    /// # Errors
+    /// The connection's, or `TimedOut`.
+    pub(super) async fn write_file(
+        &mut self,
+        head: &[u8],
+        file: BorrowedFd<'_>,
+        bytes: Range<usize>,
+    ) -> io::Result<()> {
+        self.patience.limit(self.connection.write_file(head, file, bytes)).await
     }
 }

@@ -128,12 +128,15 @@ fn is_by_rule(head: &RequestHead<'_, '_>) -> bool {
 
 /// Writes a head and a part of a body.
 async fn send(client: &mut Client<'_>, out: &mut Vec<u8>, content: Option<Content>) -> io::Result<()> {
-    let Some((body, bytes)) = content else { return client.write_all(out).await };
+    let Some(Content { body, bytes, copy }) = content else { return client.write_all(out).await };
     if bytes.len() <= COPIED {
         out.extend_from_slice(&body[bytes]);
         return client.write_all(out).await;
     }
-    client.write_both(out, &body[bytes]).await
+    match copy {
+        Some(copy) => client.write_file(out, copy.file(), bytes).await,
+        None => client.write_both(out, &body[bytes]).await,
+    }
 }
 
 impl Cache {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::Cache;
+use super::copies::BodyCopy;
 use super::fields::{first, write, write_number};
 use super::freshness::Now;
 use super::object::Object;
@@ -13,7 +14,13 @@ use super::validators;
 use crate::http::head::RequestHead;
 
 /// A body's bytes that follow a head.
-pub(super) type Content = (Rc<[u8]>, Range<usize>);
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) body: Rc<[u8]>,
+    pub(super) bytes: Range<usize>,
+    /// From which they are sent, where the body is long and was asked for before.
+    pub(super) copy: Option<Rc<BodyCopy>>,
+}
 
 /// Fields that a 304 leaves out, as the client has them (RFC 9110, section 15.4.5).
 fn describes_content(line: &[u8]) -> bool {
@@ -84,7 +91,12 @@ impl Cache {
         }
         self.end(head, object, how, now, out);
         let sends = head.method != "HEAD" && !bytes.is_empty();
-        sends.then(|| (Rc::clone(&object.body), bytes))
+        if !sends {
+            return None;
+        }
+        let is_stored = matches!(how, How::Hit | How::Stale);
+        let copy = if is_stored { self.copies.of(&object.body, &object.copy) } else { None };
+        Some(Content { body: Rc::clone(&object.body), bytes, copy })
     }
 
     /// The same for a page with its parts in it, of this length; none where the length is not known, as for HEAD.

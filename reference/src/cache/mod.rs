@@ -12,7 +12,8 @@
 //!
 //! - [`converse`] with [`client`]: a client's connection, request by request; [`asked`]: a request that takes longer
 //! - [`threads`]: how many are at work at once
-//! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out; [`page`]: how it is put together
+//! - [`obtain`]: how it comes to its answer; [`deliver`]: how that goes out, with [`copies`] for long ones; [`page`]: how it is put
+//!   together
 //! - [`user_context`]: what differs by what a user may see
 //! - [`pass`]: what is not stored; [`purge`]: what is thrown out; [`ban`]: by which expressions
 //! - [`backends`], [`probe`], [`upstream`]: those who are asked; [`prefill`]: what is there before anybody asks
@@ -23,6 +24,7 @@ mod backends;
 mod ban;
 mod client;
 mod converse;
+mod copies;
 mod date;
 mod deliver;
 mod directives;
@@ -66,7 +68,9 @@ use crate::edge::Trust;
 use crate::emulated::Level;
 use crate::emulated::clock::process_cpu_seconds;
 use crate::http::Framing;
+use crate::http::idle::CLEARING_INTERVAL;
 use backends::{BackEnds, Health};
+use copies::Copies;
 use fetching::Fetching;
 use flights::Flights;
 use freshness::{Defaults, Now};
@@ -79,6 +83,8 @@ use threads::Threads;
 const OBJECT_SHARE: usize = 4;
 /// The part of as many bytes as the memory has that answers on their way into it may take beside it, all together.
 const FETCHING_SHARE: usize = 2;
+/// The part of as many bytes as the memory has that copies for the kernel to send from may take beside it, all together.
+const COPIES_SHARE: usize = 4;
 /// Connections held at once, beyond which none is accepted.
 const CONNECTIONS_LIMIT: i64 = 16_384;
 /// How often what has come to its end is thrown out.
@@ -119,6 +125,7 @@ struct Cache {
     store: RefCell<Store>,
     flights: Rc<Flights>,
     fetching: Fetching,
+    copies: Rc<Copies>,
     back_ends: BackEnds,
     defaults: Defaults,
     coalesce: bool,
@@ -168,6 +175,7 @@ impl Cache {
             store: RefCell::new(Store::new(memory, headers, normaliser.clone())),
             flights: Rc::default(),
             fetching: Fetching::new(memory / FETCHING_SHARE),
+            copies: Copies::new(memory / COPIES_SHARE),
             back_ends: BackEnds::new(behind, own, health, settings.connect_timeout.as_duration()),
             defaults: Defaults { grace: settings.grace.as_duration(), keep: settings.keep.as_duration() },
             coalesce: settings.coalesce,
@@ -255,6 +263,15 @@ pub(crate) fn start(context: &Rc<Context>, settings: &HttpCache) -> io::Result<M
             loop {
                 tokio::time::sleep(EXPIRY_INTERVAL).await;
                 cache.store.borrow_mut().expire(cache.now());
+            }
+        }
+    });
+    tokio::task::spawn_local({
+        let cache = Rc::clone(&cache);
+        async move {
+            loop {
+                tokio::time::sleep(CLEARING_INTERVAL).await;
+                cache.back_ends.clear_idle();
             }
         }
     });

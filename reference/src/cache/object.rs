@@ -1,11 +1,13 @@
 //! A stored answer: its head as it goes out, its body, its life.
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
 use httparse::Header;
 
+use super::copies::BodyCopy;
 use super::date;
 use super::directives::Directives;
 use super::esi::{self, Piece};
@@ -30,6 +32,8 @@ pub(super) struct Object {
     /// length, `Age`.
     head: Box<[u8]>,
     pub(super) body: Rc<[u8]>,
+    /// From which a long one is sent, once it was.
+    pub(super) copy: OnceCell<Rc<BodyCopy>>,
     /// The pieces of a page that includes others.
     pub(super) page: Option<Rc<[Piece]>>,
     /// When it came, since the start of the process.
@@ -68,6 +72,7 @@ impl Object {
             status,
             head: head.into(),
             body,
+            copy: OnceCell::new(),
             page,
             born: now.running,
             life,
@@ -100,7 +105,7 @@ impl Object {
             let life = judged(self.status, &told);
             let (page, body) = (self.page.clone(), Rc::clone(&self.body));
             let new = Self::new(self.status, reason, &merged, body, life.unwrap_or_default(), now);
-            (Self { page, ..new }, life.is_some())
+            (Self { page, copy: self.copy.clone(), ..new }, life.is_some())
         })
     }
 
@@ -110,6 +115,7 @@ impl Object {
             status: self.status,
             head: self.head.clone(),
             body: Rc::clone(&self.body),
+            copy: self.copy.clone(),
             page: self.page.clone(),
             born: self.born,
             life,

@@ -6,8 +6,10 @@ use std::rc::Rc;
 
 use super::ban::Ban;
 
-/// Remembered at most; fetches from before the oldest are taken to be concerned.
+/// Remembered at most, in number and in bytes: whoever asks chooses how long an address is. Fetches from before the oldest are
+/// taken to be concerned.
 const REMEMBERED: usize = 4096;
+const REMEMBERED_BYTES: usize = 4 << 20;
 
 /// What somebody threw out, or made stale.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(super) enum Purge {
 #[derive(Debug, Default)]
 pub(super) struct Purges {
     log: VecDeque<Purge>,
+    /// What those take of memory.
+    bytes: usize,
     /// How many there were before the first in the log.
     forgotten: u64,
     /// Fetches under way.
@@ -47,6 +51,17 @@ impl Drop for Since {
     }
 }
 
+impl Purge {
+    fn bytes(&self) -> usize {
+        let more = match self {
+            Self::Address(text) | Self::Beginning(text) | Self::Tag(text) => text.len(),
+            Self::Ban(ban) => ban.bytes(),
+            Self::All => 0,
+        };
+        size_of::<Self>() + more
+    }
+}
+
 impl Purges {
     /// A fetch begins.
     pub(super) fn begin(&self) -> Since {
@@ -59,13 +74,17 @@ impl Purges {
         if self.fetching.get() == 0 {
             self.forgotten += self.log.len() as u64;
             self.log.clear();
+            self.bytes = 0;
             return;
         }
-        if self.log.len() == REMEMBERED {
-            self.log.pop_front();
+        let purge = purge();
+        self.bytes += purge.bytes();
+        self.log.push_back(purge);
+        while self.log.len() > REMEMBERED || self.bytes > REMEMBERED_BYTES {
+            let oldest = self.log.pop_front().expect("what takes the bytes is in the log");
+            self.bytes -= oldest.bytes();
             self.forgotten += 1;
         }
-        self.log.push_back(purge());
     }
 
     /// Whether an answer of this address with these tags would have been thrown out since its fetch began; `is_meant` says whether an
@@ -135,5 +154,27 @@ mod tests {
         drop(new);
         purges.note(|| unreachable!("nobody fetches any more"));
         assert!(purges.log.is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_takes_so_many_bytes_at_most_however_long_it_is() {
+        let mut purges = Purges::default();
+        let old = purges.begin();
+        for _ in 0..REMEMBERED {
+            purges.note(|| Purge::Address(vec![b'a'; 32 << 10].into()));
+        }
+        let bytes: usize = purges.log.iter().map(Purge::bytes).sum();
+        assert_eq!(purges.bytes, bytes);
+        assert!((REMEMBERED_BYTES / 2..=REMEMBERED_BYTES).contains(&bytes), "{bytes}");
+        let concerns = |purges: &Purges, since: &Since| purges.concern(since, b"h/b", &[], |_| false);
+        assert!(concerns(&purges, &old), "what it would have to know is forgotten");
+        let new = purges.begin();
+        purges.note(|| Purge::Address(Box::from(&b"h/c"[..])));
+        assert!(!concerns(&purges, &new));
+        // As many patterns as fit into a head count for more than may be remembered.
+        let expression = ["obj.status ~ 2"; 1_000].join(" && ");
+        purges.note(|| Purge::Ban(Ban::read(expression.as_bytes()).expect("an expression")));
+        assert!(purges.log.is_empty() && purges.bytes == 0);
+        assert!(concerns(&purges, &new));
     }
 }

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -149,6 +151,32 @@ impl Connection {
         self.write_all(if first.is_empty() { second } else { first }).await
     }
 
+    /// Writes all of a head and then a part of a file, whose pages the kernel sends as they are: the file must not change any more.
+    /// Only sockets can.
+    ///
+    /// # Errors
+    /// The kernel's, or `Unsupported`.
+    pub(crate) async fn write_file(
+        &mut self,
+        mut head: &[u8],
+        file: BorrowedFd<'_>,
+        mut bytes: Range<usize>,
+    ) -> io::Result<()> {
+        while !head.is_empty() {
+            let written = poll_fn(|cx| self.stream.poll_write_with_more(cx, head)).await?;
+            head = &head[written..];
+        }
+        while !bytes.is_empty() {
+            let (from, count) = (bytes.start as u64, bytes.len());
+            let written = poll_fn(|cx| self.stream.poll_write_file(cx, file, from, count)).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes.start += written;
+        }
+        Ok(())
+    }
+
     /// Writes as much of it as the kernel takes at once.
     ///
     /// # Errors
@@ -226,4 +254,44 @@ fn keep_spare(mut buffer: Vec<u8>) {
             spare.push(buffer);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_head_and_a_part_of_a_file_arrive_whole() {
+        // More than the sockets hold, so that it is written in pieces.
+        let all: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut file = File::from(memfd_create("test", MemfdFlags::CLOEXEC).expect("a file"));
+        file.write_all(&all).expect("written");
+        let part = 7..all.len() - 7;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let got = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_addr().expect("it is bound");
+            let mut reader = TcpStream::connect(address).await.expect("it listens");
+            let mut writer = Connection::new(listener.accept().await.expect("one connects").0);
+            let range = part.clone();
+            let sends = async {
+                let sent = writer.write_file(b"head", file.as_fd(), range).await;
+                drop(writer);
+                sent
+            };
+            let mut got = Vec::new();
+            let (read, sent) = tokio::join!(reader.read_to_end(&mut got), sends);
+            sent.expect("it is taken");
+            read.expect("it ends");
+            got
+        });
+        assert!(got == [&b"head"[..], &all[part]].concat(), "{} bytes", got.len());
+    }
 }

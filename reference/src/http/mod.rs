@@ -3,7 +3,8 @@
 //!
 //! - [`head`]: request and response heads, how long their bodies are
 //! - [`body`]: where a body ends, chunked ones included
-//! - [`connection`]: a socket (or a [`stream`] that is none) with its input buffer; [`patience`]: limits on waiting for it
+//! - [`connection`]: a socket (or a [`stream`] that is none) with its input buffer; [`patience`]: limits on waiting for it;
+//!   [`idle`]: those to servers that nobody uses at the moment
 //! - [`requests`]: the heads of a client's requests, one after the other
 
 pub(crate) mod body;
@@ -11,6 +12,7 @@ pub(crate) mod connection;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 pub(crate) mod head;
+pub(crate) mod idle;
 pub(crate) mod patience;
 pub(crate) mod requests;
 mod stream;
@@ -18,6 +20,7 @@ mod stream;
 pub(crate) use body::Body;
 pub(crate) use connection::Connection;
 pub(crate) use head::{Bad, Framing};
+pub(crate) use idle::Idle;
 pub(crate) use patience::Patience;
 pub(crate) use requests::{Next, Requests, refuse, take_leave};
 

@@ -1,10 +1,13 @@
 //! What a connection's bytes go through: a socket, or what is put before one.
 
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::fs::sendfile;
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// What carries bytes as a socket does.
@@ -38,6 +41,45 @@ impl Stream {
             Self::Socket(socket) => socket.try_read(buffer),
             #[cfg(feature = "tls")]
             Self::Other(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Writes as much as the kernel takes at once of what is followed by more; only to sockets.
+    pub(super) fn poll_write_with_more(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_socket(cx, |socket| send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))
+    }
+
+    /// Writes as much as the kernel takes at once of a part of a file; only to sockets.
+    pub(super) fn poll_write_file(
+        &self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        from: u64,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_socket(cx, |socket| {
+            let mut offset = from;
+            sendfile(socket, file, Some(&mut offset), count)
+        })
+    }
+
+    /// Writes to a socket as soon as it takes something.
+    fn poll_socket(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Socket(socket) => loop {
+                ready!(socket.poll_write_ready(cx))?;
+                let written = socket.try_io(Interest::WRITABLE, || write(socket).map_err(io::Error::from));
+                match written {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    written => return Poll::Ready(written),
+                }
+            },
+            #[cfg(feature = "tls")]
+            Self::Other(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 }

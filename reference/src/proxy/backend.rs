@@ -140,7 +140,8 @@ impl Backend {
         Err(Unavailable)
     }
 
-    /// A place at a server, after a wait where there is none.
+    /// A place at a server, after a wait where there is none. Each wait has the whole timeout, as in HAProxy (`backend.c` sets it anew
+    /// at `SRV_STATUS_QUEUED`), and so in the simulator.
     async fn admit(&self, bound: Option<usize>, avoid: Option<usize>, key: Key) -> Result<Slot, Unavailable> {
         loop {
             let full = match self.servers.choose(bound, avoid, key) {

@@ -31,14 +31,13 @@ use crate::edge::Trust;
 #[cfg(feature = "tls")]
 use crate::edge::front::Front;
 use crate::emulated::clock::process_cpu_seconds;
+use crate::http::idle::CLEARING_INTERVAL;
 use crate::http::{Patience, Requests};
 use crate::socket::Listener;
 use backend::Backend;
 
 /// Connections held at once, beyond which none is accepted.
 const CONNECTIONS_LIMIT: i64 = 16_384;
-/// How often connections to servers are closed that nobody needs (as long as HAProxy's `pool-purge-delay`).
-const CLEARING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The proxy's state.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The servers behind the proxy: who is up, how busy each is, and which connections to them lie idle. Who gets the next
 //! request is [`choice`](super::choice)'s to say, who waits for room is [`queue`](super::queue)'s.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::choice::{Choice, Key, Load};
 use super::health::{Rules, Seen, Verdict};
 use super::queue::Queue;
 use crate::emulated::clock::now_nanos;
-use crate::http::Connection;
+use crate::http::{Connection, Idle};
 
 /// The servers, in the order of their instances.
 #[derive(Debug)]
@@ -36,10 +36,7 @@ struct Server {
     up_since_nanos: Cell<u64>,
     /// Requests that it was sent and has not answered, and those that have its next places.
     active: Cell<u32>,
-    /// The one used last is the last one.
-    idle: RefCell<Vec<Connection>>,
-    /// The fewest that were idle since the last clearing: so many were not needed.
-    unneeded: Cell<usize>,
+    idle: Idle,
 }
 
 /// Where a request goes.
@@ -83,8 +80,7 @@ impl Servers {
             held: Cell::new(false),
             up_since_nanos: Cell::new(0),
             active: Cell::new(0),
-            idle: RefCell::default(),
-            unneeded: Cell::new(0),
+            idle: Idle::default(),
         };
         Self {
             list: addresses.iter().map(server).collect(),
@@ -192,44 +188,27 @@ impl Servers {
         match (before, self.is_up(server)) {
             (false, true) => self.offer(server),
             (true, false) => {
-                self.list[server].idle.borrow_mut().clear();
+                self.list[server].idle.clear();
                 self.queue.send_elsewhere(server, !self.any_takes());
             }
             _ => {}
         }
     }
 
-    /// An idle connection that is still open; closed ones are thrown away on the way.
+    /// An idle connection that is still open.
     pub(super) fn take_idle(&self, server: usize) -> Option<Connection> {
-        let mut idle = self.list[server].idle.borrow_mut();
-        let found = loop {
-            match idle.pop() {
-                Some(connection) if connection.is_reusable() => break Some(connection),
-                Some(_closed) => {}
-                None => break None,
-            }
-        };
-        let unneeded = &self.list[server].unneeded;
-        unneeded.set(unneeded.get().min(idle.len()));
-        found
+        self.list[server].idle.take()
     }
 
-    /// Closes idle connections that the servers have closed, and half of those that nobody needed since the last time
-    /// (as HAProxy's `pool-purge-delay` has it), those first that were idle the longest.
+    /// Closes idle connections that nobody needs.
     pub(super) fn clear_idle(&self) {
-        for server in &self.list {
-            let mut idle = server.idle.borrow_mut();
-            let half = server.unneeded.get().div_ceil(2).min(idle.len());
-            idle.drain(..half);
-            idle.retain(Connection::is_reusable);
-            server.unneeded.set(idle.len());
-        }
+        self.list.iter().for_each(|server| server.idle.clear_unneeded());
     }
 
     /// Keeps a connection for the next request.
     pub(super) fn keep(&self, server: usize, connection: Connection) {
-        if self.is_up(server) && connection.is_reusable() {
-            self.list[server].idle.borrow_mut().push(connection);
+        if self.is_up(server) {
+            self.list[server].idle.keep(connection);
         }
     }
 }

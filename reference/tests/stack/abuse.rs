@@ -6,14 +6,13 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::units::Seed;
 
 use crate::lifetime::{descendants, parent_of};
 use crate::origin::status;
-use crate::room::{BOUND, connect, eventually, get, receive, start};
+use crate::room::{BOUND, connect, crowd_size, eventually, get, receive, start};
 use crate::schedules;
 
 /// The most memory that a process has had, in KiB.
@@ -70,11 +69,7 @@ fn patient(cached: bool) -> Stack {
 pub(crate) fn hold_unfinished_heads(address: SocketAddr, path: &str, peak_kib: impl Fn() -> u64) {
     assert_eq!(get(address, path).expect("answered").0, 200);
     let before = peak_kib();
-    // A descriptor for each, and some to spare.
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(1_000);
-    let slow: Vec<TcpStream> = (0..allowed.min(5_000))
+    let slow: Vec<TcpStream> = (0..crowd_size())
         .map(|_| {
             let mut stream = connect(address).expect("it accepts");
             stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nX: ").expect("sent");
@@ -105,13 +100,17 @@ fn a_gigabyte_in_chunks_passes_and_is_kept_nowhere() {
     const CHUNK: usize = 1 << 20;
     for cached in [false, true] {
         let stack = patient(cached);
-        let mut stream: TcpStream = connect(stack.entry("balancer")[0]).expect("the proxy accepts");
+        let balancer = stack.entry("balancer")[0];
+        let mut stream: TcpStream = connect(balancer).expect("the proxy accepts");
         let chunk = [format!("{CHUNK:x}\r\n").as_bytes(), &vec![b'z'; CHUNK], b"\r\n"].concat();
         stream
             .write_all(b"GET /cart/1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
             .expect("sent");
-        for _ in 0..1024 {
+        for number in 0..1024 {
             stream.write_all(&chunk).expect("it is taken");
+            if number % 256 == 128 {
+                eventually("others are served", || schedules::status(balancer, "/cart/2") == Some(200));
+            }
         }
         stream.write_all(b"0\r\n\r\n").expect("sent");
         assert_eq!(receive(&mut stream).expect("answered").0, 200);

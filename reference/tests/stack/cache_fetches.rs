@@ -1,9 +1,10 @@
 //! What the HTTP cache does with fetches that are under way.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::cache_origin::{cache, kept};
@@ -112,6 +113,72 @@ fn fetches_under_way_take_no_more_memory_than_they_may_together() {
     std::thread::sleep(Duration::from_millis(300));
     let more = cache.peak_memory_kib() - before;
     assert!(more < 100 << 10, "{more} KiB more for 40 answers of {} KiB", EACH >> 10);
+}
+
+/// Connections of others to an address of this process's on 127.0.0.1: those in the state 01 of the kernel's table (proc(5)).
+fn connections_to(address: SocketAddr) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel has a table");
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes([127, 0, 0, 1]), address.port());
+    let is_one = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        columns.get(1).is_some_and(|column| *column == local)
+            && columns.get(3).is_some_and(|state| *state == "01")
+    };
+    table.lines().filter(is_one).count()
+}
+
+#[test]
+fn connections_to_the_back_end_that_nobody_needs_are_closed() {
+    const AT_ONCE: usize = 6;
+    // None is answered before all are asked, so that each fetch has a connection of its own.
+    let together = Barrier::new(AT_ONCE);
+    let origin = Origin::start(move |_| {
+        together.wait();
+        kept("", "one")
+    });
+    let cache = cache(&origin);
+    let mut streams: Vec<_> = (0..AT_ONCE)
+        .map(|i| {
+            let mut stream = connect(cache.address).expect("accepted");
+            send(&mut stream, &format!("/{i}")).expect("sent");
+            stream
+        })
+        .collect();
+    for stream in &mut streams {
+        assert_eq!(receive(stream).expect("answered"), (200, "one".to_owned()));
+    }
+    let start = Instant::now();
+    while connections_to(origin.address) >= AT_ONCE {
+        assert!(start.elapsed() < BOUND, "half of them are closed, the second time that it is looked");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_long_answer_is_the_same_each_time_whole_and_in_part() {
+    let body: String = (0..40_000).map(|n| format!("{n:>9} ")).collect();
+    let answered = body.clone();
+    let origin = Origin::start(move |_| kept("", &answered));
+    let cache = cache(&origin);
+    let mut stream = connect(cache.address).expect("accepted");
+    // First as it was fetched, and then out of the store, by the kernel's own copy.
+    for _ in 0..4 {
+        send(&mut stream, "/long").expect("sent");
+        assert!(receive(&mut stream).expect("answered") == (200, body.clone()));
+        for (first, last) in [(0, 9), (70_001, 199_999), (399_999, 399_999)] {
+            let lines = format!("Host: test\r\nRange: bytes={first}-{last}\r\n\r\n");
+            stream.write_all(format!("GET /long HTTP/1.1\r\n{lines}").as_bytes()).expect("sent");
+            assert!(receive(&mut stream).expect("answered") == (206, body[first..=last].to_owned()));
+        }
+    }
+    assert_eq!(origin.requests().len(), 1);
+    // What takes its place is not the old one's copy.
+    let purged = cache.tell(b"PURGE /long HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&purged), "200");
+    for _ in 0..2 {
+        assert!(get(cache.address, "/long").expect("answered") == (200, body.clone()));
+    }
+    assert_eq!(origin.requests().len(), 2);
 }
 
 #[test]

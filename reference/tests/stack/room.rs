@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 
 /// Nothing in these tests takes as long on a machine that works.
@@ -91,6 +92,28 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(BOUND))?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// How many clients a crowd has: 5,000, or fewer where this process may not have so many files open. It says so then, and
+/// fails where `REHEARSAL_REQUIRE` names `open-files`.
+#[allow(clippy::print_stderr, reason = "a test of less than it is about says so")]
+pub(crate) fn crowd_size() -> usize {
+    const WANTED: u64 = 5_000;
+    /// For everything else that tests have open meanwhile.
+    const SPARE: u64 = 1_000;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+        .expect("the soft limit may rise");
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let count = WANTED.min(most.saturating_sub(SPARE));
+    if count < WANTED {
+        let fewer = format!("{count} connections instead of {WANTED}: at most {most} files may be open");
+        let required = std::env::var("REHEARSAL_REQUIRE").unwrap_or_default();
+        let is_required = required.split(',').any(|name| name == "open-files");
+        assert!(!is_required, "{fewer}, though REHEARSAL_REQUIRE names open-files: raise `ulimit -Hn`");
+        eprintln!("SKIPPED in part: {fewer} (`ulimit -Hn`)");
+    }
+    count as usize
 }
 
 /// Sends a request without a body.

@@ -29,6 +29,49 @@ const PATIENCE: Duration = Duration::from_millis(400);
 
 /// A pair of balancers before two caches and two services, or one before three services; and a store with a copy.
 pub(crate) fn stack(cached: bool, faults: &str) -> Scenario {
+    parse(text(cached) + faults)
+}
+
+fn parse(text: String) -> Scenario {
+    Scenario::parse(Path::new("schedule.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The same, whose orders change a row of a pair of databases and then send a message to a queue, which the services consume.
+fn text_with_data(cached: bool) -> String {
+    let data = r#"
+[hosts.db]
+count = 2
+[hosts.bus]
+[components.archive]
+kind = "sql-store"
+host = "db"
+connections = 16
+read = "200us"
+vip = { advertise = "200ms", check = "100ms" }
+[components.mail]
+kind = "queue"
+host = "bus"
+to = "shop"
+class = "letter"
+[requests.letter]
+path = "/letter"
+steps = [{ wait = "1ms" }]
+[requests.order]
+path = "/order/{carts}"
+response = "500B"
+[[requests.order.steps]]
+update = { in = "archive", keyspace = "carts" }
+[[requests.order.steps]]
+publish = { to = "mail" }
+[keyspaces.carts]"#;
+    let text = text(cached);
+    let more = text.replace("[keyspaces.carts]", data);
+    let more = more.replace("mix = { page = 1, cart = 1 }", "mix = { page = 1, cart = 1, order = 1 }");
+    assert!(more.contains("components.archive") && more.contains("order = 1"));
+    more
+}
+
+fn text(cached: bool) -> String {
     let (to, services) = if cached { ("cache", 2) } else { ("shop", 3) };
     let cache = if cached {
         "[hosts.front]\ncount = 2\n[components.cache]\nkind = \"http-cache\"\nhost = \"front\"\nto = \"shop\"\n\
@@ -38,7 +81,7 @@ pub(crate) fn stack(cached: bool, faults: &str) -> Scenario {
     };
     let (pair, vip) =
         if cached { ("count = 2", "vip = { advertise = \"200ms\", check = \"100ms\" }") } else { ("", "") };
-    let text = format!(
+    format!(
         r#"
 title = "A schedule of faults"
 [run]
@@ -94,10 +137,8 @@ to = "balancer"
 executor = "constant-arrival-rate"
 rate = "10/s"
 mix = {{ page = 1, cart = 1 }}
-{faults}
 "#
-    );
-    Scenario::parse(Path::new("schedule.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
+    )
 }
 
 /// Three to seven faults that begin within a second and last up to half of one; a deployment among them at times.
@@ -142,7 +183,44 @@ fn schedule(seed: u64) -> Scenario {
         faults += "[[faults]]\nat = \"300ms\"\ndeploy = { component = \"shop\", drain = \"100ms\", down = \"100ms\", \
                    warm_up = \"100ms\", slower = 5 }\n";
     }
-    stack(cached, &faults)
+    if seed % 4 > 1 {
+        return stack(cached, &faults);
+    }
+    parse(text_with_data(cached) + &faults + &data_faults(seed))
+}
+
+/// One to three faults more, of databases and the queue. Of each kind there is one by the eighth such seed.
+fn data_faults(seed: u64) -> String {
+    let mut random = Stream::new(Seed(seed), Purpose::named("fault-schedule-data"), 0);
+    let first = seed / 4 * 2 + seed % 4;
+    let mut faults = String::new();
+    for turn in first..first + 1 + random.below(3) {
+        let number = 1 + random.below(2);
+        let database = format!("component:archive[{number}]");
+        let any = match random.below(3) {
+            0 => "component:mail[1]".to_owned(),
+            1 => database.clone(),
+            _ => format!("host:db[{number}]"),
+        };
+        let what = match turn % 8 {
+            0 => format!("kill = \"{any}\""),
+            1 => format!("disk_full = \"{database}\""),
+            2 => format!("hang = \"{any}\""),
+            3 => "disk_full = \"component:mail[1]\"".to_owned(),
+            4 => format!("unplug = \"{any}\""),
+            5 => format!("kill = \"{database}\""),
+            6 => "kill = \"component:mail[1]\"".to_owned(),
+            _ => format!("slow = {{ target = \"{database}\", times = 100 }}"),
+        };
+        let (at, length) = (span("at", 100 + random.below(900)), span("for", 50 + random.below(450)));
+        write!(faults, "[[faults]]\n{at}{length}{what}\n").expect("writing to a string cannot fail");
+    }
+    faults
+}
+
+/// Whether a stack has a pair of databases and a queue.
+fn has_data(running: &Stack) -> bool {
+    running.listeners().iter().any(|listener| listener.component == "mail")
 }
 
 fn span(key: &str, milliseconds: u64) -> String {
@@ -158,8 +236,8 @@ fn play(scenario: &Scenario, unmended: Option<usize>, recovery: Duration) -> Res
     let over = AtomicBool::new(false);
     let good = AtomicU32::new(0);
     let played = thread::scope(|scope| {
-        let clients: Vec<_> = ["/page/1", "/cart/2"]
-            .into_iter()
+        let paths = ["/page/1", "/cart/2"].into_iter().chain(has_data(&running).then_some("/order/3"));
+        let clients: Vec<_> = paths
             .map(|path| scope.spawn(|| load(running.entry("balancer")[0], path, &over, &good)))
             .collect();
         let orders = give_orders(&running, scenario, unmended);
@@ -238,8 +316,10 @@ fn recover(running: &Stack, bound: Duration) -> Result<(), String> {
 /// What does not serve.
 fn broken(running: &Stack) -> Result<Vec<String>, String> {
     let mut missing = Vec::new();
-    for listener in running.listeners().iter().filter(|listener| listener.component != "objects") {
-        for path in ["/page/7", "/cart/8"] {
+    let paths = ["/page/7", "/cart/8"].into_iter().chain(has_data(running).then_some("/order/9"));
+    let speaks_http = |component: &str| ["balancer", "cache", "shop"].contains(&component);
+    for listener in running.listeners().iter().filter(|listener| speaks_http(&listener.component)) {
+        for path in paths.clone() {
             let status = status(listener.address, path);
             if status != Some(200) {
                 missing.push(format!("{}[{}] {path}: {status:?}", listener.component, listener.instance));
@@ -249,6 +329,11 @@ fn broken(running: &Stack) -> Result<Vec<String>, String> {
     let stats = running.stats().map_err(|error| error.to_string())?;
     let down = stats.iter().filter(|one| one.metrics["up"] < 0.5);
     missing.extend(down.map(|one| format!("{}[{}] is not up", one.component, one.instance)));
+    // Since its latest start.
+    let mail = stats.iter().find(|one| one.component == "mail");
+    if mail.is_some_and(|one| one.metrics.get("acknowledged").is_none_or(|count| *count < 0.5)) {
+        missing.push("no message of mail was worked on".to_owned());
+    }
     Ok(missing)
 }
 
@@ -280,13 +365,26 @@ fn after_any_schedule_of_faults_the_stack_serves_and_leaves_no_process() {
 }
 
 #[test]
+fn the_schedules_break_databases_and_queues_and_fill_their_disks() {
+    let faults: Vec<_> = (0..SCHEDULES).flat_map(|seed| schedule(seed).faults).collect();
+    for name in ["archive", "mail"] {
+        for kind in [FaultKind::Kill, FaultKind::DiskFull] {
+            let is_there = faults.iter().any(|fault| fault.kind == kind && fault.name.contains(name));
+            assert!(is_there, "{kind:?} of {name}");
+        }
+    }
+}
+
+#[test]
 fn a_schedule_whose_mend_is_left_out_is_noticed() {
-    // A store is replaced by its copy, so nothing is missing where it stays broken.
+    // A store is replaced by its copy, and a database by its fellow, so that no answer is missing where one stays broken.
+    let is_behind =
+        |name: &str| ["objects", "archive", "mail", "host:db"].iter().any(|part| name.contains(part));
     let first_with = |kind: FaultKind| {
         let found = (0..SCHEDULES).find_map(|seed| {
             let scenario = schedule(seed);
             let mut faults = scenario.faults.iter();
-            let place = faults.position(|fault| fault.kind == kind && !fault.name.contains("objects"))?;
+            let place = faults.position(|fault| fault.kind == kind && !is_behind(&fault.name))?;
             Some((scenario, place))
         });
         found.expect("the schedules have all kinds of faults")

@@ -5,11 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use reference::client::Stack;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::rng::{Purpose, Stream};
 use scenarios::units::Seed;
 
-use crate::room::{BOUND, connect, eventually, shop, start};
+use crate::room::{BOUND, connect, crowd_size, eventually, shop, start};
 
 fn room() -> (Stack, SocketAddr) {
     let stack = start(&shop("", "workers = 4", &["wait = \"1ms\""], &[]));
@@ -149,11 +148,7 @@ fn who_dies_without_reading_its_answers_is_closed() {
 
 #[test]
 fn five_thousand_idle_connections_disturb_nobody() {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
-        .expect("the soft limit may rise");
-    let most = limit.maximum.unwrap_or(u64::MAX);
-    let count = 5000.min(most.saturating_sub(1000) as usize);
+    let count = crowd_size();
     let (_stack, store) = room();
     let mut witness = connect(store).expect("accepted");
     let before = figure(&mut witness, "used_memory_rss");
