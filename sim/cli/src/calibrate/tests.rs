@@ -273,8 +273,8 @@ fn with_database(cpu_s: Option<f64>) -> Fit {
 }
 
 fn archives(fit: &Fit) -> BTreeMap<&'static str, &Fitted> {
-    let of = |cost: &Cost| cost.component.as_deref() == Some("archive");
-    fit.costs.iter().filter(|fitted| of(&fitted.cost)).map(|fitted| (fitted.cost.kind.key(), fitted)).collect()
+    let is_its = |fitted: &&Fitted| fitted.cost.component.as_deref() == Some("archive");
+    fit.costs.iter().filter(is_its).map(|fitted| (fitted.cost.kind.key(), fitted)).collect()
 }
 
 fn is_near(found: f64, expected: f64) -> bool {
