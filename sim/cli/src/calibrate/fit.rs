@@ -165,7 +165,9 @@ fn waking(equation: &Equation, row: &[f64], by_run: &[Vec<f64>]) -> Option<Fitte
 
 /// The names of the equations that a cost is in.
 fn sources(equations: &[Equation], cost: &Cost) -> Vec<String> {
-    let with = equations.iter().filter(|equation| equation.terms.iter().any(|(other, _)| other == cost));
+    let is_measured = |equation: &&Equation| equation.of != Of::Assumption;
+    let has_it = |equation: &&Equation| equation.terms.iter().any(|(other, _)| other == cost);
+    let with = equations.iter().filter(is_measured).filter(has_it);
     let name = |equation: &Equation| match &equation.of {
         Of::Probe(class) => class.clone(),
         Of::Processor(component) => format!("processor time of {component}"),

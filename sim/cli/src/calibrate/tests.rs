@@ -291,6 +291,7 @@ fn what_a_statement_waits_for_is_latency_and_what_the_scheduler_says_is_processo
     for (kind, micros) in planted {
         assert!(is_near(costs[kind].mean_s, micros / 1e6), "{kind}: {:?}", costs[kind]);
     }
+    assert_eq!(costs["read"].from, ["read-archive", "processor time of archive"]);
     // What varies is what is waited for: its processor's share of it nobody knows.
     assert_eq!(costs["read"].variation, None);
     assert!(costs["read_latency"].variation.is_some(), "{:?}", costs["read_latency"]);
