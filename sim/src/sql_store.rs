@@ -27,7 +27,7 @@ use crate::gauge::Gauge;
 use crate::host::disk::Operation;
 use crate::instance::{Continuation, Flow, Parked};
 use crate::program::Op;
-use crate::world::World;
+use crate::world::{Delay, World};
 use buffer_pool::BufferPool;
 use limits::Limits;
 use locks::{Locks, Row};
@@ -39,6 +39,8 @@ const WAKE: Purpose = Purpose::named("sim-database-wake");
 #[derive(Debug)]
 pub(crate) struct SqlStore {
     pub(crate) connections: u32,
+    /// The delay of a read and of a write, where they have one of their own.
+    pub(crate) latencies: [Option<Delay>; 2],
     pub(crate) in_service: Gauge,
     pub(crate) waiting: Fifo,
     pub(crate) queue: Gauge,
@@ -106,7 +108,9 @@ impl World {
         if instance.killed > 0 && instance.vip.is_none() {
             return Flow::Failed;
         }
-        let latency = instance.latency;
+        let (latency, index) = (instance.latency, usize::from(instance.index));
+        let own = self.databases[index].latencies[usize::from(self.statement(slot).writes)];
+        let latency = own.unwrap_or(latency);
         if self.delay(slot, latency, Phase::ToSql) { Flow::Suspended } else { self.arrive_at_database(slot) }
     }
 

@@ -189,8 +189,10 @@ const FAULTS: &[&str] = &[
     "faults[*].deploy.{component, drain, down, warm_up, slower}",
 ];
 
-const CALIBRATION: &[&str] =
-    &["calibration.{client, work}", "calibration.components.*.{latency, command, key, memory, read, write}"];
+const CALIBRATION: &[&str] = &[
+    "calibration.{client, work}",
+    "calibration.components.*.{latency, command, key, memory, read, write, read_latency, write_latency}",
+];
 
 /// Everything that the simulator implements.
 const ALL: &[&[&str]] = &[

@@ -344,7 +344,10 @@ fn add_instance(world: &mut World, scenario: &Scenario, places: &Places, id: Com
             (Kind::Store, world.stores.len())
         }
         ComponentKind::SqlStore(s) => {
-            crate::sql_store::build::add(world, scenario, id, s);
+            let place = id.index() as u64;
+            let ways = [(calibration.read_latency, 1_u64 << 49), (calibration.write_latency, 1_u64 << 50)];
+            let latencies = ways.map(|(law, way)| law.map(|law| delay(world, Some(law), place | way)));
+            crate::sql_store::build::add(world, scenario, id, s, latencies);
             (Kind::Database, world.databases.len())
         }
         ComponentKind::Queue(q) => {

@@ -35,6 +35,9 @@ pub(super) struct Twin {
     /// With so many seeds, instead of as many as the file says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: Option<u32>,
+    /// Further seeds for the cases that are too noisy to tell, one by one, up to so many seeds in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    at_most: Option<u32>,
     /// How often a run is played at most that the machine disturbed, or from which its hypervisor took much; the calmest counts
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=20))]
     attempts: u32,
@@ -54,7 +57,7 @@ pub(super) struct Twin {
     #[arg(long)]
     markdown: bool,
     /// Tells what came of a session that was written with --json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "cases", "seed", "repetitions", "engines", "out"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "cases", "seed", "repetitions", "at_most", "engines", "out"])]
     from: Option<PathBuf>,
     /// The simulator; by default the one beside this program
     #[arg(long, value_name = "PROGRAM")]
@@ -151,6 +154,7 @@ impl Twin {
         let options = Options {
             cases: self.cases.clone(),
             repetitions: self.repetitions,
+            at_most: self.at_most,
             first_seed: self.seed.map(Seed),
             attempts: self.attempts,
             engines: self.engines.clone(),

@@ -37,6 +37,15 @@ fn is_left_out(group: Group, pairs: &[(f64, f64)], all: usize) -> bool {
     }
 }
 
+/// The values that count.
+fn counted(values: &[f64], counts: &[bool]) -> Vec<f64> {
+    values.iter().zip(counts).filter(|(_, counts)| **counts).map(|(value, _)| *value).collect()
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
 impl Bench {
     /// What a case came to, and a pair of its runs.
     pub(super) fn compare(
@@ -65,6 +74,12 @@ impl Bench {
                 }
             }
         }
+        let stolen: Vec<f64> = pairs.iter().map(|(_, record)| reading::stolen_share(record)).collect();
+        let counts = judge::that_count(&stolen);
+        let set_aside = counts.iter().filter(|counts| !**counts).count();
+        let stolen = counted(&stolen, &counts);
+        let mut counts = counts.into_iter();
+        pairs.retain(|_| counts.next().unwrap_or(true));
         let calibrated_after =
             pairs.iter().any(|(seed, record)| !case.files[*seed].was_frozen_before(record));
         let disturbed = (!doubts.is_empty())
@@ -104,14 +119,15 @@ impl Bench {
                 }
             });
         }
-        let share = (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64);
         let result = CaseResult {
             name: case.spec.name.clone(),
             what: case.spec.what.clone(),
             load: case.spec.load,
             rate: simulated.first().map_or(0.0, reading::offered),
-            pairs: (case.files.len() - doubts.len()) as u32,
-            machine_share: share,
+            pairs: case.files.len().saturating_sub(doubts.len() + set_aside) as u32,
+            set_aside: set_aside as u32,
+            stolen_share: mean(&stolen),
+            machine_share: mean(&shares),
             doubts,
             calibrated_after,
             cells,

@@ -17,6 +17,8 @@ pub const MOST_BUSY: f64 = 0.60;
 /// The share of the machine that the hypervisor may take before a run is played again, in the hope of a calmer moment. What it takes
 /// is lost to answers, and charged to whoever it was taken from; such a run is believed where there is no calmer one.
 pub const MUCH_STOLEN: f64 = 0.03;
+/// So many calm runs of a case, and those from which more was taken are set aside.
+pub const FEWEST_CALM: usize = 5;
 /// Up to this share of the capacity percentiles in the tail are compared as such; above, the load at which they are equal.
 pub const MOST_PRESSURE: f64 = 0.70;
 /// The share of its target that a cell's noise may take.
@@ -27,6 +29,20 @@ pub type Pairs = [(f64, f64)];
 
 /// Why a case's measurement says nothing at all; none where it does.
 pub type Disturbed<'a> = Option<&'a str>;
+
+/// Which runs of a case count, by the shares of the machine that the hypervisor took from them: the calm ones alone, where there are
+/// enough, and all of them otherwise. What any of them said plays no part in that.
+pub fn that_count(stolen: &[f64]) -> Vec<bool> {
+    let calm: Vec<bool> = stolen.iter().map(|share| *share <= MUCH_STOLEN).collect();
+    let enough = calm.iter().filter(|is_calm| **is_calm).count() >= FEWEST_CALM;
+    if enough { calm } else { vec![true; stolen.len()] }
+}
+
+/// Whether more runs may tell what these did not: only because of its noise nothing is known.
+pub fn is_too_noisy(cell: &Cell) -> bool {
+    let noisy = cell.noise.is_some_and(|noise| noise > NOISE_SHARE * cell.target);
+    cell.verdict == Verdict::Unmeasured && (noisy || cell.errors.len() < 2)
+}
 
 /// A cell by the difference of what was predicted and measured.
 pub fn by_difference(quantity: Quantity, pairs: &Pairs, target: f64, disturbed: Disturbed<'_>) -> Cell {
@@ -137,6 +153,25 @@ mod tests {
         let noisy = of(Group::P99, &[(1.2, 1.0), (0.8, 1.0), (1.0, 1.0)], 0.2);
         assert_eq!(noisy.verdict, Verdict::Unmeasured);
         assert!(noisy.why.expect("a reason").contains("noise"));
+    }
+
+    #[test]
+    fn more_runs_are_worth_it_where_noise_alone_is_in_the_way() {
+        let even = of(Group::P99, &[(1.0, 1.0), (1.01, 1.0), (0.99, 1.0)], 0.2);
+        let noisy = of(Group::P99, &[(1.2, 1.0), (0.8, 1.0), (1.0, 1.0)], 0.2);
+        assert!(is_too_noisy(&noisy) && !is_too_noisy(&even));
+        assert!(is_too_noisy(&of(Group::P99, &[(1.0, 1.0)], 0.2)), "one pair has no noise that is known");
+        let never = f64::INFINITY;
+        assert!(!is_too_noisy(&of(Group::P99, &[(never, 1.0), (1.0, 1.0), (1.0, 1.0)], 0.2)));
+    }
+
+    #[test]
+    fn disturbed_runs_are_set_aside_where_there_are_five_calm_ones() {
+        let counted = |stolen: &[f64]| that_count(stolen).into_iter().filter(|counts| *counts).count();
+        assert_eq!(counted(&[0.0, 0.01, 0.03, 0.2, 0.02]), 5, "four are too few");
+        assert_eq!(counted(&[0.0, 0.01, 0.03, 0.2, 0.02, 0.0, 0.031]), 5);
+        assert_eq!(that_count(&[0.2, 0.0, 0.0, 0.0, 0.0, 0.0]), [false, true, true, true, true, true]);
+        assert!(that_count(&[]).is_empty());
     }
 
     #[test]

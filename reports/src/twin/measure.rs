@@ -3,7 +3,7 @@
 //! Simulations are cheap and made anew each time; a measurement stays as long as it is of this case, whatever the calibration
 //! says, which the real stack never reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use scenarios::scenario::{BASE_CASE, TwinCase};
 use scenarios::units::Seed;
 use scenarios::{Diagnostics, Scenario, derive, exit};
 
+use super::compare::Compared;
 use super::files::{CaseFile, engines, remember_engines, runs};
-use super::judge::MUCH_STOLEN;
+use super::judge::{self, MUCH_STOLEN};
 use super::process::{Ended, Running};
 use super::result::{FORMAT, Results, Targets, VERSION};
 use crate::page;
@@ -109,6 +110,8 @@ pub struct Options {
     pub cases: Vec<String>,
     /// With how many seeds; without, as many as the file says.
     pub repetitions: Option<u32>,
+    /// With how many at most, where the noise of a case is too great.
+    pub at_most: Option<u32>,
     /// The first of the seeds; without, the file's.
     pub first_seed: Option<Seed>,
     /// How often a case is played at most with a seed, where the machine disturbs it or its hypervisor takes much of it.
@@ -132,6 +135,8 @@ pub struct Options {
 pub(super) struct Case {
     pub(super) spec: TwinCase,
     pub(super) files: Vec<CaseFile>,
+    /// Those of further seeds, should it be too noisy.
+    spare: VecDeque<CaseFile>,
 }
 
 /// A session that is being held.
@@ -143,6 +148,8 @@ pub struct Bench {
     pub(super) cases: Vec<Case>,
     /// Cases and seeds by their positions, in the order in which they are played.
     order: Vec<(usize, usize)>,
+    /// How often all cases were gone through so far.
+    rounds: usize,
     said: Box<dyn Progress>,
 }
 
@@ -174,17 +181,20 @@ impl Bench {
         let chosen = chosen(&scenario, &options.cases)?;
         let repetitions = options.repetitions.unwrap_or(scenario.twin.repetitions);
         let first = options.first_seed.unwrap_or(scenario.run.seed);
+        let most = options.at_most.unwrap_or(repetitions).max(repetitions);
         let mut cases = Vec::new();
         for spec in chosen {
             let file = |number| {
                 CaseFile::new(&scenario, &spec, Seed(first.0 + u64::from(number)), &options.directory)
             };
-            let files = (0..repetitions).map(file).collect::<Result<_, _>>()?;
-            cases.push(Case { spec, files });
+            let mut files = (0..most).map(file).collect::<Result<Vec<_>, _>>()?;
+            let spare = files.split_off(repetitions as usize).into();
+            cases.push(Case { spec, files, spare });
         }
         remember_engines(&options.directory, &engines(&with_engines))?;
         let order = order(scenario.run.seed, cases.len(), repetitions as usize);
-        Ok(Self { scenario: with_engines, options, repetitions, cases, order, said })
+        let rounds = repetitions as usize;
+        Ok(Self { scenario: with_engines, options, repetitions, cases, order, rounds, said })
     }
 
     /// Plays what was not played yet, simulates all of it, and compares.
@@ -198,15 +208,61 @@ impl Bench {
             let records = self.simulate(&case.files)?;
             simulated.push(records);
         }
-        let failures = self.play()?;
+        let mut failures = Failures::new();
+        self.play(0, &mut failures)?;
+        let mut compared = Vec::new();
+        for (place, records) in simulated.iter().enumerate() {
+            compared.push(self.compare(place, records, &failures)?);
+        }
+        loop {
+            let round = self.another_round(&compared);
+            if round.is_empty() {
+                break;
+            }
+            for (case, _) in &round {
+                let added = self.cases[*case].files.last().expect("a file was added just now");
+                simulated[*case].extend(self.simulate(std::slice::from_ref(added))?);
+            }
+            let before = self.order.len();
+            self.order.extend(&round);
+            self.play(before, &mut failures)?;
+            for (case, _) in round {
+                compared[case] = self.compare(case, &simulated[case], &failures)?;
+            }
+        }
         let mut results = self.empty_results();
         let mut pairs = Vec::new();
-        for (place, records) in simulated.into_iter().enumerate() {
-            let (case, pair) = self.compare(place, &records, &failures)?;
+        for (place, (case, pair)) in compared.into_iter().enumerate() {
             results.cases.push(case);
             pairs.extend(pair.map(|(simulated, measured)| (place, simulated, measured)));
         }
         Ok(Session { results, pairs })
+    }
+
+    /// Gives the cases that are too noisy to tell a further seed each, where they have one left; what is to be played, in an order by
+    /// chance. How far off they are plays no part in that, only how much it varies.
+    fn another_round(&mut self, compared: &[Compared]) -> Vec<(usize, usize)> {
+        let is_noisy = |case: usize| {
+            let result = &compared[case].0;
+            result.doubts.is_empty() && result.cells.iter().any(judge::is_too_noisy)
+        };
+        let shuffled = order(self.scenario.run.seed, self.cases.len(), self.rounds + 1);
+        let mut round = Vec::new();
+        for (case, _) in shuffled.into_iter().skip(self.rounds * self.cases.len()) {
+            let Case { files, spare, .. } = &mut self.cases[case];
+            if is_noisy(case)
+                && let Some(file) = spare.pop_front()
+            {
+                round.push((case, files.len()));
+                files.push(file);
+            }
+        }
+        self.rounds += 1;
+        if !round.is_empty() {
+            let (some, all) = (round.len(), self.cases.len());
+            self.said.line(&format!("{some} of {all} cases are too noisy to tell: another seed for each"));
+        }
+        round
     }
 
     fn empty_results(&self) -> Results {
@@ -232,40 +288,36 @@ impl Bench {
         }
     }
 
-    /// Plays whatever has no good run yet, and then what the hypervisor disturbed; why there is none of what failed, by case and seed.
-    fn play(&mut self) -> Result<Failures, Error> {
-        let mut failures = Failures::new();
-        let left = self.those(|file| file.good().is_none());
-        if left.len() < self.order.len() {
-            self.said.line(&format!(
-                "{} of {} runs are there already",
-                self.order.len() - left.len(),
-                self.order.len()
-            ));
+    /// Plays whatever has no good run yet, and then what the hypervisor disturbed, from a place in the order on; why there is none of
+    /// what failed, by case and seed.
+    fn play(&mut self, from: usize, failures: &mut Failures) -> Result<(), Error> {
+        let all = self.order.len() - from;
+        let left = self.those(from, |file| file.good().is_none());
+        if left.len() < all {
+            self.said.line(&format!("{} of {all} runs are there already", all - left.len()));
         }
-        self.play_all(left, &mut failures)?;
+        self.play_all(left, failures)?;
         let attempts = self.options.attempts;
         for _ in 1..attempts {
             // Other machines' load lasts for minutes: at the end of a round it may be over.
-            let again = self.those(|file| file.is_worth_another(attempts));
+            let again = self.those(from, |file| file.is_worth_another(attempts));
             if again.is_empty() {
                 break;
             }
             self.said.line(&format!(
-                "{} of {} runs lost more than {:.0}% of the machine to its hypervisor, and are played again",
+                "{} of {all} runs lost more than {:.0}% of the machine to its hypervisor, and are played again",
                 again.len(),
-                self.order.len(),
                 MUCH_STOLEN * 100.0
             ));
-            self.play_all(again, &mut failures)?;
+            self.play_all(again, failures)?;
         }
-        Ok(failures)
+        Ok(())
     }
 
-    /// The cases and seeds of whose files this is true, in the order in which they are played.
-    fn those(&self, is_so: impl Fn(&CaseFile) -> bool) -> Vec<(usize, usize)> {
+    /// The cases and seeds of whose files this is true, in the order in which they are played, from a place in it on.
+    fn those(&self, from: usize, is_so: impl Fn(&CaseFile) -> bool) -> Vec<(usize, usize)> {
         let of = |(case, seed): &(usize, usize)| is_so(&self.cases[*case].files[*seed]);
-        self.order.iter().copied().filter(of).collect()
+        self.order[from..].iter().copied().filter(of).collect()
     }
 
     /// Plays these; why there is no run of what failed.

@@ -105,6 +105,12 @@ pub struct CaseResult {
     pub rate: f64,
     /// How many pairs of runs there are that can be compared.
     pub pairs: u32,
+    /// How many more were set aside, because the hypervisor took much of the machine and there are enough from which it did not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub set_aside: u32,
+    /// The share of the machine that the hypervisor took from the runs that count, their mean; none where nothing was played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen_share: Option<f64>,
     /// The busy share of the machine while it was played, the mean of the runs; none where nothing was played.
     pub machine_share: Option<f64>,
     /// What speaks against the measurement, as sentences.
@@ -114,6 +120,11 @@ pub struct CaseResult {
     pub calibrated_after: bool,
     /// What was compared.
     pub cells: Vec<Cell>,
+}
+
+/// Whether nothing has to be said of it; serde gives a reference.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How an error is told.

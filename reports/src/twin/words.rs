@@ -107,8 +107,12 @@ impl CaseResult {
     /// What it is, with its load and how busy the machine was.
     pub(crate) fn head(&self) -> String {
         let pairs = if self.pairs == 1 { "pair" } else { "pairs" };
+        let aside = match self.set_aside {
+            0 => String::new(),
+            more => format!(", {more} set aside as the hypervisor disturbed them"),
+        };
         format!(
-            "{}: {} ({}, {} {pairs} of runs, machine {} busy)",
+            "{}: {} ({}, {} {pairs} of runs{aside}, machine {} busy)",
             self.name,
             self.what,
             Unit::PerSecond.show(self.rate),
@@ -170,7 +174,12 @@ impl Results {
                 format!("; NOT frozen before: the calibration is younger than runs of {}", some.join(", "))
             }
         };
-        format!("{}; {} repetitions; {}{busy}{frozen}", engines, self.repetitions, self.machine)
+        let most = self.cases.iter().map(|case| case.pairs + case.set_aside).max().unwrap_or(0);
+        let repetitions = match self.repetitions {
+            few if few < most => format!("{few} to {most}"),
+            all => all.to_string(),
+        };
+        format!("{engines}; {repetitions} repetitions; {}{busy}{frozen}", self.machine)
     }
 
     /// A row for each case: of each kind of number the one that is farthest off its target.
@@ -300,6 +309,8 @@ mod tests {
             load,
             rate: 300.0,
             pairs: 3,
+            set_aside: 0,
+            stolen_share: None,
             machine_share: Some(0.31),
             doubts: Vec::new(),
             calibrated_after: false,
@@ -361,6 +372,17 @@ mod tests {
         );
         let read = Results::parse("twin.json", &results.json()).expect("it is one");
         assert!(read.cases[1].calibrated_after && !read.cases[0].calibrated_after);
+    }
+
+    #[test]
+    fn runs_that_were_set_aside_and_further_ones_are_told() {
+        let mut results = results();
+        assert!(results.circumstances().contains("; 3 repetitions; "));
+        results.cases[0].set_aside = 2;
+        assert!(results.circumstances().contains("; 3 to 5 repetitions; "), "{}", results.circumstances());
+        let told = results.cases[0].head();
+        assert!(told.contains("3 pairs of runs, 2 set aside as the hypervisor disturbed them, "), "{told}");
+        assert!(!results.cases[1].head().contains("aside"));
     }
 
     #[test]

@@ -172,11 +172,37 @@ fn what_the_hypervisor_disturbed_is_played_again_and_believed_where_nothing_is_c
     synthetic::record(&prepared, &derived, disturbed);
     let done = stage.report(&[]);
     let told = text(&done.stderr);
+    assert!(stage.results()["cases"][0]["stolen_share"].as_f64() > Some(0.0), "it is told");
     assert!(told.contains("1 of 6 runs lost more than 3%"), "{told}");
     assert_eq!(stage.started("loadgen"), 8, "three attempts at one of them: {told}");
     assert_eq!(cell(&stage.results(), "calm", "p50", "")["verdict"], "holds");
     stage.report(&["--quiet"]);
     assert_eq!(stage.started("loadgen"), 8, "there are as many runs as attempts");
+}
+
+#[test]
+fn a_case_that_is_too_noisy_is_played_with_further_seeds_and_no_more_than_are_allowed() {
+    let stage = Stage::new();
+    let scenario = Scenario::load(&stage.path("shop.toml")).unwrap_or_else(|problems| panic!("{problems}"));
+    let case = scenario.twin_case("calm").expect("it is a variant");
+    let derived = derive::case(&scenario, &case, Seed(2)).expect("a case").scenario;
+    let prepared = stage.path("prepared/loadgen/calm-2");
+    fs::remove_dir_all(&prepared).expect("it was there");
+    fs::create_dir_all(&prepared).expect("it can be made");
+    // Half as slow again as the other one was: two such runs tell nothing of p50.
+    synthetic::record(&prepared, &derived, Play { scale: 1.5, failing: 0.31, salt: 2, ..Play::LOADGEN });
+    let few = ["--case", "calm", "--repetitions", "2"];
+    stage.report(&few);
+    assert_eq!(cell(&stage.results(), "calm", "p50", "")["verdict"], "unmeasured");
+    assert_eq!((stage.started("loadgen"), stage.started("sim")), (2, 2), "nobody asked for more");
+    let done = stage.report(&[&few[..], &["--at-most", "3"]].concat());
+    let told = text(&done.stderr);
+    assert!(told.contains("1 of 1 cases are too noisy to tell: another seed for each"), "{told}");
+    assert_eq!((stage.started("loadgen"), stage.started("sim")), (3, 5), "the third alone is played: {told}");
+    let results = stage.results();
+    assert_eq!(results["cases"][0]["pairs"], 3);
+    assert_eq!(results["order"].as_array().map(Vec::len), Some(3), "{results:#}");
+    assert!(text(&done.stdout).contains("2 to 3 repetitions"), "{}", text(&done.stdout));
 }
 
 fn refused(stage: &Stage, arguments: &[&str]) -> String {

@@ -55,6 +55,10 @@ pub enum CostKind {
     Read,
     /// The same of a write.
     Write,
+    /// What a read of such a store takes beside it, without occupying the store.
+    ReadLatency,
+    /// The same of a write.
+    WriteLatency,
 }
 
 impl CostKind {
@@ -71,12 +75,14 @@ impl CostKind {
             Self::Fetch => "fetch",
             Self::Read => "read",
             Self::Write => "write",
+            Self::ReadLatency => "read_latency",
+            Self::WriteLatency => "write_latency",
         }
     }
 
     /// Whether the file takes a law, rather than one duration.
     pub const fn has_law(self) -> bool {
-        matches!(self, Self::Client | Self::Latency | Self::Request | Self::Fetch | Self::Read | Self::Write)
+        !matches!(self, Self::Work | Self::Command | Self::Key | Self::Wake)
     }
 }
 
@@ -404,7 +410,10 @@ kill = "component:shop[1]"
         assert_eq!(of("hit-front"), "client components.front.latency components.front.request");
         let all = "client components.front.latency components.front.request components.front.fetch components.shop.latency";
         assert_eq!(of("through-front"), all);
-        assert_eq!(of("write-archive"), "client components.shop.latency components.archive.write");
+        assert_eq!(
+            of("write-archive"),
+            "client components.shop.latency components.archive.write_latency components.archive.write"
+        );
         assert_eq!(of("call-shop-resize"), "client components.shop.latency components.resize.latency");
     }
 }

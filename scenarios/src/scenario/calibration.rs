@@ -52,6 +52,10 @@ pub struct ComponentCalibration {
     pub read: Option<DurationLaw>,
     /// For SQL stores: processor time of a write, likewise.
     pub write: Option<DurationLaw>,
+    /// For SQL stores: delay of a read, there and back, without occupying it, in place of `latency`.
+    pub read_latency: Option<DurationLaw>,
+    /// For SQL stores: delay of a write, likewise.
+    pub write_latency: Option<DurationLaw>,
 }
 
 impl Scenario {

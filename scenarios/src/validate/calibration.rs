@@ -125,6 +125,8 @@ fn misplaced(kind: &ComponentKind, costs: &wire::ComponentCalibration) -> Vec<(&
         ("fetch", costs.fetch.is_some(), cache, "an http-cache"),
         ("read", costs.read.is_some(), database, "an sql-store"),
         ("write", costs.write.is_some(), database, "an sql-store"),
+        ("read_latency", costs.read_latency.is_some(), database, "an sql-store"),
+        ("write_latency", costs.write_latency.is_some(), database, "an sql-store"),
     ];
     let wrong = all.into_iter().filter(|(_, written, fits, _)| *written && !fits);
     wrong.map(|(key, _, _, what)| (key, what)).collect()
@@ -142,6 +144,8 @@ fn lay_over(costs: &mut ComponentCalibration, written: &wire::ComponentCalibrati
         memory: written.memory.or(costs.memory),
         read: written.read.or(costs.read),
         write: written.write.or(costs.write),
+        read_latency: written.read_latency.or(costs.read_latency),
+        write_latency: written.write_latency.or(costs.write_latency),
     };
 }
 

@@ -51,6 +51,10 @@ table! {
         optional read: DurationLaw,
         /// For SQL stores: processor time of an `update`, likewise.
         optional write: DurationLaw,
+        /// For SQL stores: delay of a `select`, there and back, without occupying anything; in place of `latency`.
+        optional read_latency: DurationLaw,
+        /// For SQL stores: delay of an `update`, likewise.
+        optional write_latency: DurationLaw,
     }
 }
 

@@ -10,7 +10,7 @@ use super::replication::Replication;
 use super::{Group, Hibernation, Pool, Replicas, SqlCounts, SqlStore};
 use crate::call::Fifo;
 use crate::gauge::Gauge;
-use crate::world::{Timer, World};
+use crate::world::{Delay, Timer, World};
 
 /// How full InnoDB's leaf pages are after random inserts, at least (MySQL manual, "The Physical Structure of an InnoDB
 /// Index": from 1/2 to 15/16; about ln 2 on average, Yao 1978).
@@ -22,7 +22,13 @@ const ROW_BYTES: f64 = 26.0;
 const LOOKS_A_PAGE: u64 = 16;
 
 /// One instance of an SQL store, the first of which makes the group.
-pub(crate) fn add(world: &mut World, scenario: &Scenario, id: ComponentId, meant: &Meant) {
+pub(crate) fn add(
+    world: &mut World,
+    scenario: &Scenario,
+    id: ComponentId,
+    meant: &Meant,
+    latencies: [Option<Delay>; 2],
+) {
     let at = world.instances.len() as u16;
     let count = scenario.instances(id) as u16;
     if world.groups.last().is_none_or(|group| at >= group.base + group.count) {
@@ -47,6 +53,7 @@ pub(crate) fn add(world: &mut World, scenario: &Scenario, id: ComponentId, meant
     });
     world.databases.push(SqlStore {
         connections: meant.connections,
+        latencies,
         in_service: Gauge::default(),
         waiting: Fifo::new(),
         queue: Gauge::default(),

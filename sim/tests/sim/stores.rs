@@ -302,6 +302,27 @@ components.archive = { read = "5ms", write = "7ms" }
 }
 
 #[test]
+fn what_a_statement_waits_for_beside_its_processor_keeps_none_busy() {
+    let steps = "[[requests.read.steps]]\nselect = { from = \"archive\", keyspace = \"items\" }\n\
+                 [[requests.read.steps]]\nupdate = { in = \"archive\", keyspace = \"items\" }";
+    let with = |costs: &str| {
+        let calibration = format!("[calibration]\ncomponents.archive = {{ {costs} }}");
+        let text = shop("", "keys = 10\npersistent = true\nvalue = \"1B\"", steps, &calibration)
+            .replace("100/s", "1/s")
+            .replace("timeout", "arrivals = \"uniform\"\ntimeout");
+        let run = run(&text);
+        (run.means(), run.metric("archive", 0, "utilisation"))
+    };
+    let (means, busy) = with("read = \"5ms\", write = \"7ms\"");
+    let costs = "read = \"5ms\", write = \"7ms\", latency = \"1s\", read_latency = \"30ms\", write_latency = \"90ms\"";
+    let (later, as_busy) = with(costs);
+    // Each kind has its own, in place of what the component's others take.
+    let late = |(before, after): (&f64, &f64)| (after - before - 0.12).abs() < 1e-9;
+    assert!(means.iter().zip(&later).all(late), "{means:?} and {later:?}");
+    assert!((busy[5] - as_busy[5]).abs() < 1e-9 && busy[5] > 0.0, "{busy:?} and {as_busy:?}");
+}
+
+#[test]
 fn what_a_store_holds_beside_records_is_not_there_for_them() {
     let keyspace = "keys = 5000\nprefill = 5000\nttl = \"1d\"\nvalue = \"400B\"";
     let steps = "[[requests.read.steps]]\nget = { keyspace = \"items\", on_miss = { from = \"archive\", fill = true } }";

@@ -223,14 +223,17 @@ impl<'s> Probes<'s> {
         let name = self.name(id);
         let is_own = self.scenario.component(id).engine == Engine::Embedded;
         let known = if is_own { self.at_speed(PROBED_READ, id) } else { SimTime::ZERO };
+        let read = [CostKind::ReadLatency, CostKind::Read];
+        let write = [CostKind::WriteLatency, CostKind::Write];
         let steps = [
-            ("read", CostKind::Read, format!("select = {{ from = \"{name}\", keyspace = \"{keyspace}\" }}")),
-            ("write", CostKind::Write, format!("update = {{ in = \"{name}\", keyspace = \"{keyspace}\" }}")),
+            ("read", read, format!("select = {{ from = \"{name}\", keyspace = \"{keyspace}\" }}")),
+            ("write", write, format!("update = {{ in = \"{name}\", keyspace = \"{keyspace}\" }}")),
         ];
-        for (kind, law, step) in steps {
-            // The stack's own takes what is stated, and a fixed cost; another one takes what it takes.
-            let own = Cost::of(name, if is_own { CostKind::Latency } else { law });
-            let terms = base.iter().cloned().chain([(own, 1.0)]).collect();
+        for (kind, laws, step) in steps {
+            // The stack's own takes what is stated, and a fixed cost; another one takes what it takes, of a processor and beside it.
+            let own = if is_own { &[CostKind::Latency][..] } else { &laws[..] };
+            let own = own.iter().map(|kind| (Cost::of(name, *kind), 1.0));
+            let terms = base.iter().cloned().chain(own).collect();
             self.add((kind, &[id]), entry, &step, terms).probe.known = known;
         }
     }

@@ -203,11 +203,21 @@ fn overhead(record: &RunRecord) -> BTreeMap<String, f64> {
     record.scenario.components.iter().filter_map(|component| of(&component.name)).collect()
 }
 
+/// The processor time of a component's requests, run by run; none where one of the runs does not tell it.
+fn spent(runs: &[Run], component: &str) -> Option<Vec<f64>> {
+    runs.iter().map(|run| run.cpu_s.get(component).copied()).collect()
+}
+
 /// What is to be solved: that each probe takes the sum of its costs, and what the processor time of stores and caches says.
 pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
+    // Where nobody knows what a database's processors did, all that its statements take is taken for theirs.
+    let is_known = |(cost, _): &&(Cost, f64)| match (cost.kind, &cost.component) {
+        (CostKind::ReadLatency | CostKind::WriteLatency, Some(name)) => spent(runs, name).is_some(),
+        _ => true,
+    };
     let of_probe = |(number, probe): (usize, &Probe)| Equation {
         of: Of::Probe(probe.class.clone()),
-        terms: probe.terms.clone(),
+        terms: probe.terms.iter().filter(is_known).cloned().collect(),
         weight: 1.0,
         means_s: runs.iter().map(|run| run.seen[number].mean_s - probe.known.as_secs_f64()).collect(),
         variances: Some(runs.iter().map(|run| run.seen[number].variance).collect()),
@@ -223,8 +233,7 @@ pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
         }
     }
     for (component, kind) in occupying {
-        let spent: Option<Vec<f64>> = runs.iter().map(|run| run.cpu_s.get(component).copied()).collect();
-        let Some(means_s) = spent else { continue };
+        let Some(means_s) = spent(runs, component) else { continue };
         let mut terms = vec![(Cost::of(component, kind), 1.0)];
         let each = |of| per(probes, runs, component, of, kind);
         let fetch = Cost::of(component, CostKind::Fetch);
@@ -241,7 +250,54 @@ pub(super) fn equations(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
         let of = Of::Processor(component.to_owned());
         equations.push(Equation { of, terms, weight: WEIGHT_OF_CPU, means_s, variances: None, wakings });
     }
+    equations.extend(databases(probes, runs));
     equations
+}
+
+/// What the processor time of databases of another make says: of a read and a write together, as they came. That nothing tells how
+/// it is divided between them is settled by an assumption: it is the same share of the time that each takes.
+fn databases(probes: &[Probe], runs: &[Run]) -> Vec<Equation> {
+    let mut equations = Vec::new();
+    for (number, probe) in probes.iter().enumerate() {
+        let is_read = |(cost, _): &&(Cost, f64)| cost.kind == CostKind::Read;
+        let Some((read, _)) = probe.terms.iter().find(is_read) else { continue };
+        let Some(component) = read.component.as_deref() else { continue };
+        let Some(means_s) = spent(runs, component) else { continue };
+        let write = Cost::of(component, CostKind::Write);
+        let writes = probes.iter().position(|probe| probe.terms.iter().any(|(cost, _)| *cost == write));
+        let Some(writes) = writes else { continue };
+        let both = [number, writes];
+        let asked = both.map(|probe| runs.iter().map(|run| run.seen[probe].requests).sum::<u64>() as f64);
+        let all = (asked[0] + asked[1]).max(1.0);
+        let equation = |of, terms, means_s| Equation {
+            of,
+            terms,
+            weight: WEIGHT_OF_CPU,
+            means_s,
+            variances: None,
+            wakings: 0.0,
+        };
+        let shares = vec![(read.clone(), asked[0] / all), (write.clone(), asked[1] / all)];
+        equations.push(equation(Of::Processor(component.to_owned()), shares, means_s));
+        // Of two that take no time at all nobody can say more than that they are alike.
+        let [reading, writing] = both.map(|probe| beyond(probes, runs, probe, component));
+        let times = if reading > 0.0 && writing > 0.0 { reading / writing } else { 1.0 };
+        let alike = vec![(read.clone(), 1.0), (write, -times)];
+        equations.push(equation(Of::Assumption, alike, vec![0.0; runs.len()]));
+    }
+    equations
+}
+
+/// What a probe takes beyond one that takes all the same but for a component, on average; all of it where there is none.
+fn beyond(probes: &[Probe], runs: &[Run], probe: usize, component: &str) -> f64 {
+    let is_other = |(cost, _): &&(Cost, f64)| cost.component.as_deref() != Some(component);
+    let rest: Vec<&(Cost, f64)> = probes[probe].terms.iter().filter(is_other).collect();
+    let base = probes.iter().position(|probe| probe.terms.iter().collect::<Vec<_>>() == rest);
+    let mean = |number: usize| {
+        let known = probes[number].known.as_secs_f64();
+        runs.iter().map(|run| run.seen[number].mean_s - known).sum::<f64>() / runs.len().max(1) as f64
+    };
+    mean(probe) - base.map_or(0.0, mean)
 }
 
 /// How many of one cost of a component came on each of another, on average.

@@ -102,8 +102,12 @@ pub(super) fn fit(equations: &[Equation], runs: usize) -> Fit {
         let is_known = equations
             .iter()
             .any(|e| matches!(&e.of, Of::Processor(name) if Some(name) == cost.component.as_ref()));
-        if occupies && is_known {
+        let is_statement = matches!(cost.kind, CostKind::Read | CostKind::Write);
+        if (occupies || is_statement) && is_known {
             remarks.push("by the processor time that its process took".to_owned());
+        }
+        if is_statement && is_known {
+            remarks.push("as large a share of a read as of a write: nothing tells them apart".to_owned());
         }
         if occupies && !is_known {
             remarks.push("not known, so it is taken for nothing".to_owned());
@@ -161,7 +165,9 @@ fn waking(equation: &Equation, row: &[f64], by_run: &[Vec<f64>]) -> Option<Fitte
 
 /// The names of the equations that a cost is in.
 fn sources(equations: &[Equation], cost: &Cost) -> Vec<String> {
-    let with = equations.iter().filter(|equation| equation.terms.iter().any(|(other, _)| other == cost));
+    let is_measured = |equation: &&Equation| equation.of != Of::Assumption;
+    let has_it = |equation: &&Equation| equation.terms.iter().any(|(other, _)| other == cost);
+    let with = equations.iter().filter(is_measured).filter(has_it);
     let name = |equation: &Equation| match &equation.of {
         Of::Probe(class) => class.clone(),
         Of::Processor(component) => format!("processor time of {component}"),

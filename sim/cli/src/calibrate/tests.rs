@@ -14,7 +14,7 @@ use scenarios::units::{Seed, SimTime};
 use scenarios::{Scenario, library};
 
 use super::evidence::{Run, Seen, equations};
-use super::fit::{Fit, fit};
+use super::fit::{Fit, Fitted, fit};
 use super::{overlay, run};
 
 const DRAWS: Purpose = Purpose::named("calibrate-tests");
@@ -234,6 +234,80 @@ fn what_requests_have_no_room_for_is_waking() {
     }
     let fit = super::fit::fit(&equations(&measuring.probes, &calm), calm.len());
     assert!(!fit.costs.iter().any(|c| c.cost.kind == CostKind::Wake), "{:?}", fit.costs);
+}
+
+/// The quickstart with a database of another make, whose reads take 400 µs and whose writes take 1 ms; all other costs are 100 µs.
+fn with_database(cpu_s: Option<f64>) -> Fit {
+    let mut scenario = quickstart();
+    scenario.choose_engines(&[("archive".to_owned(), "mariadb".to_owned())]).expect("it can be one");
+    let frame = (SimTime::from_secs(1), SimTime::from_secs(10));
+    let measuring = derive::measuring(&scenario, frame, 1).expect("it has a service");
+    let takes = |cost: &Cost| match cost.kind {
+        CostKind::Read => 400e-6,
+        CostKind::Write => 1e-3,
+        // Both kinds' own stand for all that a statement takes.
+        CostKind::ReadLatency | CostKind::WriteLatency => 0.0,
+        _ => 100e-6,
+    };
+    let mean = |probe: &Probe| probe.terms.iter().map(|(cost, times)| times * takes(cost)).sum::<f64>();
+    let is_statement = |probe: &Probe| probe.class.starts_with("read-") || probe.class.starts_with("write-");
+    let run = |number: u64| {
+        let pace = 1.0 + 0.001 * number as f64;
+        let seen = |probe: &Probe| Seen {
+            requests: REQUESTS,
+            mean_s: probe.known.as_secs_f64() + pace * mean(probe),
+            variance: if is_statement(probe) { 5e-8 } else { 1e-8 },
+        };
+        Run {
+            seen: measuring.probes.iter().map(seen).collect(),
+            cpu_s: cpu_s.map(|spent| ("archive".to_owned(), pace * spent)).into_iter().collect(),
+            overhead_bytes: BTreeMap::new(),
+            seed: number,
+            length_s: 20.0,
+            machine: Machine::default(),
+            busy: Some(0.2),
+        }
+    };
+    let runs: Vec<Run> = (1..=RUNS).map(run).collect();
+    fit(&equations(&measuring.probes, &runs), runs.len())
+}
+
+fn archives(fit: &Fit) -> BTreeMap<&'static str, &Fitted> {
+    let is_its = |fitted: &&Fitted| fitted.cost.component.as_deref() == Some("archive");
+    fit.costs.iter().filter(is_its).map(|fitted| (fitted.cost.kind.key(), fitted)).collect()
+}
+
+fn is_near(found: f64, expected: f64) -> bool {
+    (found / expected - 1.0).abs() < 0.02
+}
+
+#[test]
+fn what_a_statement_waits_for_is_latency_and_what_the_scheduler_says_is_processor_time() {
+    // A read and a write in turn: half of 1.4 ms, of which the processors did two fifths.
+    let fit = with_database(Some(0.4 * 700e-6));
+    let costs = archives(&fit);
+    assert_eq!(costs.keys().copied().collect::<Vec<_>>(), ["read", "read_latency", "write", "write_latency"]);
+    let planted = [("read", 160.0), ("read_latency", 240.0), ("write", 400.0), ("write_latency", 600.0)];
+    for (kind, micros) in planted {
+        assert!(is_near(costs[kind].mean_s, micros / 1e6), "{kind}: {:?}", costs[kind]);
+    }
+    assert_eq!(costs["read"].from, ["read-archive", "processor time of archive"]);
+    // What varies is what is waited for: its processor's share of it nobody knows.
+    assert_eq!(costs["read"].variation, None);
+    assert!(costs["read_latency"].variation.is_some(), "{:?}", costs["read_latency"]);
+    assert!(costs["write"].remarks.iter().any(|remark| remark.contains("nothing tells them apart")));
+}
+
+#[test]
+fn all_of_a_statement_is_processor_time_where_the_process_took_more_or_nobody_knows() {
+    let busy = with_database(Some(5e-3));
+    let costs = archives(&busy);
+    assert!(is_near(costs["read"].mean_s, 400e-6) && is_near(costs["write"].mean_s, 1e-3), "{costs:?}");
+    assert_eq!((costs["read_latency"].mean_s, costs["write_latency"].mean_s), (0.0, 0.0));
+    let unknown = with_database(None);
+    let costs = archives(&unknown);
+    assert_eq!(costs.keys().copied().collect::<Vec<_>>(), ["read", "write"]);
+    assert!(is_near(costs["read"].mean_s, 400e-6) && is_near(costs["write"].mean_s, 1e-3), "{costs:?}");
 }
 
 #[test]
