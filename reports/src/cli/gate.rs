@@ -119,18 +119,28 @@ pub(super) struct Drift {
     margin: Ratio,
 }
 
-/// Says on standard error how the session stands.
-#[derive(Debug)]
+/// Says on standard error how the session stands, every few seconds.
+#[derive(Debug, Default)]
 struct Said {
     rounds: usize,
+    disturbed: usize,
+    said: Duration,
 }
+
+/// Rounds follow each other faster than anybody reads.
+const SAY: Duration = Duration::from_secs(5);
 
 impl measure::Progress for Said {
     fn round(&mut self, good: bool, elapsed: Duration) {
-        self.rounds += usize::from(good);
-        let what = if good { "" } else { ", one was disturbed and is played again" };
+        *(if good { &mut self.rounds } else { &mut self.disturbed }) += 1;
+        if elapsed < self.said + SAY {
+            return;
+        }
+        self.said = elapsed;
+        let (rounds, disturbed) = (self.rounds, self.disturbed);
+        let what = if disturbed > 0 { format!(", {disturbed} disturbed and played again") } else { String::new() };
         // Whoever closed standard error does not want to know.
-        let _ = writeln!(io::stderr(), "{} rounds, {:.0} s{what}", self.rounds, elapsed.as_secs_f64());
+        let _ = writeln!(io::stderr(), "{rounds} rounds, {:.0} s{what}", elapsed.as_secs_f64());
     }
 }
 
@@ -187,7 +197,7 @@ impl Gate {
             None => std::env::current_exe().context("where this program lies")?.with_file_name("loadgen"),
         };
         let stop = programs::interrupt::listen().context("cannot listen for signals")?;
-        let said = Box::new(Said { rounds: 0 });
+        let said = Box::new(Said::default());
         Ok(Bench::new(
             &self.files,
             (base, candidate),
