@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -138,7 +138,8 @@ impl measure::Progress for Said {
         }
         self.said = elapsed;
         let (rounds, disturbed) = (self.rounds, self.disturbed);
-        let what = if disturbed > 0 { format!(", {disturbed} disturbed and played again") } else { String::new() };
+        let what =
+            if disturbed > 0 { format!(", {disturbed} disturbed and played again") } else { String::new() };
         // Whoever closed standard error does not want to know.
         let _ = writeln!(io::stderr(), "{rounds} rounds, {:.0} s{what}", elapsed.as_secs_f64());
     }
@@ -166,21 +167,21 @@ impl Gate {
     /// Holds the session and says what came of it; the exit code.
     pub(super) fn run(&self, to: &mut impl Write) -> anyhow::Result<u8> {
         let settings = self.settings()?;
-        let accepted = self.accepted.as_deref().map(accepted::read).transpose()?.unwrap_or_default();
         if self.self_test {
             return self.test(&settings, to);
         }
-        let (Some(base), Some(candidate)) = (&self.base, &self.candidate) else {
-            bail!("--base and --candidate are both needed");
+        let begun = Instant::now();
+        let (session, notes) = match self.held(&settings) {
+            Ok(Some(held)) => held,
+            Ok(None) => return Ok(exit::INTERRUPTED),
+            Err(problem) => {
+                let told = self.tell_problem(&format!("{problem:#}"), begun.elapsed(), to);
+                return Err(match told {
+                    Ok(()) => problem,
+                    Err(second) => problem.context(second),
+                });
+            }
         };
-        let directory = blocks_directory()?;
-        let mut bench = self.bench(base.clone(), candidate.clone(), directory.path())?;
-        let mut session = match hold(&mut bench, &settings) {
-            Err(measure::Error::Interrupted) => return Ok(exit::INTERRUPTED),
-            session => session?,
-        };
-        let today = jiff::Zoned::now().date();
-        let notes = accepted::apply(&mut session, &accepted, today);
         self.tell(&session, &notes, to)?;
         Ok(match session.verdict {
             Verdict::Pass | Verdict::Improved => exit::GOOD,
@@ -189,6 +190,23 @@ impl Gate {
             Verdict::Inconclusive if self.inconclusive == Inconclusive::Pass => exit::GOOD,
             Verdict::Inconclusive => exit::INCONCLUSIVE,
         })
+    }
+
+    /// A session, and what there is to say of accepted regressions; none where it was interrupted.
+    fn held(&self, settings: &Settings) -> anyhow::Result<Option<(Session, Vec<String>)>> {
+        let accepted = self.accepted.as_deref().map(accepted::read).transpose()?.unwrap_or_default();
+        let (Some(base), Some(candidate)) = (&self.base, &self.candidate) else {
+            bail!("--base and --candidate are both needed");
+        };
+        let directory = blocks_directory()?;
+        let mut bench = self.bench(base.clone(), candidate.clone(), directory.path())?;
+        let mut session = match hold(&mut bench, settings) {
+            Err(measure::Error::Interrupted) => return Ok(None),
+            session => session?,
+        };
+        let today = jiff::Zoned::now().date();
+        let notes = accepted::apply(&mut session, &accepted, today);
+        Ok(Some((session, notes)))
     }
 
     fn bench(&self, base: Side, candidate: Side, directory: &Path) -> anyhow::Result<Bench> {
@@ -214,15 +232,7 @@ impl Gate {
         if self.annotations {
             write!(to, "{}", words::annotations(session))?;
         }
-        let written = |path: &PathBuf| format!("{}: cannot be written", path.display());
-        if let Some(path) = &self.junit {
-            std::fs::write(path, words::junit(session)).with_context(|| written(path))?;
-        }
-        if let Some(path) = &self.markdown {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            file.and_then(|mut file| file.write_all(words::markdown(session, notes).as_bytes()))
-                .with_context(|| written(path))?;
-        }
+        self.write(&words::junit(session), &words::markdown(session, notes))?;
         if let Some(path) = &self.save {
             let mut all = session.first.clone();
             all.rounds.extend(session.second.rounds.iter().cloned());
@@ -234,6 +244,28 @@ impl Gate {
             let name = |name: &Option<String>| name.clone().unwrap_or_default();
             history::Entry::of(session, now, name(&self.base_name), name(&self.candidate_name))
                 .append(path)?;
+        }
+        Ok(())
+    }
+
+    /// Says why there is no verdict wherever a code host looks; people are told on standard error.
+    fn tell_problem(&self, problem: &str, took: Duration, to: &mut impl Write) -> anyhow::Result<()> {
+        if self.annotations {
+            write!(to, "{}", words::annotation_of_problem(problem))?;
+        }
+        let junit = words::junit_of_problem(problem, took.as_secs_f64());
+        self.write(&junit, &words::markdown_of_problem(problem))
+    }
+
+    /// Writes JUnit and appends Markdown, each where it is asked for.
+    fn write(&self, junit: &str, markdown: &str) -> anyhow::Result<()> {
+        let written = |path: &PathBuf| format!("{}: cannot be written", path.display());
+        if let Some(path) = &self.junit {
+            std::fs::write(path, junit).with_context(|| written(path))?;
+        }
+        if let Some(path) = &self.markdown {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            file.and_then(|mut file| file.write_all(markdown.as_bytes())).with_context(|| written(path))?;
         }
         Ok(())
     }
@@ -404,6 +436,10 @@ mod tests {
             let sides = [&gate.base, &gate.candidate];
             assert!(sides.iter().all(|side| matches!(side, Some(Side::Command(_)))), "{file}: {gate:?}");
             assert_ne!(gate.base, gate.candidate, "{file}");
+            // Losses too small for one change are to be seen, too.
+            let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+            let drift = text.is_ok_and(|text| text.contains("report drift history.jsonl"));
+            assert!(drift && gate.history.as_deref() == Some(Path::new("history.jsonl")), "{file}: {gate:?}");
             gate.settings().unwrap_or_else(|error| panic!("{file}: {error}"));
         }
     }

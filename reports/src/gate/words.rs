@@ -137,20 +137,24 @@ pub fn annotations(session: &Session) -> String {
             level(j).map(|(rank, level)| (rank, format!("::{level} title=performance gate::{}", sentence(j))))
         }));
     }
-    // A message of a workflow command has these escaped.
-    let encoded = |line: String| line.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     lines.sort_by_key(|(rank, _)| *rank);
-    lines.into_iter().take(ANNOTATIONS).map(|(_, line)| encoded(line) + "\n").collect()
+    lines.into_iter().take(ANNOTATIONS).map(|(_, line)| encoded(&line) + "\n").collect()
 }
 
-/// As JUnit has it, a case a quantity: regressed ones fail, open ones and those of an invalid session are skipped.
+/// A message of a workflow command has these escaped.
+fn encoded(line: &str) -> String {
+    line.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// As JUnit has it, a case for the session, which is an error where that is invalid, and one for each quantity: regressed ones fail,
+/// open ones and those of an invalid session are skipped.
 pub fn junit(session: &Session) -> String {
+    let invalid = session.verdict == Verdict::Invalid;
+    let problem = invalid.then(|| session.reason.as_deref().unwrap_or("no reason is known"));
     let case = |j: &Judgement| {
         let message = escaped(&sentence(j));
-        let inner = match (session.verdict, j.finding) {
-            (Verdict::Invalid, _) => {
-                format!("<skipped message=\"{}\"/>", escaped(session.reason.as_deref().unwrap_or_default()))
-            }
+        let inner = match (problem, j.finding) {
+            (Some(problem), _) => format!("<skipped message=\"{}\"/>", escaped(problem)),
             (_, Finding::Regressed) => format!("<failure message=\"{message}\"/>"),
             (_, Finding::Open) => format!("<skipped message=\"{message}\"/>"),
             _ => format!("<system-out>{message}</system-out>"),
@@ -159,16 +163,46 @@ pub fn junit(session: &Session) -> String {
         format!("    <testcase classname=\"gate.{of}\" name=\"{name}\">{inner}</testcase>\n")
     };
     let count = |finding: Finding| session.judgements.iter().filter(|j| j.finding == finding).count();
-    let invalid = session.verdict == Verdict::Invalid;
     let failures = if invalid { 0 } else { count(Finding::Regressed) };
     let skipped = if invalid { session.judgements.len() } else { count(Finding::Open) };
+    let cases = session_case(problem) + &session.judgements.iter().map(case).collect::<String>();
+    let counts = [1 + session.judgements.len(), failures, usize::from(invalid), skipped];
+    suite(&cases, counts, session.took.as_secs_f64())
+}
+
+/// The case that the session as a whole is.
+fn session_case(problem: Option<&str>) -> String {
+    let error = problem.map_or_else(String::new, |problem| {
+        let lines: Vec<String> = problem.lines().map(escaped).collect();
+        let first = lines.first().map_or("", String::as_str);
+        format!("<error message=\"{first}\">{}</error>", lines.join("\n"))
+    });
+    format!("    <testcase classname=\"gate\" name=\"the session is valid\">{error}</testcase>\n")
+}
+
+fn suite(cases: &str, [tests, failures, errors, skipped]: [usize; 4], seconds: f64) -> String {
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"performance gate\" tests=\"{}\" \
-         failures=\"{failures}\" skipped=\"{skipped}\" time=\"{:.3}\">\n{}  </testsuite>\n</testsuites>\n",
-        session.judgements.len(),
-        session.took.as_secs_f64(),
-        session.judgements.iter().map(case).collect::<String>(),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"performance gate\" tests=\"{tests}\" \
+         failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\" time=\"{seconds:.3}\">\n{cases}  \
+         </testsuite>\n</testsuites>\n"
     )
+}
+
+/// Why a session came to no verdict, such as a candidate that does not start: as JUnit has it.
+pub fn junit_of_problem(problem: &str, seconds: f64) -> String {
+    suite(&session_case(Some(problem)), [1, 0, 1, 0], seconds)
+}
+
+/// The same for a job's summary.
+pub fn markdown_of_problem(problem: &str) -> String {
+    // A block of code: what a server said is no Markdown.
+    let lines: String = problem.lines().map(|line| format!("    {line}\n")).collect();
+    format!("**error: the gate came to no verdict**\n\n{lines}\n")
+}
+
+/// The same as a workflow command of GitHub.
+pub fn annotation_of_problem(problem: &str) -> String {
+    encoded(&format!("::error title=performance gate::{problem}")) + "\n"
 }
 
 #[cfg(test)]
@@ -216,7 +250,35 @@ mod tests {
         assert_eq!(levels, ["::error", "::error", "::warning"]);
         assert!(lines.contains("+5.1%25 (") && !lines.contains("% "), "{lines}");
         let junit = junit(&session);
-        assert!(junit.contains("tests=\"5\" failures=\"2\" skipped=\"1\" time=\"90.000\""), "{junit}");
+        assert!(
+            junit.contains("tests=\"6\" failures=\"2\" errors=\"0\" skipped=\"1\" time=\"90.000\""),
+            "{junit}"
+        );
         assert!(junit.contains("classname=\"gate.a &amp; b\" name=\"failed\"><failure message="), "{junit}");
+    }
+
+    #[test]
+    fn an_invalid_session_is_an_error_and_skips_what_it_judged() {
+        let judged = vec![judged(Metric::P50, Finding::Regressed)];
+        let reason = Some("the base differs from itself".to_owned());
+        let junit = junit(&Session { verdict: Verdict::Invalid, reason, ..session(judged) });
+        assert!(junit.contains("tests=\"2\" failures=\"0\" errors=\"1\" skipped=\"1\""), "{junit}");
+        assert!(junit.contains("name=\"the session is valid\"><error message=\"the base differs"), "{junit}");
+        assert!(junit.contains("name=\"p50\"><skipped message=\"the base differs"), "{junit}");
+    }
+
+    #[test]
+    fn a_problem_is_told_in_full_wherever_it_is_told() {
+        let problem = "./new --port 1: ended; it said:\n<100% & \"more\">";
+        let junit = junit_of_problem(problem, 1.5);
+        let error = "<error message=\"./new --port 1: ended; it said:\">./new --port 1: ended; it said:\n\
+                     &lt;100% &amp; &quot;more&quot;&gt;</error>";
+        assert!(
+            junit.contains(error) && junit.contains("errors=\"1\" skipped=\"0\" time=\"1.500\""),
+            "{junit}"
+        );
+        assert!(markdown_of_problem(problem).ends_with(":\n    <100% & \"more\">\n\n"));
+        assert_eq!(annotation_of_problem(problem).lines().count(), 1);
+        assert!(annotation_of_problem(problem).ends_with("it said:%0A<100%25 & \"more\">\n"));
     }
 }

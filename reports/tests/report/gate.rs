@@ -97,8 +97,13 @@ impl Place {
 
     /// A session with further arguments: its exit code, and what it said.
     fn gate(&self, more: &[&str]) -> (Option<i32>, String) {
-        // Nobody is asked at these addresses.
-        let sides = ["--base", "http://127.0.0.1:1", "--candidate", "http://127.0.0.1:2"];
+        self.gate_with("http://127.0.0.1:2", more)
+    }
+
+    /// The same with another candidate.
+    fn gate_with(&self, candidate: &str, more: &[&str]) -> (Option<i32>, String) {
+        // Nobody is asked at this address.
+        let sides = ["--base", "http://127.0.0.1:1", "--candidate", candidate];
         self.report(&[&["gate", "steady.toml", "--loadgen", "./loadgen"][..], &sides, more].concat())
     }
 
@@ -131,7 +136,10 @@ fn a_slower_candidate_does_not_pass_and_everybody_is_told() {
     );
     assert!(annotations[0].contains("%25"), "per cent signs are escaped: {said}");
     let junit = place.text("gate.xml");
-    assert!(junit.contains("<testsuite name=\"performance gate\" tests=\"3\" failures=\"1\""), "{junit}");
+    assert!(
+        junit.contains("<testsuite name=\"performance gate\" tests=\"4\" failures=\"1\" errors=\"0\""),
+        "{junit}"
+    );
     assert!(
         junit.contains("<testcase classname=\"gate.steady\" name=\"p50\"><failure message=\""),
         "{junit}"
@@ -222,12 +230,67 @@ fn noise_leaves_it_open_and_says_what_would_have_been_seen() {
 fn a_disturbed_machine_makes_the_session_invalid() {
     let place = Place::disturbed();
     let named = ["--history", "history.jsonl", "--base-name", "v1", "--candidate-name", "v2"];
-    let (code, said) = place.gate(&[&["--budget", "3s", "--annotations"][..], &named].concat());
+    let more = ["--budget", "3s", "--annotations", "--junit", "gate.xml"];
+    let (code, said) = place.gate(&[&more[..], &named].concat());
     assert_eq!(code, Some(111), "{said}");
     assert!(said.contains("invalid: more than half of the latest rounds were disturbed"), "{said}");
     let annotations: Vec<&str> = said.lines().filter(|line| line.starts_with("::")).collect();
     assert!(annotations.len() == 1 && annotations[0].starts_with("::warning"), "{annotations:?}");
     assert!(!place.at("history.jsonl").exists(), "nothing was found");
+    // Though no quantity was judged, there is something to see.
+    let junit = place.text("gate.xml");
+    assert!(junit.contains("tests=\"1\" failures=\"0\" errors=\"1\""), "{junit}");
+    assert!(
+        junit.contains("<error message=\"more than half of the latest rounds were disturbed\">"),
+        "{junit}"
+    );
+}
+
+#[test]
+fn a_session_without_a_verdict_is_an_error_that_a_code_host_shows() {
+    let place = Place::new(SAME, SAME);
+    let files = ["--junit", "gate.xml", "--markdown", "summary.md", "--annotations"];
+    let (code, said) = place.gate_with("echo 'no <flag> & {port}'; exit 3", &files);
+    assert_eq!(code, Some(104), "{said}");
+    assert!(said.contains("error: echo 'no <flag> & ") && said.contains("ended (exit status: 3)"), "{said}");
+    let annotations: Vec<&str> = said.lines().filter(|line| line.starts_with("::")).collect();
+    assert_eq!(annotations.len(), 1, "{said}");
+    assert!(annotations[0].starts_with("::error title=performance gate::echo 'no <flag> & "), "{said}");
+    assert!(annotations[0].contains("it said:%0Ano <flag> & "), "what the server said, too: {said}");
+    let junit = place.text("gate.xml");
+    assert!(junit.contains("tests=\"1\" failures=\"0\" errors=\"1\""), "{junit}");
+    assert!(junit.contains("<error message=\"echo 'no &lt;flag&gt; &amp; "), "{junit}");
+    let summary = place.text("summary.md");
+    assert!(summary.starts_with("**error: the gate came to no verdict**\n"), "{summary}");
+    assert!(summary.contains("\n    no <flag> & "), "{summary}");
+    // So is what is wrong before anything is played.
+    fs::write(place.at("steady.toml"), "title = 4\n").expect("it can be written");
+    let (code, said) = place.gate(&files);
+    assert_eq!(code, Some(104), "{said}");
+    let junit = place.text("gate.xml");
+    assert!(junit.contains("<error message=\"steady.toml:"), "{junit}");
+}
+
+#[test]
+fn a_self_test_plays_the_base_against_itself() {
+    let arguments =
+        ["gate", "steady.toml", "--loadgen", "./loadgen", "--base", "http://127.0.0.1:1", "--self-test"];
+    let more = ["--rounds", "12", "--sessions", "20", "--save", "rounds.json"];
+    let place = Place::new(SAME, SAME);
+    let (code, said) = place.report(&[&arguments[..], &more].concat());
+    assert_eq!(code, Some(0), "{said}");
+    for told in
+        ["0 rounds were disturbed", "20 sessions each, drawn from 12 rounds", "is the base (false alarms)"]
+    {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    // What it played can be drawn from again, and comes out the same.
+    let (code, again) = place.report(&["gate", "--self-test", "--from", "rounds.json", "--sessions", "20"]);
+    assert_eq!(code, Some(0), "{again}");
+    assert!(said.contains(&again), "{said}\n{again}");
+    let (code, said) = Place::disturbed().report(&[&arguments[..], &more].concat());
+    assert_eq!(code, Some(104), "{said}");
+    assert!(said.contains("more than half of the rounds were disturbed"), "{said}");
 }
 
 /// A line of a history.
