@@ -15,11 +15,16 @@ pub(crate) fn chromium() -> Option<PathBuf> {
     let found = std::env::split_paths(&paths)
         .flat_map(|path| names.map(|name| path.join(name)))
         .find(|p| p.is_file());
-    let required =
-        std::env::var("REHEARSAL_REQUIRE").is_ok_and(|list| list.split(',').any(|r| r == "chromium"));
-    assert!(found.is_some() || !required, "there is no chromium, though REHEARSAL_REQUIRE names it");
+    assert!(found.is_some() || !is_required(), "there is no chromium, though REHEARSAL_REQUIRE names it");
     found
 }
+
+fn is_required() -> bool {
+    std::env::var("REHEARSAL_REQUIRE").is_ok_and(|list| list.split(',').any(|r| r == "chromium"))
+}
+
+/// How often a browser that is required may be started for a page; one that is not gets one chance.
+const ATTEMPTS: u32 = 3;
 
 /// Nothing listens there, so nothing leaves the machine: but for loopback itself, every request fails, and says so on the console.
 const NOWHERE: &str = "--proxy-server=http://127.0.0.1:9";
@@ -32,8 +37,21 @@ pub(crate) struct Seen {
     pub(crate) output: String,
 }
 
-/// Opens an address without a screen, with further arguments. None where the browser did not come to an end in time.
+/// Opens an address without a screen, with further arguments. None where the browser did not come to an end in time, unless it is
+/// required.
 pub(crate) fn open(chromium: &Path, address: &str, arguments: &[&str]) -> Option<Seen> {
+    let required = is_required();
+    let attempts = if required { ATTEMPTS } else { 1 };
+    let seen = (0..attempts).find_map(|_| attempt(chromium, address, arguments));
+    assert!(
+        seen.is_some() || !required,
+        "the browser did not come to an end with {address} in {} s, {ATTEMPTS} times, though REHEARSAL_REQUIRE names it",
+        PATIENCE.as_secs()
+    );
+    seen
+}
+
+fn attempt(chromium: &Path, address: &str, arguments: &[&str]) -> Option<Seen> {
     let profile = tempfile::tempdir().expect("a temporary directory can be made");
     let mut child = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])

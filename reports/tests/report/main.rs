@@ -6,6 +6,7 @@ mod compare;
 mod gate;
 mod loads;
 mod page;
+mod palette;
 #[cfg(feature = "png")]
 mod pictures;
 mod serve;
