@@ -3,9 +3,14 @@
 //! A part that is busy for a share of the time at some load is busy for k times that share at k times the load (the utilisation law:
 //! P. J. Denning, J. P. Buzen, *The operational analysis of queueing network models*, ACM Computing Surveys 10, 1978), and cannot
 //! be busy for more than all of it. So the busiest part bounds what the system can take, and tells what gives first. Queues
-//! grow long before that, so objectives break earlier: it is a bound, not a promise.
+//! grow long before that, so objectives break earlier: it is a bound, not a promise. Workers and connections are held for longer, not
+//! shorter, as the load grows, so that what is taken of them grows by k at least, and the bound holds for them as well.
 
+use std::ops::Range;
+
+use results::record::Series;
 use results::{RunRecord, Scope, sample};
+use scenarios::scenario::{ComponentId, ComponentKind};
 use scenarios::units::Price;
 use scenarios::{Scenario, explain};
 
@@ -24,7 +29,7 @@ const SECONDS_PER_MONTH: f64 = 365.25 * 86_400.0 / 12.0;
 const STRETCH_S: f64 = 5.0;
 const MOST_STRETCHES: f64 = 168.0;
 
-/// What is busy for a share of the time, and what that is called.
+/// What is busy for a share of the time by its own account, and what that is called.
 const PARTS: [(&str, &str); 4] = [
     (sample::UTILISATION, "cores or workers"),
     (sample::DISK, "disk"),
@@ -51,43 +56,91 @@ impl Busy {
     }
 }
 
-/// Every part that is busy at all, the busiest first.
+/// Every part that is busy at all, the busiest first: cores, disks and networks, workers of services, and connections of databases.
 pub(crate) fn busy(record: &RunRecord) -> Vec<Busy> {
-    let most = (record.frame.total.as_secs_f64() / STRETCH_S).clamp(3.0, MOST_STRETCHES) as usize;
-    let measured: Vec<_> =
-        stretches(record, most).into_iter().filter(|(_, _, until)| *until > record.frame.warmup).collect();
-    let mut parts: Vec<Busy> = Vec::new();
-    for (metric, what) in PARTS {
-        for series in record.series.iter().filter(|s| s.metric == metric && s.component != sample::GENERATOR)
-        {
-            let means = measured.iter().filter_map(|(intervals, ..)| {
-                let values: Vec<f64> = series.values[intervals.clone()].iter().flatten().copied().collect();
-                (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-            });
-            let means: Vec<f64> = means.collect();
-            if means.is_empty() {
-                continue;
-            }
-            let mean = means.iter().sum::<f64>() / means.len() as f64;
-            let most = means.iter().copied().fold(0.0, f64::max);
-            let name = series.component.trim_start_matches("host:").to_owned();
-            match parts.iter_mut().find(|part| part.name == name && part.what == what) {
-                Some(part) => {
-                    // Instances are counted by how many have been met: the mean of means follows step by step.
-                    let met = f64::from(series.instance.max(1));
-                    part.mean += (mean - part.mean) / (met + 1.0);
-                    part.most = part.most.max(most);
-                }
-                None => parts.push(Busy { name, what, mean, most }),
-            }
-        }
-    }
-    parts.retain(|part| part.most > BUSY);
-    parts.sort_by(|a, b| b.most.total_cmp(&a.most));
-    parts
+    let mut parts = Parts::new(record);
+    parts.resources(record);
+    parts.places(record);
+    parts.sorted()
 }
 
-/// The part of a system that is busiest in a run, and so the first to give.
+/// Parts as they are met.
+struct Parts {
+    /// The intervals of each stretch of the measured part.
+    stretches: Vec<Range<usize>>,
+    parts: Vec<Busy>,
+}
+
+impl Parts {
+    fn new(record: &RunRecord) -> Self {
+        let most = (record.frame.total.as_secs_f64() / STRETCH_S).clamp(3.0, MOST_STRETCHES) as usize;
+        let measured =
+            stretches(record, most).into_iter().filter(|(_, _, until)| *until > record.frame.warmup);
+        Self { stretches: measured.map(|(intervals, ..)| intervals).collect(), parts: Vec::new() }
+    }
+
+    /// What says itself how busy it is.
+    fn resources(&mut self, record: &RunRecord) {
+        for (metric, what) in PARTS {
+            let all = record.series.iter().filter(|s| s.metric == metric && s.component != sample::GENERATOR);
+            all.for_each(|series| self.meet(series, what, 1.0));
+        }
+    }
+
+    /// Workers and connections: those that are taken, of those that the file says there are. Nothing where it cannot be read.
+    fn places(&mut self, record: &RunRecord) {
+        let facts = &record.scenario;
+        let Ok(scenario) = Scenario::parse(&facts.path, facts.text.clone()) else { return };
+        for id in scenario.component_ids() {
+            let Some((what, places)) = places(&scenario, id) else { continue };
+            let taken = record.series(&scenario.component(id).name, sample::IN_SERVICE);
+            taken.for_each(|series| self.meet(series, what, f64::from(places)));
+        }
+    }
+
+    /// An instance's series, of which so much is all.
+    fn meet(&mut self, series: &Series, what: &'static str, all: f64) {
+        let means = self.stretches.iter().filter_map(|intervals| {
+            let values: Vec<f64> = series.values[intervals.clone()].iter().flatten().copied().collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / (all * values.len() as f64))
+        });
+        let means: Vec<f64> = means.collect();
+        if means.is_empty() {
+            return;
+        }
+        let mean = means.iter().sum::<f64>() / means.len() as f64;
+        let most = means.iter().copied().fold(0.0, f64::max);
+        let name = series.component.trim_start_matches("host:").to_owned();
+        match self.parts.iter_mut().find(|part| part.name == name && part.what == what) {
+            Some(part) => {
+                // Instances are counted by how many have been met: the mean of means follows step by step.
+                let met = f64::from(series.instance.max(1));
+                part.mean += (mean - part.mean) / (met + 1.0);
+                part.most = part.most.max(most);
+            }
+            None => self.parts.push(Busy { name, what, mean, most }),
+        }
+    }
+
+    fn sorted(mut self) -> Vec<Busy> {
+        self.parts.retain(|part| part.most > BUSY);
+        self.parts.sort_by(|a, b| b.most.total_cmp(&a.most));
+        self.parts
+    }
+}
+
+/// How many an instance can serve at a time, and what those places are called; none where no number limits it.
+fn places(scenario: &Scenario, id: ComponentId) -> Option<(&'static str, u32)> {
+    match &scenario.component(id).kind {
+        ComponentKind::Service(service) => {
+            Some(("workers", service.pool.map_or(service.workers, |pool| pool.most)))
+        }
+        ComponentKind::SqlStore(store) => Some(("connections", store.connections)),
+        _ => None,
+    }
+}
+
+/// The part of a system that is busiest in a run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Bottleneck {
@@ -99,9 +152,12 @@ pub struct Bottleneck {
     pub busy: f64,
 }
 
-/// The busiest part of a run; none where nothing is busy.
+/// The busiest of a run's cores, disks and networks; none where nothing is busy. Workers and connections are left out: searches for a limit
+/// begin with what grows in proportion to the load.
 pub fn bottleneck(record: &RunRecord) -> Option<Bottleneck> {
-    let first = busy(record).into_iter().next()?;
+    let mut parts = Parts::new(record);
+    parts.resources(record);
+    let first = parts.sorted().into_iter().next()?;
     Some(Bottleneck { name: first.name, what: first.what, busy: first.most })
 }
 

@@ -22,6 +22,8 @@ const FONT: i32 = 27;
 
 /// Dash patterns by line style.
 const DASHES: [&str; 8] = ["", "14 8", "4 6", "18 6 4 6", "30 8", "10 5 3 5 3 5", "3 12", "26 6 8 6"];
+/// How many styles lines have: of more, two would look the same.
+pub(crate) const STYLES: usize = DASHES.len();
 
 /// Whether equal distances are equal differences or equal ratios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

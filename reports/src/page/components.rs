@@ -6,12 +6,13 @@ use results::{RunRecord, World, sample};
 
 use super::figure::Figure;
 use super::timeline::{Reading, Timeline};
-use crate::chart::Scale;
+use crate::chart::{STYLES, Scale};
 use crate::format::Unit;
 use crate::moments::Moment;
 
-/// The greatest number of lines in a chart of instances; beyond it each component is told by its instances' mean.
-const MOST_LINES: usize = 8;
+/// The greatest number of lines in a chart. Beyond it each component is told by its instances' mean, and of more components
+/// those that reach highest.
+const MOST_LINES: usize = STYLES;
 /// A queue that never holds more than this on average is not worth a chart.
 const LEAST_QUEUE: f64 = 0.01;
 
@@ -34,6 +35,15 @@ pub(super) fn components(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Fig
         let caption = "How many wait, on average: at each instance, and at the client for a free connection.";
         figures.extend(drawn(timeline, "Waiting", caption, Unit::Count, &waiting));
     }
+    let in_service = by_instance(record, sample::IN_SERVICE);
+    let caption = "How many each instance has begun and not ended, on average: workers that are taken, and connections of a database that \
+                   are in use.";
+    figures.extend(drawn(timeline, "In service", caption, Unit::Count, &in_service));
+    let instances: Vec<Named<'_>> =
+        record.scenario.components.iter().flat_map(|c| instances(record, c)).collect();
+    let caption =
+        "How many there are of what an autoscaler adds to and takes from, those that boot or drain included.";
+    figures.extend(drawn(timeline, "Instances", caption, Unit::Count, &instances));
     let connections = by_instance(record, sample::CONNECTIONS);
     let caption = "Connections that each instance holds, idle ones included.";
     figures.extend(drawn(timeline, "Connections", caption, Unit::Count, &connections));
@@ -64,6 +74,7 @@ fn stores(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
     let with_ttl = by_instance(record, sample::KEYS_WITH_TTL);
     let memory = by_instance(record, sample::MEMORY_BYTES);
     let lag = by_instance(record, sample::REPLICATION_LAG_BYTES);
+    let unapplied = by_instance(record, sample::REPLICATION_QUEUE);
     let charts = [
         ("Hit ratio", "Keys found among the keys asked for.", Unit::Share, ratios),
         ("Evictions", "Keys removed to make room.", Unit::PerSecond, evictions),
@@ -75,6 +86,12 @@ fn stores(record: &RunRecord, timeline: &Timeline<'_>) -> Vec<Figure> {
         ),
         ("Memory", "Of the records held.", Unit::Bytes, memory),
         ("Behind the original", "What the last of its copies lacks of a store's history.", Unit::Bytes, lag),
+        (
+            "Not applied yet",
+            "Commits of the original that a replica has yet to apply.",
+            Unit::Count,
+            unapplied,
+        ),
     ];
     charts
         .iter()
@@ -133,12 +150,23 @@ fn drawn(
     unit: Unit,
     lines: &[Named<'_>],
 ) -> Option<Figure> {
-    if !timeline.fine.iter().any(|m| lines.iter().any(|(_, read)| read(m).is_some())) {
+    let peak = |(_, read): &Named<'_>| timeline.fine.iter().filter_map(read).reduce(f64::max);
+    let peaks: Vec<Option<f64>> = lines.iter().map(peak).collect();
+    if peaks.iter().all(Option::is_none) {
         return None;
     }
+    let mut told: Vec<usize> = (0..lines.len()).collect();
+    let height = |line: &usize| peaks[*line].unwrap_or(f64::NEG_INFINITY);
+    told.sort_by(|a, b| height(b).total_cmp(&height(a)));
+    told.truncate(MOST_LINES);
+    told.sort_unstable();
     let readings: Vec<Reading<'_>> =
-        lines.iter().map(|(name, read)| (name.as_str(), read.as_ref() as _)).collect();
-    Some(timeline.figure(title, caption, unit, Scale::Linear, &readings))
+        told.iter().map(|line| (lines[*line].0.as_str(), lines[*line].1.as_ref() as _)).collect();
+    let mut caption = caption.to_owned();
+    if told.len() < lines.len() {
+        caption += &format!(" Of {} lines, the {MOST_LINES} that reach highest.", lines.len());
+    }
+    Some(timeline.figure(title, &caption, unit, Scale::Linear, &readings))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -171,6 +199,15 @@ fn by_instance<'a>(record: &'a RunRecord, metric: &'a str) -> Vec<Named<'a>> {
         }
     }
     named
+}
+
+/// How many instances a component has, where that changes: told under the first of them.
+fn instances<'a>(
+    record: &'a RunRecord,
+    component: &'a ComponentFacts,
+) -> impl Iterator<Item = Named<'a>> + 'a {
+    let series = record.series(&component.name, sample::INSTANCES);
+    series.map(move |s| (component.name.clone(), Box::new(|m: &Moment| within(s, m)) as Read<'a>))
 }
 
 /// A metric of the generator, under this name.

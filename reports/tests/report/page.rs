@@ -7,6 +7,15 @@ use crate::run;
 use crate::synthetic::{Play, SHOP, provenance, record, scenario, started};
 
 const LIMIT: usize = 2_000_000;
+/// A shop with a cache, a store and a database of 16 connections, of which half of the nodes die.
+const QUICKSTART: &str = include_str!("../../../scenarios/library/quickstart.toml");
+
+/// The figure of this title.
+fn figure<'a>(html: &'a str, title: &str) -> &'a str {
+    let begun = html.split_once(&format!("<h3>{title}</h3>"));
+    let (_, rest) = begun.unwrap_or_else(|| panic!("{title} is on the page"));
+    rest.split("</figure>").next().expect("there is a first part")
+}
 
 /// Every tag that is opened is closed in the right order.
 fn assert_well_formed(html: &str) {
@@ -202,4 +211,59 @@ fn interval_logs_of_other_tools_are_drawn() {
     {
         assert!(html.contains(text), "{text} is on the page");
     }
+}
+
+#[test]
+fn what_there_is_to_know_of_components_has_a_chart() {
+    let html = reports::render(&[run(QUICKSTART, Play::LOADGEN)]);
+    assert_self_contained(&html);
+    for (title, of) in [
+        ("Utilisation", "shop[2]"),
+        ("Waiting", "archive"),
+        ("In service", "archive"),
+        ("Connections", "objects"),
+        ("Hit ratio", "objects"),
+        ("Evictions", "objects"),
+        ("Keys with a lifetime", "objects"),
+        ("Memory", "objects"),
+        ("Behind the original", "objects"),
+        ("Not applied yet", "archive"),
+    ] {
+        let figure = figure(&html, title);
+        assert!(figure.contains(&format!(">{of}</th>")), "{title}: {of} has a column of the table");
+        assert!(figure.contains("<polyline"), "{title}: {of} has a line");
+    }
+    // Of 170 keys found and 30 not.
+    assert!(figure(&html, "Hit ratio").contains("85.0%"));
+    assert!(!html.contains("<h3>Instances</h3>"), "nothing is added or taken away");
+}
+
+#[test]
+fn a_database_without_a_free_connection_is_told_to_give_first() {
+    // Its processors are busy for half of the time, and 14 or 15 of its 16 connections are in use while a node is dead.
+    let html = reports::render(&[run(QUICKSTART, Play::SIM)]);
+    assert!(html.contains("first to give is archive (connections, busy "));
+    let picture = html.split("class=\"stack\"").nth(1).and_then(|rest| rest.split("</svg>").next());
+    let marked = picture.expect("there is a picture").split("busiest").next().unwrap_or_default();
+    assert!(marked.rfind("archive") > marked.rfind("objects"), "the mark stands in its box: {marked}");
+}
+
+#[test]
+fn no_two_lines_of_a_chart_look_the_same_however_many_components_there_are() {
+    let services: String = (0..11)
+        .map(|i| {
+            format!(
+                "[components.s{i}]\nkind = \"service\"\nhost = \"app\"\n[traffic.t{i}]\nto = \"s{i}\"\n\
+                 executor = \"constant-arrival-rate\"\nrate = \"5/s\"\nmix = {{ page = 1 }}\n"
+            )
+        })
+        .collect();
+    let text = format!(
+        "title = \"Many\"\n[run]\nduration = \"10s\"\n[hosts.app]\n[requests.page]\npath = \"/\"\n\
+         steps = [{{ work = \"1ms\" }}]\n{services}"
+    );
+    let html = reports::render(&[run(&text, Play::SIM)]);
+    let chart = figure(&html, "Utilisation");
+    assert!(chart.contains("Of 11 lines, the 8 that reach highest."), "{chart}");
+    assert_eq!(chart.matches("<li>").count(), 8, "{chart}");
 }

@@ -163,11 +163,21 @@ pub(crate) fn samples(scenario: &Scenario, play: Play, frame: &Frame) -> Vec<Sam
                 add(name, instance, sample::UTILISATION, load);
                 add(name, instance, sample::QUEUE, load * 2.0);
             }
-            if scenario.component(id).kind.name() == "kv-store" {
-                add(name, 0, sample::HITS, if broken { 120.0 } else { 170.0 });
-                add(name, 0, sample::MISSES, 30.0);
-                add(name, 0, sample::EVICTIONS, 12.0);
-                add(name, 0, sample::MEMORY_BYTES, 1.2e7);
+            match scenario.component(id).kind.name() {
+                "kv-store" => {
+                    add(name, 0, sample::HITS, if broken { 120.0 } else { 170.0 });
+                    add(name, 0, sample::MISSES, 30.0);
+                    add(name, 0, sample::EVICTIONS, 12.0);
+                    add(name, 0, sample::KEYS_WITH_TTL, 15_000.0);
+                    add(name, 0, sample::MEMORY_BYTES, 1.2e7);
+                    add(name, 0, sample::CONNECTIONS, 64.0);
+                    add(name, 0, sample::REPLICATION_LAG_BYTES, 4e4);
+                }
+                "sql-store" => {
+                    add(name, 0, sample::IN_SERVICE, if broken { 14.5 } else { 9.0 });
+                    add(name, 0, sample::REPLICATION_QUEUE, 3.0);
+                }
+                _ => {}
             }
         }
         if play.world == World::Loadgen {
