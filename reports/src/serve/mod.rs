@@ -65,6 +65,8 @@ impl Site for Runs {
                 (Some(a), Some(b)) => self.comparison(&a, &b),
                 _ => Response::problem(400, "Choose one run as A and another as B."),
             },
+            // Browsers ask for it by themselves.
+            "/favicon.ico" => Response::of(204, String::new()),
             path => not_found(path),
         }
     }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::browser::{self, PATIENCE, Seen, chromium};
 use crate::run;
-use crate::synthetic::{Play, SHOP};
+use crate::served::Served;
+use crate::synthetic::{Play, SHOP, record, scenario};
 
 /// Writes down in the page itself what it asked for. A browser asks for things of its own as well, which are not the page's.
 const WITNESS: &str = "<script>addEventListener('load', () => { document.documentElement.dataset.asked = \
@@ -69,6 +70,28 @@ fn a_browser_draws_pages_in_silence_and_alone_and_prints_them() {
         assert_eq!(seen.console, Vec::<String>::new(), "{name}, printed");
         let printed = std::fs::read(&pdf).expect("it was printed");
         assert!(printed.starts_with(b"%PDF") && printed.len() > 20_000, "{name}: {} bytes", printed.len());
+    }
+}
+
+#[test]
+fn a_browser_shows_served_runs_in_silence() {
+    let Some(chromium) = chromium() else { return println!("SKIPPED: there is no chromium") };
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    record(&directory.path().join("one-sim"), &scenario(SHOP), Play::SIM);
+    record(&directory.path().join("two-loadgen"), &scenario(SHOP), Play::LOADGEN);
+    let served = Served::start(env!("CARGO_BIN_EXE_report"), directory.path());
+    for (target, text) in [
+        ("/", "/run?name=one-sim"),
+        ("/run?name=one-sim", "By phase"),
+        ("/compare?a=one-sim&b=two-loadgen", "Prediction error"),
+    ] {
+        let address = format!("http://{}{target}", served.address);
+        let Some(seen) = browser::open(&chromium, &address, &["--dump-dom"]) else {
+            return println!("SKIPPED: the browser did not come to an end in {} s", PATIENCE.as_secs());
+        };
+        // Whatever it asks of anybody else fails, and would be said here.
+        assert_eq!(seen.console, Vec::<String>::new(), "{target}");
+        assert!(seen.output.contains(text), "{target}:\n{}", seen.output);
     }
 }
 

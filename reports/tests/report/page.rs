@@ -183,6 +183,26 @@ fn long_runs_with_many_classes_stay_small() {
 }
 
 #[test]
+fn a_run_of_five_seconds_and_one_of_a_week_have_the_same_page() {
+    for [duration, at, lasts, rate] in [["5s", "2s", "1s", "200/s"], ["7d", "2d", "10h", "100/h"]] {
+        let text = SHOP
+            .replace("duration = \"20s\"", &format!("duration = \"{duration}\""))
+            .replace("at = \"8s\"", &format!("at = \"{at}\""))
+            .replace("for = \"6s\"", &format!("for = \"{lasts}\""))
+            .replace("rate = \"200/s\"", &format!("rate = \"{rate}\""));
+        let html = reports::render(&[run(&text, Play::LOADGEN)]);
+        assert_self_contained(&html);
+        for title in
+            ["Offered and achieved rate", "Response time", "Response times, all of them", "Utilisation"]
+        {
+            let chart = figure(&html, title);
+            assert!(chart.contains("kill host:app[1]"), "{duration}: {title}");
+            assert!((2..=61).contains(&chart.matches("<tr>").count()), "{duration}: {title}");
+        }
+    }
+}
+
+#[test]
 fn the_stack_is_drawn_with_who_asks_whom_and_the_busiest_marked() {
     let html = reports::render(&[run(SHOP, Play::LOADGEN)]);
     let picture = html.split("class=\"stack\"").nth(1).expect("there is a picture").split("</svg>").next();
