@@ -128,6 +128,9 @@ impl World {
             };
             lasting.filter_map(|f| trouble(f.effect)).collect::<Vec<Trouble>>()
         });
+        if !ways.is_empty() {
+            self.listen_to_consumers();
+        }
     }
 
     /// What a cache holds is gone.
@@ -207,6 +210,7 @@ impl World {
         self.look_after_vip(at);
         self.look_after_store(at);
         self.look_after_replicas(at);
+        self.listen_to_consumers();
         // What got ready must not be found half-way by the next kill.
         self.drain();
     }
@@ -218,6 +222,7 @@ impl World {
         self.look_after_queues(at);
         self.look_after_store(at);
         self.look_after_replicas(at);
+        self.listen_to_consumers();
     }
 
     /// Lets an instance go on after a stop.

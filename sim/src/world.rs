@@ -102,6 +102,8 @@ pub(crate) enum Timer {
     Save(u32),
     /// A store makes a snapshot.
     Snapshot(u32),
+    /// Consumers of a queue may have been silent for too long.
+    Heartbeat(u32),
     /// A job is to start.
     Job(u16),
     /// A look at a machine's memory.
@@ -340,6 +342,7 @@ impl World {
             Timer::Pause(store) => self.end_pause(store as u16),
             Timer::Save(store) => self.save_due(store as u16),
             Timer::Snapshot(store) => self.snapshot(store as u16),
+            Timer::Heartbeat(queue) => self.heartbeats_missed(queue),
             Timer::Job(at) => self.start_job(at),
             Timer::Memory(host) => self.look_at_memory_again(host, token.slot()),
             Timer::Host(host, due) => self.host_due(host, due, token),
