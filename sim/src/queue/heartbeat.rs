@@ -4,7 +4,7 @@
 //! and TCP Keepalives" in its documentation), and puts back what that consumer had not acknowledged. Clients send heartbeats
 //! beside their work, so that a process which runs and can be reached is always heard of, however busy it is.
 
-use crate::call::NOBODY;
+use crate::call::{Call, NOBODY};
 use crate::world::World;
 
 /// What a queue hears of a consumer.
@@ -86,7 +86,7 @@ impl World {
         let pool = consumers.pool(own, consumer);
         self.pools.close(pool);
         self.hang_up(pool, u32::MAX);
-        let is_delivery = |c: &crate::call::Call| c.from == own && c.at == consumer && c.parent < NOBODY;
+        let is_delivery = |c: &Call| c.from == own && c.at == consumer && c.parent < NOBODY;
         let mut messages = Vec::new();
         for delivery in self.calls.slots_where(is_delivery) {
             messages.push(self.calls[delivery].parent);
