@@ -64,6 +64,8 @@ pub(crate) enum Timer {
     ServerTimeout(u32),
     /// The oldest request in a balancer's queue may have timed out.
     QueueTimeout(u32),
+    /// A balancer looks at servers whose limit grows.
+    WarmUp(u16),
     /// A virtual address may have a new holder.
     Takeover(u32),
     /// The oldest attempt at a site of a policy may have timed out.
@@ -323,6 +325,7 @@ impl World {
             Timer::ClientTimeout(traffic) => self.client_timeouts(traffic),
             Timer::ServerTimeout(balancer) => self.server_timeouts(balancer),
             Timer::QueueTimeout(balancer) => self.queue_timeouts(balancer),
+            Timer::WarmUp(at) => self.warm_up(at),
             Timer::Takeover(vip) => self.take_over(vip, token),
             Timer::CallTimeout(site) => self.call_timeouts(site),
             Timer::Hedge(site) => self.hedge_timeouts(site),

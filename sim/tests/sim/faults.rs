@@ -62,6 +62,31 @@ fn without_redispatch_a_retry_goes_to_the_same_server_after_a_second() {
 }
 
 #[test]
+fn a_retry_at_the_only_server_waits_a_second_too() {
+    let run = run(&shop("retries = 3", KILL).replacen("count = 2", "count = 1", 1));
+    let failed = run.failed();
+    assert_eq!((failed[9], failed[10], failed[14]), (10, 100, 100), "{failed:?}");
+    let tallies = run.outcome.delta.tallies();
+    assert!(tallies.interval(10, None).failed_response.iter().all(|(low, ..)| low > 2_900_000_000));
+    // Whose third retry finds it back at 18 s has an answer.
+    assert!(failed[15..].iter().all(|f| *f == 0), "{failed:?}");
+    let slowest = tallies.interval(15, None).response_times().percentile(100.0).expect("requests in it");
+    assert!((3.05..3.15).contains(&slowest), "{slowest}");
+}
+
+#[test]
+fn a_connection_that_timed_out_is_tried_again_at_once() {
+    let balancer = "retries = 1\nredispatch = false\nconnect_timeout = \"500ms\"";
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nunplug = \"host:app[1]\"\n";
+    let run = run(&shop(balancer, fault));
+    let tally = run.outcome.delta.tallies().interval(12, None);
+    assert_eq!(tally.failed(), 50);
+    for (low, high, _) in tally.failed_response.iter() {
+        assert!((980_000_000..1_020_000_000).contains(&low) && high < 1_030_000_000, "{low} {high}");
+    }
+}
+
+#[test]
 fn no_server_up_is_a_503_at_once() {
     let both = format!("{KILL}{}", KILL.replace("app[1]", "app[2]"));
     let run = run(&shop(CHECKED, &both));
