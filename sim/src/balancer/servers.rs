@@ -241,7 +241,8 @@ impl Servers {
         }
         if after {
             (place.up_since, place.credit) = (now, 0.0);
-            self.slow_until = now + self.slow_start;
+            // One that was held, and is full at once, does not end what another has begun.
+            self.slow_until = self.slow_until.max(now + self.slow_start);
         }
         let active = place.active;
         if let Some(least) = &mut self.least {
