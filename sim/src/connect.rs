@@ -296,8 +296,11 @@ impl World {
     /// A call is there.
     #[inline]
     pub(crate) fn arrive(&mut self, slot: u32) {
+        let at = self.calls[slot].at;
+        if self.instances[usize::from(at)].unplugged > 0 && self.is_lost(slot) {
+            return;
+        }
         let call = &mut self.calls[slot];
-        let at = call.at;
         let instance = &mut self.instances[usize::from(at)];
         if instance.killed > 0 {
             return self.answer(slot, Answer::Reset);
@@ -350,7 +353,11 @@ impl World {
             CHECK => self.check_answered(slot, answer == Answer::Good),
             NOBODY => {}
             parent => {
-                let back = Back::new(call, slot, answer);
+                let caller = self.instances.get(usize::from(call.from));
+                if caller.is_some_and(|caller| caller.unplugged > 0) && self.is_answer_lost(slot, answer) {
+                    return;
+                }
+                let back = Back::new(&self.calls[slot], slot, answer);
                 self.forget(slot);
                 return self.answered(parent, back);
             }
@@ -428,8 +435,11 @@ impl World {
         if self.network.active && self.leaf_sends_back(slot, flow) {
             return;
         }
-        let call = &self.calls[slot];
-        if self.instances[usize::from(call.at)].stopped > 0 {
+        let caller = &self.instances[usize::from(self.calls[slot].at)];
+        if caller.stopped > 0 {
+            if caller.unplugged > 0 && self.is_result_lost(slot, flow) {
+                return;
+            }
             return self.park(slot, Continuation::LeafDone(flow));
         }
         self.service_leaf_done(slot, flow);

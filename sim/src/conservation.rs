@@ -10,7 +10,7 @@ use std::mem;
 
 use results::Law;
 
-use crate::call::{CLIENT, Call, INSIDE, Phase};
+use crate::call::{CLIENT, Call, INSIDE, NOBODY, NOWHERE, Phase};
 use crate::gauge::{Moments, Steps};
 use crate::instance::{Instance, Kind};
 use crate::world::World;
@@ -106,6 +106,7 @@ impl World {
         let (now, mut laws) = (self.now, Vec::new());
         let mut inside = vec![0; self.instances.len()];
         let mut asked = vec![0; self.clients.len()];
+        let mut kept = vec![0; self.queues.len()];
         for (_, call) in self.calls.iter() {
             if call.is(INSIDE) {
                 inside[usize::from(call.at)] += 1;
@@ -117,6 +118,14 @@ impl World {
             if call.parent == CLIENT {
                 asked[usize::from(call.traffic)] += 1;
             }
+            // A message is nobody's call at its queue.
+            if call.parent == NOBODY
+                && call.from == NOWHERE
+                && let Some(queue) =
+                    self.instances.get(usize::from(call.at)).filter(|i| i.kind == Kind::Queue)
+            {
+                kept[usize::from(queue.index)] += 1;
+            }
         }
         for (instance, inside) in self.instances.iter().zip(inside) {
             let name = &self.sampler.names[usize::from(instance.component)];
@@ -126,6 +135,12 @@ impl World {
                 Kind::Job => {}
                 _ => instance.border.laws(&station, inside, now, &mut laws),
             }
+        }
+        for (queue, kept) in self.queues.iter().zip(kept) {
+            let instance = &self.instances[usize::from(queue.at)];
+            let name = &self.sampler.names[usize::from(instance.component)];
+            let station = format!("the messages of {name}[{}]", instance.number + 1);
+            queue.messages.laws(&station, kept, now, &mut laws);
         }
         for ((client, asked), name) in self.clients.iter().zip(asked).zip(&self.sampler.traffics) {
             client.border.laws(&format!("the clients of {name}"), asked, now, &mut laws);
@@ -177,7 +192,8 @@ mod tests {
             let busy = |station: &str| {
                 laws.iter().any(|law| law.law == kind && law.station == station && law.left > 0.0)
             };
-            for station in ["balancer[2]", "varnish[1]", "shop[3]", "objects[1]", "carts[2]", "archive[1]"] {
+            let stations = ["balancer[2]", "varnish[1]", "shop[3]", "objects[1]", "carts[2]", "archive[1]"];
+            for station in stations.into_iter().chain(["the messages of invalidations[1]"]) {
                 assert!(busy(station), "{station}: {laws:?}");
             }
         }
@@ -207,5 +223,20 @@ mod tests {
             simulation.world.stores[0].queue.up(now);
         });
         assert!(found.iter().any(|f| f.contains("objects[1]")), "{found:?}");
+        let found = violations(|simulation| {
+            let now = simulation.world.now;
+            simulation.world.queues[0].ready.up(now);
+        });
+        assert!(found.iter().any(|f| f.contains("the messages of invalidations[1]")), "{found:?}");
+    }
+
+    #[test]
+    fn message_that_is_counted_twice_is_found_and_its_queue_named() {
+        let found = violations(|simulation| {
+            let now = simulation.world.now;
+            simulation.world.queues[0].messages.enter(now);
+        });
+        let named = |f: &String| f.contains("the messages of invalidations[1]") && f.contains("conserve");
+        assert!(found.iter().any(named), "{found:?}");
     }
 }

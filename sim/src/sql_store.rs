@@ -116,6 +116,9 @@ impl World {
 
     pub(crate) fn arrive_at_database(&mut self, slot: u32) -> Flow {
         let at = self.calls[slot].leaf;
+        if self.instances[usize::from(at)].unplugged > 0 && self.is_leaf_lost(slot, Phase::ToSql) {
+            return Flow::Suspended;
+        }
         let instance = &self.instances[usize::from(at)];
         if instance.killed > 0 {
             return self.address_without_holder(slot);

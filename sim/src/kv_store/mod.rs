@@ -175,6 +175,10 @@ impl World {
 
     #[inline]
     pub(crate) fn arrive_at_store(&mut self, slot: u32) -> Flow {
+        let leaf = usize::from(self.calls[slot].leaf);
+        if self.instances[leaf].unplugged > 0 && self.is_leaf_lost(slot, Phase::ToStore) {
+            return Flow::Suspended;
+        }
         let cost = self.command_cost(slot);
         let instance = &self.instances[usize::from(self.calls[slot].leaf)];
         if instance.killed > 0 {
