@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use scenarios::plan::churn::Churn;
-use scenarios::rng::{Purpose, Stream};
+use scenarios::rng::{Purpose, Stream, Streams};
 use scenarios::scenario::{Keyspace, Popularity};
 use scenarios::units::Seed;
 
@@ -53,6 +53,8 @@ pub(crate) struct Space {
     one_in: u64,
     seed: Seed,
     place: u64,
+    /// From which requests draw their keys.
+    draws: Streams,
     /// Of which shard these are the keys, where the store has any; its share of the tail, and how much popularity all
     /// its keys have.
     part: Option<(Arc<Ring>, u16)>,
@@ -112,7 +114,9 @@ impl Space {
         let head_shares: Vec<u64> = (0..head).map(own).collect();
         let own_heads = (0..head).filter(|&key| owns(key)).count() as u64;
         let share = part.as_ref().map_or(1.0, |(ring, shard)| ring.share(*shard));
+        let shard = part.as_ref().map_or(0, |(_, shard)| u64::from(*shard));
         let mut space = Self {
+            draws: Streams::new(seed, KEYS.of(place | shard << 32)),
             tail_share: 0,
             held_share: 0,
             followed: 0.0,
@@ -281,6 +285,12 @@ impl Space {
         self.head_expires[key as usize]
     }
 
+    /// Whether popularity churns here.
+    #[inline]
+    pub(super) fn drifts(&self) -> bool {
+        self.drift.is_some()
+    }
+
     pub(super) fn drifting(&mut self) -> Option<&mut Drift> {
         self.drift.as_deref_mut()
     }
@@ -354,8 +364,7 @@ impl Space {
     /// What a request of `count` keys draws.
     #[inline]
     pub(crate) fn draw(&self, request: u64, count: u32) -> Draw {
-        let shard = self.part.as_ref().map_or(0, |(_, shard)| u64::from(*shard));
-        let mut stream = Stream::new(self.seed, KEYS.of(self.place | shard << 32), request);
+        let mut stream = self.draws.open(request);
         let known = &self.followed_laws[count as usize % LAWS];
         let mut law = known.get();
         if law.trials != count || law.chance != self.followed {
