@@ -257,6 +257,12 @@ impl Store {
     /// that is free is an object evicted: a large body fills the holes that there are. The head of an evicted object
     /// is given back by another thread, `cache_expire.c`'s, and so only after this fetch.
     pub(crate) fn allocate(&mut self, head_bytes: u64, body_bytes: u64, evicted: &mut Vec<u32>) -> bool {
+        // Mostly there is room.
+        let all = head_bytes + body_bytes;
+        if all <= self.settings.memory_bytes.saturating_sub(self.used_bytes) {
+            self.used_bytes += all;
+            return true;
+        }
         let mut later = 0;
         let mut held = 0;
         let mut wanted = head_bytes;
