@@ -165,6 +165,12 @@ impl Contents {
         self.store.prefetch(key);
     }
 
+    /// Asks for the memory of what it will find there, where that of [`Contents::prefetch`] has come.
+    #[inline]
+    pub(crate) fn prefetch_object(&self, key: u64) {
+        self.store.prefetch_object(key);
+    }
+
     /// Looks a key up: `HSH_Lookup`. Whoever is told to fetch must end that by one of [`Contents::keep`],
     /// [`Contents::confirm`], [`Contents::mark`] and [`Contents::fail`].
     #[inline]

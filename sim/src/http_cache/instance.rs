@@ -12,7 +12,6 @@ use scenarios::scenario::{ClassId, HttpCache};
 
 use crate::call::{CHECK, CLIENT, Call, HAS_THREAD, NOBODY, NONE, Phase};
 use crate::connect::Target;
-use crate::front::Due;
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
@@ -246,16 +245,6 @@ impl World {
         };
         let rule = &self.cache_rules[call.class.index()];
         rule.key(call.class, call.id, path, asker, cache.normalise, self.seed, &self.draws)
-    }
-
-    /// Asks for the memory that a request which is about to come due will be looked up in, where there are so few caches
-    /// that it may be any of them.
-    #[inline]
-    pub(crate) fn foresee(&self, due: &Due) {
-        const FEW: usize = 4;
-        if let Some(object) = due.path.object.filter(|_| self.caches.len() <= FEW) {
-            self.caches.iter().for_each(|cache| cache.contents.prefetch(object.get()));
-        }
     }
 
     fn look_up(&mut self, slot: u32) {

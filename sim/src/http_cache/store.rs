@@ -110,6 +110,14 @@ impl Store {
         self.ids.prefetch(key);
     }
 
+    /// Asks for the memory of what a key has, where the memory that tells of it is at hand.
+    #[inline]
+    pub(crate) fn prefetch_object(&self, key: u64) {
+        if let Some(id) = self.ids.guess(key) {
+            self.prefetch_entry(id);
+        }
+    }
+
     /// Asks for the memory of an entry that is about to go.
     #[inline]
     pub(crate) fn prefetch_entry(&self, id: u32) {
