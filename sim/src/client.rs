@@ -122,7 +122,7 @@ impl World {
     }
 
     /// Sends a request over a free connection, or has it wait for one.
-    #[inline]
+    #[inline(always)]
     fn find_connection(&mut self, slot: u32) {
         let (users, user) = (&self.users, self.calls[slot].user);
         let client = &mut self.clients[usize::from(self.calls[slot].traffic)];

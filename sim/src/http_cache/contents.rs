@@ -241,6 +241,12 @@ impl Contents {
         self.waiting.entry(object.0).or_default().push(waiter);
     }
 
+    /// Whether anybody waits for anything.
+    #[inline]
+    pub(crate) fn anybody_waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Those who waited for an object, in their order, to look it up again: to be asked for after each fetch that ends.
     pub fn take_waiting(&mut self, object: ObjectId) -> Vec<u32> {
         // Mostly nobody waits for anything.

@@ -440,10 +440,11 @@ impl World {
         self.wake_waiting(at, object);
     }
 
+    #[inline]
     fn wake_waiting(&mut self, at: u16, object: ObjectId) {
-        let index = self.instances[usize::from(at)].index;
-        let waiting = self.caches[usize::from(index)].contents.take_waiting(object);
-        if !waiting.is_empty() {
+        let index = usize::from(self.instances[usize::from(at)].index);
+        if self.caches[index].contents.anybody_waits() {
+            let waiting = self.caches[index].contents.take_waiting(object);
             self.ready.extend(waiting);
         }
     }
