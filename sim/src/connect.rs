@@ -283,8 +283,10 @@ impl World {
                 _ => {}
             }
         }
-        let latency = self.instances[usize::from(at)].latency;
-        if !self.delay(slot, latency, Phase::InTransit) {
+        let at = usize::from(at);
+        if self.is_at_once(&self.instances[at].latency)
+            || !self.delay(slot, self.instances[at].latency, Phase::InTransit)
+        {
             self.arrive(slot);
         }
     }

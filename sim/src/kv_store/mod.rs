@@ -168,12 +168,14 @@ impl World {
     /// Sends the command of a call's present step and stage.
     #[inline]
     pub(crate) fn call_store(&mut self, slot: u32) -> Flow {
-        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        let at = usize::from(self.calls[slot].leaf);
+        let instance = &self.instances[at];
         if instance.killed > 0 {
             return Flow::Failed;
         }
-        let latency = instance.latency;
-        if self.delay(slot, latency, Phase::ToStore) {
+        if !self.is_at_once(&instance.latency)
+            && self.delay(slot, self.instances[at].latency, Phase::ToStore)
+        {
             return Flow::Suspended;
         }
         self.arrive_at_store(slot)
