@@ -48,6 +48,14 @@ impl Border {
         self.steps.down(now);
     }
 
+    /// One came in and left at the same instant: it was inside for no time.
+    #[inline]
+    pub(crate) fn visit(&mut self, answered: bool) {
+        self.entered += 1;
+        self.answered += u64::from(answered);
+        self.failed += u64::from(!answered);
+    }
+
     /// Many came in, and many were answered.
     pub(crate) fn pass(&mut self, entered: Moments, answered: Moments) {
         self.entered += u64::from(entered.count);
@@ -162,6 +170,7 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use super::Border;
     use crate::Simulation;
     use crate::call::INSIDE;
     use results::evidence::LawKind;
@@ -179,6 +188,19 @@ mod tests {
         mistake(&mut simulation);
         while !simulation.advance() {}
         simulation.evidence().violations()
+    }
+
+    #[test]
+    fn visit_counts_as_one_that_comes_and_leaves_at_the_same_instant() {
+        let (mut visited, mut crossed) = (Border::default(), Border::default());
+        for (now, answered) in [(3, true), (7, false), (7, true)] {
+            visited.visit(answered);
+            crossed.enter(now);
+            crossed.leave(now, answered);
+        }
+        let sides = |border: &Border| (border.entered, border.answered, border.failed, border.inside());
+        assert_eq!(sides(&visited), sides(&crossed));
+        assert_eq!(visited.steps.area(0, 100), crossed.steps.area(0, 100));
     }
 
     #[test]

@@ -368,6 +368,12 @@ impl World {
         call.phase = phase;
     }
 
+    /// Whether what takes this delay is there at the same instant.
+    #[inline(always)]
+    pub(crate) fn is_at_once(&self, delay: &Delay) -> bool {
+        !self.network.active && matches!(delay, Delay::None)
+    }
+
     /// Has a request wait for a component's delay, if there is one.
     #[inline(always)]
     pub(crate) fn delay(&mut self, slot: u32, delay: Delay, phase: Phase) -> bool {

@@ -78,6 +78,16 @@ pub(crate) struct Balancer {
     pub(crate) before_thread: Fifo,
 }
 
+impl Balancer {
+    /// Whether a request goes to its server at once, by nothing but the servers' turns or loads: the common case, in which
+    /// everything is looked up once.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        let by_servers = matches!(self.balance, Balance::RoundRobin | Balance::LeastConnections);
+        by_servers && !self.sticky && self.request.is_none()
+    }
+}
+
 impl World {
     fn balancer(&mut self, slot: u32) -> &mut Balancer {
         let instance = &self.instances[usize::from(self.calls[slot].at)];
@@ -99,7 +109,21 @@ impl World {
             return;
         }
         balancer.in_service.up(now);
-        self.balancer_accept(slot);
+        if !balancer.is_plain() || instance.broken > 0 {
+            return self.balancer_accept(slot);
+        }
+        match balancer.servers.choose(now, None, 0) {
+            Some(server) if balancer.servers.has_room(server) => {
+                balancer.servers.begin(server);
+                let (target, deadline) = (balancer.target, now.saturating_add(balancer.connect_timeout));
+                (call.leaf, call.stage) = (server, SENT);
+                let steps = (call.step, call.end);
+                self.call(slot, target, target.base + server, steps, deadline);
+            }
+            Some(server) => self.wait_for_server(slot, Some(server)),
+            None if balancer.servers.any_up() => self.wait_for_server(slot, None),
+            None => self.finish_forwarding(slot, Answer::Error),
+        }
     }
 
     /// A request was accepted: it takes its processor time first, where it is said to take any.
@@ -328,6 +352,7 @@ impl World {
         let balancer = self.balancer(slot);
         let server = back.at - balancer.target.base;
         balancer.servers.end(server);
+        let (mut up, limited) = (balancer.servers.is_up(server), balancer.servers.limited());
         if balancer.passive.is_some() {
             let seen = match back.answer {
                 Answer::Good => Seen::Answer,
@@ -335,8 +360,8 @@ impl World {
                 Answer::Error | Answer::Reset | Answer::TimedOut | Answer::Rejected => Seen::NoAnswer,
             };
             self.observe(at, server, seen);
+            up = self.balancer(slot).servers.is_up(server);
         }
-        let up = self.balancer(slot).servers.is_up(server);
         match back.answer {
             Answer::Good | Answer::Error => {
                 // A connection to a server that is down is closed.
@@ -352,7 +377,9 @@ impl World {
             }
             Answer::Refused | Answer::Unreachable => self.retry(slot, server, back.answer),
         }
-        self.next_in_queue(at, server);
+        if limited {
+            self.next_in_queue(at, server);
+        }
     }
 
     /// Answers a request, and accepts the next.

@@ -313,6 +313,23 @@ impl Servers {
         Some(server)
     }
 
+    /// The server that will be chosen after so many others, where each has its turn: a guess, for one may come in or go out
+    /// before.
+    #[inline]
+    pub(crate) fn foresee(&self, others: u16) -> Option<u16> {
+        let count = self.all.len() as u16;
+        let all_take_turns = self.balance == Balance::RoundRobin && self.weights.is_empty();
+        if !all_take_turns || self.up.len() < self.all.len() || count == 0 {
+            return None;
+        }
+        let mut server = self.next + others;
+        // A division would take longer.
+        while server >= count {
+            server -= count;
+        }
+        Some(server)
+    }
+
     /// Whether a server takes the turn that it has: as many of them as its share says.
     fn takes_turn(&mut self, server: u16, now: u64) -> bool {
         let share = self.share(server, now);
@@ -347,6 +364,18 @@ mod tests {
         assert_eq!(servers.choose(9, Some(0), 0), Some(0), "there is no other");
         take_down(&mut servers, 0);
         assert_eq!(servers.choose(9, None, 0), None);
+    }
+
+    #[test]
+    fn turns_are_foreseen_as_long_as_all_servers_are_up() {
+        let mut servers = servers(3, Balance::RoundRobin);
+        assert_eq!(servers.choose(9, None, 0), Some(0));
+        let foreseen = [0, 1, 2, 3].map(|others| servers.foresee(others));
+        let chosen = [(); 4].map(|()| servers.choose(9, None, 0));
+        assert_eq!((foreseen, chosen[0]), (chosen, Some(1)));
+        take_down(&mut servers, 1);
+        assert_eq!(servers.foresee(0), None);
+        assert_eq!(Servers::new(3, Balance::Random, false, u32::MAX, 0).foresee(0), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use scenarios::rng::{Purpose, Stream};
 
-use crate::call::{CHECK, CONNECT_ONLY, Call, FRESH, NOBODY, NONE, NOWHERE, Phase};
+use crate::call::{CHECK, CONNECT_ONLY, Call, FRESH, NOBODY, NONE, NOWHERE, Phase, REUSED};
 use crate::http_cache::rules::Use;
 use crate::instance::{Answer, Flow};
 use crate::network::{Machine, again_after};
@@ -64,6 +64,14 @@ impl World {
         let way = if self.network.active { self.way_there(slot, Phase::InTransit) } else { None };
         let nanos = way.unwrap_or(0) + self.delay_nanos(slot, latency) + self.delay_nanos(slot, fetch);
         self.wait_until(slot, self.now + nanos, Phase::InTransit);
+    }
+
+    /// A call goes over a connection that was idle.
+    fn reuse(&mut self, slot: u32) {
+        if self.any_holding {
+            self.calls[slot].flags |= REUSED;
+        }
+        self.connected(slot);
     }
 
     /// As `connect`, where the network has a say.
