@@ -20,7 +20,7 @@ use super::tls::{Session, Tls};
 use super::transport::{Happening, Transport};
 use super::{Address, Entries};
 use crate::http::{
-    Answer, Composer, Jar, Judge, LACKED, Limits, Progress, Reader, Room, Violation, Wanted, cookies,
+    Answer, Composer, Jar, Judge, LACKED, Limits, Progress, Reader, Room, Site, Violation, Wanted, cookies,
     tells_of_loss,
 };
 
@@ -200,14 +200,14 @@ impl Sockets {
         Ok(())
     }
 
-    /// Closes a slot's socket; what was kept of its last answer can still be asked for.
+    /// Closes a slot's socket; what was kept of its last answer can still be asked for, and what that was to.
     fn disconnect(&mut self, slot: u32) {
         let socket = &mut self.sockets[slot as usize];
         // The kernel forgets a descriptor's edges with its last reference; those already taken show an old generation.
         (socket.descriptor, socket.session) = (None, None);
         socket.generation = socket.generation.wrapping_add(1);
-        (socket.connecting, socket.busy, socket.ended, socket.written) = (false, false, false, 0);
-        socket.out.clear();
+        (socket.connecting, socket.busy, socket.ended) = (false, false, false);
+        socket.written = socket.out.len();
     }
 
     /// Says later that a slot is closed; `send` and `open` cannot.
@@ -388,7 +388,9 @@ impl Transport for Sockets {
     }
 
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
-        if !jar.remember(self.sockets[slot as usize].reader.head(), &mut self.kept) {
+        let socket = &self.sockets[slot as usize];
+        let site = Site::of(&socket.host, &socket.out);
+        if !jar.remember(site, socket.reader.head(), &mut self.kept) {
             self.lacked = Some(LACKED.to_owned());
         }
     }

@@ -13,7 +13,7 @@ mod request;
 mod response;
 mod room;
 
-pub(crate) use cookies::{JARS_BYTES, Jar, LACKED, tells_of_loss};
+pub(crate) use cookies::{JARS_BYTES, Jar, LACKED, Site, tells_of_loss};
 #[cfg(any(feature = "http2", feature = "goose"))]
 pub(crate) use http2::{head_of, request_of};
 pub use judge::Wanted;
