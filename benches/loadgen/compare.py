@@ -88,6 +88,14 @@ extract = {{ t{n} = {{ regex = "(x+)" }} }}
     return ours("rich", seconds, f'executor = "constant-vus"\nvus = {CONNECTIONS}\nthink = "0s"\nmix = {{ {mix} }}', classes)
 
 
+def oha(seconds, *more):
+    return ["oha", "--no-tui", "--no-color", "--worker-threads", "1", "-u", "us", "-c", str(CONNECTIONS), "-z", f"{seconds}s", *more, URL]
+
+
+def wrk2(seconds, rate):
+    return ["wrk2", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"-R{rate}", "--latency", URL]
+
+
 def run(command, core=CLIENT_CORE):
     """Output, and processor seconds of the child: all, and in user space."""
     process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -136,6 +144,38 @@ def wire(seconds, results):
             results.append((at - asked.pop(target)) / 1e6)
 
 
+def watched(command, seconds):
+    """Output, and the median time on the wire meanwhile, in ms."""
+    on_wire = []
+    watch = threading.Thread(target=wire, args=(seconds + 1.5, on_wire))
+    watch.start()
+    output, _, _ = run(command)
+    watch.join()
+    return output, median(on_wire)
+
+
+def p50_ms(name, output):
+    """The median that a generator tells."""
+    if name == "oha":
+        return float(re.search(r"50\.00% in ([0-9.]+) us", output).group(1)) / 1e3
+    if name == "wrk2":
+        value, unit = re.search(r"50\.000%\s+([0-9.]+)(us|ms|s)", output).groups()
+        return float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
+    return float(re.search(rf"{name}: p50 ([0-9.]+)", output).group(1))
+
+
+def unsent(outputs):
+    """How many planned requests were not sent, over all runs, and of how many."""
+    planned = sum(int(re.search(r"(\d+) planned", output).group(1)) for output in outputs)
+    due = sum(int(re.search(r"(\d+) due, ", output).group(1)) for output in outputs)
+    return abs(planned - due), planned
+
+
+def on_time(outputs):
+    """Which share was sent within 50 µs of due, in percent."""
+    return [float(re.search(r"within 50 us of due: ([0-9.]+)%", output).group(1)) for output in outputs]
+
+
 def median(values):
     return statistics.median(values)
 
@@ -151,33 +191,39 @@ def main():
     try:
         kinds = {"ours, closed loop": closed(seconds), "wrk": ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", URL]}
         if shutil.which("oha"):
-            kinds["oha"] = ["oha", "--no-tui", "-c", str(CONNECTIONS), "-z", f"{seconds}s", URL]
+            kinds["oha"] = oha(seconds)
         kinds["ours, closed loop, 10 classes, 1,000,000 keys, checks, extraction"] = rich(seconds)
         kinds["ours, 5,000/s in open loop"] = open_loop(5000, seconds)
         kinds["ours, 2,000/s in open loop"] = open_loop(2000, seconds)
         kinds["ours, 100/s in open loop"] = open_loop(100, seconds)
         for rate in (5000, 2000):
             kinds[f"the floor, {rate:,}/s"] = [os.environ["FLOOR"], str(PORT), str(rate), str(seconds)]
+        peers = {}
+        if shutil.which("oha"):
+            peers["oha"] = oha(seconds, "-q", "2000", "--latency-correction")
+            kinds["oha, 5,000/s"] = oha(seconds, "-q", "5000", "--latency-correction")
         if shutil.which("wrk2"):
-            kinds["wrk2, 5,000/s"] = ["wrk2", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-R5000", URL]
+            peers["wrk2"] = wrk2(seconds, 2000)
+            kinds["wrk2, 5,000/s"] = wrk2(seconds, 5000)
         found = {kind: ([], [], []) for kind in kinds}
+        outputs = {kind: [] for kind in kinds}
         for _ in range(rounds):
             for kind, command in kinds.items():
                 output, cpu, user = run(command)
+                outputs[kind].append(output)
                 requests = requests_of(output)
                 for values, value in zip(found[kind], (cpu / requests * 1e6, user / requests * 1e6, requests / seconds)):
                     values.append(value)
-        latency = []
+        latency, seen = [], {name: [] for name in peers}
         for _ in range(rounds):
-            on_wire = []
-            watch = threading.Thread(target=wire, args=(seconds + 1.5, on_wire))
-            watch.start()
-            output, _, _ = run(open_loop(2000, seconds))
-            watch.join()
+            output, on_wire = watched(open_loop(2000, seconds), seconds)
             plain, _, _ = run(open_loop(2000, seconds))
-            p50 = [float(re.search(rf"{name}: p50 ([0-9.]+)", text).group(1)) for text in (output, plain) for name in ("response_time", "service_time")]
+            p50 = [p50_ms(name, text) for text in (output, plain) for name in ("response_time", "service_time")]
             lag = [float(value) for value in re.search(r"send lag: p50 ([0-9.]+) ms, p99 ([0-9.]+) ms", plain).groups()]
-            latency.append((median(on_wire), *p50, *lag))
+            latency.append((on_wire, *p50, *lag))
+            for name, command in peers.items():
+                output, on_wire = watched(command, seconds)
+                seen[name].append((on_wire, p50_ms(name, output)))
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
@@ -200,6 +246,23 @@ def main():
     columns = list(zip(*latency))
     wire_p50, response, service, response_alone, service_alone, lag_p50, lag_p99 = (median(column) for column in columns)
     print(f"| {wire_p50:.3f} | {service:.3f} | {response:.3f} | {service_alone:.3f} | {response_alone:.3f} | {lag_p50:.4f} | {lag_p99:.4f} |")
+    seen = {"ours, `response_time`": [row[:2] for row in latency], "ours, `service_time`": [(row[0], row[2]) for row in latency], **seen}
+    print("\nWhat each generator sees at 2,000/s beside what is on the wire meanwhile, p50 in ms; apart is the median over rounds:\n")
+    print("| generator | on the wire | it sees | apart, µs |\n|---|--:|--:|--:|")
+    apart = {name: [(own - on_wire) * 1e3 for on_wire, own in pairs] for name, pairs in seen.items()}
+    for name, pairs in seen.items():
+        on_wire, own = (median(column) for column in zip(*pairs))
+        print(f"| {name} | {on_wire:.3f} | {own:.3f} | {spread(apart[name])} |")
+    rates = [f"ours, {rate:,}/s in open loop" for rate in (5000, 2000, 100)]
+    lost, planned = unsent([output for kind in rates for output in outputs[kind]])
+    closed_cpu, open_cpu = found["ours, closed loop"][0], found[rates[0]][0]
+    print("\n| what is asked for | found | limit |\n|---|--:|--:|")
+    print(f"| closed loop, processor time a request, µs | {spread(closed_cpu)} | 10.6 (aim 7.1) |")
+    print(f"| 5,000/s, processor time a request, µs | {spread(open_cpu)} | 20 (aim 12) |")
+    for kind in rates:
+        print(f"| {kind}: sent within 50 µs of due, % | {spread(on_time(outputs[kind]))} | |")
+    print(f"| planned requests that were not sent, of {planned:,} | {lost} | 0 |")
+    print(f"| p50 of `response_time` within so much of the time on the wire at 2,000/s, µs | {spread(apart['ours, `response_time`'])} | 30 |")
 
 
 main()
