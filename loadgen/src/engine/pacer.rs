@@ -12,6 +12,7 @@ use scenarios::units::SimTime;
 use super::aim::{Aim, sleep_until};
 use super::lane::{BURST, Lane};
 use super::transport::Transport;
+use super::upcoming::Upcoming;
 use super::{Report, Shared};
 use crate::clock::monotonic_nanos;
 use crate::journal::Event;
@@ -35,7 +36,7 @@ const LOOK_NANOS: u64 = 100_000_000;
 /// Plays a segment from its first request to the last answer.
 pub(super) fn pace<T: Transport>(
     lane: &mut Lane<'_, T>,
-    mut segment: Segment<'_>,
+    segment: Segment<'_>,
     shared: &Shared<'_>,
     reports: (u32, &Sender<Event>),
 ) -> io::Result<()> {
@@ -46,18 +47,17 @@ pub(super) fn pace<T: Transport>(
     let (clock, end) = (lane.clock, shared.total);
     let end_nanos = clock.absolute_nanos(end);
     let give_up_nanos = clock.absolute_nanos(end.saturating_add(shared.grace));
-    let mut next = segment.next();
-    let mut next_nanos = next.map_or(u64::MAX, |planned| clock.absolute_nanos(planned.due));
+    let mut upcoming = Upcoming::new(segment, clock);
     let mut report_nanos = clock.absolute_nanos(SimTime::ZERO) + REPORT_NANOS;
     // When nothing was left that had come.
     let mut taken_nanos = 0;
     loop {
         let mut now = monotonic_nanos();
         let mut burst = 0;
-        while let Some(planned) = next.filter(|_| burst < BURST && next_nanos <= now) {
+        while burst < BURST
+            && let Some(planned) = upcoming.take(now)
+        {
             lane.dispatch(planned);
-            next = segment.next();
-            next_nanos = next.map_or(u64::MAX, |planned| clock.absolute_nanos(planned.due));
             burst += 1;
             now = monotonic_nanos();
         }
@@ -81,11 +81,15 @@ pub(super) fn pace<T: Transport>(
             lane.give_up();
             break;
         }
-        if now >= end_nanos && next.is_none() && (lane.is_drained() || now >= give_up_nanos) {
+        if now >= end_nanos && upcoming.is_over() && (lane.is_drained() || now >= give_up_nanos) {
             lane.give_up();
             break;
         }
         let later = lane.next_user_nanos().into_iter().chain(lane.next_again_nanos());
+        let next_nanos = upcoming.next_nanos();
+        // What is due already waits for nothing.
+        let shares = next_nanos > now && lane.is_patient();
+        let next_nanos = if shares { upcoming.together_nanos() } else { next_nanos };
         let due = later.fold(next_nanos, u64::min);
         let ends = if now < end_nanos { end_nanos } else { give_up_nanos };
         let until = due.min(ends).min(expiry_nanos).min(report_nanos).min(now + LOOK_NANOS);
