@@ -118,6 +118,8 @@ pub(super) struct Sockets {
     arrivals: Arrivals,
     /// Whether all answers so far were small and are stamped.
     patient: bool,
+    /// What came last was to be stamped, and was not.
+    unstamped: bool,
     /// What happened without an edge, with the socket's generation.
     at_once: VecDeque<(u32, Happening)>,
     /// Sockets with more to read.
@@ -141,6 +143,7 @@ impl Sockets {
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             arrivals: Arrivals::new(),
             patient: true,
+            unstamped: false,
             at_once: VecDeque::new(),
             again: VecDeque::new(),
             backlogged: Backlogged::default(),
@@ -301,6 +304,10 @@ impl Sockets {
                 }
             };
             socket.read += read;
+            if socket.stamped && read > 0 {
+                // Then it came when it was read, so that the next one is read at once.
+                self.unstamped = arrived_nanos.is_none();
+            }
             self.patient &= socket.read <= SMALL_BYTES;
             let progress = if !socket.busy {
                 // The other end closed a free connection, or spoke unasked.
@@ -440,7 +447,7 @@ impl Transport for Sockets {
     }
 
     fn is_patient(&self) -> bool {
-        self.patient && self.at_once.is_empty() && self.again.is_empty()
+        self.patient && !self.unstamped && self.at_once.is_empty() && self.again.is_empty()
     }
 
     fn problem(&mut self) -> Option<String> {
