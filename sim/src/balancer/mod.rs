@@ -113,7 +113,7 @@ impl World {
             return self.balancer_accept(slot);
         }
         match balancer.servers.choose(now, None, 0) {
-            Some(server) if balancer.servers.has_room(server) => {
+            Some(server) if balancer.servers.has_room(server, now) => {
                 balancer.servers.begin(server);
                 let (target, deadline) = (balancer.target, now.saturating_add(balancer.connect_timeout));
                 (call.leaf, call.stage) = (server, SENT);

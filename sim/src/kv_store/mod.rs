@@ -173,8 +173,7 @@ impl World {
         if instance.killed > 0 {
             return Flow::Failed;
         }
-        if !self.is_at_once(&instance.latency)
-            && self.delay(slot, self.instances[at].latency, Phase::ToStore)
+        if !self.is_at_once(&instance.latency) && self.delay(slot, self.instances[at].latency, Phase::ToStore)
         {
             return Flow::Suspended;
         }
