@@ -320,7 +320,8 @@ mix = { page = 1 }
         };
         let transport = (Clock::starting_in(Duration::ZERO), Prompt::default());
         let users = Users::new(&scenario, &plan, &left, 1);
-        let traffic = vec![TrafficLane::new(&scenario.traffic[0], 1_000, None, false, None)];
+        // So many that none is dropped, however long the machine stands still.
+        let traffic = vec![TrafficLane::new(&scenario.traffic[0], 10_000, None, false, None)];
         let slots = (0..100).map(|_| Slot::new(0)).collect();
         let counts = (Recorder::new(&frame), Ledger::new(&frame, false));
         let mut lane = Lane::new(transport, counts.0, counts.1, users, traffic, slots);
