@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use loadgen::{Entries, Entry, Job, Options};
 use results::{Provenance, Scope};
+use scenarios::plan::Plan;
 use scenarios::{Scenario, derive};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,6 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let milliseconds = |seconds: Option<f64>| seconds.unwrap_or(f64::NAN) * 1e3;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{} due, {} good, {} failed", all.due(), all.ok, all.failed())?;
+    // What users do who wait for answers is no matter of the plan's.
+    let planned = Plan::new(&scenario).window(scenario.run.warmup, scenario.run.total(), 0, 1).count();
+    writeln!(out, "{planned} planned")?;
     for (name, times) in [("response_time", all.response_times()), ("service_time", all.service_times())] {
         let [p50, p99] = [50.0, 99.0].map(|p| milliseconds(times.percentile(p)));
         writeln!(out, "{name}: p50 {p50:.3} ms, p99 {p99:.3} ms")?;
@@ -46,6 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let lag = record.tallies.window_send_lag(index);
         let [p50, p99] = [50.0, 99.0].map(|p| milliseconds(lag.percentile(p)));
         writeln!(out, "send lag: p50 {p50:.4} ms, p99 {p99:.4} ms")?;
+        let within = lag.at_most(50e-6) as f64 / lag.len().max(1) as f64;
+        writeln!(out, "within 50 us of due: {:.2}%", within * 100.0)?;
     }
     for reason in &record.validity.reasons {
         writeln!(out, "invalid: {reason}")?;

@@ -91,6 +91,28 @@ mod tests {
         assert_eq!(named.current(), "127.0.0.1:80".parse().expect("an address"));
     }
 
+    /// An address is its own name: nobody has to be asked for it.
+    #[test]
+    fn a_name_is_asked_for_again_and_again_for_as_long_as_somebody_knows_it() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let named = Arc::new(Named::new("127.0.0.1", 80, false, address("127.0.0.77:80")));
+        keep_fresh(&named, Duration::from_millis(5));
+        let soon = |what: &str, holds: &dyn Fn() -> bool| {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !holds() {
+                assert!(Instant::now() < deadline, "{what}");
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        for _ in 0..2 {
+            soon("it is asked for", &|| named.current() == address("127.0.0.1:80"));
+            named.point_to(address("127.0.0.77:80"));
+        }
+        let known = Arc::downgrade(&named);
+        drop(named);
+        soon("whoever asks lets go of it", &|| known.strong_count() == 0);
+    }
+
     #[test]
     fn a_name_that_becomes_public_keeps_the_address_that_it_had() {
         let before: SocketAddr = "127.0.0.1:80".parse().expect("an address");

@@ -3,8 +3,12 @@
 //! What stands behind the entry is no matter of the generator's, but whoever runs that must implement it: the reference
 //! stack has a list of its own.
 
-use scenarios::scenario::{ComponentKind, Executor, Extract, LoopEngine, Reuse, SessionState, Traffic};
+use scenarios::scenario::{
+    ComponentKind, Executor, Extract, LoopEngine, RequestClass, Reuse, SessionState, TextPart, Traffic,
+};
 use scenarios::{Diagnostic, Diagnostics, Scenario};
+
+use crate::http::UNDONE;
 
 const SUPPORTS: &[&str] = &[
     // The system behind the entry, and what breaks in it.
@@ -120,6 +124,7 @@ fn judged(scenario: &Scenario, mut problems: Vec<Diagnostic>) -> Result<(), Diag
             }
         }
     }
+    problems.extend(codings(scenario));
     problems.extend(http2(scenario));
     problems.extend(goose(scenario));
     for traffic in &scenario.traffic {
@@ -138,6 +143,41 @@ fn judged(scenario: &Scenario, mut problems: Vec<Diagnostic>) -> Result<(), Diag
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Diagnostics::new(problems)) }
+}
+
+/// Codings that requests ask for and that cannot be undone where bodies are looked at: every answer in one would fail its check.
+fn codings(scenario: &Scenario) -> Vec<Diagnostic> {
+    let problem = |class: &RequestClass| {
+        let mut headers = class.exchange.headers.iter();
+        let (name, text) = headers.find(|(name, _)| name == "accept-encoding")?;
+        let written = text.parts.iter().filter_map(|part| match part {
+            TextPart::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        let written: String = written.collect();
+        let coding = written.split(',').find_map(foreign_coding)?;
+        let place = format!("requests.{}.headers.{name}", class.name);
+        let expected = "codings that can be undone, as the body is looked at: gzip, deflate or identity";
+        let hint = format!("leave {coding} out, or neither check nor extract anything of the body");
+        Some(scenario.problem_at(&place, format!("{written:?}"), expected, Some(&hint)))
+    };
+    scenario.requests.iter().filter(|class| looks_at_bodies(class)).filter_map(problem).collect()
+}
+
+/// What of an `Accept-Encoding` (RFC 9110, section 12.5.3) asks for a coding that cannot be undone.
+fn foreign_coding(part: &str) -> Option<&str> {
+    let (coding, weight) = part.split_once(';').unwrap_or((part, ""));
+    let coding = coding.trim();
+    let weight = weight.trim().trim_start_matches(['q', 'Q', '=', ' ']);
+    let is_refused = weight.parse::<f64>().is_ok_and(|weight| weight == 0.0);
+    let is_known = coding.is_empty() || UNDONE.iter().any(|known| coding.eq_ignore_ascii_case(known));
+    (!is_known && !is_refused).then_some(coding)
+}
+
+fn looks_at_bodies(class: &RequestClass) -> bool {
+    let (check, extract) = (&class.exchange.check, &class.exchange.extract);
+    let of_head = |extract: &Extract| matches!(extract, Extract::Header(_));
+    check.contains.is_some() || check.json.is_some() || extract.iter().any(|(_, extract)| !of_head(extract))
 }
 
 /// What goose is not for.
@@ -209,6 +249,47 @@ fn http2(scenario: &Scenario) -> Vec<Diagnostic> {
 
 #[cfg(test)]
 mod tests {
+    use scenarios::Scenario;
+
+    /// What is said of a class that asks for these codings, with further lines.
+    fn refused(codings: &str, lines: &str) -> Option<String> {
+        let text = format!(
+            "title = \"t\"\n[run]\nduration = \"1s\"\n[hosts.a]\n[components.w]\nkind = \"service\"\nhost = \"a\"\n\
+             workers = 1\n[requests.r]\npath = \"/\"\nheaders = {{ accept-encoding = \"{codings}\" }}\n{lines}\n\
+             [traffic.t]\nto = \"w\"\nexecutor = \"constant-arrival-rate\"\nrate = \"1/s\"\nmix = {{ r = 1 }}\n"
+        );
+        let scenario = Scenario::parse("t.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        super::check(&scenario).err().map(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_coding_that_cannot_be_undone_is_not_asked_for_where_bodies_are_looked_at() {
+        let looking = ["check = { contains = \"a\" }", "extract = { a = { json = \"/a\" } }"];
+        for (codings, coding) in
+            [("gzip, br", "br"), ("zstd;q=0.5,gzip", "zstd"), ("gzip, *", "*"), ("compress", "compress")]
+        {
+            for lines in looking {
+                let told = refused(codings, lines).expect("it cannot be looked into");
+                let parts = [
+                    "t.toml:11:",
+                    "requests.r.headers.accept-encoding",
+                    codings,
+                    "gzip, deflate or identity",
+                ];
+                assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+                assert!(told.contains(&format!("leave {coding} out")), "{told}");
+            }
+            // Who looks at nothing, or at fields alone, may be answered in any coding.
+            for lines in ["", "check = { header = \"x-a\" }\nextract = { a = { header = \"x-b\" } }"] {
+                assert_eq!(refused(codings, lines), None, "{codings}: {lines}");
+            }
+        }
+        for codings in ["gzip", "GZIP, deflate;q=0.5", "identity", "gzip, br;q=0", "gzip;q=1.0, *;q=0.0", ""]
+        {
+            looking.iter().for_each(|lines| assert_eq!(refused(codings, lines), None, "{codings}"));
+        }
+    }
+
     #[test]
     fn every_pattern_names_something_in_the_format() {
         assert_eq!(scenarios::supports::patterns_of_nothing(super::SUPPORTS), [""; 0]);

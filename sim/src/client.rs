@@ -122,7 +122,7 @@ impl World {
     }
 
     /// Sends a request over a free connection, or has it wait for one.
-    #[inline]
+    #[inline(always)]
     fn find_connection(&mut self, slot: u32) {
         let (users, user) = (&self.users, self.calls[slot].user);
         let client = &mut self.clients[usize::from(self.calls[slot].traffic)];
@@ -189,14 +189,16 @@ impl World {
     pub(crate) fn send(&mut self, slot: u32) {
         let call = &mut self.calls[slot];
         call.sent = self.now;
-        let client = &mut self.clients[usize::from(call.traffic)];
+        let traffic = usize::from(call.traffic);
+        let client = &mut self.clients[traffic];
         let entrance = client.entry.base + client.entry.number(call.connection);
-        let latency = client.latency;
         if let Some(at) = client.timeouts.start(&self.calls, self.now, slot) {
             self.events.schedule(at, client.timer);
         }
         self.calls[slot].at = self.holder(entrance);
-        if !self.delay(slot, latency, Phase::ToEntry) {
+        if self.is_at_once(&self.clients[traffic].latency)
+            || !self.delay(slot, self.clients[traffic].latency, Phase::ToEntry)
+        {
             self.enter(slot);
         }
     }

@@ -199,7 +199,7 @@ impl World {
         match self.calls.insert(call) {
             Some(slot) => {
                 self.follow_child(slot, parent);
-                self.connect(slot);
+                self.get_connection(slot);
             }
             None => {
                 let mut back = Back::new(&call, NONE, Answer::Refused);
@@ -210,31 +210,27 @@ impl World {
     }
 
     /// Gets a connection for a call: from the pool, or by a SYN.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn connect(&mut self, slot: u32) {
-        let call = &self.calls[slot];
-        let at = call.at;
+        self.get_connection(slot);
+    }
+
+    /// The same as a part of its caller, where that is on the way of every request.
+    #[inline(always)]
+    fn get_connection(&mut self, slot: u32) {
         if self.network.active {
             return self.connect_by_way(slot);
         }
+        let call = &self.calls[slot];
+        let (at, pool) = (call.at, call.pool);
         if self.instances[usize::from(at)].killed > 0 {
-            self.answer(slot, Answer::Refused);
-        } else if self.pools.take(call.pool) {
-            self.reuse(slot);
-        } else if self.accepts(at) {
-            self.connected(slot);
-        } else {
-            self.wait_for_syn(slot);
+            return self.answer(slot, Answer::Refused);
         }
-    }
-
-    /// A call goes over a connection that was idle.
-    #[inline]
-    pub(crate) fn reuse(&mut self, slot: u32) {
-        if self.any_holding {
+        let was_idle = self.pools.take(pool);
+        if was_idle && self.any_holding {
             self.calls[slot].flags |= REUSED;
         }
-        self.connected(slot);
+        if was_idle || self.accepts(at) { self.connected(slot) } else { self.wait_for_syn(slot) }
     }
 
     /// Sends a SYN that nobody answers.
@@ -287,8 +283,10 @@ impl World {
                 _ => {}
             }
         }
-        let latency = self.instances[usize::from(at)].latency;
-        if !self.delay(slot, latency, Phase::InTransit) {
+        let at = usize::from(at);
+        if self.is_at_once(&self.instances[at].latency)
+            || !self.delay(slot, self.instances[at].latency, Phase::InTransit)
+        {
             self.arrive(slot);
         }
     }
@@ -296,8 +294,11 @@ impl World {
     /// A call is there.
     #[inline]
     pub(crate) fn arrive(&mut self, slot: u32) {
+        let at = self.calls[slot].at;
+        if self.instances[usize::from(at)].unplugged > 0 && self.is_lost(slot) {
+            return;
+        }
         let call = &mut self.calls[slot];
-        let at = call.at;
         let instance = &mut self.instances[usize::from(at)];
         if instance.killed > 0 {
             return self.answer(slot, Answer::Reset);
@@ -350,7 +351,11 @@ impl World {
             CHECK => self.check_answered(slot, answer == Answer::Good),
             NOBODY => {}
             parent => {
-                let back = Back::new(call, slot, answer);
+                let caller = self.instances.get(usize::from(call.from));
+                if caller.is_some_and(|caller| caller.unplugged > 0) && self.is_answer_lost(slot, answer) {
+                    return;
+                }
+                let back = Back::new(&self.calls[slot], slot, answer);
                 self.forget(slot);
                 return self.answered(parent, back);
             }
@@ -428,8 +433,11 @@ impl World {
         if self.network.active && self.leaf_sends_back(slot, flow) {
             return;
         }
-        let call = &self.calls[slot];
-        if self.instances[usize::from(call.at)].stopped > 0 {
+        let caller = &self.instances[usize::from(self.calls[slot].at)];
+        if caller.stopped > 0 {
+            if caller.unplugged > 0 && self.is_result_lost(slot, flow) {
+                return;
+            }
             return self.park(slot, Continuation::LeafDone(flow));
         }
         self.service_leaf_done(slot, flow);

@@ -10,7 +10,7 @@ use std::mem;
 
 use results::Law;
 
-use crate::call::{CLIENT, Call, INSIDE, Phase};
+use crate::call::{CLIENT, Call, INSIDE, NOBODY, NOWHERE, Phase};
 use crate::gauge::{Moments, Steps};
 use crate::instance::{Instance, Kind};
 use crate::world::World;
@@ -46,6 +46,14 @@ impl Border {
         self.answered += u64::from(answered);
         self.failed += u64::from(!answered);
         self.steps.down(now);
+    }
+
+    /// One came in and left at the same instant: it was inside for no time.
+    #[inline]
+    pub(crate) fn visit(&mut self, answered: bool) {
+        self.entered += 1;
+        self.answered += u64::from(answered);
+        self.failed += u64::from(!answered);
     }
 
     /// Many came in, and many were answered.
@@ -106,6 +114,7 @@ impl World {
         let (now, mut laws) = (self.now, Vec::new());
         let mut inside = vec![0; self.instances.len()];
         let mut asked = vec![0; self.clients.len()];
+        let mut kept = vec![0; self.queues.len()];
         for (_, call) in self.calls.iter() {
             if call.is(INSIDE) {
                 inside[usize::from(call.at)] += 1;
@@ -117,6 +126,14 @@ impl World {
             if call.parent == CLIENT {
                 asked[usize::from(call.traffic)] += 1;
             }
+            // A message is nobody's call at its queue.
+            if call.parent == NOBODY
+                && call.from == NOWHERE
+                && let Some(queue) =
+                    self.instances.get(usize::from(call.at)).filter(|i| i.kind == Kind::Queue)
+            {
+                kept[usize::from(queue.index)] += 1;
+            }
         }
         for (instance, inside) in self.instances.iter().zip(inside) {
             let name = &self.sampler.names[usize::from(instance.component)];
@@ -126,6 +143,12 @@ impl World {
                 Kind::Job => {}
                 _ => instance.border.laws(&station, inside, now, &mut laws),
             }
+        }
+        for (queue, kept) in self.queues.iter().zip(kept) {
+            let instance = &self.instances[usize::from(queue.at)];
+            let name = &self.sampler.names[usize::from(instance.component)];
+            let station = format!("the messages of {name}[{}]", instance.number + 1);
+            queue.messages.laws(&station, kept, now, &mut laws);
         }
         for ((client, asked), name) in self.clients.iter().zip(asked).zip(&self.sampler.traffics) {
             client.border.laws(&format!("the clients of {name}"), asked, now, &mut laws);
@@ -147,6 +170,7 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use super::Border;
     use crate::Simulation;
     use crate::call::INSIDE;
     use results::evidence::LawKind;
@@ -167,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn visit_counts_as_one_that_comes_and_leaves_at_the_same_instant() {
+        let (mut visited, mut crossed) = (Border::default(), Border::default());
+        for (now, answered) in [(3, true), (7, false), (7, true)] {
+            visited.visit(answered);
+            crossed.enter(now);
+            crossed.leave(now, answered);
+        }
+        let sides = |border: &Border| (border.entered, border.answered, border.failed, border.inside());
+        assert_eq!(sides(&visited), sides(&crossed));
+        assert_eq!(visited.steps.area(0, 100), crossed.steps.area(0, 100));
+    }
+
+    #[test]
     fn whatever_breaks_the_laws_hold() {
         assert_eq!(violations(|_| {}), Vec::<String>::new());
         let scenario = Scenario::parse("trouble.toml", TEXT).expect("the test's scenario is good");
@@ -177,7 +214,8 @@ mod tests {
             let busy = |station: &str| {
                 laws.iter().any(|law| law.law == kind && law.station == station && law.left > 0.0)
             };
-            for station in ["balancer[2]", "varnish[1]", "shop[3]", "objects[1]", "carts[2]", "archive[1]"] {
+            let stations = ["balancer[2]", "varnish[1]", "shop[3]", "objects[1]", "carts[2]", "archive[1]"];
+            for station in stations.into_iter().chain(["the messages of invalidations[1]"]) {
                 assert!(busy(station), "{station}: {laws:?}");
             }
         }
@@ -207,5 +245,20 @@ mod tests {
             simulation.world.stores[0].queue.up(now);
         });
         assert!(found.iter().any(|f| f.contains("objects[1]")), "{found:?}");
+        let found = violations(|simulation| {
+            let now = simulation.world.now;
+            simulation.world.queues[0].ready.up(now);
+        });
+        assert!(found.iter().any(|f| f.contains("the messages of invalidations[1]")), "{found:?}");
+    }
+
+    #[test]
+    fn message_that_is_counted_twice_is_found_and_its_queue_named() {
+        let found = violations(|simulation| {
+            let now = simulation.world.now;
+            simulation.world.queues[0].messages.enter(now);
+        });
+        let named = |f: &String| f.contains("the messages of invalidations[1]") && f.contains("conserve");
+        assert!(found.iter().any(named), "{found:?}");
     }
 }

@@ -111,7 +111,7 @@ impl EventQueue {
     /// Takes the next event unless it is after a moment: its time and its token.
     #[inline(always)]
     pub fn pop_until(&mut self, moment: u64) -> Option<(u64, Token)> {
-        (self.next_time() <= moment).then(|| self.pop()).flatten()
+        if self.next_time() <= moment { self.take_root() } else { None }
     }
 
     /// When the next event is; never, if there is none.
@@ -129,6 +129,12 @@ impl EventQueue {
         if self.vacant {
             self.settle();
         }
+        self.take_root()
+    }
+
+    /// Takes the root, which is there or nothing: its time and its token.
+    #[inline(always)]
+    fn take_root(&mut self) -> Option<(u64, Token)> {
         let mut entry = self.root;
         if entry == NOTHING {
             return None;

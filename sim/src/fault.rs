@@ -2,7 +2,8 @@
 //!
 //! A kill loses everything in the process at once and resets its connections. A stop (`hang`, `unplug`) lets clocks run
 //! and work in progress end, but nothing goes on to its next step, is answered or is begun until it is over; unplugged
-//! instances answer no SYN either. After an unplugged cable is back, lost segments are taken to arrive at once.
+//! instances answer no SYN either, and what is sent to them over standing connections is lost until TCP's next repetition after the
+//! cable is back, as during a partition.
 
 mod plan;
 
@@ -35,6 +36,8 @@ impl World {
                 }
                 Effect::Hang => instance.stopped += 1,
                 Effect::Unplug => {
+                    let before = if instance.unplugged > 0 { instance.cable_back } else { 0 };
+                    instance.cable_back = fault.until.max(before);
                     instance.stopped += 1;
                     instance.unplugged += 1;
                 }
@@ -128,6 +131,9 @@ impl World {
             };
             lasting.filter_map(|f| trouble(f.effect)).collect::<Vec<Trouble>>()
         });
+        if !ways.is_empty() {
+            self.listen_to_consumers();
+        }
     }
 
     /// What a cache holds is gone.
@@ -207,6 +213,7 @@ impl World {
         self.look_after_vip(at);
         self.look_after_store(at);
         self.look_after_replicas(at);
+        self.listen_to_consumers();
         // What got ready must not be found half-way by the next kill.
         self.drain();
     }
@@ -218,6 +225,7 @@ impl World {
         self.look_after_queues(at);
         self.look_after_store(at);
         self.look_after_replicas(at);
+        self.listen_to_consumers();
     }
 
     /// Lets an instance go on after a stop.

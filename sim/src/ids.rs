@@ -54,6 +54,12 @@ impl Ids {
         }
     }
 
+    /// The number that is probably under a key, by the key's hash alone.
+    #[inline]
+    pub(crate) fn guess(&self, key: u64) -> Option<u32> {
+        self.find(key, |_| true)
+    }
+
     /// Asks for the memory where a key would be.
     #[inline]
     pub(crate) fn prefetch(&self, key: u64) {

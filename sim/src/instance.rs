@@ -47,6 +47,8 @@ pub(crate) struct Instance {
     pub(crate) stopped: u32,
     /// How many of those cut its network too.
     pub(crate) unplugged: u32,
+    /// When its cable is back, while it is out.
+    pub(crate) cable_back: u64,
     /// How many of the faults that keep it dead have its whole machine dead.
     pub(crate) host_dead: u32,
     /// The virtual address that it shares with the other instances of its component.
@@ -93,6 +95,7 @@ impl Instance {
             absent: false,
             stopped: 0,
             unplugged: 0,
+            cable_back: 0,
             host_dead: 0,
             vip: None,
             broken: 0,

@@ -5,8 +5,8 @@
 //!
 //! What is not in the model: what `docs/network.md` says of the network, which costs nothing where a file does not
 //! describe it; the time that stores take where no calibration says so; what a client's leaving does to a service (it works to
-//! the end, as Apache does); retransmission after an unplugged cable is back; the pauses
-//! of up to half a second in which the load generator's clients open lost connections again.
+//! the end, as Apache does); what an unplugged machine does while nobody hears of it, for it stands still; the pauses of up to
+//! half a second in which the load generator's clients open lost connections again.
 //!
 //! - [`event`]: the event list
 //! - `simulation`: a run from outside; `supports`: what of a file it implements; `companion`: planning (`front`) and recording beside the events; `topology`: from scenario to world; `world`: dispatch

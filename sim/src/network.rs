@@ -330,7 +330,7 @@ fn repairs(loss: f64, segments: u64, round_trip: u64, stream: &mut Stream) -> u6
 }
 
 /// When the first try after a cut of this length is made: the tries are further and further apart.
-fn again_after(cut: u64, round_trip: u64) -> u64 {
+pub(crate) fn again_after(cut: u64, round_trip: u64) -> u64 {
     let mut timeout = round_trip + RTO_MIN_NANOS;
     let mut waited = 0;
     while waited < cut {

@@ -5,16 +5,19 @@
 //! `docs/queue.md` has the rules and their sources.
 
 pub(crate) mod build;
+mod heartbeat;
 
 use scenarios::plan::RequestId;
 use scenarios::scenario::ClassId;
 
 use crate::call::{Call, Fifo, NOBODY, Phase};
 use crate::connect::Target;
+use crate::conservation::Border;
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back, Continuation};
 use crate::program::Range;
 use crate::world::World;
+use heartbeat::Hearing;
 
 /// What makes a message's draws others than those of the request that published it: any odd number with many bits.
 const MESSAGE: u64 = 0x9e6c_63d0_876a_8b35;
@@ -39,11 +42,16 @@ pub(crate) struct Queue {
     pub(crate) deliveries: u16,
     /// For how long a consumer may be silent before its messages go to another.
     pub(crate) heartbeat: u64,
+    /// Whether each consumer is heard of, and the timer of those that are not.
+    hearing: Vec<Hearing>,
+    timer: u32,
     /// The instance of the queue for messages that were delivered too often.
     pub(crate) dead_letters: Option<u16>,
     pub(crate) waiting: Fifo,
     pub(crate) ready: Gauge,
     pub(crate) in_hand: Gauge,
+    /// The messages that came into it, and those that left it for good.
+    pub(crate) messages: Border,
     pub(crate) counts: QueueCounts,
     /// What is on disk while the process is dead: messages, and how often each was delivered.
     stored: Vec<(RequestId, u16)>,
@@ -102,6 +110,7 @@ impl World {
             Some(slot) => {
                 queue.waiting.push(&mut self.calls, slot);
                 queue.ready.up(now);
+                queue.messages.enter(now);
             }
             None => queue.counts.dropped += 1,
         }
@@ -113,6 +122,7 @@ impl World {
         let queue = &mut self.queues[index];
         if let Some(oldest) = queue.waiting.pop(&self.calls) {
             queue.ready.down(now);
+            queue.messages.leave(now, false);
             queue.counts.dropped += 1;
             self.forget(oldest);
         }
@@ -133,6 +143,7 @@ impl World {
             queue.turn = (number + 1) % count;
             let instance = &self.instances[usize::from(consumer)];
             let there = instance.killed == 0 && !instance.absent;
+            let there = there && queue.hearing[usize::from(number)] != Hearing::Gone;
             if !there || queue.unacknowledged[usize::from(number)] >= queue.prefetch {
                 passed += 1;
                 continue;
@@ -167,7 +178,9 @@ impl World {
             self.pools.give_back(back.pool);
         }
         if back.answer == Answer::Good {
-            self.queue_of(at).counts.acknowledged += 1;
+            let queue = self.queue_of(at);
+            queue.counts.acknowledged += 1;
+            queue.messages.leave(now, true);
             self.forget(message);
         } else {
             self.deliver_again(message);
@@ -190,6 +203,7 @@ impl World {
             return;
         }
         queue.counts.dead_lettered += 1;
+        queue.messages.leave(now, false);
         let to = queue.dead_letters;
         self.forget(message);
         if let Some(to) = to.filter(|to| self.instances[usize::from(*to)].killed == 0) {
@@ -221,6 +235,8 @@ impl World {
         queue.waiting = Fifo::new();
         queue.ready.set(self.now, 0);
         queue.in_hand.set(self.now, 0);
+        // What is on the disk comes in again when the process is back.
+        queue.messages.lose(self.now);
         queue.unacknowledged.fill(0);
         let mut messages =
             self.calls.slots_where(|c| c.at == at && c.parent == NOBODY && c.from == crate::call::NOWHERE);
@@ -251,8 +267,10 @@ impl Queue {
     pub(crate) fn sample(&mut self, now: u64, nanos: u64, put: &mut dyn FnMut(&'static str, f64)) {
         use results::sample;
         let counts = std::mem::take(&mut self.counts);
-        put(sample::QUEUE, self.ready.read(now, nanos));
-        put(sample::IN_SERVICE, self.in_hand.read(now, nanos));
+        let (ready, in_hand) = (self.ready.read(now, nanos), self.in_hand.read(now, nanos));
+        self.messages.observe(ready + in_hand, now, nanos);
+        put(sample::QUEUE, ready);
+        put(sample::IN_SERVICE, in_hand);
         put(sample::PUBLISHED, counts.published as f64);
         put(sample::ACKNOWLEDGED, counts.acknowledged as f64);
         put(sample::REDELIVERED, counts.redelivered as f64);

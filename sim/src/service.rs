@@ -232,17 +232,12 @@ impl World {
                 let good = self.instances[usize::from(call.at)].broken == 0;
                 return self.finish(slot, good);
             }
-            let (at, id) = (call.at, call.id);
+            let at = call.at;
             let Step { op, draw } = &self.steps[usize::from(call.step)];
             let draw = *draw;
             let flow = match *op {
                 Op::Work(ref law) => {
                     let work = self.step_nanos(slot, draw, law);
-                    return self.take_core(at, slot, work, Phase::Work);
-                }
-                Op::Serialize { per_kb, ref response } => {
-                    let bytes = self.draws.response_size(id, response);
-                    let work = (per_kb as f64 * bytes as f64 / 1000.0) as u64;
                     return self.take_core(at, slot, work, Phase::Work);
                 }
                 Op::Wait(ref law) => {
@@ -265,34 +260,68 @@ impl World {
                         flow => flow,
                     }
                 }
-                Op::Session { record, writes } => match self.session_step(slot, record, writes) {
-                    Flow::Done => self.go_on_with_misses(slot),
-                    flow => flow,
-                },
-                Op::Purge(rule) => {
-                    self.start_purge(slot, rule, draw);
-                    Flow::Done
-                }
                 Op::Sql { database, .. } => self.call_database(slot, database),
-                Op::Guarded { site, .. } => return self.guarded(slot, site),
-                Op::ThirdParty { ref latency, timeout, .. } => {
-                    let number = call.draw(draw);
-                    let wait = self.draws.step(id, number, latency).as_nanos().min(timeout);
-                    return self.wait_until(slot, self.now + wait, Phase::Timed);
-                }
-                Op::Parallel { first, count } => return self.fork(slot, first, count),
-                Op::Perhaps { share, skip } => {
-                    if !self.draws.takes(id, call.draw(draw), share) {
-                        self.calls[slot].step += skip;
-                    }
-                    Flow::Done
-                }
+                _ => match self.take_rare_step(slot) {
+                    Some(flow) => flow,
+                    None => return,
+                },
             };
             match flow {
                 Flow::Done => self.calls[slot].step += 1,
                 Flow::Suspended => return,
                 Flow::Failed => return self.finish(slot, false),
             }
+        }
+    }
+
+    /// Takes a step of a kind that most requests have none of; none where it takes time, or another function goes on. Apart
+    /// from the others, for it would keep registers from them.
+    #[inline(never)]
+    fn take_rare_step(&mut self, slot: u32) -> Option<Flow> {
+        let call = &self.calls[slot];
+        let (at, id) = (call.at, call.id);
+        let Step { op, draw } = self.steps[usize::from(call.step)];
+        match op {
+            Op::Serialize { per_kb, response } => {
+                let bytes = self.draws.response_size(id, &response);
+                let work = (per_kb as f64 * bytes as f64 / 1000.0) as u64;
+                self.take_core(at, slot, work, Phase::Work);
+                None
+            }
+            Op::Session { record, writes } => Some(match self.session_step(slot, record, writes) {
+                Flow::Done => self.go_on_with_misses(slot),
+                flow => flow,
+            }),
+            Op::Purge(rule) => {
+                self.start_purge(slot, rule, draw);
+                Some(Flow::Done)
+            }
+            Op::Guarded { site, .. } => {
+                self.guarded(slot, site);
+                None
+            }
+            Op::ThirdParty { latency, timeout, .. } => {
+                let number = call.draw(draw);
+                let wait = self.draws.step(id, number, &latency).as_nanos().min(timeout);
+                self.wait_until(slot, self.now + wait, Phase::Timed);
+                None
+            }
+            Op::Parallel { first, count } => {
+                self.fork(slot, first, count);
+                None
+            }
+            Op::Perhaps { share, skip } => {
+                if !self.draws.takes(id, call.draw(draw), share) {
+                    self.calls[slot].step += skip;
+                }
+                Some(Flow::Done)
+            }
+            Op::Work(_)
+            | Op::Wait(_)
+            | Op::Call { .. }
+            | Op::Get { .. }
+            | Op::Set { .. }
+            | Op::Sql { .. } => unreachable!("the caller takes these steps"),
         }
     }
 

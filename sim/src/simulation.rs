@@ -208,7 +208,10 @@ impl Simulation {
             // It was written by another thread.
             prefetch(all, i + 4 * FORESIGHT);
             if let Some(ahead) = all.get(i + FORESIGHT) {
-                self.world.foresee(ahead);
+                self.world.foresee(ahead, FORESIGHT as u16);
+            }
+            if let Some(ahead) = all.get(i + FORESIGHT / 2) {
+                self.world.foresee_object(ahead, FORESIGHT as u16 / 2);
             }
             self.events_until(due.planned.due.as_nanos());
             self.world.come_due(due);

@@ -116,6 +116,9 @@ impl World {
 
     pub(crate) fn arrive_at_database(&mut self, slot: u32) -> Flow {
         let at = self.calls[slot].leaf;
+        if self.instances[usize::from(at)].unplugged > 0 && self.is_leaf_lost(slot, Phase::ToSql) {
+            return Flow::Suspended;
+        }
         let instance = &self.instances[usize::from(at)];
         if instance.killed > 0 {
             return self.address_without_holder(slot);
@@ -195,6 +198,9 @@ impl World {
         self.limit_statement(slot);
         let at = self.calls[slot].leaf;
         let index = usize::from(self.instances[usize::from(at)].index);
+        if self.databases[index].lock_wait.is_none() && !self.calls[slot].is(HOLDS_ROW) {
+            return self.read_pages(slot);
+        }
         let statement = self.statement(slot);
         if statement.session.is_some() && self.calls[slot].is(HOLDS_ROW) {
             if !self.still_holds_row(slot, at) {
@@ -294,7 +300,7 @@ impl World {
     /// A statement has had its processor time: an update writes the log.
     pub(crate) fn statement_executed(&mut self, slot: u32) {
         let host = usize::from(self.instances[usize::from(self.calls[slot].leaf)].host);
-        let writes = self.statement(slot).writes;
+        let writes = self.disks[host].is_some() && self.statement(slot).writes;
         if let Some(disk) = self.disks[host].as_mut().filter(|_| writes) {
             let done = disk.ask(self.now, Operation::Write);
             return self.wait_until(slot, done, Phase::DiskWrite);
@@ -323,6 +329,10 @@ impl World {
     pub(crate) fn statement_ends(&mut self, slot: u32, flow: Flow) {
         let at = self.calls[slot].leaf;
         let index = usize::from(self.instances[usize::from(at)].index);
+        let SqlStore { group, lock_wait, .. } = &self.databases[index];
+        if lock_wait.is_none() && self.groups[usize::from(*group)].replicas.is_none() {
+            return self.leave_database(slot, flow);
+        }
         let statement = self.statement(slot);
         if statement.writes && flow == Flow::Done {
             self.replicate(slot, at, statement);

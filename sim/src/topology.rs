@@ -416,6 +416,7 @@ fn balancer(
     let index = world.balancers.len() as u32;
     let (timer, queue_timer) =
         (world.add_timer(Timer::ServerTimeout(index)), world.add_timer(Timer::QueueTimeout(index)));
+    let warm_up_timer = world.add_timer(Timer::WarmUp(world.instances.len() as u16));
     let limit = b.server_max_connections.unwrap_or(u32::MAX);
     let slow_start = b.slow_start.map_or(0, |t| t.as_nanos());
     Balancer {
@@ -437,6 +438,8 @@ fn balancer(
         queue: Gauge::default(),
         queue_timeouts: TimeoutRing::new(b.queue_timeout.as_nanos()),
         queue_timer,
+        warm_up_timer,
+        warms_up: false,
         sticky: b.cookie.is_some(),
         passive: Passive::new(b.health_check.as_ref()),
         request,

@@ -64,6 +64,8 @@ pub(crate) enum Timer {
     ServerTimeout(u32),
     /// The oldest request in a balancer's queue may have timed out.
     QueueTimeout(u32),
+    /// A balancer looks at servers whose limit grows.
+    WarmUp(u16),
     /// A virtual address may have a new holder.
     Takeover(u32),
     /// The oldest attempt at a site of a policy may have timed out.
@@ -102,6 +104,8 @@ pub(crate) enum Timer {
     Save(u32),
     /// A store makes a snapshot.
     Snapshot(u32),
+    /// Consumers of a queue may have been silent for too long.
+    Heartbeat(u32),
     /// A job is to start.
     Job(u16),
     /// A look at a machine's memory.
@@ -321,6 +325,7 @@ impl World {
             Timer::ClientTimeout(traffic) => self.client_timeouts(traffic),
             Timer::ServerTimeout(balancer) => self.server_timeouts(balancer),
             Timer::QueueTimeout(balancer) => self.queue_timeouts(balancer),
+            Timer::WarmUp(at) => self.warm_up(at),
             Timer::Takeover(vip) => self.take_over(vip, token),
             Timer::CallTimeout(site) => self.call_timeouts(site),
             Timer::Hedge(site) => self.hedge_timeouts(site),
@@ -340,6 +345,7 @@ impl World {
             Timer::Pause(store) => self.end_pause(store as u16),
             Timer::Save(store) => self.save_due(store as u16),
             Timer::Snapshot(store) => self.snapshot(store as u16),
+            Timer::Heartbeat(queue) => self.heartbeats_missed(queue),
             Timer::Job(at) => self.start_job(at),
             Timer::Memory(host) => self.look_at_memory_again(host, token.slot()),
             Timer::Host(host, due) => self.host_due(host, due, token),
@@ -360,6 +366,12 @@ impl World {
         let call = &mut self.calls[slot];
         call.awaits = token;
         call.phase = phase;
+    }
+
+    /// Whether what takes this delay is there at the same instant.
+    #[inline(always)]
+    pub(crate) fn is_at_once(&self, delay: &Delay) -> bool {
+        !self.network.active && matches!(delay, Delay::None)
     }
 
     /// Has a request wait for a component's delay, if there is one.

@@ -450,6 +450,12 @@ impl<'a, T: Transport> Lane<'a, T> {
         self.transport.is_patient() && self.traffic.iter().all(TrafficLane::is_patient)
     }
 
+    /// Whether there is room for more however many answers wait to be taken.
+    #[inline]
+    pub(super) fn is_roomy(&self) -> bool {
+        self.traffic.iter().all(TrafficLane::is_roomy)
+    }
+
     /// Whether nothing is under way, waits or pauses.
     pub(super) fn is_drained(&self) -> bool {
         self.traffic.iter().all(TrafficLane::is_drained)

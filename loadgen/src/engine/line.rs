@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
+use http::Uri;
 
 use super::Address;
 use super::exchange::{Asked, Exchange};
@@ -73,6 +74,8 @@ pub(super) struct Place {
     pub(super) generation: u32,
     pub(super) phase: Phase,
     pub(super) limits: Limits,
+    /// What was answered last.
+    pub(super) asked: Uri,
     /// The last answer's head, and what was extracted of it, for its user.
     pub(super) head: Vec<u8>,
     pub(super) kept: Vec<(u16, String)>,
@@ -80,7 +83,15 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(link: usize, limits: Limits) -> Self {
-        Self { link, generation: 0, phase: Phase::Closed, limits, head: Vec::new(), kept: Vec::new() }
+        Self {
+            link,
+            generation: 0,
+            phase: Phase::Closed,
+            limits,
+            asked: Uri::default(),
+            head: Vec::new(),
+            kept: Vec::new(),
+        }
     }
 }
 

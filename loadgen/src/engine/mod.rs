@@ -1,6 +1,6 @@
 //! The engine: threads that each play a segment of the plan over connections of their own.
 //!
-//! - `pacer`, `aim`: due times, and nothing else, decide when a request is handed over
+//! - `pacer`, `upcoming`, `aim`: due times, and nothing else, decide when a request is handed over
 //! - `users`: when those are due who wait for answers
 //! - `lane`, `traffic`, `slot`: where a request goes; `retry`: which go again; `sources`: where it comes from
 //! - `transport`, `sockets`, `connecting`, `tls`, `poller`, `arrivals`: how it gets there, and when its answer came; `streams`,
@@ -35,6 +35,7 @@ mod tls;
 mod tls;
 mod traffic;
 mod transport;
+mod upcoming;
 mod users;
 #[cfg(feature = "http2")]
 mod wire;

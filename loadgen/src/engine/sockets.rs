@@ -20,7 +20,7 @@ use super::tls::{Session, Tls};
 use super::transport::{Happening, Transport};
 use super::{Address, Entries};
 use crate::http::{
-    Answer, Composer, Jar, Judge, LACKED, Limits, Progress, Reader, Room, Violation, Wanted, cookies,
+    Answer, Composer, Jar, Judge, LACKED, Limits, Progress, Reader, Room, Site, Violation, Wanted, cookies,
     tells_of_loss,
 };
 
@@ -118,6 +118,8 @@ pub(super) struct Sockets {
     arrivals: Arrivals,
     /// Whether all answers so far were small and are stamped.
     patient: bool,
+    /// What came last was to be stamped, and was not.
+    unstamped: bool,
     /// What happened without an edge, with the socket's generation.
     at_once: VecDeque<(u32, Happening)>,
     /// Sockets with more to read.
@@ -141,6 +143,7 @@ impl Sockets {
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             arrivals: Arrivals::new(),
             patient: true,
+            unstamped: false,
             at_once: VecDeque::new(),
             again: VecDeque::new(),
             backlogged: Backlogged::default(),
@@ -200,14 +203,14 @@ impl Sockets {
         Ok(())
     }
 
-    /// Closes a slot's socket; what was kept of its last answer can still be asked for.
+    /// Closes a slot's socket; what was kept of its last answer can still be asked for, and what that was to.
     fn disconnect(&mut self, slot: u32) {
         let socket = &mut self.sockets[slot as usize];
         // The kernel forgets a descriptor's edges with its last reference; those already taken show an old generation.
         (socket.descriptor, socket.session) = (None, None);
         socket.generation = socket.generation.wrapping_add(1);
-        (socket.connecting, socket.busy, socket.ended, socket.written) = (false, false, false, 0);
-        socket.out.clear();
+        (socket.connecting, socket.busy, socket.ended) = (false, false, false);
+        socket.written = socket.out.len();
     }
 
     /// Says later that a slot is closed; `send` and `open` cannot.
@@ -301,6 +304,10 @@ impl Sockets {
                 }
             };
             socket.read += read;
+            if socket.stamped && read > 0 {
+                // Then it came when it was read, so that the next one is read at once.
+                self.unstamped = arrived_nanos.is_none();
+            }
             self.patient &= socket.read <= SMALL_BYTES;
             let progress = if !socket.busy {
                 // The other end closed a free connection, or spoke unasked.
@@ -388,7 +395,9 @@ impl Transport for Sockets {
     }
 
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
-        if !jar.remember(self.sockets[slot as usize].reader.head(), &mut self.kept) {
+        let socket = &self.sockets[slot as usize];
+        let site = Site::of(&socket.host, &socket.out);
+        if !jar.remember(site, socket.reader.head(), &mut self.kept) {
             self.lacked = Some(LACKED.to_owned());
         }
     }
@@ -438,7 +447,7 @@ impl Transport for Sockets {
     }
 
     fn is_patient(&self) -> bool {
-        self.patient && self.at_once.is_empty() && self.again.is_empty()
+        self.patient && !self.unstamped && self.at_once.is_empty() && self.again.is_empty()
     }
 
     fn problem(&mut self) -> Option<String> {

@@ -99,6 +99,13 @@ impl TrafficLane {
         self.under_way == 0 && self.pausing == 0 && self.queue.is_empty()
     }
 
+    /// Whether so much is free that nobody needs what answers would set free that came and were not taken yet.
+    #[inline]
+    pub(super) fn is_roomy(&self) -> bool {
+        let used = self.under_way as usize;
+        self.idle.len() > used && self.max_in_flight as usize > 2 * used
+    }
+
     /// Whether nothing of it depends on when an answer is taken.
     #[inline]
     pub(super) fn is_patient(&self) -> bool {

@@ -1,5 +1,8 @@
 //! What a user's client remembers from one request to the next.
 
+use std::net::IpAddr;
+use std::ops::Range;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -18,6 +21,73 @@ pub(crate) const LACKED: &str = "room for what users remember of answers (64 MiB
 /// What keeping something takes beside it.
 const OVERHEAD_BYTES: usize = 64;
 
+/// Where an answer came from: what decides which requests its cookies are for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Site<'a> {
+    /// The request's `Host` field.
+    pub(crate) host: &'a str,
+    /// The request's path; a query may follow.
+    pub(crate) path: &'a [u8],
+}
+
+impl<'a> Site<'a> {
+    /// Where a request went that was composed for this host.
+    pub(crate) fn of(host: &'a str, request: &'a [u8]) -> Self {
+        Self { host, path: request.split(|byte| *byte == b' ').nth(1).unwrap_or_default() }
+    }
+
+    /// The host without its port.
+    fn name(self) -> &'a str {
+        match self.host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => self.host.split(':').next().unwrap_or_default(),
+        }
+    }
+
+    /// Whether a `Domain` attribute names this host or what it is part of; of an address there are no parts (RFC 6265, sections 5.1.3
+    /// and 5.2.3). An empty one says nothing.
+    fn is_of(self, domain: &[u8]) -> bool {
+        let (name, domain) = (self.name().as_bytes(), domain.strip_prefix(b".").unwrap_or(domain));
+        let is_part = || {
+            let (part, rest) = name.split_at(name.len().saturating_sub(domain.len()));
+            part.ends_with(b".") && rest.eq_ignore_ascii_case(domain)
+        };
+        domain.is_empty()
+            || name.eq_ignore_ascii_case(domain)
+            || (is_part() && self.name().parse::<IpAddr>().is_err())
+    }
+
+    /// The path of cookies that name none (RFC 6265, section 5.1.4).
+    fn directory(self) -> &'a [u8] {
+        let path = self.path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        match path.iter().rposition(|byte| *byte == b'/') {
+            Some(at) if at > 0 => &path[..at],
+            _ => b"/",
+        }
+    }
+}
+
+/// A cookie.
+#[derive(Debug)]
+struct Cookie {
+    name: Vec<u8>,
+    value: Vec<u8>,
+    path: Vec<u8>,
+}
+
+impl Cookie {
+    /// What it takes of a request, and of the room of a user.
+    fn bytes(&self) -> usize {
+        self.name.len() + self.value.len() + self.path.len() + 3
+    }
+
+    /// Whether it is for a request with this path (RFC 6265, section 5.1.4).
+    fn is_for(&self, path: &[u8]) -> bool {
+        let ends = || matches!(path.get(self.path.len()), None | Some(b'/' | b'?'));
+        path.starts_with(&self.path) && (self.path.ends_with(b"/") || ends())
+    }
+}
+
 /// What a user's client remembers from one request to the next.
 #[derive(Debug)]
 pub(crate) struct Jar {
@@ -25,7 +95,8 @@ pub(crate) struct Jar {
     pub(crate) user: RequestId,
     /// Whether the user's client keeps cookies.
     keeps_cookies: bool,
-    cookies: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Those with longer paths first, else the older ones: in this order they are sent (RFC 6265, section 5.4).
+    cookies: Vec<Cookie>,
     /// What was extracted of answers, by the numbers of the scenario's kept values.
     values: Vec<(u16, String)>,
     /// What all users may remember, and what this one does.
@@ -64,10 +135,15 @@ impl Jar {
     /// Keeps of an answer what the user has to remember: its head's cookies, where those are kept, and what was extracted. `false`
     /// where all users together remember too much.
     #[must_use]
-    pub(crate) fn remember(&mut self, head: &[u8], extracted: &mut Vec<(u16, String)>) -> bool {
+    pub(crate) fn remember(
+        &mut self,
+        site: Site<'_>,
+        head: &[u8],
+        extracted: &mut Vec<(u16, String)>,
+    ) -> bool {
         let mut fits = true;
         if self.keeps_cookies {
-            cookies(head).for_each(|value| fits &= self.set(value));
+            cookies(head).for_each(|value| fits &= self.set(site, value));
         }
         extracted.drain(..).for_each(|(number, value)| fits &= self.keep(number, value));
         fits
@@ -93,44 +169,69 @@ impl Jar {
         self.values.iter().find(|(known, _)| *known == number).map(|(_, value)| value.as_str())
     }
 
-    /// Takes a `Set-Cookie` field in: its name and value; one of the same name is replaced. Domain, path and lifetime are
-    /// not looked at, but for a lifetime that is over: a scenario's entry is one site, and no session outlasts a day. `false` where
-    /// all users together remember too much.
+    /// Takes a `Set-Cookie` field in, as RFC 6265, section 5.3, has it; one of the same name and path is replaced. All instances of an
+    /// entry are one site, so that a `Domain` decides whether a cookie is taken and nothing after that; `Secure` is not looked at, for
+    /// what is loaded often stands behind the end of TLS; and no session outlasts a day, so that of a lifetime only its being over
+    /// counts. `false` where all users together remember too much.
     #[must_use]
-    pub(crate) fn set(&mut self, field: &[u8]) -> bool {
+    pub(crate) fn set(&mut self, site: Site<'_>, field: &[u8]) -> bool {
         let mut parts = field.split(|byte| *byte == b';');
         let pair = parts.next().unwrap_or_default().trim_ascii();
         let Some(at) = pair.iter().position(|byte| *byte == b'=') else { return true };
-        let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
-        let size = |name: &[u8], value: &[u8]| name.len() + value.len() + OVERHEAD_BYTES;
-        if let Some(place) = self.cookies.iter().position(|(known, _)| known == name) {
-            let (name, value) = self.cookies.remove(place);
-            self.exchange(size(&name, &value), 0);
-        }
-        let over = is_over(parts);
-        let bytes: usize = self.cookies.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
-        if over || self.cookies.len() >= COOKIES || bytes + pair.len() > COOKIES_BYTES {
+        if attribute(parts.clone(), "domain").is_some_and(|domain| !site.is_of(domain)) {
             return true;
         }
-        let fits = self.exchange(0, size(name, value));
+        let path = attribute(parts.clone(), "path").filter(|path| path.starts_with(b"/"));
+        let cookie = Cookie {
+            name: pair[..at].trim_ascii().to_vec(),
+            value: pair[at + 1..].trim_ascii().to_vec(),
+            path: path.unwrap_or_else(|| site.directory()).to_vec(),
+        };
+        let same = |known: &Cookie| known.name == cookie.name && known.path == cookie.path;
+        let known = self.cookies.iter().position(same);
+        if let Some(place) = known {
+            let old = self.cookies.remove(place);
+            self.exchange(old.bytes() + OVERHEAD_BYTES, 0);
+        }
+        let bytes: usize = self.cookies.iter().map(Cookie::bytes).sum();
+        if is_over(parts) || self.cookies.len() >= COOKIES || bytes + cookie.bytes() > COOKIES_BYTES {
+            return true;
+        }
+        let fits = self.exchange(0, cookie.bytes() + OVERHEAD_BYTES);
         if fits {
-            self.cookies.push((name.to_vec(), value.to_vec()));
+            let after = self.cookies.partition_point(|known| known.path.len() >= cookie.path.len());
+            self.cookies.insert(known.unwrap_or(after), cookie);
         }
         fits
     }
 
-    /// Writes the `Cookie` field, if there is one.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        for (place, (name, value)) in self.cookies.iter().enumerate() {
-            out.extend_from_slice(if place == 0 { b"cookie: " } else { b"; " });
-            out.extend_from_slice(name);
+    /// Writes the `Cookie` field of a request whose path stands at this place of it, if there is any for it.
+    pub(crate) fn write(&self, path: Range<usize>, out: &mut Vec<u8>) {
+        let mut first = true;
+        for cookie in &self.cookies {
+            if !cookie.is_for(&out[path.clone()]) {
+                continue;
+            }
+            out.extend_from_slice(if first { b"cookie: " } else { b"; " });
+            out.extend_from_slice(&cookie.name);
             out.push(b'=');
-            out.extend_from_slice(value);
+            out.extend_from_slice(&cookie.value);
+            first = false;
         }
-        if !self.cookies.is_empty() {
+        if !first {
             out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// The value of a cookie's attribute; of several the last counts (RFC 6265, section 5.3).
+fn attribute<'a>(attributes: impl Iterator<Item = &'a [u8]>, wanted: &str) -> Option<&'a [u8]> {
+    let value = |attribute: &'a [u8]| {
+        let at = attribute.iter().position(|byte| *byte == b'=')?;
+        let is_wanted = attribute[..at].trim_ascii().eq_ignore_ascii_case(wanted.as_bytes());
+        is_wanted.then(|| attribute[at + 1..].trim_ascii())
+    };
+    attributes.filter_map(value).last()
 }
 
 /// Whether a cookie's attributes take it back: its lifetime is over (RFC 6265, sections 5.2.1, 5.2.2 and 5.3). What is not understood
@@ -179,22 +280,92 @@ pub(crate) fn tells_of_loss(field: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const HOME: Site<'static> = Site { host: "shop.test:8080", path: b"/" };
+
+    /// What a request for a path says of cookies.
+    fn written(jar: &Jar, path: &str) -> String {
+        let mut out = path.as_bytes().to_vec();
+        jar.write(0..path.len(), &mut out);
+        String::from_utf8(out.split_off(path.len())).expect("text")
+    }
+
     #[test]
     fn a_jar_keeps_the_last_cookie_of_a_name_until_it_is_taken_back() {
         let mut jar = Jar::new(RequestId(0), true, Room::new(1 << 20));
-        let written = |jar: &Jar| {
-            let mut out = Vec::new();
-            jar.write(&mut out);
-            String::from_utf8(out).expect("text")
+        assert_eq!(written(&jar, "/"), "");
+        assert!(jar.set(HOME, b"server=a; Path=/; HttpOnly"));
+        assert!(jar.set(HOME, b"basket = 7"));
+        assert!(jar.set(HOME, b"server=b"));
+        assert!(jar.set(HOME, b"no cookie"));
+        assert_eq!(written(&jar, "/"), "cookie: server=b; basket=7\r\n");
+        assert!(jar.set(HOME, b"basket=; Max-Age=0"));
+        assert_eq!(written(&jar, "/"), "cookie: server=b\r\n");
+    }
+
+    /// Paths and their matches are those of RFC 6265, section 5.1.4.
+    #[test]
+    fn a_cookie_goes_where_its_path_leads_and_the_longest_path_comes_first() {
+        let mut jar = Jar::new(RequestId(0), true, Room::new(1 << 20));
+        let asked = |path: &'static str| Site { path: path.as_bytes(), ..HOME };
+        assert!(jar.set(asked("/"), b"a=all; Path=/"));
+        assert!(jar.set(asked("/account/login?next=/shop/7"), b"b=directory"));
+        assert!(jar.set(asked("/"), b"c=shop; Path=/shop"));
+        assert!(jar.set(asked("/"), b"c=basket; Path=/shop/basket/"));
+        assert!(jar.set(asked("/"), b"d=last; Path=/nowhere; Path=/shop"));
+        assert!(jar.set(asked("/top"), b"e=default; Path=elsewhere"));
+        for (path, expected) in [
+            ("/", "a=all; e=default"),
+            ("/shopping", "a=all; e=default"),
+            ("/shop", "c=shop; d=last; a=all; e=default"),
+            ("/shop?x=1", "c=shop; d=last; a=all; e=default"),
+            ("/shop/basket", "c=shop; d=last; a=all; e=default"),
+            ("/shop/basket/7", "c=basket; c=shop; d=last; a=all; e=default"),
+            ("/account", "b=directory; a=all; e=default"),
+            ("/account/", "b=directory; a=all; e=default"),
+            ("/accounts", "a=all; e=default"),
+        ] {
+            assert_eq!(written(&jar, path), format!("cookie: {expected}\r\n"), "{path}");
+        }
+        // Taken back is what has the same path, and nothing else.
+        assert!(jar.set(asked("/shop/"), b"c=; Max-Age=0"));
+        assert!(jar.set(asked("/shop/basket/7"), b"a=; Path=/; Max-Age=0"));
+        assert_eq!(written(&jar, "/shop/basket/7"), "cookie: c=basket; d=last; e=default\r\n");
+    }
+
+    #[test]
+    fn a_cookie_for_another_domain_is_not_taken() {
+        let is_taken = |host: &str, domain: &str| {
+            let mut jar = Jar::new(RequestId(0), true, Room::new(1 << 20));
+            let field = format!("a=1; Domain={domain}; Path=/");
+            assert!(jar.set(Site { host, ..HOME }, field.as_bytes()));
+            !written(&jar, "/").is_empty()
         };
-        assert_eq!(written(&jar), "");
-        assert!(jar.set(b"server=a; Path=/; HttpOnly"));
-        assert!(jar.set(b"basket = 7"));
-        assert!(jar.set(b"server=b"));
-        assert!(jar.set(b"no cookie"));
-        assert_eq!(written(&jar), "cookie: basket=7; server=b\r\n");
-        assert!(jar.set(b"basket=; Max-Age=0"));
-        assert_eq!(written(&jar), "cookie: server=b\r\n");
+        for (host, domain) in [
+            ("shop.test", "shop.test"),
+            ("Shop.test:8080", ".shop.TEST"),
+            ("www.shop.test:8080", "shop.test"),
+            ("shop.test", ""),
+            ("127.0.0.1:8080", "127.0.0.1"),
+            ("[::1]:8080", "::1"),
+        ] {
+            assert!(is_taken(host, domain), "{host}, {domain}");
+        }
+        for (host, domain) in [
+            ("shop.test", "other.test"),
+            ("shop.test", "www.shop.test"),
+            ("workshop.test", "shop.test"),
+            ("127.0.0.1:8080", "0.0.1"),
+            ("127.0.0.1:8080", "shop.test"),
+            ("localhost", "shop.test"),
+        ] {
+            assert!(!is_taken(host, domain), "{host}, {domain}");
+        }
+    }
+
+    #[test]
+    fn where_a_request_went_stands_in_its_first_line() {
+        let site = Site::of("[::1]:81", b"GET /a/b?c=d HTTP/1.1\r\nhost: [::1]:81\r\n\r\n");
+        assert_eq!((site.name(), site.path, site.directory()), ("::1", &b"/a/b?c=d"[..], &b"/a"[..]));
     }
 
     #[test]
@@ -229,11 +400,9 @@ mod tests {
         for keeps in [true, false] {
             let mut jar = Jar::new(RequestId(0), keeps, Room::new(1 << 20));
             let mut extracted = vec![(7, "token".to_owned())];
-            assert!(jar.remember(head, &mut extracted) && extracted.is_empty());
-            let mut out = Vec::new();
-            jar.write(&mut out);
-            let expected: &[u8] = if keeps { b"cookie: a=1; b=2\r\n" } else { b"" };
-            assert_eq!((out.as_slice(), jar.value(7)), (expected, Some("token")));
+            assert!(jar.remember(HOME, head, &mut extracted) && extracted.is_empty());
+            let expected = if keeps { "cookie: a=1; b=2\r\n" } else { "" };
+            assert_eq!((written(&jar, "/").as_str(), jar.value(7)), (expected, Some("token")));
         }
     }
 
@@ -248,10 +417,9 @@ mod tests {
     #[test]
     fn a_jar_has_an_end() {
         let mut jar = Jar::new(RequestId(0), true, Room::new(1 << 20));
-        assert!((0..10_000).all(|n| jar.set(format!("c{n}={}", "x".repeat(1000)).as_bytes())));
-        let mut out = Vec::new();
-        jar.write(&mut out);
-        assert!(out.len() <= COOKIES_BYTES + 8, "{}", out.len());
+        assert!((0..10_000).all(|n| jar.set(HOME, format!("c{n}={}", "x".repeat(1000)).as_bytes())));
+        let out = written(&jar, "/");
+        assert!((4_000..=COOKIES_BYTES + 8).contains(&out.len()), "{}", out.len());
     }
 
     #[test]
@@ -261,7 +429,7 @@ mod tests {
         let (mut first, mut second) = (jar(), jar());
         let value = |length: usize| "x".repeat(length);
         assert!(first.keep(0, value(500)) && !second.keep(0, value(500)) && first.keep(0, value(100)));
-        assert!(second.keep(0, value(500)) && !second.set(format!("name={}", value(400)).as_bytes()));
+        assert!(second.keep(0, value(500)) && !second.set(HOME, format!("name={}", value(400)).as_bytes()));
         drop(second);
         assert!(first.keep(1, value(500)) && !first.keep(2, value(500)));
         first.empty();

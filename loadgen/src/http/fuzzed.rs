@@ -3,7 +3,7 @@
 use scenarios::Scenario;
 use scenarios::plan::RequestId;
 
-use super::{Answer, Jar, Judge, Limits, Progress, Reader, Room, Violation, fields};
+use super::{Answer, Jar, Judge, Limits, Progress, Reader, Room, Site, Violation, fields};
 
 /// Everything that is looked at in an answer.
 const LOOKING: &str = r#"
@@ -80,10 +80,11 @@ pub(crate) fn answers(input: &[u8]) {
     let answer = Answer { status, head: reader.head(), body: reader.body() };
     JUDGES.with(|judges| judges.iter().for_each(|judge| _ = judge.judge(answer, &mut kept)));
     let mut jar = Jar::new(RequestId(0), true, Room::new(4000));
-    fields(reader.head()).for_each(|(_, value)| _ = jar.set(value));
+    let site = Site { host: "shop.test", path: b"/a/b" };
+    fields(reader.head()).for_each(|(_, value)| _ = jar.set(site, value));
     kept.into_iter().for_each(|(number, value)| _ = jar.keep(number, value));
-    let mut cookies = Vec::new();
-    jar.write(&mut cookies);
+    let mut cookies = site.path.to_vec();
+    jar.write(0..site.path.len(), &mut cookies);
     assert!(cookies.len() <= 4000 && cookies.iter().filter(|byte| **byte == b'\n').count() <= 1);
 }
 
@@ -102,6 +103,7 @@ mod tests {
             "content-length: 5\r\n",
             "content-encoding: gzip\r\n",
             "set-cookie: a=b; max-age=0\r\n",
+            "set-cookie: c=d; path=/a; domain=.test\r\n",
             "connection: close\r\n",
             "x-a: 1\r\nx-b: 2\r\n",
             "\r\n",

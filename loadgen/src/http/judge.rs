@@ -13,6 +13,10 @@ use serde_json::Value;
 const BODY_BYTES: usize = 1 << 20;
 /// No value that is kept is longer: an answer with a longer one fails its check.
 const VALUE_BYTES: usize = 16 << 10;
+/// So many codings of a body are undone: each takes a pass over what is looked at.
+const CODINGS: usize = 3;
+/// The codings that are undone (RFC 9110, section 8.4.1).
+pub(crate) const UNDONE: [&str; 4] = ["gzip", "x-gzip", "deflate", "identity"];
 
 /// An answer to be judged.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +107,9 @@ impl Judge {
         if self.wanted.body_bytes == 0 && self.extract.is_empty() {
             return Some(());
         }
-        let body = decoded(answer)?;
+        // What nobody looks into may be coded in any way.
+        let looks = self.wanted.body_bytes > 0;
+        let body = if looks { decoded(answer)? } else { Cow::Borrowed(answer.body) };
         let text = std::cell::OnceCell::new();
         let text = || text.get_or_init(|| String::from_utf8_lossy(&body));
         if let Some(wanted) = &self.contains
@@ -138,18 +144,31 @@ impl Judge {
 
 /// The body without its compression; none where that is not known here or broken.
 fn decoded(answer: Answer<'_>) -> Option<Cow<'_, [u8]>> {
-    let Some(coding) = field(answer.head, "content-encoding") else {
-        return Some(Cow::Borrowed(answer.body));
-    };
+    let of_coding = |(name, _): &(&[u8], &[u8])| name.eq_ignore_ascii_case(b"content-encoding");
+    let listed = fields(answer.head).filter(of_coding);
+    let codings: Vec<&[u8]> = listed
+        .flat_map(|(_, list)| list.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty())
+        .collect();
+    if codings.len() > CODINGS {
+        return None;
+    }
+    // They are listed in the order in which they were applied.
+    codings.iter().rev().try_fold(Cow::Borrowed(answer.body), |body, coding| undone(coding, body))
+}
+
+/// A body without one of its codings.
+fn undone<'a>(coding: &[u8], body: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
     let whole = |reader: &mut dyn Read| {
         let mut body = Vec::new();
         reader.take(BODY_BYTES as u64).read_to_end(&mut body).ok().map(|_| Cow::Owned(body))
     };
     match coding.to_ascii_lowercase().as_slice() {
-        b"identity" => Some(Cow::Borrowed(answer.body)),
-        b"gzip" | b"x-gzip" => whole(&mut GzDecoder::new(answer.body)),
+        b"identity" => Some(body),
+        b"gzip" | b"x-gzip" => whole(&mut GzDecoder::new(&*body)),
         // The name stands for the format of zlib (RFC 9110, section 8.4.1.2).
-        b"deflate" => whole(&mut ZlibDecoder::new(answer.body)),
+        b"deflate" => whole(&mut ZlibDecoder::new(&*body)),
         _ => None,
     }
 }
@@ -230,6 +249,9 @@ mod tests {
         written.expect("writing to memory does not fail");
         let (gzip, zlib) = (gzip.finish(), zlib.finish());
         let (gzip, zlib) = (gzip.expect("it is in memory"), zlib.expect("it is in memory"));
+        let mut twice = ZlibEncoder::new(Vec::new(), Compression::fast());
+        twice.write_all(&gzip).expect("writing to memory does not fail");
+        let twice = twice.finish().expect("it is in memory");
         let judge = judge("check = { json = \"/id\" }");
         for (coding, body, good) in [
             ("identity", &text[..], true),
@@ -239,6 +261,11 @@ mod tests {
             ("deflate", &gzip[..], false),
             ("gzip", &text[..], false),
             ("br", &text[..], false),
+            ("gzip, Deflate", &twice[..], true),
+            ("gzip\r\ncontent-encoding: deflate, identity", &twice[..], true),
+            ("deflate, gzip", &twice[..], false),
+            ("gzip, gzip, gzip, gzip", &gzip[..], false),
+            ("", &text[..], true),
         ] {
             let head = format!(
                 "HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n",
@@ -246,6 +273,17 @@ mod tests {
             );
             let answer = [head.as_bytes(), body].concat();
             assert_eq!(judged(&judge, &answer).0.is_ok(), good, "{coding}");
+        }
+    }
+
+    #[test]
+    fn who_looks_at_fields_alone_minds_no_coding() {
+        let judge = judge("check = { header = \"x-token\" }\nextract = { token = { header = \"X-Token\" } }");
+        for coding in ["gzip", "br", "zstd"] {
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nx-token: abc\r\ncontent-encoding: {coding}\r\ncontent-length: 2\r\n\r\nhi"
+            );
+            assert_eq!(judged(&judge, answer.as_bytes()), (Ok(()), vec![(0, "abc".to_owned())]), "{coding}");
         }
     }
 

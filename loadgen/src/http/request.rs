@@ -23,8 +23,9 @@ pub(crate) struct Composer {
 
 #[derive(Debug)]
 struct Class {
-    /// Method and a space, and the target's base path.
+    /// Method and a space, and the target's base path, and where that begins.
     start: String,
+    path_at: usize,
     path: Vec<PathPart>,
     /// Everything between the path and the request's number.
     middle: String,
@@ -53,6 +54,7 @@ impl Composer {
             end.push_str("host: ");
             Class {
                 start: format!("{} {base}", class.method.as_str()),
+                path_at: class.method.as_str().len() + 1,
                 path: class.path.parts.clone(),
                 middle: String::from(" HTTP/1.1\r\nx-rehearsal-request: "),
                 end,
@@ -99,6 +101,7 @@ impl Composer {
                 }
             }
         }
+        let path = class.path_at..out.len();
         out.extend_from_slice(class.middle.as_bytes());
         let mut number = [0; 16];
         hexadecimal(planned.id.0, &mut number);
@@ -114,7 +117,7 @@ impl Composer {
         out.extend_from_slice(host.as_bytes());
         out.extend_from_slice(b"\r\n");
         if let Some(jar) = jar {
-            jar.write(out);
+            jar.write(path, out);
         }
         for (name, text) in &class.headers {
             out.extend_from_slice(name.as_bytes());

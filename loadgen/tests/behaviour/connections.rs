@@ -1,15 +1,19 @@
 //! When connections are opened and closed, and where to.
 
 use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use loadgen::named::{Named, keep_fresh};
 use loadgen::{Address, Options};
 use results::Failure;
 
 use crate::support::{
-    counting, counts, entries_at, failures, listening_for_one, play, play_at, play_at_path, scenario,
+    counting, counting_at, counts, entries_at, failures, listening_for_one, play, play_at, play_at_path,
+    scenario,
 };
 
 #[test]
@@ -41,7 +45,7 @@ fn an_old_connection_is_replaced() {
 fn full() -> std::net::TcpListener {
     use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
     let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).expect("sockets can be made");
-    bind(&descriptor, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).expect("a loopback port is free");
+    bind(&descriptor, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a loopback port is free");
     listen(&descriptor, 0).expect("a bound socket listens");
     descriptor.into()
 }
@@ -83,7 +87,7 @@ fn a_socket_in_the_file_system_is_a_target() {
 #[test]
 fn connections_follow_a_name_to_its_new_address() {
     let ((before, accepted_before), (after, accepted_after)) = (counting(), counting());
-    let named = Arc::new(loadgen::named::Named::new("shop.test", 80, false, before));
+    let named = Arc::new(Named::new("shop.test", 80, false, before));
     let scenario = scenario(100, 2, "connections = 2\nreuse = \"never\"");
     let entries = entries_at(&[(Address::Named(Arc::clone(&named)), "shop.test")]);
     let stop = AtomicBool::new(false);
@@ -95,6 +99,34 @@ fn connections_follow_a_name_to_its_new_address() {
     assert_eq!(counts(&record), (200, 200, 0));
     let accepted = [&accepted_before, &accepted_after].map(|counter| counter.load(Ordering::Relaxed));
     assert!(accepted[0] > 20 && accepted[1] > 20 && accepted.iter().sum::<u64>() == 202, "{accepted:?}");
+}
+
+/// The name is the machine's own, and its address at first is another of this machine's: what is asked again tells the true one.
+#[test]
+fn connections_follow_what_a_name_is_said_to_be_when_it_is_asked_for_again() {
+    let Some(own) = ("localhost", 0).to_socket_addrs().ok().and_then(|mut all| all.next()) else {
+        println!("SKIPPED: nobody tells where localhost is");
+        return;
+    };
+    let (before, accepted_before) = counting_at(SocketAddr::from(([127, 0, 0, 77], 0)));
+    let (after, accepted_after) = counting_at(own);
+    let named = Arc::new(Named::new("localhost", after.port(), false, before));
+    let scenario = scenario(100, 3, "connections = 2\nreuse = \"never\"");
+    let entries = entries_at(&[(Address::Named(Arc::clone(&named)), "localhost")]);
+    let (stop, asks) = (AtomicBool::new(false), AtomicBool::new(false));
+    let record = play_at(&scenario, &entries, Options::default(), &stop, &mut |snapshot| {
+        let at = snapshot.at.as_secs_f64();
+        if at > 0.5 && !asks.swap(true, Ordering::Relaxed) {
+            keep_fresh(&named, Duration::from_millis(20));
+        }
+        // It moves once more, and is asked for once more.
+        if asks.load(Ordering::Relaxed) && at < 1.5 && named.current() == after {
+            named.point_to(before);
+        }
+    });
+    assert_eq!((counts(&record), named.current()), ((300, 300, 0), after));
+    let accepted = [&accepted_before, &accepted_after].map(|counter| counter.load(Ordering::Relaxed));
+    assert!(accepted[0] > 20 && accepted[1] > 50 && accepted.iter().sum::<u64>() == 302, "{accepted:?}");
 }
 
 /// A full backlog of a socket in the file system says so at once (`connect(2)`: EAGAIN), where TCP would wait.

@@ -178,7 +178,10 @@ fn users_keep_what_answers_told_them() {
         };
         let id = u64::from_str_radix(&text("x-rehearsal-request"), 16).expect("a number");
         noted.lock().expect("no thread panics with the lock").push((id, text("cookie"), text("x-token")));
-        let set = vec![("set-cookie", format!("session={}; Path=/", id >> 10))];
+        let set = |cookie: String| ("set-cookie", cookie);
+        let near = set(format!("session={}; Path=/", id >> 10));
+        let far = ["far=1; Path=/else", "else=1; Domain=else.test"].map(|cookie| set(cookie.to_owned()));
+        let set = [near].into_iter().chain(far).collect();
         Act::Answer(200, set, format!("{{\"token\": \"t{id:x}\"}}").into_bytes(), Duration::ZERO)
     });
     let walk = "executor = \"constant-arrival-rate\"\nrate = \"30/s\"\narrivals = \"uniform\"\nmix = { product = 1 }\n\

@@ -377,7 +377,12 @@ pub(crate) fn listening_for_one(path: &Path) -> UnixListener {
 
 /// A server that counts its connections.
 pub(crate) fn counting() -> (SocketAddr, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    counting_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+/// A server at this address that counts its connections.
+pub(crate) fn counting_at(address: SocketAddr) -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind(address).expect("a loopback port is free");
     let address = listener.local_addr().expect("a bound socket has an address");
     let accepted = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&accepted);

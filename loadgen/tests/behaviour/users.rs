@@ -154,18 +154,20 @@ fn users_send_back_the_cookies_of_their_session_and_no_others() {
         let id = u64::from_str_radix(&field(request, "x-rehearsal-request"), 16).expect("a number");
         let cookie = request.lines().find_map(|line| line.strip_prefix("cookie: ")).map(str::to_owned);
         noted.lock().expect("no thread panics with the lock").push((id, cookie));
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nset-cookie: session={}; Path=/\r\ncontent-length: 0\r\n\r\n",
-            id >> 10
-        );
-        stream.write_all(head.as_bytes()).is_ok()
+        // What is for other paths and other domains is not sent here; a connection's end takes no cookie away.
+        let others =
+            "set-cookie: near=1\r\nset-cookie: far=1; Path=/else\r\nset-cookie: else=1; Domain=else.test\r\n";
+        let (is_last, close) = if id % 3 == 0 { (true, "connection: close\r\n") } else { (false, "") };
+        let session = format!("set-cookie: session={}; Path=/\r\n", id >> 10);
+        let head = format!("HTTP/1.1 200 OK\r\n{session}{others}{close}content-length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).is_ok() && !is_last
     });
     let record = play(&scenario, server.address, Options::default());
     assert_eq!(counts(&record).2, 0);
     let seen = seen.lock().expect("no thread panics with the lock");
     assert!(seen.len() > 150, "{}", seen.len());
     for (id, cookie) in seen.iter() {
-        let expected = (id & 1023 > 0).then(|| format!("session={}", id >> 10));
+        let expected = (id & 1023 > 0).then(|| format!("session={}; near=1", id >> 10));
         assert_eq!(*cookie, expected, "request {id:x}");
     }
 }

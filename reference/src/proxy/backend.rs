@@ -1,6 +1,7 @@
 //! A connection to a server: chosen, waited for where all are full, idle or new, with HAProxy's retries and redispatch.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::servers::{Chosen, Servers, Slot};
 use crate::component::Context;
 use crate::http::Connection;
 
-/// Without redispatch a failed connection is tried again after this, or after the connect timeout if that is shorter.
+/// After a refusal the same server is tried again after this, or after the connect timeout if that is shorter: HAProxy's
+/// turn-around (`retries` in its manual).
 const TURN_AROUND: Duration = Duration::from_secs(1);
 
 /// No server can be asked: 503.
@@ -115,25 +117,33 @@ impl Backend {
                 return Ok(Lease { connection, slot, reused: true });
             }
             let address = self.servers.address(server);
-            if let Ok(mut connection) = Connection::connect(address, Some(self.connect_timeout)).await {
-                // A new connection has room for it, and one that broke already will tell so when the request follows.
-                if self.send_proxy.is_some() {
-                    let _ = connection.write_all(from.announcement()).await;
+            let failed = match Connection::connect(address, Some(self.connect_timeout)).await {
+                Ok(mut connection) => {
+                    // A new connection has room for it, and one that broke already will tell so when the request follows.
+                    if self.send_proxy.is_some() {
+                        let _ = connection.write_all(from.announcement()).await;
+                    }
+                    self.servers.observe(server, Seen::Connection);
+                    return Ok(Lease { connection, slot, reused: false });
                 }
-                self.servers.observe(server, Seen::Connection);
-                return Ok(Lease { connection, slot, reused: false });
-            }
+                Err(failed) => failed,
+            };
             self.servers.observe(server, Seen::NoConnection);
             if retries_left == 0 {
                 break;
             }
             self.retried.set(self.retried.get() + 1);
             drop(slot);
+            // A timeout was a wait; after a refusal whoever is likely to meet the same server again waits first
+            // (`back_handle_st_cer` in HAProxy's `backend.c`).
+            let meets_it_again = !self.redispatch || self.servers.in_use() <= 1;
+            if meets_it_again && failed.kind() != ErrorKind::TimedOut {
+                sleep(self.connect_timeout.min(TURN_AROUND)).await;
+            }
             slot = if self.redispatch {
                 // The same one again where there is no other, but only as long as it counts as up.
                 self.admit(None, Some(server), key).await?
             } else {
-                sleep(self.connect_timeout.min(TURN_AROUND)).await;
                 self.admit(Some(server), None, key).await?
             };
         }

@@ -4,14 +4,19 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use scenarios::scenario::LoadBalancer;
+use tokio::time::sleep;
 
 use super::choice::{Choice, Key, Load};
 use super::health::{Rules, Seen, Verdict};
 use super::queue::Queue;
 use crate::emulated::clock::now_nanos;
 use crate::http::{Connection, Idle};
+
+/// The shortest step in which the limit of a server that starts slowly is looked at.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// The servers, in the order of their instances.
 #[derive(Debug)]
@@ -110,12 +115,34 @@ impl Servers {
     }
 
     fn has_room(&self, server: usize) -> bool {
-        self.list[server].active.get() < self.limit
+        self.list[server].active.get() < self.limit_of(server)
     }
 
-    /// Whether any is up that is sent what nothing binds to a server.
+    /// Requests that a server is sent at once: one at least, while its limit grows as it starts slowly (`slowstart` in HAProxy's
+    /// manual; `srv_dynamic_maxconn` in its `queue.c`, which goes by whole seconds and percents).
+    fn limit_of(&self, server: usize) -> u32 {
+        let since = self.list[server].up_since_nanos.get();
+        if since == 0 || !self.limits_grow() {
+            return self.limit;
+        }
+        let elapsed = now_nanos().saturating_sub(since).min(self.slow_start_nanos);
+        let grown = u128::from(self.limit) * u128::from(elapsed) / u128::from(self.slow_start_nanos);
+        (grown as u32).max(1)
+    }
+
+    /// Whether servers that come back have a limit that grows.
+    fn limits_grow(&self) -> bool {
+        self.slow_start_nanos > 0 && self.limit < u32::MAX
+    }
+
+    /// How many are up that are sent what nothing binds to a server.
+    pub(super) fn in_use(&self) -> usize {
+        (0..self.list.len()).filter(|server| self.is_up(*server) && self.choice.takes(*server)).count()
+    }
+
+    /// Whether there is one.
     fn any_takes(&self) -> bool {
-        (0..self.list.len()).any(|server| self.is_up(server) && self.choice.takes(server))
+        self.in_use() > 0
     }
 
     /// The server for a request: the one that it is bound to, if that is up; else by the rule, and not the one to avoid
@@ -171,8 +198,28 @@ impl Servers {
         let before = self.is_up(server);
         if !place.verdict.replace(verdict).up && verdict.up {
             place.up_since_nanos.set(now_nanos());
+            self.warm_up(server);
         }
         self.changed(server, before);
+    }
+
+    /// Offers the room of a server whose limit grows to those who wait, each second or twentieth of the slow start, whichever is
+    /// longer (`server_warmup` in HAProxy's `server.c`).
+    fn warm_up(self: &Rc<Self>, server: usize) {
+        if !self.limits_grow() {
+            return;
+        }
+        let servers = Rc::clone(self);
+        let span = Duration::from_nanos(self.slow_start_nanos);
+        tokio::task::spawn_local(async move {
+            let step = WARM_UP.max(span / 20);
+            let mut waited = Duration::ZERO;
+            while waited < span {
+                sleep(step).await;
+                waited += step;
+                servers.offer(server);
+            }
+        });
     }
 
     /// Sends a server nothing new, or again. What it has in hand it answers.

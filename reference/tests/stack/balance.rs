@@ -103,6 +103,37 @@ fn a_server_that_came_back_takes_its_share_by_and_by() {
     assert!(back.elapsed() > SLOW_START / 2, "after {:?}", back.elapsed());
 }
 
+#[test]
+fn a_server_that_refuses_is_asked_again_after_a_second_where_there_is_no_other() {
+    let nobody =
+        || std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let waited = |servers: &[SocketAddr]| {
+        let proxy = Proxy::start("retries = 1\nredispatch = true", servers);
+        let began = Instant::now();
+        assert_eq!(get(proxy.address, "/").expect("answered").0, 503);
+        began.elapsed()
+    };
+    let turn_around = Duration::from_secs(1);
+    let (alone, of_two) = (waited(&[nobody()]), waited(&[nobody(), nobody()]));
+    assert!(alone >= turn_around && of_two < turn_around, "{alone:?} alone, {of_two:?} of two");
+}
+
+#[test]
+fn a_server_that_starts_slowly_is_sent_few_at_once_and_others_wait() {
+    let settings = "server_max_connections = 4\nslow_start = \"10m\"\n\
+                    health_check = { http = \"/health\", interval = \"200ms\" }";
+    let stack = start(&shop(settings, "workers = 8", LONG, &["kill = \"component:shop[*]\""]));
+    let balancer = stack.entry("balancer")[0];
+    let servers_up = || figure(&stack, "balancer", 1, "servers_up");
+    stack.begin_fault(0).expect("killed");
+    eventually("both are out", || servers_up() < 0.5);
+    stack.end_fault(0).expect("restarted");
+    eventually("both are back", || servers_up() > 1.5);
+    // One at each: neither has had a quarter of its ten minutes.
+    let _streams = crowd(balancer, 6);
+    eventually("four wait", || figure(&stack, "balancer", 1, "waiting") > 3.5);
+}
+
 /// Sends a request on each of so many connections at once.
 fn crowd(address: SocketAddr, size: usize) -> Vec<TcpStream> {
     let one = |_| {

@@ -159,6 +159,13 @@ impl Distribution {
         (n > 0).then(|| self.at_rank(rank(n, percent)))
     }
 
+    /// How many values are at most so many seconds, as exactly as their buckets are: of the one in which that lies none count.
+    pub fn at_most(&self, seconds: f64) -> u64 {
+        let limit_nanos = (seconds * 1e9) as u64;
+        let above = self.cumulative.partition_point(|&(high, _)| high <= limit_nanos);
+        above.checked_sub(1).map_or(0, |last| self.cumulative[last].1)
+    }
+
     /// The least value, in seconds.
     pub fn minimum(&self) -> Option<f64> {
         (!self.is_empty())

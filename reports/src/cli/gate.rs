@@ -138,8 +138,10 @@ impl measure::Progress for Said {
         }
         self.said = elapsed;
         let (rounds, disturbed) = (self.rounds, self.disturbed);
-        let what =
-            if disturbed > 0 { format!(", {disturbed} disturbed and played again") } else { String::new() };
+        let what = match disturbed {
+            0 => String::new(),
+            some => format!(", {some} disturbed and played again"),
+        };
         // Whoever closed standard error does not want to know.
         let _ = writeln!(io::stderr(), "{rounds} rounds, {:.0} s{what}", elapsed.as_secs_f64());
     }

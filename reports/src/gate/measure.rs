@@ -145,7 +145,8 @@ impl Bench {
         let mut servers = Vec::new();
         for arm in order.iter().filter(|_| !loads.is_empty()) {
             let failed = |error| if servers.is_empty() { Error::Server(error) } else { Error::Beside(error) };
-            servers.push((*arm, self.start(*arm).map_err(failed)?));
+            let server = self.start(*arm).map_err(failed)?;
+            servers.push((*arm, server));
         }
         for load in loads {
             let blocks = thread::scope(|scope| {

@@ -19,8 +19,8 @@ pub struct LoadBalancer {
     pub health_check: Option<HealthCheck>,
     /// How often a failed *connection* is tried again. A request of which something was sent is never repeated.
     pub retries: u32,
-    /// Whether a retry goes to another server at once (HAProxy's `option redispatch 1`); else to the same one,
-    /// after a turn-around of the smaller of `connect_timeout` and one second.
+    /// Whether a retry goes to another server (HAProxy's `option redispatch 1`), at once where several are in use; else to the
+    /// same one, which after it refused is left alone for the smaller of `connect_timeout` and one second.
     pub redispatch: bool,
     /// How long a connection to a server may take to open.
     pub connect_timeout: SimTime,

@@ -5,19 +5,25 @@ use std::sync::atomic::AtomicBool;
 
 use programs::{Problem, Progress};
 use results::statistics::Moments;
-use results::{Collector, Evidence, Replications, RunRecord, RunWriter, Selection, Status, Validity};
+use results::{
+    Collector, Evidence, ModelNote, Replications, RunRecord, RunWriter, Selection, Status, Validity,
+};
 use scenarios::quantity::selector::Selector;
 use scenarios::threshold::{Aggregate, Metric};
-use scenarios::units::Ratio;
+use scenarios::units::{Ratio, SimTime};
 use scenarios::{Scenario, derive};
 use sim::{SimOutcome, replicate};
 
 use crate::arguments::Replication;
 use crate::executor::Executor;
+use crate::warmup;
 
 /// The fewest replications after which a precision is believed: of fewer, the spread itself is hardly known, and the
 /// rule would stop at the first that happen to agree (Law and Kelton, 9.4.1, advise at least ten).
 const FEWEST: u32 = 10;
+
+/// From this length on a run that ends as it ends is told that it needs others beside it.
+const LONG: SimTime = SimTime::from_secs(86_400);
 
 /// How many replications there are to be.
 #[derive(Debug)]
@@ -64,6 +70,22 @@ impl Rule {
     /// Whether the record pools replications of the scenario itself.
     pub(crate) fn is_pooled(&self) -> bool {
         self.scale.is_none() && self.most > 1
+    }
+
+    /// What a single long terminating run, whose intervals come from batches within it, does not know; none where enough others
+    /// stand beside it.
+    pub(crate) fn lacks(&self, scenario: &Scenario) -> Option<ModelNote> {
+        let beside = self.scale.map_or(0, |_| self.most);
+        let is_terminating = || scenario.breaks() || !warmup::is_steady(scenario);
+        if self.is_pooled() || beside >= FEWEST || scenario.run.duration < LONG || !is_terminating() {
+            return None;
+        }
+        let how = format!("{beside} beside this one, whose intervals are those of batches within it");
+        let error = format!(
+            "not known: batches do not tell how another such time would go; \
+             --replications {FEWEST} --replication-scale 1% puts {FEWEST} scaled ones beside it"
+        );
+        Some(ModelNote::new("replications", how, error))
     }
 }
 

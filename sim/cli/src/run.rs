@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Problem> {
     let tool = concat!("sim ", env!("CARGO_PKG_VERSION"));
     let provenance = Provenance::here(tool).of_part(words);
     let mut writer = RunWriter::create(&directory, scenario, World::Sim, provenance)?;
-    let notes = note.into_iter().chain(fixed_costs(scenario));
+    let notes = note.into_iter().chain(fixed_costs(scenario)).chain(rule.lacks(scenario));
     writer.add_evidence(Evidence { model: notes.collect(), ..Evidence::default() });
     let record = if rule.is_pooled() {
         drop(simulation);

@@ -77,7 +77,7 @@ fn automatic(
 }
 
 /// Whether as many requests are expected in each tenth of the run.
-fn is_steady(scenario: &Scenario) -> bool {
+pub(crate) fn is_steady(scenario: &Scenario) -> bool {
     let plan = Plan::new(scenario);
     let total = scenario.run.total().as_nanos();
     let edge = |i: u64| SimTime::from_nanos(total / 10 * i);

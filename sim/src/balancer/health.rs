@@ -200,6 +200,7 @@ impl World {
             self.went_down(from, server);
         } else if good {
             self.next_in_queue(from, server);
+            self.watch_warm_up(from);
         }
     }
 

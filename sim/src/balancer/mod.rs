@@ -25,7 +25,7 @@ use crate::world::World;
 use health::{Passive, Seen};
 use servers::Servers;
 
-/// The longest pause before a connection to the same server is tried again.
+/// The longest pause before a server that refused, and has to be asked again, is.
 const TURN_AROUND_NANOS: u64 = 1_000_000_000;
 /// What a drawn choice is made by.
 const CHOICE: Purpose = Purpose::named("sim-balance");
@@ -64,6 +64,9 @@ pub(crate) struct Balancer {
     pub(crate) queue: Gauge,
     pub(crate) queue_timeouts: TimeoutRing,
     pub(crate) queue_timer: u32,
+    /// Looks at servers whose limit grows; whether it is set.
+    pub(crate) warm_up_timer: u32,
+    pub(crate) warms_up: bool,
     /// Whether a cookie binds users to servers.
     pub(crate) sticky: bool,
     /// What is concluded from how real requests fare.
@@ -73,6 +76,16 @@ pub(crate) struct Balancer {
     /// Whether the thread has a request, and who waits for it.
     pub(crate) works: bool,
     pub(crate) before_thread: Fifo,
+}
+
+impl Balancer {
+    /// Whether a request goes to its server at once, by nothing but the servers' turns or loads: the common case, in which
+    /// everything is looked up once.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        let by_servers = matches!(self.balance, Balance::RoundRobin | Balance::LeastConnections);
+        by_servers && !self.sticky && self.request.is_none()
+    }
 }
 
 impl World {
@@ -96,7 +109,21 @@ impl World {
             return;
         }
         balancer.in_service.up(now);
-        self.balancer_accept(slot);
+        if !balancer.is_plain() || instance.broken > 0 {
+            return self.balancer_accept(slot);
+        }
+        match balancer.servers.choose(now, None, 0) {
+            Some(server) if balancer.servers.has_room(server, now) => {
+                balancer.servers.begin(server);
+                let (target, deadline) = (balancer.target, now.saturating_add(balancer.connect_timeout));
+                (call.leaf, call.stage) = (server, SENT);
+                let steps = (call.step, call.end);
+                self.call(slot, target, target.base + server, steps, deadline);
+            }
+            Some(server) => self.wait_for_server(slot, Some(server)),
+            None if balancer.servers.any_up() => self.wait_for_server(slot, None),
+            None => self.finish_forwarding(slot, Answer::Error),
+        }
     }
 
     /// A request was accepted: it takes its processor time first, where it is said to take any.
@@ -208,7 +235,7 @@ impl World {
     fn forward(&mut self, slot: u32, server: u16) {
         let now = self.now;
         let balancer = self.balancer(slot);
-        if !balancer.servers.has_room(server) {
+        if !balancer.servers.has_room(server, now) {
             return self.wait_for_server(slot, Some(server));
         }
         balancer.servers.begin(server);
@@ -246,7 +273,7 @@ impl World {
         if !balancer.servers.limited() {
             return;
         }
-        while balancer.servers.is_up(server) && balancer.servers.has_room(server) {
+        while balancer.servers.is_up(server) && balancer.servers.has_room(server, now) {
             let since = |queue: &Fifo| queue.first().map(|slot| self.calls[slot].work);
             let own = since(&balancer.queues[usize::from(server)]);
             // One of no weight has room for those that are bound to it alone.
@@ -295,6 +322,29 @@ impl World {
         }
     }
 
+    /// A server may just have come back: while its limit grows, it is looked at now and then.
+    pub(crate) fn watch_warm_up(&mut self, at: u16) {
+        let balancer = &mut self.balancers[usize::from(self.instances[usize::from(at)].index)];
+        if let Some(step) = balancer.servers.warm_up_step(self.now)
+            && !std::mem::replace(&mut balancer.warms_up, true)
+        {
+            self.events.schedule(self.now + step, balancer.warm_up_timer);
+        }
+    }
+
+    /// Servers whose limit grows may have room for some who wait.
+    pub(crate) fn warm_up(&mut self, at: u16) {
+        let instance = &self.instances[usize::from(at)];
+        let goes_on = instance.killed == 0 && instance.stopped == 0;
+        let balancer = &mut self.balancers[usize::from(instance.index)];
+        balancer.warms_up = false;
+        let servers = if goes_on { balancer.target.count } else { 0 };
+        for server in 0..servers {
+            self.next_in_queue(at, server);
+        }
+        self.watch_warm_up(at);
+    }
+
     /// A server has answered, or could not be asked.
     #[inline]
     pub(crate) fn balancer_answered(&mut self, slot: u32, back: Back) {
@@ -302,6 +352,7 @@ impl World {
         let balancer = self.balancer(slot);
         let server = back.at - balancer.target.base;
         balancer.servers.end(server);
+        let (mut up, limited) = (balancer.servers.is_up(server), balancer.servers.limited());
         if balancer.passive.is_some() {
             let seen = match back.answer {
                 Answer::Good => Seen::Answer,
@@ -309,8 +360,8 @@ impl World {
                 Answer::Error | Answer::Reset | Answer::TimedOut | Answer::Rejected => Seen::NoAnswer,
             };
             self.observe(at, server, seen);
+            up = self.balancer(slot).servers.is_up(server);
         }
-        let up = self.balancer(slot).servers.is_up(server);
         match back.answer {
             Answer::Good | Answer::Error => {
                 // A connection to a server that is down is closed.
@@ -324,9 +375,11 @@ impl World {
             Answer::Reset | Answer::TimedOut | Answer::Rejected => {
                 self.finish_forwarding(slot, Answer::Error)
             }
-            Answer::Refused | Answer::Unreachable => self.retry(slot, server),
+            Answer::Refused | Answer::Unreachable => self.retry(slot, server, back.answer),
         }
-        self.next_in_queue(at, server);
+        if limited {
+            self.next_in_queue(at, server);
+        }
     }
 
     /// Answers a request, and accepts the next.
@@ -347,8 +400,10 @@ impl World {
         self.answer(slot, answer);
     }
 
-    /// A connection failed: tries another, at once or after a pause; a request of which something was sent never comes here.
-    fn retry(&mut self, slot: u32, failed: u16) {
+    /// A connection failed: tries another; a request of which something was sent never comes here. HAProxy waits before that
+    /// where the server refused and the next try goes to the same one, or no more than one is in use, but not after a timeout,
+    /// which was a wait (`back_handle_st_cer` in its `backend.c`; `retries` in its manual).
+    fn retry(&mut self, slot: u32, failed: u16, answer: Answer) {
         let call = &mut self.calls[slot];
         call.attempts += 1;
         let attempts = u32::from(call.attempts);
@@ -356,20 +411,30 @@ impl World {
         if attempts > balancer.retries {
             return self.finish_forwarding(slot, Answer::Error);
         }
-        if !balancer.redispatch {
+        let meets_it_again = !balancer.redispatch || balancer.servers.count_up() <= 1;
+        if meets_it_again && answer == Answer::Refused {
             let pause = balancer.connect_timeout.min(TURN_AROUND_NANOS);
             return self.wait_until(slot, self.now + pause, Phase::Timed);
         }
-        self.choose_server(slot, Some(failed));
+        self.ask_again(slot, failed);
     }
 
-    /// The pause before the same server is tried again is over, or the processor time that a request takes.
+    /// Asks another server than the one that failed, if there is another, or that one where requests stay with theirs.
+    fn ask_again(&mut self, slot: u32, failed: u16) {
+        if self.balancer(slot).redispatch {
+            self.choose_server(slot, Some(failed));
+        } else {
+            self.forward(slot, failed);
+        }
+    }
+
+    /// The pause before a server is tried again is over, or the processor time that a request takes.
     pub(crate) fn balancer_wake(&mut self, slot: u32) {
         if self.calls[slot].stage == AT_WORK {
             return self.worked(slot);
         }
-        let server = self.calls[slot].leaf;
-        self.forward(slot, server);
+        let failed = self.calls[slot].leaf;
+        self.ask_again(slot, failed);
     }
 
     /// A request was sent to a server: its time begins.

@@ -10,6 +10,8 @@ use super::least::LeastLoaded;
 
 /// Points of each server on the ring of a consistent hash; HAProxy has 16 for each unit of weight.
 pub(super) const POINTS: u64 = 16;
+/// The shortest step in which the limit of a server that starts slowly is looked at.
+const WARM_UP_NANOS: u64 = 1_000_000_000;
 
 /// One server as one balancer instance sees it.
 #[derive(Clone, Copy, Debug)]
@@ -133,13 +135,37 @@ impl Servers {
     }
 
     #[inline]
-    pub(crate) fn has_room(&self, server: u16) -> bool {
-        self.all[usize::from(server)].active < self.limit
+    pub(crate) fn has_room(&self, server: u16, now: u64) -> bool {
+        let limit = if now < self.slow_until { self.growing_limit(server, now) } else { self.limit };
+        self.all[usize::from(server)].active < limit
     }
 
-    /// Whether any is up that may be sent what nothing binds to a server.
+    /// Requests that a server is sent at once, one at least, while its limit grows in a straight line with its share (`slowstart`
+    /// in HAProxy's manual; `srv_dynamic_maxconn` in its `queue.c`, which goes by whole seconds and percents).
+    #[cold]
+    fn growing_limit(&self, server: u16, now: u64) -> u32 {
+        let since = self.all[usize::from(server)].up_since;
+        if since == 0 || now >= since + self.slow_start || !self.limited() {
+            return self.limit;
+        }
+        let grown = u128::from(self.limit) * u128::from(now - since) / u128::from(self.slow_start);
+        (grown as u32).max(1)
+    }
+
+    /// How long until servers whose limit grows are looked at again: a second, or a twentieth of the slow start (`server_warmup`
+    /// in HAProxy's `server.c`). None where none grows.
+    pub(super) fn warm_up_step(&self, now: u64) -> Option<u64> {
+        (self.limited() && now < self.slow_until).then(|| WARM_UP_NANOS.max(self.slow_start / 20))
+    }
+
+    /// How many are up that may be sent what nothing binds to a server.
+    pub(crate) fn count_up(&self) -> usize {
+        self.up.len()
+    }
+
+    /// Whether there is one.
     pub(crate) fn any_up(&self) -> bool {
-        !self.up.is_empty()
+        self.count_up() > 0
     }
 
     /// Until when a server's share grows.
@@ -215,7 +241,8 @@ impl Servers {
         }
         if after {
             (place.up_since, place.credit) = (now, 0.0);
-            self.slow_until = now + self.slow_start;
+            // One that was held, and is full at once, does not end what another has begun.
+            self.slow_until = self.slow_until.max(now + self.slow_start);
         }
         let active = place.active;
         if let Some(least) = &mut self.least {
@@ -254,7 +281,7 @@ impl Servers {
             _ if self.weights.is_empty() => return self.in_turn(now, avoid),
             _ => self.in_turn_by_share(now, avoid),
         };
-        chosen.or_else(|| avoid.filter(|s| self.is_usable(*s) && self.has_room(*s)))
+        chosen.or_else(|| avoid.filter(|s| self.is_usable(*s) && self.has_room(*s, now)))
     }
 
     #[inline]
@@ -267,7 +294,7 @@ impl Servers {
             let mut server = self.next;
             for _ in 0..count {
                 let following = if server + 1 == count { 0 } else { server + 1 };
-                if self.is_up(server) && self.has_room(server) {
+                if self.is_up(server) && self.has_room(server, now) {
                     if Some(server) == avoid {
                         spare = Some((server, following));
                     } else if !growing || round == 1 || self.takes_turn(server, now) {
@@ -283,6 +310,23 @@ impl Servers {
         }
         let (server, following) = spare?;
         self.next = following;
+        Some(server)
+    }
+
+    /// The server that will be chosen after so many others, where each has its turn: a guess, for one may come in or go out
+    /// before.
+    #[inline]
+    pub(crate) fn foresee(&self, others: u16) -> Option<u16> {
+        let count = self.all.len() as u16;
+        let all_take_turns = self.balance == Balance::RoundRobin && self.weights.is_empty();
+        if !all_take_turns || self.up.len() < self.all.len() || count == 0 {
+            return None;
+        }
+        let mut server = self.next + others;
+        // A division would take longer.
+        while server >= count {
+            server -= count;
+        }
         Some(server)
     }
 
@@ -320,6 +364,18 @@ mod tests {
         assert_eq!(servers.choose(9, Some(0), 0), Some(0), "there is no other");
         take_down(&mut servers, 0);
         assert_eq!(servers.choose(9, None, 0), None);
+    }
+
+    #[test]
+    fn turns_are_foreseen_as_long_as_all_servers_are_up() {
+        let mut servers = servers(3, Balance::RoundRobin);
+        assert_eq!(servers.choose(9, None, 0), Some(0));
+        let foreseen = [0, 1, 2, 3].map(|others| servers.foresee(others));
+        let chosen = [(); 4].map(|()| servers.choose(9, None, 0));
+        assert_eq!((foreseen, chosen[0]), (chosen, Some(1)));
+        take_down(&mut servers, 1);
+        assert_eq!(servers.foresee(0), None);
+        assert_eq!(Servers::new(3, Balance::Random, false, u32::MAX, 0).foresee(0), None);
     }
 
     #[test]
@@ -378,6 +434,25 @@ mod tests {
         let mut sticky = Servers::new(1, Balance::Source, false, 1, 0);
         sticky.begin(0);
         assert_eq!(sticky.choose(0, None, 0), Some(0));
+    }
+
+    #[test]
+    fn the_limit_of_a_server_that_came_back_grows_with_its_share() {
+        let second = 1_000_000_000;
+        let mut servers = Servers::new(1, Balance::RoundRobin, false, 8, 10 * second);
+        servers.learn(0, false, 1, 1, second);
+        servers.learn(0, true, 1, 1, 100 * second);
+        for (at, limit) in [(100, 1), (102, 1), (103, 2), (105, 4), (109, 7), (110, 8), (200, 8)] {
+            let mut sent = 0;
+            while servers.choose(at * second, None, 0).is_some() {
+                servers.begin(0);
+                sent += 1;
+            }
+            assert_eq!(sent, limit, "{at} s");
+            (0..sent).for_each(|_| servers.end(0));
+        }
+        assert_eq!(servers.warm_up_step(109 * second), Some(second));
+        assert_eq!(servers.warm_up_step(110 * second), None);
     }
 
     #[test]

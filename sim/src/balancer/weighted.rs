@@ -26,7 +26,7 @@ impl Servers {
         let mut chosen: Option<u16> = None;
         for i in 0..self.up.len() {
             let server = self.up[i];
-            if Some(server) == avoid || !self.has_room(server) {
+            if Some(server) == avoid || !self.has_room(server, now) {
                 continue;
             }
             let share = self.share(server, now);
@@ -53,7 +53,7 @@ impl Servers {
 
     /// The one with the least load; of equals, the one longest unasked.
     pub(super) fn least_by_share(&mut self, now: u64, avoid: Option<u16>) -> Option<u16> {
-        let candidates = self.up.iter().copied().filter(|s| Some(*s) != avoid && self.has_room(*s));
+        let candidates = self.up.iter().copied().filter(|s| Some(*s) != avoid && self.has_room(*s, now));
         let burden = |server: u16| (self.load(server, now), self.all[usize::from(server)].asked, server);
         let least = candidates.map(burden).min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let (_, _, server) = least?;
@@ -67,7 +67,7 @@ impl Servers {
     pub(super) fn less_busy_of_two(&mut self, now: u64, avoid: Option<u16>, key: u64) -> Option<u16> {
         let alike = self.weights.is_empty();
         let total: f64 = if alike { 0.0 } else { self.up.iter().map(|s| self.share(*s, now)).sum() };
-        let fits = |s: u16| Some(s) != avoid && self.has_room(s);
+        let fits = |s: u16| Some(s) != avoid && self.has_room(s, now);
         let draw = |i: u64| {
             let unit = scatter(key.wrapping_add(i));
             if !alike {

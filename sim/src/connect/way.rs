@@ -4,10 +4,10 @@
 
 use scenarios::rng::{Purpose, Stream};
 
-use crate::call::{CHECK, CONNECT_ONLY, Call, FRESH, NOBODY, NONE, NOWHERE, Phase};
+use crate::call::{CHECK, CONNECT_ONLY, Call, FRESH, NOBODY, NONE, NOWHERE, Phase, REUSED};
 use crate::http_cache::rules::Use;
 use crate::instance::{Answer, Flow};
-use crate::network::Machine;
+use crate::network::{Machine, again_after};
 use crate::program::Op;
 use crate::world::{Delay, World};
 
@@ -64,6 +64,14 @@ impl World {
         let way = if self.network.active { self.way_there(slot, Phase::InTransit) } else { None };
         let nanos = way.unwrap_or(0) + self.delay_nanos(slot, latency) + self.delay_nanos(slot, fetch);
         self.wait_until(slot, self.now + nanos, Phase::InTransit);
+    }
+
+    /// A call goes over a connection that was idle.
+    fn reuse(&mut self, slot: u32) {
+        if self.any_holding {
+            self.calls[slot].flags |= REUSED;
+        }
+        self.connected(slot);
     }
 
     /// As `connect`, where the network has a say.
@@ -218,6 +226,76 @@ impl World {
                 Op::Set { keyspace, count, .. } if there => self.asked(slot, count) * value(keyspace),
                 _ => 0,
             }
+    }
+
+    /// When what an unplugged instance was just sent is there: with TCP's first repetition after the cable is back. None from its
+    /// own machine, whose messages take no cable.
+    fn comes_again(&self, slot: u32, from: u16, at: u16, leg: Leg) -> Option<u64> {
+        let (sender, receiver) = (self.machine(from), self.machine(at));
+        if sender == receiver {
+            return None;
+        }
+        let round_trip = self.network.round_trip(sender, receiver, &mut self.leg_stream(slot, leg));
+        let cut = self.instances[usize::from(at)].cable_back.saturating_sub(self.now).max(1);
+        Some(self.now + again_after(cut, round_trip))
+    }
+
+    /// Whether a call is lost at its instance, whose cable is out; it is sent again.
+    #[cold]
+    pub(super) fn is_lost(&mut self, slot: u32) -> bool {
+        let Call { from, at, .. } = self.calls[slot];
+        if self.instances[usize::from(at)].killed > 0 {
+            return false;
+        }
+        let again = self.comes_again(slot, from, at, Leg::There);
+        if let Some(again) = again {
+            self.wait_until(slot, again, Phase::InTransit);
+        }
+        again.is_some()
+    }
+
+    /// Whether an answer is lost at its caller, whose cable is out; it is sent again.
+    #[cold]
+    pub(super) fn is_answer_lost(&mut self, slot: u32, answer: Answer) -> bool {
+        let Call { from, at, .. } = self.calls[slot];
+        if !matches!(answer, Answer::Good | Answer::Error) {
+            return false;
+        }
+        let again = self.comes_again(slot, at, from, Leg::Back);
+        if let Some(again) = again {
+            self.calls[slot].stage = u8::from(answer == Answer::Good);
+            self.wait_until(slot, again, Phase::Returning);
+        }
+        again.is_some()
+    }
+
+    /// Whether a command or a statement is lost at its store, whose cable is out; it is sent again.
+    #[cold]
+    pub(crate) fn is_leaf_lost(&mut self, slot: u32, phase: Phase) -> bool {
+        let Call { at, leaf, .. } = self.calls[slot];
+        if self.instances[usize::from(leaf)].killed > 0 {
+            return false;
+        }
+        let again = self.comes_again(slot, at, leaf, Leg::LeafThere);
+        if let Some(again) = again {
+            self.wait_until(slot, again, phase);
+        }
+        again.is_some()
+    }
+
+    /// Whether what a command or a statement brought is lost at its caller, whose cable is out; it is sent again.
+    #[cold]
+    pub(super) fn is_result_lost(&mut self, slot: u32, flow: Flow) -> bool {
+        let Call { at, leaf, .. } = self.calls[slot];
+        if flow != Flow::Done {
+            return false;
+        }
+        let again = self.comes_again(slot, leaf, at, Leg::LeafBack);
+        if let Some(again) = again {
+            self.calls[slot].syns = 1;
+            self.wait_until(slot, again, Phase::FromLeaf);
+        }
+        again.is_some()
     }
 
     /// Whether a fault makes an instance answer this call with a 500.

@@ -7,14 +7,16 @@
 /// So many jobs that have not begun may be in line; what comes then waits outside of it, where it costs no memory.
 pub(crate) const AHEAD: usize = 16;
 
-/// So few cores are held in order, and so very few.
+/// So few cores are held in order, so very few, and as few as most machines have.
 const FEW: usize = 16;
 const VERY_FEW: usize = 8;
+const FEWEST: usize = 4;
 
 /// When each core of a machine is free.
 #[derive(Debug)]
 enum Free {
     /// In order. What stands for no core is never free.
+    Fewest([u64; FEWEST]),
     VeryFew([u64; VERY_FEW]),
     Few([u64; FEW]),
     /// As a heap with the first one at its root.
@@ -26,7 +28,11 @@ impl Free {
         // What is in order is a heap as well.
         ends.sort_unstable();
         let padded = |most: usize| ends.iter().copied().chain(std::iter::repeat(u64::MAX)).take(most);
-        if ends.len() <= VERY_FEW {
+        if ends.len() <= FEWEST {
+            let mut all = [0; FEWEST];
+            all.iter_mut().zip(padded(FEWEST)).for_each(|(place, end)| *place = end);
+            Self::Fewest(all)
+        } else if ends.len() <= VERY_FEW {
             let mut all = [0; VERY_FEW];
             all.iter_mut().zip(padded(VERY_FEW)).for_each(|(place, end)| *place = end);
             Self::VeryFew(all)
@@ -43,6 +49,7 @@ impl Free {
     #[inline(always)]
     fn take_first(&mut self, now: u64, work: u64) -> u64 {
         match self {
+            Self::Fewest(ends) => put_in_order(ends, now, work),
             Self::VeryFew(ends) => put_in_order(ends, now, work),
             Self::Few(ends) => put_in_order(ends, now, work),
             Self::Many(ends) => {
@@ -219,8 +226,8 @@ kill = "component:blog"
         while !simulation.advance() {
             let now = simulation.world.now;
             let line = &simulation.world.cores[0].line;
-            let Free::VeryFew([first, others @ ..]) = &line.free else { panic!("it is one core") };
-            assert_eq!(others, &[u64::MAX; VERY_FEW - 1]);
+            let Free::Fewest([first, others @ ..]) = &line.free else { panic!("it is one core") };
+            assert_eq!(others, &[u64::MAX; FEWEST - 1]);
             // With twice as much to do as it can, the one core has the work of all that waits before it.
             let waiting = line.waiting(now).count() as u64;
             assert!(waiting == 0 || *first >= now + (waiting * 10_000_000), "{waiting} at {now}");

@@ -165,6 +165,12 @@ impl Contents {
         self.store.prefetch(key);
     }
 
+    /// Asks for the memory of what it will find there, where that of [`Contents::prefetch`] has come.
+    #[inline]
+    pub(crate) fn prefetch_object(&self, key: u64) {
+        self.store.prefetch_object(key);
+    }
+
     /// Looks a key up: `HSH_Lookup`. Whoever is told to fetch must end that by one of [`Contents::keep`],
     /// [`Contents::confirm`], [`Contents::mark`] and [`Contents::fail`].
     #[inline]
@@ -233,6 +239,12 @@ impl Contents {
     /// Waits for an object that is being fetched.
     pub fn wait(&mut self, object: ObjectId, waiter: u32) {
         self.waiting.entry(object.0).or_default().push(waiter);
+    }
+
+    /// Whether anybody waits for anything.
+    #[inline]
+    pub(crate) fn anybody_waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Those who waited for an object, in their order, to look it up again: to be asked for after each fetch that ends.

@@ -10,9 +10,8 @@ use scenarios::plan::RequestId;
 use scenarios::rng::{Purpose, Stream};
 use scenarios::scenario::{ClassId, HttpCache};
 
-use crate::call::{CHECK, Call, HAS_THREAD, NOBODY, NONE, Phase};
+use crate::call::{CHECK, CLIENT, Call, HAS_THREAD, NOBODY, NONE, Phase};
 use crate::connect::Target;
-use crate::front::Due;
 use crate::gauge::Gauge;
 use crate::instance::{Answer, Back};
 use crate::timeout::TimeoutRing;
@@ -113,6 +112,12 @@ impl Cache {
             fetch,
         }
     }
+
+    /// Whether a request that comes is looked up at once: the common case, in which everything is looked up once.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.threads.is_none() && self.request.is_none() && self.wake == 0
+    }
 }
 
 impl World {
@@ -124,11 +129,17 @@ impl World {
 
     /// A request or a health check is there.
     pub(crate) fn cache_arrive(&mut self, slot: u32) {
-        let now = self.now;
-        self.cache(slot).inside.up(now);
         let call = &mut self.calls[slot];
+        let instance = &self.instances[usize::from(call.at)];
+        let cache = &mut self.caches[usize::from(instance.index)];
+        cache.inside.up(self.now);
+        let is_request = call.parent < NOBODY || call.parent == CLIENT;
+        if instance.broken == 0 && cache.is_plain() && is_request {
+            call.stage = LOOKING;
+            return self.look_up(slot);
+        }
         call.stage = ENTERING;
-        if self.instances[usize::from(call.at)].broken > 0 {
+        if instance.broken > 0 {
             return self.cache_answers(slot, Answer::Error);
         }
         if self.take_thread(slot, Task::Request) {
@@ -212,7 +223,11 @@ impl World {
     }
 
     /// The key of the object that a call asks for. A part of a page varies by who asks for the page.
+    #[inline]
     pub(super) fn object_key(&self, slot: u32) -> u64 {
+        if let Some(object) = self.calls.path(slot).object {
+            return object.get();
+        }
         let at = self.calls[slot].at;
         self.object_key_in(slot, &self.caches[usize::from(self.instances[usize::from(at)].index)])
     }
@@ -230,16 +245,6 @@ impl World {
         };
         let rule = &self.cache_rules[call.class.index()];
         rule.key(call.class, call.id, path, asker, cache.normalise, self.seed, &self.draws)
-    }
-
-    /// Asks for the memory that a request which is about to come due will be looked up in, where there are so few caches
-    /// that it may be any of them.
-    #[inline]
-    pub(crate) fn foresee(&self, due: &Due) {
-        const FEW: usize = 4;
-        if let Some(object) = due.path.object.filter(|_| self.caches.len() <= FEW) {
-            self.caches.iter().for_each(|cache| cache.contents.prefetch(object.get()));
-        }
     }
 
     fn look_up(&mut self, slot: u32) {
@@ -298,11 +303,16 @@ impl World {
 
     /// Sends what a thread fetches to the back end.
     fn send_fetch(&mut self, slot: u32) {
-        let Some(at) = self.next_back_end(slot) else { return self.fetch_ended(slot, false) };
-        let Cache { target, connect_timeout, .. } = *self.cache(slot);
-        let deadline = self.now.saturating_add(connect_timeout);
         let call = &self.calls[slot];
-        self.call(slot, target, at, (call.step, call.end), deadline);
+        let steps = (call.step, call.end);
+        let cache = &self.caches[usize::from(self.instances[usize::from(call.at)].index)];
+        let (target, deadline) = (cache.target, self.now.saturating_add(cache.connect_timeout));
+        // Mostly there is one that nothing is known of.
+        let only = cache.only.filter(|_| cache.probed.is_empty());
+        let Some(at) = only.or_else(|| self.next_back_end(slot)) else {
+            return self.fetch_ended(slot, false);
+        };
+        self.call(slot, target, at, steps, deadline);
     }
 
     /// A call of the cache's own, for another object than the one that a client asked for, or for later.
@@ -430,10 +440,11 @@ impl World {
         self.wake_waiting(at, object);
     }
 
+    #[inline]
     fn wake_waiting(&mut self, at: u16, object: ObjectId) {
-        let index = self.instances[usize::from(at)].index;
-        let waiting = self.caches[usize::from(index)].contents.take_waiting(object);
-        if !waiting.is_empty() {
+        let index = usize::from(self.instances[usize::from(at)].index);
+        if self.caches[index].contents.anybody_waits() {
+            let waiting = self.caches[index].contents.take_waiting(object);
             self.ready.extend(waiting);
         }
     }

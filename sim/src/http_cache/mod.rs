@@ -7,9 +7,9 @@
 //! - `threads`: who has one and who waits for one; `probe`: which back ends are healthy; `purge`: what services throw out
 //! - `prefill`: what is there at the run's start
 //! - `rules`: which requests ask for which object; `instance`: the cache at work in the simulated world; `page`: what is
-//!   put together from parts
+//!   put together from parts; `foresight`: memory that is asked for ahead
 //!
-//! All but `instance`, `page`, `threads`, `purge` and the choice of a back end is data and rules, and knows neither events nor
+//! All but `instance`, `foresight`, `page`, `threads`, `purge` and the choice of a back end is data and rules, and knows neither events nor
 //! back ends. The rules are those of Varnish 7.1 with its `malloc` storage; each file names its sources.
 
 pub mod contents;
@@ -17,6 +17,7 @@ pub mod contents;
 mod contents_tests;
 mod counts;
 mod expiry;
+mod foresight;
 pub(crate) mod instance;
 mod page;
 mod prefill;

@@ -110,6 +110,14 @@ impl Store {
         self.ids.prefetch(key);
     }
 
+    /// Asks for the memory of what a key has, where the memory that tells of it is at hand.
+    #[inline]
+    pub(crate) fn prefetch_object(&self, key: u64) {
+        if let Some(id) = self.ids.guess(key) {
+            self.prefetch_entry(id);
+        }
+    }
+
     /// Asks for the memory of an entry that is about to go.
     #[inline]
     pub(crate) fn prefetch_entry(&self, id: u32) {
@@ -257,6 +265,12 @@ impl Store {
     /// that is free is an object evicted: a large body fills the holes that there are. The head of an evicted object
     /// is given back by another thread, `cache_expire.c`'s, and so only after this fetch.
     pub(crate) fn allocate(&mut self, head_bytes: u64, body_bytes: u64, evicted: &mut Vec<u32>) -> bool {
+        // Mostly there is room.
+        let all = head_bytes + body_bytes;
+        if all <= self.settings.memory_bytes.saturating_sub(self.used_bytes) {
+            self.used_bytes += all;
+            return true;
+        }
         let mut later = 0;
         let mut held = 0;
         let mut wanted = head_bytes;

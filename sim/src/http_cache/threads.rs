@@ -76,13 +76,20 @@ impl Threads {
 }
 
 impl World {
+    #[inline]
     fn threads(&mut self, at: u16) -> Option<&mut Threads> {
         let index = self.instances[usize::from(at)].index;
         self.caches[usize::from(index)].threads.as_deref_mut()
     }
 
     /// Takes a thread for a call's task; false where it has to wait for one, or is dropped for it.
+    #[inline]
     pub(super) fn take_thread(&mut self, slot: u32, task: Task) -> bool {
+        // Mostly they are not counted.
+        self.threads(self.calls[slot].at).is_none() || self.take_counted_thread(slot, task)
+    }
+
+    fn take_counted_thread(&mut self, slot: u32, task: Task) -> bool {
         let (at, now) = (self.calls[slot].at, self.now);
         let Some(threads) = self.threads(at) else { return true };
         if threads.is_idle(task) {
@@ -117,7 +124,14 @@ impl World {
     }
 
     /// A thread has nothing to do any more: it takes up what waits.
+    #[inline]
     pub(super) fn release_thread(&mut self, at: u16) {
+        if self.threads(at).is_some() {
+            self.release_counted_thread(at);
+        }
+    }
+
+    fn release_counted_thread(&mut self, at: u16) {
         let (now, index) = (self.now, usize::from(self.instances[usize::from(at)].index));
         let Some(threads) = self.caches[index].threads.as_mut() else { return };
         threads.busy.down(now);

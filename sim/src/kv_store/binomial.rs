@@ -65,17 +65,56 @@ fn many(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
     while trials > 0 {
         let mut undecided = if trials >= 64 { u64::MAX } else { (1 << trials) - 1 };
         trials = trials.saturating_sub(64);
-        let mut bit = 53;
+        let (mut bit, mut below) = (53, 0);
         while undecided != 0 && bit > 0 {
             bit -= 1;
             let drawn = stream.next_bits();
-            if bits >> bit & 1 == 1 {
-                successes += (undecided & !drawn).count_ones();
-                undecided &= drawn;
-            } else {
-                undecided &= !drawn;
+            // All ones where the chance has a one at this bit: what drew a zero there is below it, else what drew a one above.
+            let ones = 0_u64.wrapping_sub(bits >> bit & 1);
+            below |= undecided & !drawn & ones;
+            undecided &= !(drawn ^ ones);
+        }
+        successes += below.count_ones();
+    }
+    successes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scenarios::rng::Purpose;
+    use scenarios::units::Seed;
+
+    /// Bit by bit, as a uniform number is compared with the chance.
+    fn one_by_one(stream: &mut Stream, trials: u32, chance: f64) -> u32 {
+        let bits = (chance * (1_u64 << 53) as f64) as u64;
+        let mut successes = 0;
+        for first in (0..trials).step_by(64) {
+            let mut undecided: Vec<u32> = (0..(trials - first).min(64)).collect();
+            let mut bit = 53;
+            while !undecided.is_empty() && bit > 0 {
+                bit -= 1;
+                let (drawn, chance) = (stream.next_bits(), bits >> bit & 1);
+                undecided.retain(|trial| {
+                    let own = drawn >> trial & 1;
+                    successes += u32::from(own < chance);
+                    own == chance
+                });
+            }
+        }
+        successes
+    }
+
+    #[test]
+    fn many_trials_at_once_are_as_many_one_by_one_and_draw_as_often() {
+        for (number, trials) in [1, 5, 63, 64, 65, 100, 128, 1_000].into_iter().enumerate() {
+            for chance in [0.08, 0.25, 0.5, 0.999] {
+                let stream = || Stream::new(Seed(4), Purpose::named("binomial-test"), number as u64);
+                let (mut at_once, mut each) = (stream(), stream());
+                let successes = many(&mut at_once, trials, chance);
+                assert_eq!(successes, one_by_one(&mut each, trials, chance), "{trials} of {chance}");
+                assert_eq!(at_once.next_bits(), each.next_bits(), "{trials} of {chance}");
             }
         }
     }
-    successes
 }

@@ -19,6 +19,12 @@ impl Deadlines {
         self.heap.push(Reverse((expires, key)));
     }
 
+    /// Whether there is a deadline before `now`.
+    #[inline]
+    pub(crate) fn are_due(&self, now: u64) -> bool {
+        self.heap.peek().is_some_and(|Reverse((expires, _))| *expires < now)
+    }
+
     /// The next deadline before `now`: when, and of which key. It may not be its deadline any more. A key that was written
     /// twice with one deadline, as by a request that draws it twice, has it once.
     #[inline]

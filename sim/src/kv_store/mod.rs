@@ -137,6 +137,12 @@ impl KvStore {
 }
 
 impl KvStore {
+    /// Whether commands take no time of its thread.
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.command == 0 && self.key == 0
+    }
+
     /// Tells each metric's value in the interval that ends here.
     pub(crate) fn sample(&mut self, put: &mut dyn FnMut(&'static str, f64)) {
         let counts = std::mem::take(&mut self.contents.counts);
@@ -162,12 +168,13 @@ impl World {
     /// Sends the command of a call's present step and stage.
     #[inline]
     pub(crate) fn call_store(&mut self, slot: u32) -> Flow {
-        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        let at = usize::from(self.calls[slot].leaf);
+        let instance = &self.instances[at];
         if instance.killed > 0 {
             return Flow::Failed;
         }
-        let latency = instance.latency;
-        if self.delay(slot, latency, Phase::ToStore) {
+        if !self.is_at_once(&instance.latency) && self.delay(slot, self.instances[at].latency, Phase::ToStore)
+        {
             return Flow::Suspended;
         }
         self.arrive_at_store(slot)
@@ -175,12 +182,21 @@ impl World {
 
     #[inline]
     pub(crate) fn arrive_at_store(&mut self, slot: u32) -> Flow {
-        let cost = self.command_cost(slot);
-        let instance = &self.instances[usize::from(self.calls[slot].leaf)];
+        let at = usize::from(self.calls[slot].leaf);
+        if self.instances[at].unplugged > 0 && self.is_leaf_lost(slot, Phase::ToStore) {
+            return Flow::Suspended;
+        }
+        let instance = &self.instances[at];
         if instance.killed > 0 {
             return Flow::Failed;
         }
-        let (at, now) = (usize::from(self.calls[slot].leaf), self.now);
+        let store = &self.stores[usize::from(instance.index)];
+        if store.is_free() && !store.running && instance.stopped == 0 {
+            let flow = self.execute_at_once(slot);
+            self.instances[at].border.visit(flow != Flow::Failed);
+            return flow;
+        }
+        let (cost, now) = (self.command_cost(slot), self.now);
         let instance = &mut self.instances[at];
         instance.border.enter(now);
         let store = &mut self.stores[usize::from(instance.index)];
@@ -199,6 +215,46 @@ impl World {
         Flow::Suspended
     }
 
+    /// Executes a command that takes no time. Most of these read, and write nothing.
+    #[inline]
+    fn execute_at_once(&mut self, slot: u32) -> Flow {
+        let call = &self.calls[slot];
+        match self.steps[usize::from(call.step)].op {
+            Op::Get { keyspace, count, miss, .. } if call.stage == 0 => {
+                self.read_first(slot, keyspace, count, miss.is_some())
+            }
+            _ => self.execute(slot),
+        }
+    }
+
+    /// GET or MGET of a request's first keys. What is missed stands in a list of the call's, where it is wanted.
+    #[inline(never)]
+    fn read_first(&mut self, slot: u32, keyspace: u16, count: u32, wants_missed: bool) -> Flow {
+        let call = &self.calls[slot];
+        let instance = &self.instances[usize::from(call.leaf)];
+        let contents = &mut self.stores[usize::from(instance.index)].contents;
+        contents.expire_before_sleep(self.now);
+        contents.make_room(self.now);
+        let keys = &self.keys[usize::from(keyspace)];
+        if keys.keyspace.persistent {
+            contents.counts.hits += u64::from(count);
+            return Flow::Done;
+        }
+        self.scratch.clear();
+        let found = keys.read(contents, &self.draws, call.id, count, self.now, &mut self.scratch);
+        contents.counts.hits += u64::from(found.hits);
+        contents.counts.misses += u64::from(count - found.hits);
+        if found.hits < count && wants_missed {
+            let list = self.missed.take();
+            let missed = self.missed.get(list);
+            missed.keys.extend_from_slice(&self.scratch);
+            missed.others = found.others;
+            let call = &mut self.calls[slot];
+            (call.missed, call.stage) = (list, MISSED);
+        }
+        Flow::Done
+    }
+
     fn run_command(&mut self, slot: u32, cost: u64) {
         let now = self.now;
         let cost = self.instances[usize::from(self.calls[slot].leaf)].slowed(cost);
@@ -212,7 +268,7 @@ impl World {
         let call = &self.calls[slot];
         let instance = &self.instances[usize::from(call.leaf)];
         let store = &self.stores[usize::from(instance.index)];
-        if store.command == 0 && store.key == 0 {
+        if store.is_free() {
             return 0;
         }
         let (commands, keys) = match self.steps[usize::from(call.step)].op {
@@ -321,26 +377,7 @@ impl World {
                 Flow::Done
             }
             Op::Get { keyspace, count, miss, .. } if call.stage != FILLING => {
-                contents.expire_before_sleep(self.now);
-                contents.make_room(self.now);
-                let keys = &self.keys[usize::from(keyspace)];
-                if keys.keyspace.persistent {
-                    contents.counts.hits += u64::from(count);
-                    return Flow::Done;
-                }
-                self.scratch.clear();
-                let found = keys.read(contents, &self.draws, call.id, count, self.now, &mut self.scratch);
-                contents.counts.hits += u64::from(found.hits);
-                contents.counts.misses += u64::from(count - found.hits);
-                if found.hits < count && miss.is_some() {
-                    let list = self.missed.take();
-                    let missed = self.missed.get(list);
-                    missed.keys.extend_from_slice(&self.scratch);
-                    missed.others = found.others;
-                    self.calls[slot].missed = list;
-                    self.calls[slot].stage = MISSED;
-                }
-                Flow::Done
+                self.read_first(slot, keyspace, count, miss.is_some())
             }
             Op::Get { keyspace, .. } => {
                 let keys = &self.keys[usize::from(keyspace)];
@@ -381,6 +418,11 @@ impl World {
     /// back what it said, where that is wanted.
     #[inline]
     pub(crate) fn go_on_with_misses(&mut self, slot: u32) -> Flow {
+        // Mostly nothing was missed.
+        if self.calls[slot].stage == 0 { Flow::Done } else { self.go_on_with_missed(slot) }
+    }
+
+    fn go_on_with_missed(&mut self, slot: u32) -> Flow {
         loop {
             let call = &mut self.calls[slot];
             let flow = match (call.stage, self.steps[usize::from(call.step)].op) {

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use scenarios::plan::churn::Churn;
-use scenarios::rng::{Purpose, Stream};
+use scenarios::rng::{Purpose, Stream, Streams};
 use scenarios::scenario::{Keyspace, Popularity};
 use scenarios::units::Seed;
 
@@ -53,6 +53,8 @@ pub(crate) struct Space {
     one_in: u64,
     seed: Seed,
     place: u64,
+    /// From which requests draw their keys.
+    draws: Streams,
     /// Of which shard these are the keys, where the store has any; its share of the tail, and how much popularity all
     /// its keys have.
     part: Option<(Arc<Ring>, u16)>,
@@ -69,6 +71,10 @@ pub(crate) struct Space {
     /// that ask for different ones come by turns.
     followed_laws: [Cell<Binomial>; LAWS],
     missed_laws: [Cell<(Missing, Binomial)>; LAWS],
+    /// How many of so many missed keys are keys of the head; and the chance of that, for the popularity that is there of the tail
+    /// and is not there of the head.
+    head_laws: [Cell<Binomial>; LAWS],
+    head_chance: Cell<(u64, u64, f64)>,
     /// The popularity of the tail, and of that part of it which is there.
     tail_share: u64,
     held_share: u64,
@@ -112,12 +118,16 @@ impl Space {
         let head_shares: Vec<u64> = (0..head).map(own).collect();
         let own_heads = (0..head).filter(|&key| owns(key)).count() as u64;
         let share = part.as_ref().map_or(1.0, |(ring, shard)| ring.share(*shard));
+        let shard = part.as_ref().map_or(0, |(_, shard)| u64::from(*shard));
         let mut space = Self {
+            draws: Streams::new(seed, KEYS.of(place | shard << 32)),
             tail_share: 0,
             held_share: 0,
             followed: 0.0,
             followed_laws: [const { Cell::new(Binomial::NONE) }; LAWS],
             missed_laws: [const { Cell::new(((0, 0, 0), Binomial::NONE)) }; LAWS],
+            head_laws: [const { Cell::new(Binomial::NONE) }; LAWS],
+            head_chance: Cell::new((u64::MAX, u64::MAX, 0.0)),
             head_expires: vec![ABSENT; head as usize],
             expiring_heads: BTreeSet::new(),
             head_bytes: vec![0; head as usize],
@@ -281,6 +291,12 @@ impl Space {
         self.head_expires[key as usize]
     }
 
+    /// Whether popularity churns here.
+    #[inline]
+    pub(super) fn drifts(&self) -> bool {
+        self.drift.is_some()
+    }
+
     pub(super) fn drifting(&mut self) -> Option<&mut Drift> {
         self.drift.as_deref_mut()
     }
@@ -354,15 +370,8 @@ impl Space {
     /// What a request of `count` keys draws.
     #[inline]
     pub(crate) fn draw(&self, request: u64, count: u32) -> Draw {
-        let shard = self.part.as_ref().map_or(0, |(_, shard)| u64::from(*shard));
-        let mut stream = Stream::new(self.seed, KEYS.of(self.place | shard << 32), request);
-        let known = &self.followed_laws[count as usize % LAWS];
-        let mut law = known.get();
-        if law.trials != count || law.chance != self.followed {
-            law = Binomial::new(count, self.followed);
-            known.set(law);
-        }
-        let followed = law.draw(&mut stream);
+        let mut stream = self.draws.open(request);
+        let followed = kept_law(&self.followed_laws, count, self.followed).draw(&mut stream);
         Draw { stream, followed, others: count - followed }
     }
 
@@ -396,12 +405,23 @@ impl Space {
         if missed == 0 || self.absent.total() == 0 {
             return missed;
         }
-        let (tail, head) = self.missing();
-        let of_head = binomial(&mut draw.stream, missed, head / (tail + head));
+        let of_head = kept_law(&self.head_laws, missed, self.head_chance()).draw(&mut draw.stream);
         // Each by its popularity.
         let total = self.absent.total();
         heads.extend((0..of_head).map(|_| self.absent.find(draw.stream.below(total)) as u64));
         missed - of_head
+    }
+
+    /// The chance that a missed key is one of the head, where one of those is not there.
+    #[inline]
+    fn head_chance(&self) -> f64 {
+        let (held, absent, mut chance) = self.head_chance.get();
+        if (held, absent) != (self.held_share, self.absent.total()) {
+            let (tail, head) = self.missing();
+            chance = head / (tail + head);
+            self.head_chance.set((self.held_share, self.absent.total(), chance));
+        }
+        chance
     }
 
     /// The popularity of what is not there, of keys that are not followed and of keys of the head.
@@ -423,6 +443,18 @@ impl Space {
             }
         }
     }
+}
+
+/// The law of so many trials with this chance: the kept one of as many trials, or a new one, which is kept.
+#[inline]
+fn kept_law(laws: &[Cell<Binomial>; LAWS], trials: u32, chance: f64) -> Binomial {
+    let known = &laws[trials as usize % LAWS];
+    let mut law = known.get();
+    if law.trials != trials || law.chance != chance {
+        law = Binomial::new(trials, chance);
+        known.set(law);
+    }
+    law
 }
 
 /// What a request draws of a keyspace: how many of its keys are followed ones, and how many are not.

@@ -244,3 +244,16 @@ fn writes_of_several_keys_come_to_the_head_as_well() {
     assert!((heads / 200_000.0 - share).abs() < 0.005, "{heads} of the head, whose share is {share}");
     assert!((others / 200_000.0 - (1.0 - share)).abs() < 0.01, "{others} others");
 }
+
+#[test]
+fn kept_law_draws_as_a_new_one() {
+    let laws = [const { Cell::new(Binomial::NONE) }; LAWS];
+    // Three and eleven trials have the same place.
+    for (trials, chance) in [(3, 0.1), (11, 0.1), (3, 0.1), (3, 0.2), (100, 0.08), (100, 0.08), (0, 0.0)] {
+        for coordinate in 0..50 {
+            let stream = || Stream::new(Seed(8), Purpose::named("kept-law-test"), coordinate);
+            let kept = kept_law(&laws, trials, chance).draw(&mut stream());
+            assert_eq!(kept, Binomial::new(trials, chance).draw(&mut stream()), "{trials} of {chance}");
+        }
+    }
+}

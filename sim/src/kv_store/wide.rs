@@ -34,6 +34,7 @@ impl Contents {
         self.spaces.get(place)?.as_deref()
     }
 
+    #[inline]
     fn space_mut(&mut self, place: usize) -> &mut Space {
         self.spaces[place].as_deref_mut().expect("all keyspaces of such a store have followed keys")
     }
@@ -165,14 +166,23 @@ impl Contents {
     /// keys are known; false where all keys are followed.
     #[inline]
     pub(super) fn come_to(&mut self, place: usize, now: u64) -> bool {
-        if self.space(place).is_none() {
-            return false;
+        let Some(space) = self.space(place) else { return false };
+        if self.deadlines.are_due(now) || space.drifts() {
+            self.catch_up(place, now);
+        } else {
+            // Mostly nothing has happened.
+            self.deadlines.until = self.deadlines.until.max(now);
         }
+        true
+    }
+
+    /// Deals with what has happened in a keyspace up to now.
+    #[inline(never)]
+    fn catch_up(&mut self, place: usize, now: u64) {
         self.pass_deadlines(now);
         while let Some((head, other)) = self.space_mut(place).next_swap(now) {
             self.swap_ranks(place, head, other, now);
         }
-        true
     }
 
     /// A key of the head and another one swap ranks. The head's new key is there if the other one was, as its block says.

@@ -135,6 +135,22 @@ fn least_connections_spares_a_slow_node() {
 }
 
 #[test]
+fn the_limit_of_a_server_that_starts_slowly_grows_while_requests_wait() {
+    let busy = |slow_start: &str| {
+        let checks = "health_check = { http = \"/health\", interval = \"1s\", fall = 3, rise = 2 }";
+        let balancer = format!("server_max_connections = 10\nqueue_timeout = \"1s\"\n{checks}\n{slow_start}");
+        let text = shop(&balancer, "", &fault("kill", "host:app[1]")).replace("count = 2", "count = 1");
+        // Twice as many as ten at once serve.
+        run(&text.replace("\"100/s\"", "\"200/s\"")).metric("shop", 0, "in_service")
+    };
+    let (slow, full) = (busy("slow_start = \"10s\""), busy(""));
+    assert!(full[24] > 9.9 && slow[5] > 9.9, "nothing is slow at the start: {full:?} {slow:?}");
+    // It is back between 19 and 20 s, by the checks' phase: one more each second from then on.
+    assert!((3.9..5.1).contains(&slow[24]) && (6.9..8.1).contains(&slow[27]), "{slow:?}");
+    assert!(slow[32..].iter().all(|b| *b > 9.9), "{slow:?}");
+}
+
+#[test]
 fn one_instance_holds_a_virtual_address() {
     let quiet = run(&shop("vip = {}", "", ""));
     assert!(quiet.metric("balancer", 1, "in_service").iter().all(|b| *b == 0.0));

@@ -62,6 +62,31 @@ fn without_redispatch_a_retry_goes_to_the_same_server_after_a_second() {
 }
 
 #[test]
+fn a_retry_at_the_only_server_waits_a_second_too() {
+    let run = run(&shop("retries = 3", KILL).replacen("count = 2", "count = 1", 1));
+    let failed = run.failed();
+    assert_eq!((failed[9], failed[10], failed[14]), (10, 100, 100), "{failed:?}");
+    let tallies = run.outcome.delta.tallies();
+    assert!(tallies.interval(10, None).failed_response.iter().all(|(low, ..)| low > 2_900_000_000));
+    // Whose third retry finds it back at 18 s has an answer.
+    assert!(failed[15..].iter().all(|f| *f == 0), "{failed:?}");
+    let slowest = tallies.interval(15, None).response_times().percentile(100.0).expect("requests in it");
+    assert!((3.05..3.15).contains(&slowest), "{slowest}");
+}
+
+#[test]
+fn a_connection_that_timed_out_is_tried_again_at_once() {
+    let balancer = "retries = 1\nredispatch = false\nconnect_timeout = \"500ms\"";
+    let fault = "[[faults]]\nat = \"10s\"\nfor = \"8s\"\nunplug = \"host:app[1]\"\n";
+    let run = run(&shop(balancer, fault));
+    let tally = run.outcome.delta.tallies().interval(12, None);
+    assert_eq!(tally.failed(), 50);
+    for (low, high, _) in tally.failed_response.iter() {
+        assert!((980_000_000..1_020_000_000).contains(&low) && high < 1_030_000_000, "{low} {high}");
+    }
+}
+
+#[test]
 fn no_server_up_is_a_503_at_once() {
     let both = format!("{KILL}{}", KILL.replace("app[1]", "app[2]"));
     let run = run(&shop(CHECKED, &both));
@@ -139,7 +164,48 @@ fn unplugged_node_accepts_no_connection() {
     // A check is silent for its interval, three in a row; until then half of the requests wait for a connection.
     assert!(slowest(11) > 1.0 && slowest(15) < 0.11, "{} {}", slowest(11), slowest(15));
     let busy = run.metric("shop", 0, "in_service");
-    assert!((4.9..5.1).contains(&busy[22]), "{busy:?}");
+    // What was sent to it over a connection that stood comes again 12.6 s later, and is over by then.
+    assert!((4.9..5.1).contains(&busy[25]), "{busy:?}");
+}
+
+#[test]
+fn what_an_unplugged_service_is_sent_arrives_with_the_next_repetition_after_the_cable_is_back() {
+    let fault = "[[faults]]\nat = \"9950ms\"\nfor = \"5050ms\"\nunplug = \"host:app\"\n";
+    let steps = step("wait = \"100ms\"");
+    let text = single("workers = 64", &steps, &format!("rate = \"10/s\"\nconnections = 1000\n{fault}"));
+    let cut = run(&text);
+    assert_eq!(cut.outcome.counts.failed, 0);
+    // It is sent again 0.2, 0.6, 1.4, 3.0 and 6.2 s later; the cable is back at 15 s.
+    let (means, slowest) = (cut.means(), cut.percentiles(100.0));
+    for (second, expected) in [(10, 6.3), (11, 6.3), (12, 3.1), (15, 0.1)] {
+        assert!((means[second] - expected).abs() < 0.005, "{second}: {means:?}");
+    }
+    assert!((1.49..1.52).contains(&slowest[14]), "{slowest:?}");
+    // A process that only hangs has it in its kernel.
+    let hung = run(&text.replace("unplug", "hang")).means();
+    assert!((4.3..4.9).contains(&hung[10]), "{hung:?}");
+}
+
+#[test]
+fn what_an_unplugged_service_is_answered_arrives_with_the_next_repetition_too() {
+    let steps = "[[requests.page.steps]]\nselect = { from = \"archive\", keyspace = \"users\" }\n";
+    let store = "[components.archive]\nkind = \"sql-store\"\nhost = \"db\"\nread = \"900ms\"\nwrite = \"1ms\"\n\
+                 [components.objects]\nkind = \"kv-store\"\nhost = \"db\"\n\
+                 [keyspaces.users]\nin = \"objects\"\nkeys = 10\nvalue = \"10B\"\n";
+    let slowest = |host: &str, second: usize| {
+        let fault = format!("[[faults]]\nat = \"9950ms\"\nfor = \"5050ms\"\nunplug = \"host:{host}\"\n");
+        let text =
+            single("workers = 64", steps, &format!("rate = \"1/s\"\nconnections = 1000\n{store}{fault}"));
+        let run = run(&text.replace("[hosts.db]", "[hosts.db]\ncores = 64"));
+        assert_eq!(run.outcome.counts.failed, 0, "{host}");
+        run.means()[second]
+    };
+    // Its result comes 0.9 s after the statement was sent, between four and five seconds before the cable is back.
+    let answered = slowest("app", 9);
+    assert!((answered - 7.1).abs() < 0.005, "{answered}");
+    // A statement into the silence is sent again as a request is.
+    let asked = slowest("db", 11);
+    assert!((asked - 7.1).abs() < 0.005, "{asked}");
 }
 
 #[test]

@@ -134,3 +134,31 @@ fn durable_messages_outlive_the_queue_and_others_do_not() {
     let loses = run(&(stack(1, "durable = false", "1ms", 100) + away + faults));
     assert!((sum(&loses, "dropped") - 1_000.0).abs() < 150.0, "{}", sum(&loses, "dropped"));
 }
+
+#[test]
+fn what_a_hung_consumer_has_in_hand_goes_to_another_after_the_heartbeat() {
+    let faults = "[[faults]]\nat = \"50s\"\nfor = \"30s\"\nhang = \"component:worker[1]\"\n";
+    let run = run(&(stack(2, "prefetch = 3\nheartbeat = \"5500ms\"", "1ms", 100) + faults));
+    let redelivered = run.metric("invalidations", 0, "redelivered");
+    assert_eq!((redelivered[55], redelivered.iter().sum::<f64>()), (3.0, 3.0), "{redelivered:?}");
+    let in_hand = run.metric("invalidations", 0, "in_service");
+    // Three are in its hands from the fiftieth second to half past the fifty-fifth, and a tenth of one in the other's.
+    assert!(in_hand[51..55].iter().all(|n| (3.0..3.3).contains(n)), "{in_hand:?}");
+    assert!((1.52..1.8).contains(&in_hand[55]) && in_hand[56..80].iter().all(|n| *n < 0.4), "{in_hand:?}");
+    let sent = run.metric("worker", 0, "requests");
+    assert!(sent[51..80].iter().all(|n| *n == 0.0) && sent[81] > 30.0, "{sent:?}");
+    assert!((sum(&run, "published") - sum(&run, "acknowledged")).abs() < 5.0, "each once");
+}
+
+#[test]
+fn a_consumer_that_is_cut_off_gives_back_what_it_has_and_connects_again() {
+    let faults = "[[faults]]\nat = \"50s\"\nfor = \"20s\"\npartition = [\"queue\", \"worker\"]\n";
+    let run = run(&(stack(1, "prefetch = 3\nheartbeat = \"5500ms\"", "1ms", 100) + faults));
+    let redelivered = run.metric("invalidations", 0, "redelivered");
+    assert_eq!((redelivered[55], redelivered.iter().sum::<f64>()), (3.0, 3.0), "{redelivered:?}");
+    let in_hand = run.metric("invalidations", 0, "in_service");
+    assert!(in_hand[51..55].iter().all(|n| *n == 3.0), "{in_hand:?}");
+    assert!(in_hand[56..70].iter().all(|n| *n == 0.0) && in_hand[70] > 0.5, "{in_hand:?}");
+    assert!((sum(&run, "published") - sum(&run, "acknowledged")).abs() < 5.0);
+    assert!(run.failed().iter().all(|n| *n == 0));
+}

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use scenarios::Scenario;
-use sim::Simulation;
+use sim::{SimOutcome, Simulation};
 
 use crate::support::run;
 
@@ -20,18 +20,57 @@ fn the_same_seed_gives_the_same_run() {
     assert_ne!(a.outcome.delta, other.outcome.delta);
 }
 
+/// One service after the other and nothing else, which is swept without events.
+const CHAIN: &str = r#"
+title = "Stations one after the other"
+[run]
+duration = "200s"
+[hosts.app]
+cores = 4
+[hosts.back]
+cores = 4
+[components.shop]
+kind = "service"
+host = "app"
+workers = 500
+[components.second]
+kind = "service"
+host = "back"
+workers = 500
+[requests.page]
+path = "/"
+[[requests.page.steps]]
+work = "exponential(mean=1ms)"
+[[requests.page.steps]]
+at = "second"
+work = "exponential(mean=1ms)"
+[traffic.users]
+to = "shop"
+mix = { page = 1 }
+executor = "constant-arrival-rate"
+rate = "3000/s"
+connections = 2000
+timeout = "10s"
+"#;
+
 #[test]
 fn the_number_of_threads_changes_nothing() {
     // Long enough that a second thread plans ahead.
-    let text = TROUBLE.replace("duration = \"40s\"", "duration = \"400s\"");
-    let scenario = Scenario::parse("trouble.toml", text).expect("the test's scenario is good");
-    let play = |threads| {
-        let mut simulation = Simulation::with_threads(&scenario, threads).expect("the simulator takes it");
-        simulation.run(&mut |_| {}, &AtomicBool::new(false))
-    };
-    let (one, two) = (play(1), play(2));
-    assert!(one.counts.due > 100_000, "{:?}", one.counts);
-    assert_eq!((one.counts, one.delta, one.samples), (two.counts, two.delta, two.samples));
+    let trouble = TROUBLE.replace("duration = \"40s\"", "duration = \"400s\"");
+    let sampled = trouble.replace("seed = 1", "seed = 1\nsampling = \"1/16\"");
+    for text in [trouble, sampled, CHAIN.to_owned()] {
+        let scenario = Scenario::parse("test.toml", text).expect("the test's scenario is good");
+        let play = |threads| {
+            let mut simulation =
+                Simulation::with_threads(&scenario, threads).expect("the simulator takes it");
+            simulation.run(&mut |_| {}, &AtomicBool::new(false))
+        };
+        let (one, two) = (play(1), play(2));
+        assert!(one.counts.due > 100_000, "{:?}", one.counts);
+        assert!(!one.evidence.laws.is_empty() && one.evidence.violations().is_empty());
+        let all = |outcome: SimOutcome| (outcome.counts, outcome.delta, outcome.samples, outcome.evidence);
+        assert!(all(one) == all(two), "{}", scenario.title);
+    }
 }
 
 #[test]

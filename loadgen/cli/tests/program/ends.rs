@@ -1,9 +1,10 @@
 //! However a run ends, it leaves a record and no process.
 
-use results::{RunRecord, Scope, Status};
+use results::{RunRecord, Scope, Status, sample};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Place, errors, until};
+use crate::target::Target;
 
 #[test]
 fn killing_the_program_leaves_no_process_and_the_next_run_starts_cleanly() {
@@ -30,6 +31,32 @@ fn killing_the_program_leaves_no_process_and_the_next_run_starts_cleanly() {
     assert_eq!(record.status, Status::Complete);
     assert!(record.tally(Scope::Run, None).ok > 0);
     place.all_gone();
+}
+
+/// Every second is journalled when it is over: of a hundred requests a second, what was answered in the second under way is lost, and
+/// where the machine is busy that of the one being written.
+#[test]
+fn a_run_that_is_killed_can_be_read_up_to_its_last_second() {
+    let place = Place::new();
+    place.target("600s", "");
+    let target = Target::quick();
+    let mut program =
+        place.start(&["run", "target.toml", "--quiet", "--no-report", "--target", &target.url()]);
+    // Fifty of the warm-up, and more than four seconds.
+    until("some seconds were played", || (target.answered() >= 480).then_some(()));
+    program.kill().expect("it is running");
+    program.wait().expect("it was started here");
+    let answered = target.answered();
+    let run = place.runs().pop().expect("there is a run");
+    let record = RunRecord::read(&run).expect("the journal can be read");
+    assert_eq!(record.status, Status::Killed);
+    let tally = record.tally(Scope::Run, None);
+    assert_eq!(tally.failed(), 0, "{:?}", tally.failures);
+    let recorded = 50 + tally.ok;
+    assert!(recorded + 200 > answered && recorded <= answered + 5, "{recorded} of {answered}");
+    // What was told of the generator itself is there, too.
+    let lag = record.series(sample::GENERATOR, sample::WAKEUP_LAG_MAX_S).next().expect("it tells of itself");
+    assert!(lag.values.iter().flatten().count() >= 2, "{lag:?}");
 }
 
 #[test]

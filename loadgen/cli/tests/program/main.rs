@@ -2,6 +2,7 @@
 
 #[cfg(feature = "nats")]
 mod agents;
+mod bodies;
 mod capacity;
 mod configuration;
 mod ends;

@@ -67,6 +67,20 @@ fn a_target_can_be_a_socket_in_the_file_system() {
     assert!(target.answered() > tally.due());
 }
 
+/// A hundred requests a second leave their generator asleep for nearly all of the time; one that waited awake would have a whole core.
+#[test]
+fn a_low_rate_takes_little_of_a_core() {
+    let place = Place::new();
+    place.target("4s", "");
+    let target = Target::quick();
+    let output = place.run(&["run", "target.toml", "--no-report", "--target", &target.url()]);
+    let record = RunRecord::read(place.runs().pop().expect("there is a run")).expect("it has a record");
+    let series = record.series(sample::GENERATOR, sample::CPU);
+    let cores: Vec<f64> = series.flat_map(|series| series.values.iter().copied().flatten()).collect();
+    assert!(cores.len() >= 3, "{cores:?}: {}", errors(&output));
+    assert!(cores.iter().all(|cores| *cores < 0.3), "{cores:?}");
+}
+
 #[test]
 fn a_log_is_played_against_a_target_with_its_gaps() {
     let place = Place::new();

@@ -21,7 +21,7 @@ use super::LOOK;
 use super::instance::{Instance, client};
 use super::workers::Workers;
 use crate::clock::{Clock, monotonic_nanos};
-use crate::http::{Answer, Composer, JARS_BYTES, Jar, Judge, Limits, Room, head_of, request_of};
+use crate::http::{Answer, Composer, JARS_BYTES, Jar, Judge, Limits, Room, Site, head_of, request_of};
 use crate::journal::Event;
 
 /// What goose's users have in common.
@@ -217,7 +217,7 @@ impl Course {
         judge.judge(Answer { status, head: &head, body: &body }, &mut kept)?;
         let jar = &mut self.walkers()[number as usize].jar;
         // Without room for it an answer is longer than this client accepts.
-        if jar.remember(&head, &mut kept) { Ok(()) } else { Err(Failure::TooLarge) }
+        if jar.remember(Site::default(), &head, &mut kept) { Ok(()) } else { Err(Failure::TooLarge) }
     }
 
     pub(super) fn finished(&self) -> u64 {

@@ -22,7 +22,9 @@ use super::poller::Poller;
 use super::tls::Tls;
 use super::transport::{Happening, Transport};
 use super::{Address, Entries};
-use crate::http::{Composer, Jar, Judge, LACKED, Limits, Room, Wanted, cookies, request_of, tells_of_loss};
+use crate::http::{
+    Composer, Jar, Judge, LACKED, Limits, Room, Site, Wanted, cookies, request_of, tells_of_loss,
+};
 
 /// The streams of one thread.
 pub(super) struct Streams {
@@ -245,6 +247,7 @@ impl Streams {
             }
         };
         place.head = std::mem::take(&mut exchange.head);
+        place.asked = exchange.asked.request.uri().clone();
         let result = match result {
             Ok(()) if cookies(&place.head).any(tells_of_loss) => Err(Failure::LostSession),
             other => other,
@@ -322,7 +325,8 @@ impl Transport for Streams {
 
     fn remember(&mut self, slot: u32, jar: &mut Jar) {
         let place = &mut self.places[slot as usize];
-        if !jar.remember(&place.head, &mut place.kept) {
+        let site = Site { host: &self.links[place.link].host, path: place.asked.path().as_bytes() };
+        if !jar.remember(site, &place.head, &mut place.kept) {
             self.lacked = Some(LACKED.to_owned());
         }
     }

@@ -32,6 +32,13 @@ fn percentiles_are_those_of_the_sorted_outcomes() {
         assert!(e.low <= e.value && e.value <= e.high);
         assert_eq!(e.n, times.len() as u64);
     }
+    let (answers, all) = (record.tally(Scope::Run, None).response_times(), times.len() as u64);
+    assert_eq!((answers.at_most(0.0), answers.at_most(f64::INFINITY)), (0, all));
+    for limit in [times[times.len() / 10], times[times.len() / 2]] {
+        let exact = |limit: f64| times.iter().filter(|time| **time <= limit).count() as u64;
+        let found = answers.at_most(limit * 1.002);
+        assert!((exact(limit)..=exact(limit * 1.004)).contains(&found), "{found} within {limit} s");
+    }
     let mean = times.iter().sum::<f64>() / times.len() as f64;
     let average = estimate(&record, &Selection::new(Metric::ResponseTime, Aggregate::Average));
     assert!((average.expect("there are requests").value / mean - 1.0).abs() < 1e-6);

@@ -91,6 +91,27 @@ fn scaled_replications_stand_beside_a_whole_run() {
 }
 
 #[test]
+fn a_long_terminating_run_says_that_no_others_stand_beside_it() {
+    let note = |text: &str, arguments: &[&str]| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        write(directory.path(), "page.toml", text);
+        let output = sim(directory.path(), &[&["run", "page.toml", "--quiet"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let record = RunRecord::read(only_run(directory.path())).expect("the record can be read");
+        record.evidence.model.into_iter().find(|note| note.what == "replications")
+    };
+    let steady = page("1d", "1/s", "p(99)<10s");
+    let day = steady.clone() + "[[faults]]\nat = \"5h\"\nfor = \"1m\"\nkill = \"component:shop[1]\"\n";
+    let told = note(&day, &[]).expect("one run is all that there is");
+    assert!(told.how.starts_with("0 beside") && told.error.contains("--replications 10"), "{told:?}");
+    let few = note(&day, &["--replications", "2", "--replication-scale", "50%"]);
+    assert!(few.is_some_and(|told| told.how.starts_with("2 beside")));
+    let enough = note(&day, &["--replications", "10", "--replication-scale", "50%"]);
+    assert_eq!((enough, note(&steady, &[])), (None, None), "and a steady run has batches enough");
+    assert_eq!(note(&day.replace("1d", "6h"), &[]), None, "nor is a short one worth the words");
+}
+
+#[test]
 fn a_figure_without_an_aggregate_is_refused_with_a_hint() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let asked = ["run", "x.toml", "--precision", "5%", "--of", "response_time"];
