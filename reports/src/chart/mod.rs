@@ -126,7 +126,7 @@ impl Chart {
         };
         let (from, until, high) = (horizontal.low(), horizontal.high(), vertical.high());
         let rows = label_rows(&self.bands, from, until);
-        let top = 16 + rows.iter().max().map_or(0, |r| (*r as i32 + 1) * (FONT + 4));
+        let top = 16 + rows.iter().flatten().max().map_or(0, |r| (*r as i32 + 1) * (FONT + 4));
         let style = |color| ("sans-serif", FONT).into_font().color(&color);
         let mut plot = ChartBuilder::on(&root)
             .margin_top(top)
@@ -143,6 +143,7 @@ impl Chart {
             let right = right.max(left + 4);
             let color = if band.warmup { WARMUP } else { BAND };
             root.draw(&Rectangle::new([(left, upper), (right, lower)], color.filled()))?;
+            let Some(row) = row else { continue };
             // A label at the right edge would run out of the picture.
             let (at, side) =
                 if is_late(band, from, until) { (right, HPos::Right) } else { (left, HPos::Left) };
@@ -253,8 +254,12 @@ fn is_late(band: &Band, from: f64, until: f64) -> bool {
     band.from > from + (until - from) * 0.75
 }
 
-/// The row of each band's label above the plot, so that labels do not cover each other.
-fn label_rows(bands: &[Band], from: f64, until: f64) -> Vec<usize> {
+/// More rows of labels would leave too little room for the plot.
+const MOST_ROWS: usize = 5;
+
+/// The row of each band's label above the plot, so that labels do not cover each other; none where there is no room for it: of very many
+/// faults the tables tell.
+fn label_rows(bands: &[Band], from: f64, until: f64) -> Vec<Option<usize>> {
     let width = f64::from(SIZE.0 - 186);
     let mut ends: Vec<f64> = Vec::new();
     let mut rows = Vec::new();
@@ -265,12 +270,14 @@ fn label_rows(bands: &[Band], from: f64, until: f64) -> Vec<usize> {
         } else {
             (band.from - from) / (until - from) * width
         };
-        let row = ends.iter().position(|end| *end <= start).unwrap_or(ends.len());
+        let another = (ends.len() < MOST_ROWS).then_some(ends.len());
+        let row = ends.iter().position(|end| *end <= start).or(another);
+        rows.push(row);
+        let Some(row) = row else { continue };
         if row == ends.len() {
             ends.push(0.0);
         }
         ends[row] = start + length + f64::from(FONT);
-        rows.push(row);
     }
     rows
 }
@@ -316,5 +323,23 @@ mod tests {
         for scale in [Scale::Linear, Scale::Log] {
             assert!(Chart { scale, ..chart(Vec::new()) }.svg().ends_with("</svg>\n"));
         }
+    }
+
+    #[test]
+    fn very_many_faults_leave_room_for_the_plot() {
+        let band = |i: u32| Band {
+            name: format!("kill host:app[{i}], recovered in 12 s"),
+            from: 2.0 + 0.01 * f64::from(i),
+            until: 3.0,
+            warmup: false,
+        };
+        let bands = (0..40).map(band).collect();
+        let svg = Chart { bands, ..chart(vec![(0.5, Some(0.1)), (1.5, Some(0.2))]) }.svg();
+        assert_eq!(svg.matches("recovered in").count(), MOST_ROWS, "{svg}");
+        assert_eq!(svg.matches("fill=\"var(--band)\"").count(), 40, "each is set off: {svg}");
+        let plot =
+            svg.split_once("data-plot=\"").and_then(|(_, rest)| rest.split_once('"')).expect("it is told").0;
+        let edges: Vec<f64> = plot.split(' ').filter_map(|edge| edge.parse().ok()).collect();
+        assert!(edges[3] - edges[1] > 200.0, "{edges:?}");
     }
 }

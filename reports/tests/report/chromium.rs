@@ -11,6 +11,17 @@ use crate::synthetic::{Play, SHOP, record, scenario};
 const WITNESS: &str = "<script>addEventListener('load', () => { document.documentElement.dataset.asked = \
     performance.getEntriesByType('resource').map((entry) => entry.name).join(' '); });</script>";
 
+/// Moves over the middle of the first chart, presses the first name of a legend, and writes down what came of it: how many crosshairs there are
+/// in how many charts over time, whether the line is shown, and how it is displayed.
+const HAND: &str = "<script>addEventListener('load', () => { \
+    const charts = document.querySelectorAll('svg[data-plot]'), box = charts[0].getBoundingClientRect(); \
+    const middle = { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }; \
+    charts[0].dispatchEvent(new PointerEvent('pointermove', middle)); \
+    const toggle = document.querySelector('.legend button'); toggle.click(); \
+    const line = toggle.closest('figure').querySelector('.line-0'); \
+    document.documentElement.dataset.hand = [document.querySelectorAll('line.crosshair').length, charts.length, \
+        toggle.getAttribute('aria-pressed'), getComputedStyle(line).display].join(' '); });</script>";
+
 /// Opens a file; it cannot even ask this machine.
 fn open(chromium: &Path, page: &Path, what: &str) -> Option<Seen> {
     let address = format!("file://{}", page.display());
@@ -19,11 +30,13 @@ fn open(chromium: &Path, page: &Path, what: &str) -> Option<Seen> {
 
 /// What a page wrote down of its asking.
 fn asked(output: &str) -> &str {
-    output
-        .split("data-asked=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next())
-        .unwrap_or("it did not come to its end")
+    written(output, "data-asked=\"")
+}
+
+/// What a page wrote down in an attribute of itself.
+fn written<'a>(output: &'a str, attribute: &str) -> &'a str {
+    let value = output.split(attribute).nth(1).and_then(|rest| rest.split('"').next());
+    value.unwrap_or("it did not come to its end")
 }
 
 /// The pages of a run, of a comparison, and of an interval log, each in a file.
@@ -71,6 +84,22 @@ fn a_browser_draws_pages_in_silence_and_alone_and_prints_them() {
         let printed = std::fs::read(&pdf).expect("it was printed");
         assert!(printed.starts_with(b"%PDF") && printed.len() > 20_000, "{name}: {} bytes", printed.len());
     }
+}
+
+#[test]
+fn a_crosshair_runs_through_all_charts_and_lines_can_be_hidden() {
+    let Some(chromium) = chromium() else { return println!("SKIPPED: there is no chromium") };
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let page = directory.path().join("run.html");
+    let html = reports::render(&[run(SHOP, Play::LOADGEN)]);
+    std::fs::write(&page, html.replace("</head>", &format!("{HAND}</head>"))).expect("it can be written");
+    let Some(seen) = open(&chromium, &page, "--dump-dom") else {
+        return println!("SKIPPED: the browser did not come to an end in {} s", PATIENCE.as_secs());
+    };
+    assert_eq!(seen.console, Vec::<String>::new());
+    let told: Vec<&str> = written(&seen.output, "data-hand=\"").split(' ').collect();
+    assert!(told.len() == 4 && told[0] == told[1] && told[0] != "0", "a crosshair in each chart: {told:?}");
+    assert_eq!(told[2..], ["false", "none"], "the line is hidden");
 }
 
 #[test]
