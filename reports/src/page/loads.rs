@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::figure::Figure;
-use crate::chart::{Band, Chart, Horizontal, Line, Scale};
+use crate::chart::{Band, Chart, Horizontal, Line, STYLES, Scale};
 use crate::format::Unit;
 use crate::loads::{KEYS, Loads};
 
@@ -25,6 +25,7 @@ pub(crate) fn figure(loads: &Loads<'_>) -> Figure {
     let limits = loads
         .objectives()
         .into_iter()
+        .take(STYLES - KEYS.len())
         .map(|(name, limit)| Line { name, points: vec![(0.0, Some(limit)), (most, Some(limit))] });
     let band = match loads.crossing() {
         (Some(low), Some(high)) => {

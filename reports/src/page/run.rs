@@ -10,7 +10,7 @@ use super::figure::Figure;
 use super::heat::heat;
 use super::timeline::{Reading, Timeline};
 use super::topology::topology;
-use crate::chart::Scale;
+use crate::chart::{STYLES, Scale};
 use crate::format::{self, Unit};
 use crate::moments::{Moment, PERCENTILES};
 use crate::observation::published_table;
@@ -249,18 +249,28 @@ pub(super) fn response_times(timeline: &Timeline<'_>) -> Figure {
     )
 }
 
-/// Failed requests by kind; none where none failed.
+/// Failed requests by kind, of very many kinds the rarest together; none where none failed.
 pub(super) fn failures(timeline: &Timeline<'_>) -> Option<Figure> {
-    let kinds: Vec<Failure> = Failure::ALL
-        .into_iter()
-        .filter(|kind| timeline.fine.iter().any(|m| m.failures[kind.index()] > 0.0))
-        .collect();
+    let count = |kind: &Failure| timeline.fine.iter().map(|m| m.failures[kind.index()]).sum::<f64>();
+    let mut kinds: Vec<Failure> = Failure::ALL.into_iter().filter(|kind| count(kind) > 0.0).collect();
+    let mut rare = Vec::new();
+    if kinds.len() > STYLES {
+        let mut order = kinds.clone();
+        order.sort_by(|a, b| count(b).total_cmp(&count(a)));
+        rare = order.split_off(STYLES - 1);
+        kinds.retain(|kind| !rare.contains(kind));
+    }
+    let others = rare.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+    let together = |m: &Moment| Some(rare.iter().map(|kind| m.failures[kind.index()]).sum::<f64>());
     let reads: Vec<_> = kinds.iter().map(|k| move |m: &Moment| Some(m.failures[k.index()])).collect();
-    let readings: Vec<Reading<'_>> = kinds
+    let mut readings: Vec<Reading<'_>> = kinds
         .iter()
         .zip(&reads)
         .map(|(kind, read)| (kind.name(), read as &dyn Fn(&Moment) -> Option<f64>))
         .collect();
+    if !rare.is_empty() {
+        readings.push((others.as_str(), &together));
+    }
     let draw = || {
         timeline.figure(
             "Failed requests",

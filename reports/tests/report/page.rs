@@ -1,10 +1,10 @@
 //! The HTML page.
 
 use results::record::Status;
-use results::{RunRecord, RunWriter, Validity, World};
+use results::{Failure, Frame, Recorder, RunRecord, RunWriter, Validity, World};
 
 use crate::run;
-use crate::synthetic::{Play, SHOP, provenance, record, scenario, started};
+use crate::synthetic::{Play, SHOP, outcomes, provenance, record, scenario, started};
 
 const LIMIT: usize = 2_000_000;
 /// A shop with a cache, a store and a database of 16 connections, of which half of the nodes die.
@@ -286,4 +286,25 @@ fn no_two_lines_of_a_chart_look_the_same_however_many_components_there_are() {
     let chart = figure(&html, "Utilisation");
     assert!(chart.contains("Of 11 lines, the 8 that reach highest."), "{chart}");
     assert_eq!(chart.matches("<li>").count(), 8, "{chart}");
+}
+
+#[test]
+fn kinds_of_failure_beyond_the_styles_of_lines_are_told_together() {
+    let shop = scenario(SHOP);
+    let kinds: Vec<Failure> = Failure::ALL.into_iter().filter(|kind| *kind != Failure::Dropped).collect();
+    let mut recorder = Recorder::new(&Frame::new(&shop));
+    for (n, mut outcome) in outcomes(&shop, Play::SIM).into_iter().enumerate() {
+        // The first seven kinds come twice as often as the last three.
+        outcome.result = match n % 20 {
+            kind @ 0..10 => Err(kinds[kind]),
+            again @ 10..17 => Err(kinds[again - 10]),
+            _ => Ok(()),
+        };
+        recorder.record(&outcome);
+    }
+    let html = reports::render(&[RunRecord::in_memory(&shop, World::Sim, &recorder.take(), &[])]);
+    let chart = figure(&html, "Failed requests");
+    assert_eq!(chart.matches("<li>").count(), 8, "{chart}");
+    let rare: Vec<&str> = kinds[7..].iter().map(|kind| kind.name()).collect();
+    assert!(chart.contains(&format!("{}</li>", rare.join(", "))), "{chart}");
 }
