@@ -42,7 +42,7 @@ const PARTS: [(&str, &str); 4] = [
 pub(crate) struct Busy {
     /// Of which component or host.
     pub(crate) name: String,
-    what: &'static str,
+    pub(crate) what: &'static str,
     /// Over the measured part, the mean of its instances.
     mean: f64,
     /// Its busiest instance in the busiest stretch.
@@ -50,6 +50,11 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
+    /// Whether it is a host's rather than a component's.
+    pub(crate) fn is_of_host(&self) -> bool {
+        PARTS[1..].iter().any(|(_, what)| *what == self.what)
+    }
+
     /// By how much the load could grow until it is busy all of the time.
     pub(crate) fn factor(&self) -> f64 {
         1.0 / self.most

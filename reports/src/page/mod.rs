@@ -6,6 +6,7 @@ mod components;
 mod distribution;
 mod figure;
 mod heat;
+mod hosts;
 mod loads;
 mod log;
 mod outline;

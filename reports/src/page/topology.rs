@@ -9,6 +9,7 @@ use scenarios::{Scenario, explain};
 
 use super::components::{hit_ratio, requests, utilisation};
 use super::figure::Figure;
+use super::hosts::{self, Machine};
 use crate::format::{self, Unit};
 use crate::moments::Moment;
 use crate::room;
@@ -46,8 +47,9 @@ pub(super) fn topology(record: &RunRecord, moments: &[Moment]) -> Option<Figure>
     let entries: Vec<(String, usize)> =
         scenario.traffic.iter().map(|traffic| (traffic.name.clone(), traffic.to.index())).collect();
     let caption = "Who asks whom, and how often: at the line where only one asks, else in the box. A bar is the mean utilisation of a component's cores or \
-                   workers in the measured part; marked is whose busiest instance has least room at its peak.";
-    let picture = draw(&nodes, &entries, busiest);
+                   workers in the measured part; marked is whose busiest instance has least room at its peak. Below are the machines.";
+    let machines = hosts::machines(record, &scenario, &parts);
+    let picture = draw(&nodes, &entries, busiest, &machines);
     Some(Figure::picture("The stack", caption, picture, table(&nodes, busiest)))
 }
 
@@ -146,13 +148,20 @@ fn table(nodes: &[Node<'_>], busiest: Option<usize>) -> Table {
     table
 }
 
-fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>) -> String {
+fn draw(
+    nodes: &[Node<'_>],
+    entries: &[(String, usize)],
+    busiest: Option<usize>,
+    machines: &[Machine],
+) -> String {
     let columns = nodes.iter().map(|node| node.column).max().unwrap_or(0) + 1;
     let in_column = |column: usize| nodes.iter().filter(|node| node.column == column).count();
     let rows = (0..columns).map(in_column).chain([entries.len()]).max().unwrap_or(1);
     let (step_x, step_y) = (BOX.0 + GAP.0, BOX.1 + GAP.1);
     let width = 2.0 * MARGIN + columns as f64 * step_x - GAP.0;
-    let height = 2.0 * MARGIN + rows as f64 * step_y - GAP.1;
+    let stack = 2.0 * MARGIN + rows as f64 * step_y - GAP.1;
+    let inside = width - 2.0 * MARGIN;
+    let height = stack + hosts::height(machines, inside);
     // Each column stands in the middle.
     let top = |count: usize, row: usize| MARGIN + 0.5 * (rows - count) as f64 * step_y + row as f64 * step_y;
     // What no traffic reaches shares the first column with the traffic, below it.
@@ -242,6 +251,7 @@ fn draw(nodes: &[Node<'_>], entries: &[(String, usize)], busiest: Option<usize>)
         let rate = node.rate.filter(|_| askers(i) != 1);
         component(&mut svg, corner(node), (node, rate), busiest == Some(i));
     }
+    hosts::draw(&mut svg, machines, (MARGIN, stack - MARGIN), inside);
     svg + "</svg>\n"
 }
 

@@ -209,6 +209,11 @@ fn the_stack_is_drawn_with_who_asks_whom_and_the_busiest_marked() {
     let picture = picture.expect("it ends");
     assert!(picture.contains("traffic</text>") && picture.contains("class=\"tip\""), "{picture}");
     assert_eq!(picture.matches("busiest").count(), 1, "{picture}");
+    // The machines stand below, with what runs on them.
+    assert_eq!(picture.matches("class=\"host\"").count(), 2, "{picture}");
+    for text in ["edge", "1 core", "runs balancer", "app × 2", "4 cores", "runs shop"] {
+        assert!(picture.contains(&format!(">{text}</text>")), "{text}: {picture}");
+    }
 }
 
 #[test]
