@@ -117,6 +117,9 @@ pub(super) struct Drift {
     /// A change for the worse up to this is none
     #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = programs::part::ratio)]
     margin: Ratio,
+    /// Losses that are accepted, with a reason and an end, as for `report gate`
+    #[arg(long, value_name = "FILE")]
+    accepted: Option<PathBuf>,
 }
 
 /// Says on standard error how the session stands, every few seconds.
@@ -361,11 +364,19 @@ impl Drift {
     pub(super) fn run(&self, to: &mut impl Write) -> anyhow::Result<u8> {
         let margin = self.margin.get();
         let settings = Settings { margin, ..Settings::default() };
+        let accepted = self.accepted.as_deref().map(accepted::read).transpose()?.unwrap_or_default();
+        let today = jiff::Zoned::now().date();
         let entries = history::read(&self.history)?;
-        let drifts = history::drift(&entries, &settings);
-        for drift in &drifts {
+        let mut regressed = false;
+        for drift in history::drift(&entries, &settings) {
             let show = |v| drift.quantity.metric.show(v);
-            let word = if drift.regressed { "regressed" } else { "no drift beyond the margin" };
+            let covering = accepted.iter().find(|one| one.covers(&drift.quantity, drift.worse, today));
+            let word = match covering.filter(|_| drift.regressed) {
+                Some(one) => format!("regressed, as accepted ({})", one.reason),
+                None if drift.regressed => "regressed".to_owned(),
+                None => "no drift beyond the margin".to_owned(),
+            };
+            regressed |= drift.regressed && covering.is_none();
             writeln!(to, "{}: {word} in {} sessions", drift.quantity, drift.sessions)?;
             for (candidate, before, after) in &drift.changes {
                 writeln!(to, "  from {candidate} on {}, before {}", show(*after), show(*before))?;
@@ -375,7 +386,6 @@ impl Drift {
                 writeln!(to, "  since {since}: {total} ({low} to {high})")?;
             }
         }
-        let regressed = drifts.iter().any(|drift| drift.regressed);
         Ok(if regressed { exit::REGRESSED } else { exit::GOOD })
     }
 }

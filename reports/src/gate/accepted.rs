@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::judge::{Finding, Judgement};
-use super::quantity::Metric;
+use super::quantity::{Metric, Quantity};
 use super::session::{Session, Verdict};
 use scenarios::units::Ratio;
 
@@ -73,15 +73,13 @@ pub fn read(path: &Path) -> Result<Vec<Accepted>, Error> {
 }
 
 impl Accepted {
-    fn is_of(&self, judgement: &Judgement) -> bool {
-        self.metric == judgement.quantity.metric
-            && self.scenario.as_ref().is_none_or(|name| *name == judgement.quantity.scenario)
+    fn is_of(&self, quantity: &Quantity) -> bool {
+        self.metric == quantity.metric && self.scenario.as_ref().is_none_or(|name| *name == quantity.scenario)
     }
 
-    fn covers(&self, judgement: &Judgement, today: Date) -> bool {
-        self.is_of(judgement)
-            && judgement.estimate <= self.limit
-            && self.last_day.is_some_and(|last| today <= last)
+    /// Whether so much of a worsening is accepted on this day.
+    pub fn covers(&self, quantity: &Quantity, worsening: f64, today: Date) -> bool {
+        self.is_of(quantity) && worsening <= self.limit && self.last_day.is_some_and(|last| today <= last)
     }
 }
 
@@ -93,13 +91,15 @@ pub fn apply(session: &mut Session, accepted: &[Accepted], today: Date) -> Vec<S
         return notes;
     }
     for judgement in session.judgements.iter_mut().filter(|j| j.finding == Finding::Regressed) {
-        if let Some(one) = accepted.iter().find(|one| one.covers(judgement, today)) {
+        if let Some(one) =
+            accepted.iter().find(|one| one.covers(&judgement.quantity, judgement.estimate, today))
+        {
             judgement.finding = Finding::Accepted;
             notes.push(format!(
                 "{} is worse, which is accepted until {}: {}",
                 judgement.quantity, one.expires, one.reason
             ));
-        } else if let Some(one) = accepted.iter().find(|one| one.is_of(judgement)) {
+        } else if let Some(one) = accepted.iter().find(|one| one.is_of(&judgement.quantity)) {
             notes.push(format!(
                 "{} was accepted up to {} until {}, which does not cover this",
                 judgement.quantity, one.up_to, one.expires
@@ -107,8 +107,9 @@ pub fn apply(session: &mut Session, accepted: &[Accepted], today: Date) -> Vec<S
         }
     }
     for one in accepted.iter().filter(|one| one.last_day.is_none_or(|last| last < today)) {
-        let is_told =
-            |j: &Judgement| one.is_of(j) && matches!(j.finding, Finding::Regressed | Finding::Accepted);
+        let is_told = |j: &Judgement| {
+            one.is_of(&j.quantity) && matches!(j.finding, Finding::Regressed | Finding::Accepted)
+        };
         if !session.judgements.iter().any(is_told) {
             let metric = one.metric.name();
             notes.push(format!("{metric} was accepted until {}, which is past: take that out", one.expires));

@@ -8,6 +8,7 @@ use results::statistics::change_point::change_points;
 use results::statistics::signed_rank::normal_quantile;
 use serde::{Deserialize, Serialize};
 
+use super::judge::Finding;
 use super::quantity::Quantity;
 use super::session::Session;
 use super::settings::Settings;
@@ -38,6 +39,9 @@ pub struct Found {
     pub low: f64,
     /// Its upper end.
     pub high: f64,
+    /// Whether somebody accepted it, so that it is no loss to add up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
 }
 
 /// Why a history cannot be used.
@@ -72,6 +76,7 @@ impl Entry {
             estimate: j.estimate,
             low: j.low,
             high: j.high,
+            accepted: j.finding == Finding::Accepted,
         };
         Self { time, base, candidate, quantities: bounded.map(found).collect() }
     }
@@ -117,7 +122,9 @@ pub struct Drift {
     /// From the first candidate of the worst stretch to the last of all: how much worse, with its 95% interval. None where
     /// all sessions have the same base, so that their differences do not add up.
     pub total: Option<(String, f64, f64, f64)>,
-    /// Whether it has become worse by more than the margin.
+    /// How much worse it has become: by that stretch, or from the first level to the last.
+    pub worse: f64,
+    /// Whether that is more than the margin.
     pub regressed: bool,
 }
 
@@ -141,17 +148,19 @@ fn of_quantity(entries: &[Entry], quantity: Quantity, pinned: bool, settings: &S
     let found: Vec<(&Entry, &Found)> = entries
         .iter()
         .filter_map(|e| e.quantities.iter().find(|f| f.quantity == quantity).map(|f| (e, f)))
+        .filter(|(_, f)| !f.accepted)
         .collect();
     let margin = settings.rules(quantity.metric).margin;
     let estimates: Vec<f64> = found.iter().map(|(_, f)| f.estimate).collect();
     if pinned {
         let points = change_points(&estimates, ALARM);
-        let regressed = points.last().is_some_and(|p| p.after - points[0].before > margin);
+        let worse = points.last().map_or(0.0, |p| p.after - points[0].before);
+        let regressed = worse > margin;
         let change = |p: &results::statistics::change_point::ChangePoint| {
             (found[p.at].0.candidate.clone(), p.before, p.after)
         };
         let changes = points.iter().map(change).collect();
-        return Drift { quantity, sessions: found.len(), changes, total: None, regressed };
+        return Drift { quantity, sessions: found.len(), changes, total: None, worse, regressed };
     }
     // Whoever looks for the worst of many stretches has to be surer of each (Bonferroni).
     let sure = normal_quantile(ALARM / found.len().max(1) as f64);
@@ -175,7 +184,8 @@ fn of_quantity(entries: &[Entry], quantity: Quantity, pinned: bool, settings: &S
     }
     let regressed = worst.as_ref().is_some_and(|(certain, _)| *certain > margin);
     let total = worst.map(|(_, total)| total);
-    Drift { quantity, sessions: found.len(), changes: Vec::new(), total, regressed }
+    let worse = total.as_ref().map_or(0.0, |(_, total, ..)| *total);
+    Drift { quantity, sessions: found.len(), changes: Vec::new(), total, worse, regressed }
 }
 
 #[cfg(test)]
@@ -189,7 +199,13 @@ mod tests {
             time: "2026-01-01T00:00:00Z".to_owned(),
             base: base.to_owned(),
             candidate: format!("c{number}"),
-            quantities: vec![Found { quantity, estimate, low: estimate - 0.008, high: estimate + 0.008 }],
+            quantities: vec![Found {
+                quantity,
+                estimate,
+                low: estimate - 0.008,
+                high: estimate + 0.008,
+                accepted: false,
+            }],
         }
     }
 
@@ -219,6 +235,18 @@ mod tests {
         assert!(!drifted.regressed, "{drifted:?}");
         let (_, total, ..) = drifted.total.clone().expect("a sum");
         assert!((total - 0.015).abs() < 1e-12, "{drifted:?}");
+    }
+
+    #[test]
+    fn what_was_accepted_is_no_loss_to_add_up() {
+        let settings = Settings::default();
+        let mut entries: Vec<Entry> =
+            (0..20).map(|i| entry(i, &format!("c{}", i + 100), wobble(i))).collect();
+        entries[10] = entry(10, "c110", 0.08);
+        assert!(drift(&entries, &settings)[0].regressed);
+        entries[10].quantities[0].accepted = true;
+        let drifted = &drift(&entries, &settings)[0];
+        assert!(!drifted.regressed && drifted.sessions == 19, "{drifted:?}");
     }
 
     #[test]

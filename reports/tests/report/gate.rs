@@ -318,6 +318,16 @@ fn drift_is_told_from_many_sessions_that_passed() {
     let (code, said) = drift(&chain(0.006));
     assert_eq!(code, Some(112), "{said}");
     assert!(said.contains("p50 of steady: regressed in 24 sessions") && said.contains("since c"), "{said}");
+    // So much of it may be worth its price.
+    for (up_to, expected) in [("20%", 0), ("3%", 112)] {
+        let rest =
+            format!("up_to = \"{up_to}\"\nexpires = \"2999-12-31\"\nreason = \"answers are signed now\"\n");
+        fs::write(place.at("accepted.toml"), format!("[[accepted]]\nmetric = \"p50\"\n{rest}"))
+            .expect("written");
+        let (code, said) = place.report(&["drift", "history.jsonl", "--accepted", "accepted.toml"]);
+        assert_eq!(code, Some(expected), "{said}");
+        assert_eq!(said.contains("as accepted (answers are signed now)"), expected == 0, "{said}");
+    }
     let (code, said) = drift(&chain(0.0));
     assert!(code == Some(0) && said.contains("no drift beyond the margin"), "{said}");
     // All against one release: the level changes.
