@@ -47,6 +47,8 @@ fn runs_are_listed_drawn_and_compared() {
     assert!(served.get("/run?name=of%20another%20%26%20tool.hlog").contains("An interval log"));
     assert!(served.get("/compare?a=one-sim&b=two-loadgen").contains("Prediction error"));
     assert!(served.get("/compare?a=one-sim").contains("Choose one run as A"));
+    // Browsers ask for it by themselves, and would complain.
+    assert!(served.get("/favicon.ico").starts_with("HTTP/1.1 204 "));
     let head = served.say(&format!("HEAD / HTTP/1.1\r\nhost: {}\r\n\r\n", served.address));
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
 }
