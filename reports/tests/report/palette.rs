@@ -43,7 +43,7 @@ fn colours(theme: usize) -> BTreeMap<&'static str, &'static str> {
 
 /// Linear red, green and blue, by the curve of sRGB (IEC 61966-2-1).
 fn linear(hex: &str) -> [f64; 3] {
-    [1, 3, 5].map(|at| {
+    [1, 3, 5].map(|at: usize| {
         let channel = hex.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let share = f64::from(channel.unwrap_or_else(|| panic!("{hex} is a colour"))) / 255.0;
         if share <= 0.04045 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
