@@ -232,10 +232,10 @@ fn a_holder_that_dies_while_its_stack_ends_leaves_no_directory() {
     let scenario = shop(&["objects=redis"], "", CARTS, &[]);
     // The end takes some milliseconds, and he dies at any of them.
     for half in 0..12 {
-        let (mut child, _lines, _directory) = holder(&scenario, &[], "Ctrl-C");
+        let (mut child, _lines, _directory) = holder(&scenario, &["--engine", "objects=redis"], "Ctrl-C");
         let supervisor = descendants(child.id())[0];
         let mark = format!("rehearsal-{supervisor}-");
-        assert_eq!(directories(&mark), 1, "a store");
+        let before = directories(&mark);
         let pid = Pid::from_child(&child);
         kill_process(pid, Signal::TERM).expect("it lives");
         std::thread::sleep(Duration::from_micros(500 * half));
@@ -243,7 +243,8 @@ fn a_holder_that_dies_while_its_stack_ends_leaves_no_directory() {
         let _ = child.kill();
         child.wait().expect("reaped");
         eventually("the supervisor is gone", || is_gone(supervisor));
-        assert_eq!(directories(&mark), 0, "{half} half milliseconds after it began");
+        let after = directories(&mark);
+        assert_eq!((before, after), (1, 0), "a store's, {half} half milliseconds after its end began");
     }
 }
 
