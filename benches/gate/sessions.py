@@ -171,9 +171,9 @@ def table(sessions, to):
     say = lambda text="": print(text, file=to, flush=True)
     say("# The gate's false alarms and power\n")
     say(f"Made by `benches/gate/run` on {platform.machine()}, {os.cpu_count()} cores, from the {len(sessions)} sessions in")
-    say(f"`gate-sessions.jsonl`, with a margin of {MARGIN}. Base and candidate were built and linked apart, anew for each session; but the work of the server that they are is the same")
-    say("wherever it lies in memory, so that what the layout of other programs makes of them is not in these figures. A session's time does")
-    say("not count the builds.\n")
+    say(f"`gate-sessions.jsonl`, with a margin of {MARGIN}. Base and candidate were built and linked apart, anew for each session; but the work of")
+    say("the server that they are is the same wherever it lies in memory, so that what the layout of other programs makes of them is not in these")
+    say("figures. A session's time does not count the builds.\n")
     for candidate in CANDIDATES:
         effects = [s["worse"] for s in sessions if s["candidate"] == candidate]
         for name in sorted({name for effect in effects for name in effect}):
