@@ -157,7 +157,8 @@ fn users_send_back_the_cookies_of_their_session_and_no_others() {
         // What is for other paths and other domains is not sent here; a connection's end takes no cookie away.
         let others =
             "set-cookie: near=1\r\nset-cookie: far=1; Path=/else\r\nset-cookie: else=1; Domain=else.test\r\n";
-        let (is_last, close) = if id.is_multiple_of(3) { (true, "connection: close\r\n") } else { (false, "") };
+        let (is_last, close) =
+            if id.is_multiple_of(3) { (true, "connection: close\r\n") } else { (false, "") };
         let session = format!("set-cookie: session={}; Path=/\r\n", id >> 10);
         let head = format!("HTTP/1.1 200 OK\r\n{session}{others}{close}content-length: 0\r\n\r\n");
         stream.write_all(head.as_bytes()).is_ok() && !is_last
